@@ -1,0 +1,5 @@
+/* The cairn program. */
+int main(void)
+{
+    return 0;
+}

@@ -1,0 +1,33 @@
+/* Requests to the coordinator: one connection, one request at a time, with a deadline. Used by the command
+ * line and by programs that submit jobs. One thread an object. */
+#ifndef CAIRN_LIB_REQUEST_H
+#define CAIRN_LIB_REQUEST_H
+
+#include "base/status.h"
+#include "job.pb-c.h"
+
+struct requester;
+
+/* Connects in the background. Errors: CAIRN_INVALID for a bad endpoint. */
+enum status requester_new(void *zmq_context, const char *endpoint, struct requester **out,
+                          struct error *error) MUST_CHECK;
+void requester_free(struct requester *requester);
+
+/* Sends a request (body set; protocol and number are filled in) and drops replies to older ones. */
+enum status requester_send(struct requester *requester, Cairn__ClientRequest *request, struct error *error) MUST_CHECK;
+
+/* The next reply to the newest request. An ErrorReply becomes CAIRN_INVALID with its message.
+ * Owns: *reply is the caller's: cairn__client_reply__free_unpacked(reply, NULL).
+ * Errors: CAIRN_TIMEOUT after timeout_ms (-1: for ever) naming the endpoint; CAIRN_AGAIN when a signal
+ * interrupted the wait. */
+enum status requester_receive(struct requester *requester, int timeout_ms, Cairn__ClientReply **reply,
+                              struct error *error) MUST_CHECK;
+
+/* requester_send, then requester_receive. */
+enum status requester_ask(struct requester *requester, Cairn__ClientRequest *request, int timeout_ms,
+                          Cairn__ClientReply **reply, struct error *error) MUST_CHECK;
+
+/* The socket to poll, for callers with a loop of their own. */
+void *requester_socket(const struct requester *requester);
+
+#endif

@@ -1,0 +1,42 @@
+/* A node's membership: its connection to the coordinator, registration, heartbeats, commands.
+ *
+ * The object owns one DEALER socket and belongs to one thread (the node's main thread), which polls
+ * member_socket() together with its own sockets, up to member_deadline_ms(), and calls member_receive().
+ * It registers at once and again whenever the coordinator was silent for a lease, so daemons start in any
+ * order and outlive a coordinator's restart; it logs when it waits and when it is in. */
+#ifndef CAIRN_CLUSTER_MEMBER_H
+#define CAIRN_CLUSTER_MEMBER_H
+
+#include "base/status.h"
+#include "control.pb-c.h"
+
+#include <stdint.h>
+
+struct member;
+
+/* Connects (in the background) to the coordinator's endpoint.
+ * Owns: context and registration are borrowed for the member's life.
+ * Errors: CAIRN_INVALID for an endpoint that ZeroMQ does not take. */
+enum status member_new(void *zmq_context, const char *endpoint, const Cairn__Registration *registration,
+                       struct member **out, struct error *error) MUST_CHECK;
+
+/* Sends Leave (when registered) and closes. NULL is allowed. reason may be NULL. */
+void member_free(struct member *member, const char *reason);
+
+/* The socket to poll for input. */
+void *member_socket(const struct member *member);
+
+/* When member_receive must next be called even without input, on clock_ms(). */
+int64_t member_deadline_ms(const struct member *member);
+
+/* Does what is due (registration, heartbeat) and takes one command that is meant for the node's owner.
+ * Owns: *command is the caller's, freed with cairn__node_command__free_unpacked(command, NULL).
+ * Errors: CAIRN_AGAIN when there is none; CAIRN_CLOSED when the coordinator refused this node for good (the
+ * message says why). Malformed commands are logged and skipped. */
+enum status member_receive(struct member *member, Cairn__NodeCommand **command, struct error *error) MUST_CHECK;
+
+/* Sends a message with its body set (the protocol number is filled in). While the coordinator is away the
+ * newest messages wait in the socket's queue. */
+enum status member_send(struct member *member, Cairn__NodeMessage *message, struct error *error) MUST_CHECK;
+
+#endif

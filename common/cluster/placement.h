@@ -1,0 +1,35 @@
+/* Who computes and who holds what: spans of microbatches, slots and shards. Pure rules; any thread.
+ *
+ * A slot is the unit of placement. A job has a fixed number of slots; the slot map (slot -> shard) is decided
+ * by the coordinator and travels with the job. Nothing here knows of sockets or nodes. */
+#ifndef CAIRN_CLUSTER_PLACEMENT_H
+#define CAIRN_CLUSTER_PLACEMENT_H
+
+#include <stdint.h>
+
+/* A job's tables. The numbers are in messages and records: never renumber. */
+enum table_id {
+    TABLE_WEIGHTS = 0,    /* dense float32, an optimizer applied each step */
+    TABLE_METRICS = 1,    /* sums of training metrics, float64, one chunk; version t + 1 is step t's root */
+    TABLE_VALIDATION = 2, /* sums of validation metrics, float64, one chunk; steps may be skipped */
+    TABLE_COUNT = 3
+};
+
+/* At least so many slots, so that sparse rows spread well. */
+#define PLACEMENT_SLOTS_MIN 1024
+#define PLACEMENT_SHARDS_MAX 4096
+
+/* The number of slots of a job whose weights make `chunks` chunks: each dense chunk has a slot of its own. */
+uint32_t placement_slot_count(uint32_t chunks);
+
+/* The slot of a chunk of a table. */
+uint32_t placement_slot(uint32_t table, uint32_t chunk, uint32_t slot_count);
+
+/* Fills slot_shards[slot_count] with shard indices, round robin: dense load is balanced to within one chunk. */
+void placement_assign(uint32_t *slot_shards, uint32_t slot_count, uint32_t shard_count);
+
+/* The span [begin, end) of microbatches of worker `index` of `workers`, contiguous, sizes within one of each
+ * other; empty when there are more workers than microbatches. */
+void placement_span(uint32_t microbatches, uint32_t workers, uint32_t index, uint32_t *begin, uint32_t *end);
+
+#endif

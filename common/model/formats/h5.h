@@ -1,0 +1,35 @@
+/* Keras's HDF5 model file (legacy whole-model format, version 2): what load_model opens.
+ * model_config (JSON), training_config, keras_version, backend attributes; group model_weights with
+ * layer_names and, a layer, weight_names and datasets in Keras's shapes. Written with libhdf5, JSON with
+ * jansson. HDF5 is not thread-safe as Debian builds it: one thread of a process may be in here.
+ * Source: Keras 2/3 saving/legacy/hdf5_format.py's file layout as documented; ../data notes on real files. */
+#ifndef CAIRN_MODEL_FORMATS_H5_H
+#define CAIRN_MODEL_FORMATS_H5_H
+
+#include "base/status.h"
+#include "model/graph.h"
+
+/* What training_config says besides the model; text members are Keras's names. */
+struct h5_training {
+    const char *optimizer;       /* "SGD" or "Adam" */
+    double learning_rate, momentum, beta_1, beta_2, epsilon;
+    bool nesterov;
+};
+
+/* Writes the model to `path` by way of a temporary file beside it and a rename, so that a failure leaves
+ * what was there. weights: the graph's address space. training may be NULL.
+ * Errors: CAIRN_IO, CAIRN_FULL, NOT_FOUND (no such directory): a line with the path. */
+enum status h5_write(const char *path, const struct graph *graph, const char *model_name,
+                     const float *weights, const struct h5_training *training, struct error *error) MUST_CHECK;
+
+/* Reads a model file written by Cairn or by Keras 2 or 3 (Sequential, or a functional chain, of the layer
+ * types that Cairn has): spec, and weights laid out in the address space of graph_new(spec).
+ * Owns: *spec (and its layers) and *weights are the caller's: h5_spec_free, free. When training_config is
+ * missing, loss follows from the last layer and metrics are accuracy; a final softmax/sigmoid with a
+ * crossentropy is turned into logits (activation linear), which is the same model.
+ * Errors: CAIRN_INVALID, CAIRN_CORRUPT, CAIRN_UNSUPPORTED naming the file and what in it. Every size and
+ * string of the file is checked. */
+enum status h5_read(const char *path, struct model_spec **spec, float **weights, struct error *error) MUST_CHECK;
+void h5_spec_free(struct model_spec *spec);
+
+#endif

@@ -1,0 +1,73 @@
+/* The data plane's header as a plain struct, and its packed form: no allocation a message.
+ *
+ * The only code that touches protobuf-c structs of the data plane. Every number of a received header is
+ * bounded here; whether it fits the job is the shard's or session's to check. Any thread.
+ * The control plane uses the generated structs themselves (they are cold, and a mirror of thirty messages
+ * would say nothing new); wire_node_*, wire_client_* check what protobuf cannot. */
+#ifndef CAIRN_NET_WIRE_H
+#define CAIRN_NET_WIRE_H
+
+#include "base/status.h"
+#include "math/tree.h"
+
+#include "control.pb-c.h"
+#include "data.pb-c.h"
+#include "job.pb-c.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PROTOCOL_VERSION 1u
+
+#define WIRE_PAYLOADS_MAX 64   /* payloads a message */
+#define WIRE_HEADER_MAX   2048 /* bytes a packed header can take */
+#define WIRE_MESSAGE_MAX  160  /* bytes of a refusal's line, with the end */
+
+enum data_kind { DATA_PUSH = 1, DATA_PULL, DATA_VALUES, DATA_REFUSED };
+enum data_type { DATA_FLOAT32 = 1, DATA_FLOAT64 };
+enum data_refused { DATA_REFUSED_STALE = 1, DATA_REFUSED_UNKNOWN, DATA_REFUSED_MALFORMED };
+
+struct data_payload {
+    uint32_t chunk;
+    enum data_type type;
+    uint64_t length_bytes;
+};
+
+/* See proto/data.proto for what each member means. */
+struct data_header {
+    enum data_kind kind;
+    uint64_t job, incarnation;
+    uint32_t table;
+    uint64_t step;
+    struct tree_node node;
+    uint64_t samples;
+    bool subscribe, committed;
+    uint32_t payload_count;
+    struct data_payload payloads[WIRE_PAYLOADS_MAX];
+    enum data_refused refused;         /* DATA_REFUSED only */
+    char message[WIRE_MESSAGE_MAX];    /* DATA_REFUSED only */
+};
+
+/* Packs a header; returns its length, at most WIRE_HEADER_MAX. header must be within its own bounds (BUG
+ * otherwise: we made it). */
+size_t wire_data_pack(const struct data_header *header, unsigned char bytes[WIRE_HEADER_MAX]);
+
+/* Unpacks and checks a received header: protocol, kind, types, counts, node order.
+ * Errors: CAIRN_PROTOCOL with a line that says what; *header is unspecified then. */
+enum status wire_data_unpack(const void *bytes, size_t length, struct data_header *header,
+                             struct error *error) MUST_CHECK;
+
+/* Unpack and check a control message: protocol number, a body, enums in range, counts that belong together
+ * (spans to workers, slots within shards), text without control characters.
+ * Owns: *out is the caller's (cairn__...__free_unpacked). Errors: CAIRN_PROTOCOL, CAIRN_NO_MEMORY. */
+enum status wire_node_message_unpack(const void *bytes, size_t length, Cairn__NodeMessage **out,
+                                     struct error *error) MUST_CHECK;
+enum status wire_node_command_unpack(const void *bytes, size_t length, Cairn__NodeCommand **out,
+                                     struct error *error) MUST_CHECK;
+enum status wire_client_request_unpack(const void *bytes, size_t length, Cairn__ClientRequest **out,
+                                       struct error *error) MUST_CHECK;
+enum status wire_client_reply_unpack(const void *bytes, size_t length, Cairn__ClientReply **out,
+                                     struct error *error) MUST_CHECK;
+
+#endif

@@ -1,0 +1,5 @@
+/* The coordinator program. */
+int main(void)
+{
+    return 0;
+}

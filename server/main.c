@@ -1,0 +1,5 @@
+/* The server program. */
+int main(void)
+{
+    return 0;
+}

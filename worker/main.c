@@ -1,0 +1,5 @@
+/* The worker program. */
+int main(void)
+{
+    return 0;
+}
