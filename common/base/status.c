@@ -30,6 +30,15 @@ enum status error_set(struct error *error, enum status status, const char *forma
     return status;
 }
 
+/* Puts ": REASON" after the first `used` bytes of the message, as much of it as there is room for. */
+static void append_reason(struct error *error, size_t used, const char *reason)
+{
+    size_t room = sizeof(error->message) - used;
+
+    if (snprintf(error->message + used, room, ": %s", reason) < 0)
+        error->message[used] = '\0';
+}
+
 static enum status status_of_errno(int code)
 {
     switch (code) {
@@ -60,8 +69,7 @@ enum status error_system(struct error *error, int code, const char *format, ...)
     used = vsnprintf(error->message, sizeof(error->message), format, args);
     va_end(args);
     if (used >= 0 && (size_t)used < sizeof(error->message))
-        snprintf(error->message + used, sizeof(error->message) - (size_t)used, ": %s",
-                 strerror_r(code, reason, sizeof(reason)));
+        append_reason(error, (size_t)used, strerror_r(code, reason, sizeof(reason)));
     return status;
 }
 
@@ -78,8 +86,7 @@ enum status error_prefix(struct error *error, enum status status, const char *fo
     used = vsnprintf(error->message, sizeof(error->message), format, args);
     va_end(args);
     if (used >= 0 && (size_t)used < sizeof(error->message))
-        snprintf(error->message + used, sizeof(error->message) - (size_t)used, ": %.*s",
-                 (int)(sizeof(old) - 1), old);
+        append_reason(error, (size_t)used, old);
     error->status = status;
     return status;
 }
