@@ -1,0 +1,203 @@
+"""What the integration tests share: where the programs are, small data and jobs, running and killing things.
+
+Every test is a program: it exits 0 (passed), 77 (skipped: says why) or another code. Waits are on events with a
+deadline, never on time alone."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+BIN = os.environ.get("CAIRN_BIN") or sys.exit("CAIRN_BIN must name the folder of the programs")
+SKIPPED = 77
+
+JOB = """\
+name: digits
+seed: 7
+model:
+  input_shape: [28, 28, 1]
+  layers:
+    - conv2d: {{filters: 8, kernel_size: 3, strides: 2, activation: relu}}
+    - max_pooling2d: {{pool_size: 2}}
+    - dropout: {{rate: 0.2}}
+    - flatten
+    - dense: {{units: 32, activation: relu}}
+    - dense: {{units: 10}}
+  loss: sparse_categorical_crossentropy
+  metrics: [accuracy]
+data:
+  train: {{format: idx, features: {data}/train-images-idx3-ubyte, labels: {data}/train-labels-idx1-ubyte, scale: 1/255}}
+  validation: {{format: idx, features: {data}/t10k-images-idx3-ubyte, labels: {data}/t10k-labels-idx1-ubyte, scale: 1/255}}
+train:
+  epochs: {epochs}
+  batch_size: 60
+  microbatches: 6
+  commit_every: {commit_every}
+  optimizer: {optimizer}
+cluster: {{threads_per_worker: {lanes}}}
+output: {{path: {output}}}
+"""
+
+
+def program(name):
+    return os.path.join(BIN, name)
+
+
+class Failure(Exception):
+    """What a test found wrong."""
+
+
+def expect(condition, message):
+    if not condition:
+        raise Failure(message)
+
+
+def run(*arguments, timeout=60, **options):
+    """Runs a program to its end; the result has returncode, stdout, stderr as text."""
+    return subprocess.run([program(arguments[0]), *map(str, arguments[1:])], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=timeout, **options)
+
+
+def wait_until(condition, what, seconds=20):
+    """Polls a condition of the outside world (a file, a process) until it holds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise Failure(f"waited {seconds} s for {what}")
+        time.sleep(0.01)
+
+
+def make_digits(folder, train=1500, test=400):
+    done = run("cairn", "data", "synth", "digits", "--output", folder, "--train", train, "--test", test)
+    expect(done.returncode == 0, f"data synth failed: {done.stderr}")
+
+
+def write_job(path, data, **changes):
+    """Writes the small job to path; changes are the places of JOB."""
+    values = dict(epochs=2, commit_every=10, optimizer="adam", lanes=1, output=os.path.splitext(path)[0] + ".h5",
+                  data=data)
+    values.update(changes)
+    with open(path, "w", encoding="ascii") as file:
+        file.write(JOB.format(**values))
+    return path
+
+
+def last_json(text):
+    lines = text.strip().splitlines()
+    expect(lines, "no JSON line was printed")
+    return json.loads(lines[-1])
+
+
+def train(job, *arguments, state, timeout=60):
+    """Runs `cairn train --json` to its end and returns its JSON object."""
+    done = run("cairn", "train", job, "--json", "--state", state, *arguments, timeout=timeout)
+    expect(done.returncode == 0, f"cairn train {arguments} exited {done.returncode}: {done.stderr[-2000:]}")
+    result = last_json(done.stdout)
+    expect(result["status"] == "completed", f"cairn train {arguments} ended as {result}")
+    return result
+
+
+def descendants(pid):
+    """The living processes below pid, as a set of numbers."""
+    parents = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", encoding="ascii", errors="replace") as file:
+                    fields = file.read().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            if fields[0] != "Z":
+                parents[int(name)] = int(fields[1])
+    found, front = set(), {pid}
+    while front:
+        front = {child for child, parent in parents.items() if parent in front} - found
+        found |= front
+    return found
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class Daemons:
+    """Daemons started by hand on tcp, stopped at the end of a with block."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.processes = {}
+        self.endpoint = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+    def start(self, name, executable, *arguments):
+        with open(os.path.join(self.folder, name + ".log"), "ab") as log:
+            self.processes[name] = subprocess.Popen([program(executable), *map(str, arguments)],
+                                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        return self.processes[name]
+
+    def start_coordinator(self, listen="tcp://127.0.0.1:0"):
+        data = os.path.join(self.folder, "coordinator")
+        file = os.path.join(data, "endpoint")
+        if os.path.exists(file):
+            os.remove(file)
+        self.start("coordinator", "cairn-coordinator", "--listen", listen, "--data", data)
+
+        def read():
+            if self.processes["coordinator"].poll() is not None:
+                raise Failure("the coordinator ended: " + self.log("coordinator"))
+            return os.path.exists(file) and open(file, encoding="ascii").read().strip()
+        self.endpoint = wait_until(read, "the coordinator's endpoint file")
+
+    def start_server(self, name, *arguments):
+        return self.start(name, "cairn-server", "--coordinator", self.endpoint, "--name", name,
+                          "--data", os.path.join(self.folder, name), *arguments)
+
+    def start_worker(self, name, *arguments):
+        return self.start(name, "cairn-worker", "--coordinator", self.endpoint, "--name", name, *arguments)
+
+    def cairn(self, *arguments, timeout=60):
+        return run("cairn", *arguments, "--coordinator", self.endpoint, timeout=timeout)
+
+    def json(self, *arguments, timeout=60):
+        done = self.cairn(*arguments, "--json", timeout=timeout)
+        expect(done.returncode == 0, f"cairn {arguments} exited {done.returncode}: {done.stderr}")
+        return last_json(done.stdout)
+
+    def terminate(self, name):
+        """SIGTERM; returns the exit code."""
+        self.processes[name].send_signal(signal.SIGTERM)
+        return self.processes[name].wait(timeout=20)
+
+    def log(self, name):
+        with open(os.path.join(self.folder, name + ".log"), encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+
+def main(test):
+    """Runs test(folder) in a temporary folder, which is kept when the test fails."""
+    folder = tempfile.mkdtemp(prefix="cairn-test-")
+    try:
+        test(folder)
+    except (Failure, subprocess.TimeoutExpired) as failure:
+        print(f"FAILED: {failure}\nwhat it left is in {folder}", file=sys.stderr)
+        sys.exit(1)
+    shutil.rmtree(folder)

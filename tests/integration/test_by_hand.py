@@ -1,0 +1,81 @@
+"""Daemons started by hand, in any order, on tcp; every command against them; clean stops; a lost worker."""
+
+import json
+import os
+
+from support import Daemons, expect, main, make_digits, run, wait_until, write_job
+
+
+def free_endpoint():
+    """An endpoint that nobody listens on yet."""
+    import socket
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def test(folder):
+    make_digits(folder)
+    job = write_job(os.path.join(folder, "job.yaml"), folder)
+    with Daemons(folder) as daemons:
+        # Nodes first, the coordinator last: they wait for it and say so.
+        daemons.endpoint = free_endpoint()
+        daemons.start_server("alpha", "--shards", 2)
+        daemons.start_worker("one")
+        wait_until(lambda: "waiting" in daemons.log("one"), "a worker that says that it waits")
+        daemons.start_coordinator(daemons.endpoint)
+        daemons.start_worker("two")
+        wait_until(lambda: len(daemons.json("nodes")["nodes"]) == 3, "three nodes")
+
+        submitted = daemons.json("submit", job, "--workers", 2)
+        name = submitted["job"]
+        result = daemons.json("wait", name)
+        expect(result["status"] == "completed" and result["workers"] == 2 and result["servers"] == 1, str(result))
+        expect(os.path.exists(result["output"]), "no model file")
+        status = daemons.json("status", name)
+        expect(status["model_hash"] == result["model_hash"], "status and wait disagree about the hash")
+        expect(result["model_hash"] in daemons.cairn("status", name).stdout, "status does not print the hash")
+        expect(name in daemons.cairn("jobs").stdout, "jobs does not list the job")
+        expect("committed" in daemons.cairn("logs", name).stdout, "logs tell of no generation")
+        expect("alpha" in daemons.cairn("nodes").stdout, "nodes does not list the server")
+
+        # What the servers hold is what the worker wrote, also after they were stopped and started.
+        first = os.path.join(folder, "export-1.h5")
+        expect(daemons.json("export", name, "--output", first)["model_hash"] == result["model_hash"],
+               "the exported model is another one")
+        for node in ("alpha", "one"):
+            expect(daemons.terminate(node) == 0, f"{node} did not stop cleanly: {daemons.log(node)[-500:]}")
+        expect(daemons.terminate("coordinator") == 0, "the coordinator did not stop cleanly")
+        daemons.start_coordinator(daemons.endpoint)
+        daemons.start_server("alpha", "--shards", 2)
+        wait_until(lambda: len(daemons.json("nodes")["nodes"]) == 2, "the nodes to come back")
+        second = os.path.join(folder, "export-2.h5")
+        expect(daemons.json("export", name, "--output", second)["model_hash"] == result["model_hash"],
+               "a restart changed the model")
+
+        # Below workers.min a job waits and says for what; stop ends it.
+        waiting = daemons.json("submit", job, "--workers", 3)["job"]
+        expect("worker" in daemons.json("status", waiting)["reason"], "a waiting job does not say for what it waits")
+        expect(daemons.json("stop", waiting)["status"] == "stopped", "stop did not stop a waiting job")
+
+        # A lost worker ends the job with a reason (elasticity comes later), never a hang.
+        long_job = write_job(os.path.join(folder, "long.yaml"), folder, epochs=1000)
+        lost = daemons.json("submit", long_job, "--workers", 1)["job"]
+        wait_until(lambda: daemons.json("status", lost)["step"] > 5, "a running job")
+        daemons.processes["two"].kill()
+        done = daemons.cairn("wait", lost, "--json", timeout=30)
+        ended = json.loads(done.stdout.strip().splitlines()[-1])
+        expect(done.returncode != 0 and ended["status"] == "failed" and "two" in ended["reason"], str(ended))
+
+        # Stop in the middle commits the step in hand, and resume goes on from it.
+        daemons.start_worker("three")
+        stopped = daemons.json("submit", long_job, "--workers", 1)["job"]
+        wait_until(lambda: daemons.json("status", stopped)["step"] > 5, "a running job")
+        result = daemons.json("stop", stopped)
+        expect(result["status"] == "stopped" and result["committed_step"] == result["steps"] > 5, str(result))
+    silent = run("cairn", "jobs", "--coordinator", free_endpoint(), timeout=30)
+    expect(silent.returncode == 1 and len(silent.stderr.strip().splitlines()) == 1,
+           f"no coordinator: {silent.returncode} {silent.stderr}")
+
+
+main(test)
