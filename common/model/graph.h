@@ -17,6 +17,8 @@
 #define GRAPH_FLOATS_MAX  (UINT64_C(1) << 40)
 #define GRAPH_CHUNK_MAX   (256u * 1024u)       /* floats: 1 MiB, where ZeroMQ is fastest */
 
+#define GRAPH_ELEMENTS_MAX INT32_MAX           /* of one sample between two layers */
+
 /* Shape of one sample. */
 struct shape {
     uint32_t rank;

@@ -75,6 +75,9 @@ const char *initializer_name(enum initializer initializer);
 const char *loss_name(enum loss loss);
 const char *metric_name(enum metric metric);
 
+/* The class that Keras has for a layer type ("Conv2D"); NULL for a number outside the enum. */
+const char *layer_class_name(enum layer_type type);
+
 /* One layer with its arguments; those that its type does not have are 0. */
 struct layer_spec {
     enum layer_type type;
@@ -101,5 +104,10 @@ struct model_spec {
     uint32_t metric_count;
     enum metric metrics[MODEL_METRICS_MAX];
 };
+
+/* Names the layers whose name is empty as Keras does: dense, dense_1, ..., counted by type over the unnamed
+ * ones. Names that its author gave may collide with them: graph_new refuses two layers of one name. Types must
+ * be in range. */
+void model_spec_name_layers(struct model_spec *spec);
 
 #endif
