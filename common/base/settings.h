@@ -18,21 +18,21 @@ enum setting_type {
 };
 
 struct setting {
-    const char *name;        /* long option without dashes, or the positional argument's name in --help */
-    char letter;             /* short option, 0: none */
+    const char *name; /* long option without dashes, or the positional argument's name in --help */
+    char letter;      /* short option, 0: none */
     enum setting_type type;
-    const char *environment; /* variable that sets it, NULL: none */
-    const char *fallback;    /* default as text, NULL: none (the member stays NULL or 0) */
-    int required;            /* 1: an error when nothing sets it */
-    int64_t minimum, maximum;
-    const char *value_name;  /* shown in --help, such as ENDPOINT */
+    const char *environment;  /* variable that sets it, NULL: none */
+    const char *fallback;     /* default as text, NULL: none (the member stays NULL or 0) */
+    int required;             /* 1: an error when nothing sets it */
+    int64_t minimum, maximum; /* SETTING_INTEGER; both 0: any number */
+    const char *value_name;   /* shown in --help, such as ENDPOINT */
     const char *help;
-    size_t offset;           /* of the member in the target struct */
+    size_t offset; /* of the member in the target struct */
 };
 
 struct settings_table {
-    const char *program;     /* as the user types it, such as "cairn train" */
-    const char *summary;     /* one line of what it does, shown by --help */
+    const char *program; /* as the user types it, such as "cairn train" */
+    const char *summary; /* one line of what it does, shown by --help */
     const struct setting *rows;
     size_t count;
 };
