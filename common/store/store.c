@@ -1,1 +1,458 @@
-/* To be written. */
+/* The durable map over LMDB. Knows nothing of what keys and values mean.
+ *
+ * Problem: LMDB with a writable map is fast and durable, but a page touched on a full disk is a SIGBUS, a
+ * shortened file is read as zeros, and any LMDB file is as good as ours to it. Design: before each write the
+ * file's blocks are allocated (fallocate), so that a full disk is an error and not a signal; sizes are
+ * compared before the map is trusted; the data lies in a named database whose name is the format. One process
+ * at a time is held by an flock beside the map. Rejected: plain writes instead of the map (twice the copies,
+ * half the speed), NOSYNC with a sync at the end (a power cut between the two may leave a tree without its
+ * pages). */
+#include "store/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define STORE_DATABASE "cairn.1" /* the name is the format */
+#define STORE_PATH_MAX 4096
+#define STORE_MAP_MIN  ((size_t)1 << 20)
+#define STORE_READERS  64
+/* Pages that one write can dirty beside its value's: the path from the root, copied and split. */
+#define STORE_PAGES_A_WRITE 8
+/* Pages that a commit itself writes: roots and the list of free pages (which also grows with the values). */
+#define STORE_PAGES_A_COMMIT 64
+/* One page of the list of free pages names so many. */
+#define STORE_PAGES_A_LIST 256
+
+struct store {
+    MDB_env *environment;
+    MDB_dbi database;
+    int lock; /* descriptor of the lock file, -1: none */
+    size_t page_bytes;
+    uint64_t allocated_bytes; /* the file has blocks up to here (writer's thread) */
+    char directory[STORE_PATH_MAX];
+};
+
+struct store_transaction {
+    struct store *store;
+    MDB_txn *handle;
+    uint64_t needed_bytes; /* writes only: the file may be used up to here */
+};
+
+/* The one table of LMDB's codes. */
+static enum status status_of_code(int code)
+{
+    switch (code) {
+    case MDB_NOTFOUND:
+        return CAIRN_NOT_FOUND;
+    case MDB_MAP_FULL:
+    case MDB_TXN_FULL:
+    case ENOSPC:
+    case EDQUOT:
+        return CAIRN_FULL;
+    case ENOMEM:
+        return CAIRN_NO_MEMORY;
+    case MDB_PAGE_NOTFOUND:
+    case MDB_CORRUPTED:
+    case MDB_INVALID:
+    case MDB_VERSION_MISMATCH:
+    case MDB_INCOMPATIBLE:
+        return CAIRN_CORRUPT;
+    case MDB_BAD_VALSIZE:
+    case EINVAL:
+        return CAIRN_INVALID;
+    default:
+        return CAIRN_IO;
+    }
+}
+
+static enum status store_error(const struct store *store, int code, const char *what, struct error *error)
+{
+    enum status status =
+        error_set(error, status_of_code(code), "%s: %s: %s", store->directory, what, mdb_strerror(code));
+
+    if (error)
+        error->system = code;
+    return status;
+}
+
+/* Makes the entries of a directory durable. */
+static enum status directory_sync(const char *directory, struct error *error)
+{
+    int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int failed = descriptor < 0 || fsync(descriptor) != 0;
+    int code = errno;
+
+    if (descriptor >= 0)
+        close(descriptor);
+    return failed ? error_system(error, code, "%s: cannot sync the directory", directory) : CAIRN_OK;
+}
+
+/* The directory that holds the entry `path`, durable. */
+static enum status parent_sync(const char *path, struct error *error)
+{
+    char parent[STORE_PATH_MAX];
+    const char *cut = strrchr(path, '/');
+    size_t length = cut ? (size_t)(cut - path) : 0;
+
+    if (!cut)
+        return directory_sync(".", error);
+    memcpy(parent, path, length);
+    parent[length] = '\0';
+    return directory_sync(length ? parent : "/", error);
+}
+
+/* Makes the directory and its parents. */
+static enum status directory_make(const char *directory, struct error *error)
+{
+    char path[STORE_PATH_MAX];
+    enum status status = CAIRN_OK;
+
+    memcpy(path, directory, strlen(directory) + 1);
+    for (char *cut = path + 1;; cut++) {
+        char kept = *cut;
+
+        if (kept != '/' && kept != '\0')
+            continue;
+        *cut = '\0';
+        if (mkdir(path, 0777) == 0)
+            status = parent_sync(path, error);
+        else if (errno != EEXIST)
+            status = error_system(error, errno, "%s: cannot make the directory", path);
+        *cut = kept;
+        if (kept == '\0' || status != CAIRN_OK)
+            return status;
+    }
+}
+
+/* "DIRECTORY/name" in path; directories are short enough for it (store_open). */
+static void file_path(const struct store *store, const char *name, char path[STORE_PATH_MAX + 16])
+{
+    snprintf(path, STORE_PATH_MAX + 16, "%s/%s", store->directory, name);
+}
+
+static enum status lock_take(struct store *store, struct error *error)
+{
+    char path[STORE_PATH_MAX + 16];
+
+    file_path(store, "lock", path);
+    store->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (store->lock < 0)
+        return error_system(error, errno, "%s: cannot open", path);
+    if (flock(store->lock, LOCK_EX | LOCK_NB) == 0)
+        return CAIRN_OK;
+    if (errno == EWOULDBLOCK)
+        return error_set(error, CAIRN_EXISTS, "%s: another process has it open", store->directory);
+    return error_system(error, errno, "%s: cannot lock", path);
+}
+
+/* The size of the map's file before it is opened; 0: there is none. */
+static enum status file_size(const struct store *store, uint64_t *bytes, struct error *error)
+{
+    char path[STORE_PATH_MAX + 16];
+    struct stat facts;
+
+    *bytes = 0;
+    file_path(store, "data.mdb", path);
+    if (stat(path, &facts) != 0)
+        return errno == ENOENT ? CAIRN_OK : error_system(error, errno, "%s", path);
+    if (!S_ISREG(facts.st_mode))
+        return error_set(error, CAIRN_CORRUPT, "%s: not a file", path);
+    *bytes = (uint64_t)facts.st_size;
+    return CAIRN_OK;
+}
+
+static uint64_t used_bytes(const struct store *store)
+{
+    MDB_envinfo facts;
+
+    mdb_env_info(store->environment, &facts);
+    return ((uint64_t)facts.me_last_pgno + 1) * store->page_bytes;
+}
+
+/* Opens LMDB's environment. The file is made as large as the map (without blocks); if it was too short for
+ * its own tree, it is put back as it was and refused. */
+static enum status environment_open(struct store *store, size_t map_bytes, struct error *error)
+{
+    uint64_t file_bytes;
+    MDB_stat facts;
+    mdb_filehandle_t file;
+    int code;
+    enum status status = file_size(store, &file_bytes, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    if (map_bytes < file_bytes)
+        map_bytes = file_bytes;
+    if (map_bytes < STORE_MAP_MIN)
+        map_bytes = STORE_MAP_MIN;
+    map_bytes = (map_bytes + 4095) / 4096 * 4096;
+    if ((code = mdb_env_create(&store->environment)) != 0 ||
+        (code = mdb_env_set_mapsize(store->environment, map_bytes)) != 0 ||
+        (code = mdb_env_set_maxdbs(store->environment, 1)) != 0 ||
+        (code = mdb_env_set_maxreaders(store->environment, STORE_READERS)) != 0 ||
+        (code = mdb_env_open(store->environment, store->directory, MDB_WRITEMAP | MDB_NOTLS, 0666)) != 0)
+        return store_error(store, code, "cannot open the store", error);
+    mdb_env_stat(store->environment, &facts);
+    store->page_bytes = facts.ms_psize;
+    if (file_bytes > 0 && file_bytes < used_bytes(store)) {
+        mdb_env_get_fd(store->environment, &file);
+        if (ftruncate(file, (off_t)file_bytes) != 0)
+            return error_system(error, errno, "%s: cannot restore the size", store->directory);
+        return error_set(error, CAIRN_CORRUPT,
+                         "%s: data.mdb is shorter than what it holds (%llu of %llu bytes)", store->directory,
+                         (unsigned long long)file_bytes, (unsigned long long)used_bytes(store));
+    }
+    store->allocated_bytes = used_bytes(store);
+    return CAIRN_OK;
+}
+
+/* Opens our database in the environment; an environment that holds anything else is not ours. */
+static enum status database_open(struct store *store, struct error *error)
+{
+    MDB_txn *handle;
+    MDB_dbi root;
+    MDB_stat facts;
+    int code = mdb_txn_begin(store->environment, NULL, 0, &handle);
+
+    if (code != 0)
+        return store_error(store, code, "cannot begin", error);
+    if ((code = mdb_dbi_open(handle, NULL, 0, &root)) != 0 || (code = mdb_stat(handle, root, &facts)) != 0)
+        goto out;
+    code = mdb_dbi_open(handle, STORE_DATABASE, facts.ms_entries == 0 ? MDB_CREATE : 0, &store->database);
+    if (code == MDB_NOTFOUND || code == MDB_INCOMPATIBLE) {
+        mdb_txn_abort(handle);
+        return error_set(error, CAIRN_CORRUPT, "%s: not a Cairn store of this version", store->directory);
+    }
+out:
+    if (code != 0) {
+        mdb_txn_abort(handle);
+        return store_error(store, code, "cannot read the store", error);
+    }
+    code = mdb_txn_commit(handle);
+    return code == 0 ? CAIRN_OK : store_error(store, code, "cannot make the store", error);
+}
+
+/* Gives the file blocks for [allocated, until), so that touching the map cannot fail afterwards. A file
+ * system without fallocate keeps the risk of a signal; it is not one to keep a database on. */
+static enum status blocks_allocate(struct store *store, uint64_t until, struct error *error)
+{
+    mdb_filehandle_t file;
+    MDB_envinfo facts;
+
+    mdb_env_info(store->environment, &facts);
+    if (until > facts.me_mapsize)
+        until = facts.me_mapsize; /* LMDB itself stops there */
+    if (until <= store->allocated_bytes)
+        return CAIRN_OK;
+    mdb_env_get_fd(store->environment, &file);
+    while (fallocate(file, 0, (off_t)store->allocated_bytes, (off_t)(until - store->allocated_bytes)) != 0) {
+        if (errno == EOPNOTSUPP || errno == ENOSYS)
+            break;
+        if (errno != EINTR)
+            return error_system(error, errno, "%s: cannot grow the store to %llu MiB", store->directory,
+                                (unsigned long long)(until >> 20));
+    }
+    store->allocated_bytes = until;
+    return CAIRN_OK;
+}
+
+enum status store_open(const char *directory, size_t map_bytes, struct store **out, struct error *error)
+{
+    struct store *store;
+    size_t length = strlen(directory);
+    enum status status;
+
+    if (length == 0 || length >= STORE_PATH_MAX)
+        return error_set(error, CAIRN_INVALID, "the path of a store must have 1 to %d bytes",
+                         STORE_PATH_MAX - 1);
+    store = calloc(1, sizeof(*store));
+    if (!store)
+        return error_set(error, CAIRN_NO_MEMORY, "%s: out of memory", directory);
+    store->lock = -1;
+    memcpy(store->directory, directory, length + 1);
+    status = directory_make(directory, error);
+    if (status == CAIRN_OK)
+        status = lock_take(store, error);
+    if (status == CAIRN_OK)
+        status = environment_open(store, map_bytes, error);
+    if (status == CAIRN_OK)
+        status = blocks_allocate(store, used_bytes(store) + STORE_PAGES_A_COMMIT * store->page_bytes, error);
+    if (status == CAIRN_OK)
+        status = database_open(store, error);
+    if (status == CAIRN_OK)
+        status = directory_sync(directory, error);
+    if (status != CAIRN_OK) {
+        store_close(store);
+        return status;
+    }
+    *out = store;
+    return CAIRN_OK;
+}
+
+void store_close(struct store *store)
+{
+    if (!store)
+        return;
+    if (store->environment)
+        mdb_env_close(store->environment);
+    if (store->lock >= 0)
+        close(store->lock);
+    free(store);
+}
+
+static enum status transaction_begin(struct store *store, unsigned flags, struct store_transaction **out,
+                                     struct error *error)
+{
+    struct store_transaction *transaction = calloc(1, sizeof(*transaction));
+    int code;
+
+    if (!transaction)
+        return error_set(error, CAIRN_NO_MEMORY, "%s: out of memory", store->directory);
+    transaction->store = store;
+    code = mdb_txn_begin(store->environment, NULL, flags, &transaction->handle);
+    if (code != 0) {
+        free(transaction);
+        return store_error(store, code, "cannot begin a transaction", error);
+    }
+    *out = transaction;
+    return CAIRN_OK;
+}
+
+enum status store_begin_write(struct store *store, struct store_transaction **out, struct error *error)
+{
+    uint64_t needed = used_bytes(store) + STORE_PAGES_A_COMMIT * (uint64_t)store->page_bytes;
+    enum status status = blocks_allocate(store, needed, error);
+
+    if (status == CAIRN_OK)
+        status = transaction_begin(store, 0, out, error);
+    if (status == CAIRN_OK)
+        (*out)->needed_bytes = needed;
+    return status;
+}
+
+enum status store_begin_read(struct store *store, struct store_transaction **out, struct error *error)
+{
+    return transaction_begin(store, MDB_RDONLY, out, error);
+}
+
+enum status store_commit(struct store_transaction *transaction, struct error *error)
+{
+    struct store *store = transaction->store;
+    int code = mdb_txn_commit(transaction->handle);
+
+    free(transaction);
+    return code == 0 ? CAIRN_OK : store_error(store, code, "cannot commit", error);
+}
+
+void store_abort(struct store_transaction *transaction)
+{
+    if (!transaction)
+        return;
+    mdb_txn_abort(transaction->handle);
+    free(transaction);
+}
+
+enum status store_get(struct store_transaction *transaction, const void *key, size_t key_bytes,
+                      const void **value, size_t *value_bytes, struct error *error)
+{
+    struct store *store = transaction->store;
+    MDB_val name = {key_bytes, (void *)(uintptr_t)key}, found;
+    int code = mdb_get(transaction->handle, store->database, &name, &found);
+
+    if (code != 0)
+        return store_error(store, code, "cannot read a record", error);
+    *value = found.mv_data;
+    *value_bytes = found.mv_size;
+    return CAIRN_OK;
+}
+
+/* Blocks for one more write of the transaction. */
+static enum status write_allocate(struct store_transaction *transaction, size_t value_bytes,
+                                  struct error *error)
+{
+    uint64_t page = transaction->store->page_bytes;
+    uint64_t value_pages = value_bytes / page + 1;
+
+    transaction->needed_bytes +=
+        (value_pages + value_pages / STORE_PAGES_A_LIST + STORE_PAGES_A_WRITE) * page;
+    return blocks_allocate(transaction->store, transaction->needed_bytes, error);
+}
+
+enum status store_reserve(struct store_transaction *transaction, const void *key, size_t key_bytes,
+                          size_t value_bytes, void **place, struct error *error)
+{
+    struct store *store = transaction->store;
+    MDB_val name = {key_bytes, (void *)(uintptr_t)key}, room = {value_bytes, NULL};
+    enum status status = write_allocate(transaction, value_bytes, error);
+    int code;
+
+    if (status != CAIRN_OK)
+        return status;
+    code = mdb_put(transaction->handle, store->database, &name, &room, MDB_RESERVE);
+    if (code != 0)
+        return store_error(store, code, "cannot write a record", error);
+    *place = room.mv_data;
+    return CAIRN_OK;
+}
+
+enum status store_put(struct store_transaction *transaction, const void *key, size_t key_bytes,
+                      const void *value, size_t value_bytes, struct error *error)
+{
+    void *place;
+    enum status status = store_reserve(transaction, key, key_bytes, value_bytes, &place, error);
+
+    if (status == CAIRN_OK && value_bytes > 0)
+        memcpy(place, value, value_bytes);
+    return status;
+}
+
+enum status store_delete(struct store_transaction *transaction, const void *key, size_t key_bytes,
+                         struct error *error)
+{
+    struct store *store = transaction->store;
+    MDB_val name = {key_bytes, (void *)(uintptr_t)key};
+    enum status status = write_allocate(transaction, 0, error);
+    int code;
+
+    if (status != CAIRN_OK)
+        return status;
+    code = mdb_del(transaction->handle, store->database, &name, NULL);
+    return code == 0 ? CAIRN_OK : store_error(store, code, "cannot delete a record", error);
+}
+
+static bool has_prefix(const MDB_val *key, const void *prefix, size_t prefix_bytes)
+{
+    return key->mv_size >= prefix_bytes &&
+           (prefix_bytes == 0 || memcmp(key->mv_data, prefix, prefix_bytes) == 0);
+}
+
+enum status store_scan(struct store_transaction *transaction, const void *prefix, size_t prefix_bytes,
+                       store_visit *visit, void *context, struct error *error)
+{
+    struct store *store = transaction->store;
+    MDB_cursor *cursor;
+    MDB_val key = {prefix_bytes, (void *)(uintptr_t)prefix}, value;
+    enum status status = CAIRN_OK;
+    int code = mdb_cursor_open(transaction->handle, store->database, &cursor);
+
+    if (code != 0)
+        return store_error(store, code, "cannot read the store", error);
+    code = mdb_cursor_get(cursor, &key, &value, prefix_bytes ? MDB_SET_RANGE : MDB_FIRST);
+    while (code == 0 && has_prefix(&key, prefix, prefix_bytes) && status == CAIRN_OK) {
+        status = visit(context, key.mv_data, key.mv_size, value.mv_data, value.mv_size, error);
+        if (status == CAIRN_OK)
+            code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    mdb_cursor_close(cursor);
+    if (status == CAIRN_OK && code != 0 && code != MDB_NOTFOUND)
+        return store_error(store, code, "cannot read the store", error);
+    return status;
+}
