@@ -12,7 +12,8 @@
 #include <stddef.h>
 #include <zmq.h>
 
-/* Most parts of a message (routing identity, delimiter, header and payloads). More is a protocol violation. */
+/* Most parts of a message (routing identity, delimiter, header and payloads). More is a protocol violation.
+ */
 #define FRAMES_MAX 72
 
 struct frames {
@@ -36,11 +37,13 @@ enum status frames_receive(void *socket, struct frames *frames, struct error *er
  * message is gone). */
 enum status frames_send(void *socket, struct frames *frames, struct error *error) MUST_CHECK;
 
-/* Appends a part with a copy of length bytes; bytes may be NULL when length is 0. */
+/* Appends a part with a copy of length bytes; bytes may be NULL when length is 0.
+ * Errors: CAIRN_FULL when there are FRAMES_MAX parts, CAIRN_NO_MEMORY; frames is unchanged then. */
 enum status frames_append_copy(struct frames *frames, const void *bytes, size_t length) MUST_CHECK;
 
 /* Appends a part over bytes [offset, offset + length) of buffer without a copy; takes a reference of its own,
- * dropped on a ZeroMQ thread after the send. */
+ * dropped on a ZeroMQ thread after the send. The range must lie within the buffer (BUG otherwise).
+ * Errors: as frames_append_copy. */
 enum status frames_append_buffer(struct frames *frames, struct buffer *buffer, size_t offset,
                                  size_t length) MUST_CHECK;
 

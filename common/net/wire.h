@@ -24,6 +24,13 @@
 #define WIRE_HEADER_MAX   2048 /* bytes a packed header can take */
 #define WIRE_MESSAGE_MAX  160  /* bytes of a refusal's line, with the end */
 
+/* Bounds of foreign numbers: sums of them and one more step stay far from wrapping. */
+#define WIRE_PAYLOAD_BYTES_MAX ((uint64_t)1 << 24)
+#define WIRE_STEP_MAX          ((uint64_t)1 << 62)
+#define WIRE_SAMPLES_MAX       ((uint64_t)1 << 40)
+#define WIRE_SHARDS_MAX        4096u              /* shards a job, shard threads a server */
+#define WIRE_CONTROL_MAX       ((size_t)16 << 20) /* bytes of a packed control message */
+
 enum data_kind { DATA_PUSH = 1, DATA_PULL, DATA_VALUES, DATA_REFUSED };
 enum data_type { DATA_FLOAT32 = 1, DATA_FLOAT64 };
 enum data_refused { DATA_REFUSED_STALE = 1, DATA_REFUSED_UNKNOWN, DATA_REFUSED_MALFORMED };
@@ -34,19 +41,22 @@ struct data_payload {
     uint64_t length_bytes;
 };
 
-/* See proto/data.proto for what each member means. */
+/* See proto/data.proto for what each member means. Every message but a refusal has a payload; those of pulls
+ * and refusals have length 0. Members that are named for some kinds are neither sent nor meant with others.
+ */
 struct data_header {
     enum data_kind kind;
     uint64_t job, incarnation;
     uint32_t table;
     uint64_t step;
-    struct tree_node node;
-    uint64_t samples;
-    bool subscribe, committed;
+    struct tree_node node; /* DATA_PUSH only */
+    uint64_t samples;      /* DATA_PUSH only */
+    bool subscribe;        /* DATA_PUSH only */
+    bool committed;        /* DATA_PULL only */
     uint32_t payload_count;
     struct data_payload payloads[WIRE_PAYLOADS_MAX];
-    enum data_refused refused;         /* DATA_REFUSED only */
-    char message[WIRE_MESSAGE_MAX];    /* DATA_REFUSED only */
+    enum data_refused refused;      /* DATA_REFUSED only */
+    char message[WIRE_MESSAGE_MAX]; /* DATA_REFUSED only */
 };
 
 /* Packs a header; returns its length, at most WIRE_HEADER_MAX. header must be within its own bounds (BUG
@@ -59,8 +69,10 @@ enum status wire_data_unpack(const void *bytes, size_t length, struct data_heade
                              struct error *error) MUST_CHECK;
 
 /* Unpack and check a control message: protocol number, a body, enums in range, counts that belong together
- * (spans to workers, slots within shards), text without control characters.
- * Owns: *out is the caller's (cairn__...__free_unpacked). Errors: CAIRN_PROTOCOL, CAIRN_NO_MEMORY. */
+ * (spans to workers, slots within shards), names where there must be some, text without control characters.
+ * In lines that were written for people (messages, reasons, log lines) control characters become spaces; a
+ * job file's text may have line ends and tabs. Owns: *out is the caller's (cairn__...__free_unpacked).
+ * Errors: CAIRN_PROTOCOL, CAIRN_NO_MEMORY. */
 enum status wire_node_message_unpack(const void *bytes, size_t length, Cairn__NodeMessage **out,
                                      struct error *error) MUST_CHECK;
 enum status wire_node_command_unpack(const void *bytes, size_t length, Cairn__NodeCommand **out,
