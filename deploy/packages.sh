@@ -2,7 +2,8 @@
 # missing. Knows nothing of building.
 
 build_packages="gcc libc6-dev cmake ninja-build pkg-config libzmq3-dev libprotobuf-c-dev protobuf-c-compiler
-  protobuf-compiler liblmdb-dev libdnnl-dev libcyaml-dev libyaml-dev libjansson-dev libhdf5-dev libsodium-dev zlib1g-dev"
+  protobuf-compiler liblmdb-dev libdnnl-dev libcyaml-dev libyaml-dev libjansson-dev libhdf5-dev libsodium-dev zlib1g-dev
+  libcsv-dev"
 test_packages="check python3"
 
 # Prints those of the given packages that are not installed.

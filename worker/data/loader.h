@@ -13,32 +13,34 @@
 
 struct microbatch {
     uint64_t step;
-    uint32_t index;          /* microbatch within the step */
-    uint32_t first_sample;   /* position in the batch */
-    uint32_t samples;        /* may be 0 in a short last batch */
-    uint32_t batch_samples;  /* of the whole step */
-    float *features;         /* [samples, input elements] */
-    void *targets;           /* [samples] int32 or [samples, target elements] float32 */
+    uint32_t index;         /* microbatch within the step */
+    uint32_t first_sample;  /* position in the batch */
+    uint32_t samples;       /* may be 0 in a short last batch */
+    uint32_t batch_samples; /* of the whole step */
+    float *features;        /* [samples, input elements] */
+    void *targets;          /* [samples] int32 or [samples, target elements] float32 */
 };
 
 struct loader;
 
 struct loader_params {
-    const struct job *job;        /* all borrowed for the loader's life */
+    const struct job *job; /* all borrowed for the loader's life */
     const struct reader *reader;
     struct reader_wants wants;
     uint64_t first_step, final_step;
-    uint32_t span_begin, span_end;
-    uint32_t depth;               /* microbatches in memory, at least 2 */
+    uint32_t span_begin, span_end; /* not empty */
+    uint32_t depth;                /* microbatches in memory, at least 2 */
 };
 
 /* Starts the thread. */
-enum status loader_start(const struct loader_params *params, struct loader **out, struct error *error) MUST_CHECK;
+enum status loader_start(const struct loader_params *params, struct loader **out,
+                         struct error *error) MUST_CHECK;
 
 /* Ends the thread and frees; takers must have given back. NULL is allowed. */
 void loader_stop(struct loader *loader);
 
-/* The microbatch `index` of `step`, which must be in the span and are taken in order by step; waits for it.
+/* The microbatch `index` of `step`, which must be in the span and in [first_step, final_step); waits for it.
+ * Any order is served, but only the order of steps (within a step any) finds what was made ahead.
  * NULL: the loader was closed. Thread: any. */
 struct microbatch *loader_take(struct loader *loader, uint64_t step, uint32_t index);
 void loader_give(struct loader *loader, struct microbatch *microbatch);

@@ -20,10 +20,10 @@ enum target_type {
 
 /* What the model needs of the data; readers refuse files that do not give it. */
 struct reader_wants {
-    struct shape input;        /* of a sample; the file's elements a sample must be equal in number */
+    struct shape input; /* of a sample; the file's elements a sample must be equal in number */
     enum target_type target;
-    uint32_t classes;          /* TARGET_CLASS */
-    uint32_t target_elements;  /* TARGET_FLOAT */
+    uint32_t classes;         /* TARGET_CLASS */
+    uint32_t target_elements; /* TARGET_FLOAT */
 };
 
 struct reader;
@@ -33,7 +33,8 @@ struct reader;
  * Errors: CAIRN_INVALID / CORRUPT / NOT_FOUND / IO with one line: file (and line or byte), what, what is
  * allowed. Files may be gzip-compressed (by their first bytes, idx and csv alike). */
 enum status reader_open(const struct job *job, const struct data_source *source,
-                        const struct reader_wants *wants, struct reader **out, struct error *error) MUST_CHECK;
+                        const struct reader_wants *wants, struct reader **out,
+                        struct error *error) MUST_CHECK;
 void reader_free(struct reader *reader);
 
 /* Samples in the set, at least 1. */
