@@ -6,9 +6,12 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <lmdb.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -249,6 +252,38 @@ START_TEST(a_full_map_is_an_error_and_no_end)
 }
 END_TEST
 
+/* A disk of 2 MiB of our own; false where we may not mount one. */
+static bool mount_small_disk(char path[300])
+{
+    snprintf(path, 300, "%s/disk", directory);
+    return mkdir(path, 0777) == 0 &&
+           (unshare(CLONE_NEWNS) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) &&
+           mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount("tmpfs", path, "tmpfs", 0, "size=2m") == 0;
+}
+
+START_TEST(a_full_disk_is_an_error_and_no_signal)
+{
+    char path[300];
+    struct store *store;
+    struct error error;
+
+    if (!mount_small_disk(path))
+        return;
+    store = open_store(path, 64 * MIB);
+    put(store, "first", "value");
+    ck_assert_int_ge(fill(store, &error), 4);
+    ck_assert_int_eq(error.system, ENOSPC);
+    expect(store, "first", "value");
+    put(store, "second", "value");
+    store_close(store);
+    store = open_store(path, 64 * MIB);
+    expect(store, "second", "value");
+    store_close(store);
+    ck_assert_int_eq(umount(path), 0);
+}
+END_TEST
+
 START_TEST(an_existing_larger_map_is_kept)
 {
     struct store *store = open_store(directory, 8 * MIB);
@@ -444,6 +479,7 @@ static Suite *store_suite(void)
     tcase_add_test(tests, a_reserved_place_is_the_value);
     tcase_add_test(tests, a_scan_goes_over_a_prefix_in_order);
     tcase_add_test(tests, a_full_map_is_an_error_and_no_end);
+    tcase_add_test(tests, a_full_disk_is_an_error_and_no_signal);
     tcase_add_test(tests, an_existing_larger_map_is_kept);
     tcase_add_test(tests, overwriting_reuses_space);
     tcase_add_test(tests, a_second_opener_is_refused);
