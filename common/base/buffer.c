@@ -17,6 +17,8 @@ static void *data_allocate(size_t bytes)
 {
     size_t rounded = (bytes + BUFFER_ALIGNMENT - 1) / BUFFER_ALIGNMENT * BUFFER_ALIGNMENT;
 
+    if (rounded < bytes) /* past the end of all numbers */
+        return NULL;
     return aligned_alloc(BUFFER_ALIGNMENT, rounded ? rounded : BUFFER_ALIGNMENT);
 }
 

@@ -174,6 +174,6 @@ void settings_print_help(const struct settings_table *table, FILE *file)
     }
     fprintf(file, "\nOptions:\n");
     print_rows(table, file, false, width);
-    print_row(file, "    --help", "show this help and exit", width);
+    print_row(file, "-h, --help", "show this help and exit", width);
     print_row(file, "    --version", "show the version and exit", width);
 }

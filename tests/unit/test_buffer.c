@@ -1,0 +1,211 @@
+/* Reference-counted buffers and their pools, also with two threads that drop references. */
+#include "base/buffer.h"
+
+#include "check_main.h"
+
+#include <pthread.h>
+#include <stdint.h>
+#include <string.h>
+
+START_TEST(a_heap_buffer_is_aligned_and_exclusive)
+{
+    struct buffer *buffer = buffer_new(100);
+
+    ck_assert_ptr_nonnull(buffer);
+    ck_assert_uint_eq((uintptr_t)buffer->data % BUFFER_ALIGNMENT, 0);
+    ck_assert_uint_eq(buffer->length_bytes, 100);
+    ck_assert_uint_eq(buffer->capacity_bytes, 100);
+    memset(buffer->data, 1, 100);
+    ck_assert(buffer_is_exclusive(buffer));
+    ck_assert_ptr_eq(buffer_ref(buffer), buffer);
+    ck_assert(!buffer_is_exclusive(buffer));
+    buffer_unref(buffer);
+    ck_assert(buffer_is_exclusive(buffer));
+    buffer_unref(buffer);
+    buffer_unref(NULL);
+}
+END_TEST
+
+START_TEST(sizes_at_the_edges)
+{
+    struct buffer *empty = buffer_new(0);
+
+    ck_assert_ptr_nonnull(empty);
+    ck_assert_uint_eq(empty->length_bytes, 0);
+    buffer_unref(empty);
+    ck_assert_ptr_null(buffer_new(SIZE_MAX));
+}
+END_TEST
+
+static void count_release(struct buffer *buffer)
+{
+    *(int *)buffer->owner += 1;
+}
+
+START_TEST(foreign_bytes_are_released_once)
+{
+    char bytes[10];
+    int released = 0;
+    struct buffer buffer;
+
+    buffer_wrap(&buffer, bytes, sizeof(bytes), count_release, &released);
+    buffer_ref(&buffer);
+    buffer_unref(&buffer);
+    ck_assert_int_eq(released, 0);
+    buffer_unref(&buffer);
+    ck_assert_int_eq(released, 1);
+}
+END_TEST
+
+START_TEST(a_pool_gives_the_same_memory_again)
+{
+    struct buffer_pool *pool = buffer_pool_new(256);
+    struct buffer *first = buffer_pool_get(pool), *second = buffer_pool_get(pool);
+    void *first_data = first->data;
+
+    ck_assert_ptr_ne(first, second);
+    first->length_bytes = 3;
+    buffer_unref(first);
+    first = buffer_pool_get(pool);
+    ck_assert_ptr_eq(first->data, first_data);
+    ck_assert_uint_eq(first->length_bytes, 256);
+    ck_assert(buffer_is_exclusive(first));
+    buffer_unref(first);
+    buffer_unref(second);
+    buffer_pool_free(pool);
+    buffer_pool_free(NULL);
+}
+END_TEST
+
+START_TEST(a_buffer_outlives_its_pool)
+{
+    struct buffer_pool *pool = buffer_pool_new(64);
+    struct buffer *buffer = buffer_pool_get(pool), *other = buffer_pool_get(pool);
+
+    buffer_unref(other);
+    buffer_pool_free(pool);
+    memset(buffer->data, 7, 64);
+    buffer_unref(buffer); /* the pool goes with it: the leak checker watches */
+}
+END_TEST
+
+#define BUFFERS 64
+#define ROUNDS  500
+
+/* Buffers that the main thread fills and two threads let go of. */
+struct handover {
+    pthread_barrier_t filled, dropped;
+    struct buffer *buffers[BUFFERS];
+};
+
+static void *drop_all(void *argument)
+{
+    struct handover *handover = argument;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        pthread_barrier_wait(&handover->filled);
+        for (int i = 0; i < BUFFERS; i++)
+            buffer_unref(handover->buffers[i]);
+        pthread_barrier_wait(&handover->dropped);
+    }
+    return NULL;
+}
+
+static void fill_round(struct handover *handover, struct buffer_pool *pool, int round)
+{
+    for (int i = 0; i < BUFFERS; i++) {
+        struct buffer *buffer = buffer_pool_get(pool);
+
+        ck_assert_ptr_nonnull(buffer);
+        ck_assert(buffer_is_exclusive(buffer));
+        memset(buffer->data, round, buffer->length_bytes);
+        handover->buffers[i] = buffer_ref(buffer); /* one reference for each thread */
+    }
+}
+
+START_TEST(two_threads_drop_references)
+{
+    struct handover handover;
+    struct buffer_pool *pool = buffer_pool_new(64);
+    pthread_t threads[2];
+
+    ck_assert_int_eq(pthread_barrier_init(&handover.filled, NULL, 3), 0);
+    ck_assert_int_eq(pthread_barrier_init(&handover.dropped, NULL, 3), 0);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, drop_all, &handover), 0);
+    for (int round = 0; round < ROUNDS; round++) {
+        fill_round(&handover, pool, round);
+        pthread_barrier_wait(&handover.filled);
+        pthread_barrier_wait(&handover.dropped);
+    }
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+    pthread_barrier_destroy(&handover.filled);
+    pthread_barrier_destroy(&handover.dropped);
+    buffer_pool_free(pool);
+}
+END_TEST
+
+#define RING_TURNS 20000
+
+/* A few slots: the owner takes from the pool while another thread gives back, so that both work on the
+ * free list at once. */
+struct ring {
+    _Atomic(struct buffer *) slots[8];
+};
+
+static void *give_back(void *argument)
+{
+    struct ring *ring = argument;
+
+    for (int dropped = 0; dropped < RING_TURNS;) {
+        for (int i = 0; i < 8; i++) {
+            struct buffer *buffer = atomic_exchange(&ring->slots[i], NULL);
+
+            dropped += buffer != NULL;
+            buffer_unref(buffer);
+        }
+    }
+    return NULL;
+}
+
+START_TEST(taking_and_giving_back_at_once)
+{
+    struct buffer_pool *pool = buffer_pool_new(64);
+    struct ring ring = {{NULL}};
+    pthread_t thread;
+
+    ck_assert_int_eq(pthread_create(&thread, NULL, give_back, &ring), 0);
+    for (int sent = 0; sent < RING_TURNS;) {
+        struct buffer *buffer = buffer_pool_get(pool), *empty = NULL;
+
+        ck_assert_ptr_nonnull(buffer);
+        ck_assert(buffer_is_exclusive(buffer));
+        memset(buffer->data, sent, 64);
+        if (atomic_compare_exchange_strong(&ring.slots[sent % 8], &empty, buffer))
+            sent++;
+        else
+            buffer_unref(buffer);
+    }
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    buffer_pool_free(pool);
+}
+END_TEST
+
+static Suite *buffer_suite(void)
+{
+    Suite *suite = suite_create("buffer");
+    TCase *cases = tcase_create("buffer");
+
+    tcase_add_test(cases, a_heap_buffer_is_aligned_and_exclusive);
+    tcase_add_test(cases, sizes_at_the_edges);
+    tcase_add_test(cases, foreign_bytes_are_released_once);
+    tcase_add_test(cases, a_pool_gives_the_same_memory_again);
+    tcase_add_test(cases, a_buffer_outlives_its_pool);
+    tcase_add_test(cases, two_threads_drop_references);
+    tcase_add_test(cases, taking_and_giving_back_at_once);
+    suite_add_tcase(suite, cases);
+    return suite;
+}
+
+CHECK_MAIN(buffer_suite)

@@ -1,0 +1,102 @@
+/* Spans, slots and shards. */
+#include "cluster/placement.h"
+
+#include "check_main.h"
+
+START_TEST(every_dense_chunk_has_a_slot_of_its_own)
+{
+    ck_assert_uint_eq(placement_slot_count(0), PLACEMENT_SLOTS_MIN);
+    ck_assert_uint_eq(placement_slot_count(64), PLACEMENT_SLOTS_MIN);
+    ck_assert_uint_eq(placement_slot_count(5000), 5000);
+    for (uint32_t chunk = 0; chunk < 5000; chunk++)
+        ck_assert_uint_eq(placement_slot(TABLE_WEIGHTS, chunk, 5000), chunk);
+}
+END_TEST
+
+START_TEST(tables_begin_at_different_slots)
+{
+    uint32_t metrics = placement_slot(TABLE_METRICS, 0, PLACEMENT_SLOTS_MIN);
+    uint32_t validation = placement_slot(TABLE_VALIDATION, 0, PLACEMENT_SLOTS_MIN);
+
+    ck_assert_uint_lt(metrics, PLACEMENT_SLOTS_MIN);
+    ck_assert_uint_lt(validation, PLACEMENT_SLOTS_MIN);
+    ck_assert_uint_ne(metrics, validation);
+    ck_assert_uint_gt(metrics, 900);
+    ck_assert_uint_gt(validation, 900);
+}
+END_TEST
+
+START_TEST(slots_stay_in_range_for_any_numbers)
+{
+    const uint32_t numbers[] = {0, 1, 2, 3, 1023, 1024, 1025, UINT32_MAX - 1, UINT32_MAX};
+
+    for (int i = 0; i < 9; i++) {
+        for (int j = 0; j < 9; j++) {
+            for (int k = 1; k < 9; k++)
+                ck_assert_uint_lt(placement_slot(numbers[i], numbers[j], numbers[k]), numbers[k]);
+        }
+    }
+}
+END_TEST
+
+START_TEST(shards_have_as_many_slots_as_others)
+{
+    uint32_t slots[1500];
+
+    for (uint32_t shards = 1; shards <= 40; shards++) {
+        uint32_t counts[40] = {0};
+
+        placement_assign(slots, 1500, shards);
+        for (uint32_t slot = 0; slot < 1500; slot++) {
+            ck_assert_uint_lt(slots[slot], shards);
+            counts[slots[slot]]++;
+        }
+        for (uint32_t shard = 0; shard < shards; shard++) {
+            ck_assert_uint_ge(counts[shard], 1500 / shards);
+            ck_assert_uint_le(counts[shard], 1500 / shards + 1);
+        }
+    }
+}
+END_TEST
+
+static void assert_spans(uint32_t microbatches, uint32_t workers)
+{
+    uint32_t reached = 0;
+
+    for (uint32_t i = 0; i < workers; i++) {
+        uint32_t begin, end;
+
+        placement_span(microbatches, workers, i, &begin, &end);
+        ck_assert_uint_eq(begin, reached);
+        ck_assert_uint_ge(end - begin, microbatches / workers);
+        ck_assert_uint_le(end - begin, microbatches / workers + 1);
+        reached = end;
+    }
+    ck_assert_uint_eq(reached, microbatches);
+}
+
+START_TEST(spans_cut_all_microbatches_evenly)
+{
+    for (uint32_t microbatches = 1; microbatches <= 70; microbatches++) {
+        for (uint32_t workers = 1; workers <= 80; workers++)
+            assert_spans(microbatches, workers);
+    }
+    assert_spans(4096, 4095);
+}
+END_TEST
+
+static Suite *placement_suite(void)
+{
+    Suite *suite = suite_create("placement");
+    TCase *cases = tcase_create("placement");
+
+    tcase_add_test(cases, every_dense_chunk_has_a_slot_of_its_own);
+    tcase_add_test(cases, tables_begin_at_different_slots);
+    tcase_add_test(cases, slots_stay_in_range_for_any_numbers);
+    tcase_add_test(cases, shards_have_as_many_slots_as_others);
+    tcase_add_test(cases, spans_cut_all_microbatches_evenly);
+    suite_add_tcase(suite, cases);
+    return suite;
+}
+
+CHECK_MAIN(placement_suite)
