@@ -14,7 +14,8 @@ enum status requester_new(void *zmq_context, const char *endpoint, struct reques
 void requester_free(struct requester *requester);
 
 /* Sends a request (body set; protocol and number are filled in) and drops replies to older ones. */
-enum status requester_send(struct requester *requester, Cairn__ClientRequest *request, struct error *error) MUST_CHECK;
+enum status requester_send(struct requester *requester, Cairn__ClientRequest *request,
+                           struct error *error) MUST_CHECK;
 
 /* The next reply to the newest request. An ErrorReply becomes CAIRN_INVALID with its message.
  * Owns: *reply is the caller's: cairn__client_reply__free_unpacked(reply, NULL).

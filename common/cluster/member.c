@@ -1,1 +1,279 @@
-/* To be written. */
+/* A node's connection to the coordinator. Knows nothing of jobs.
+ *
+ * The coordinator answers every registration and every heartbeat of a node that it knows with a Welcome, so
+ * silence means that it is gone, or has forgotten us. After a lease of silence the connection is made anew:
+ * what waited in its queue was meant for a coordinator that has given us up by then, and a half-open
+ * connection is left behind with it. Nothing is sent but a Registration until the first Welcome. */
+#include "cluster/member.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "net/frames.h"
+#include "net/wire.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+/* Until a Welcome says otherwise. */
+#define FIRST_LEASE_MS 3000
+/* How often a node that waits says so. */
+#define WAIT_LOG_MS 60000
+/* How long a Leave may take to get out. */
+#define LEAVE_LINGER_MS 500
+/* The longest pause between attempts to connect. */
+#define RECONNECT_MAX_MS 1000
+
+struct member {
+    void *socket;
+    char *endpoint;
+    const Cairn__Registration *registration;
+    bool is_registered; /* the coordinator has welcomed this connection */
+    bool has_waited;    /* it was logged that we wait */
+    uint32_t lease_ms, heartbeat_ms;
+    int64_t heard_ms;     /* when the coordinator last spoke, or when we last connected */
+    int64_t sent_ms;      /* when we last said something */
+    int64_t wait_log_ms;  /* when it was last logged that we wait */
+    struct frames frames; /* of the message in hand */
+};
+
+static enum status send_now(struct member *member, Cairn__NodeMessage *message, struct error *error)
+{
+    struct frames *frames = &member->frames;
+    unsigned char *packed;
+    enum status status;
+    size_t length;
+
+    message->protocol = PROTOCOL_VERSION;
+    length = cairn__node_message__get_packed_size(message);
+    packed = malloc(length);
+    if (!packed)
+        return error_set(error, CAIRN_NO_MEMORY, "member: out of memory");
+    cairn__node_message__pack(message, packed);
+    status = frames_append_copy(frames, packed, length);
+    free(packed);
+    if (status != CAIRN_OK)
+        return error_set(error, status, "member: out of memory");
+    status = frames_send(member->socket, frames, error);
+    if (status == CAIRN_AGAIN)
+        return error_set(error, CAIRN_AGAIN,
+                         "the coordinator at %s has been away for too long: its queue is full",
+                         member->endpoint);
+    if (status == CAIRN_OK)
+        member->sent_ms = clock_ms();
+    return status;
+}
+
+/* Connects (a new connection each time: a new identity at the coordinator's end) and registers. */
+static enum status connect_and_register(struct member *member, struct error *error)
+{
+    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+
+    if (zmq_connect(member->socket, member->endpoint) != 0)
+        return error_set(error, CAIRN_INVALID, "cannot connect to a coordinator at \"%s\": %s",
+                         member->endpoint, zmq_strerror(zmq_errno()));
+    member->is_registered = false;
+    member->heard_ms = clock_ms();
+    message.body_case = CAIRN__NODE_MESSAGE__BODY_REGISTRATION;
+    message.registration = (Cairn__Registration *)member->registration;
+    return send_now(member, &message, error);
+}
+
+static enum status socket_init(struct member *member, void *zmq_context, struct error *error)
+{
+    const int none = 0, reconnect_ms = RECONNECT_MAX_MS;
+
+    member->socket = zmq_socket(zmq_context, ZMQ_DEALER);
+    if (!member->socket)
+        return error_system(error, zmq_errno(), "member: cannot make a socket");
+    if (zmq_setsockopt(member->socket, ZMQ_LINGER, &none, sizeof(none)) != 0 ||
+        zmq_setsockopt(member->socket, ZMQ_RECONNECT_IVL_MAX, &reconnect_ms, sizeof(reconnect_ms)) != 0)
+        return error_set(error, CAIRN_IO, "member: cannot set up a socket: %s", zmq_strerror(zmq_errno()));
+    return CAIRN_OK;
+}
+
+enum status member_new(void *zmq_context, const char *endpoint, const Cairn__Registration *registration,
+                       struct member **out, struct error *error)
+{
+    struct member *member = calloc(1, sizeof(*member));
+    enum status status;
+
+    if (!member)
+        return error_set(error, CAIRN_NO_MEMORY, "member: out of memory");
+    frames_init(&member->frames);
+    member->registration = registration;
+    member->lease_ms = FIRST_LEASE_MS;
+    member->heartbeat_ms = FIRST_LEASE_MS;
+    member->endpoint = strdup(endpoint);
+    status = member->endpoint ? socket_init(member, zmq_context, error)
+                              : error_set(error, CAIRN_NO_MEMORY, "member: out of memory");
+    if (status == CAIRN_OK)
+        status = connect_and_register(member, error);
+    if (status != CAIRN_OK) {
+        member_free(member, NULL);
+        return status;
+    }
+    *out = member;
+    return CAIRN_OK;
+}
+
+static void leave(struct member *member, const char *reason)
+{
+    const int linger_ms = LEAVE_LINGER_MS;
+    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+    Cairn__Leave body = CAIRN__LEAVE__INIT;
+    struct error error;
+
+    if (reason)
+        body.reason = (char *)reason;
+    message.body_case = CAIRN__NODE_MESSAGE__BODY_LEAVE;
+    message.leave = &body;
+    zmq_setsockopt(member->socket, ZMQ_LINGER, &linger_ms, sizeof(linger_ms));
+    if (send_now(member, &message, &error) != CAIRN_OK)
+        log_debug("leave_not_sent", "reason=\"%s\"", error.message);
+}
+
+void member_free(struct member *member, const char *reason)
+{
+    if (!member)
+        return;
+    if (member->socket && member->is_registered)
+        leave(member, reason);
+    frames_clear(&member->frames);
+    if (member->socket)
+        zmq_close(member->socket);
+    free(member->endpoint);
+    free(member);
+}
+
+void *member_socket(const struct member *member)
+{
+    return member->socket;
+}
+
+int64_t member_deadline_ms(const struct member *member)
+{
+    int64_t silent_ms = member->heard_ms + member->lease_ms;
+    int64_t heartbeat_ms = member->sent_ms + member->heartbeat_ms;
+
+    return member->is_registered && heartbeat_ms < silent_ms ? heartbeat_ms : silent_ms;
+}
+
+/* ---- what is due */
+
+static void log_waiting(struct member *member, int64_t now_ms)
+{
+    if (member->has_waited && now_ms - member->wait_log_ms < WAIT_LOG_MS)
+        return;
+    log_info("waiting_for_coordinator", "endpoint=%s", member->endpoint);
+    member->has_waited = true;
+    member->wait_log_ms = now_ms;
+}
+
+static enum status begin_anew(struct member *member, int64_t now_ms, struct error *error)
+{
+    log_waiting(member, now_ms);
+    if (zmq_disconnect(member->socket, member->endpoint) != 0)
+        return error_set(error, CAIRN_IO, "cannot disconnect from %s: %s", member->endpoint,
+                         zmq_strerror(zmq_errno()));
+    return connect_and_register(member, error);
+}
+
+static enum status heartbeat(struct member *member, struct error *error)
+{
+    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+    Cairn__Heartbeat body = CAIRN__HEARTBEAT__INIT;
+    enum status status;
+
+    message.body_case = CAIRN__NODE_MESSAGE__BODY_HEARTBEAT;
+    message.heartbeat = &body;
+    status = send_now(member, &message, error);
+    member->sent_ms = clock_ms(); /* a heartbeat that found no room is not tried again at once */
+    return status == CAIRN_AGAIN ? CAIRN_OK : status;
+}
+
+static enum status do_what_is_due(struct member *member, struct error *error)
+{
+    int64_t now_ms = clock_ms();
+
+    if (now_ms >= member->heard_ms + member->lease_ms)
+        return begin_anew(member, now_ms, error);
+    if (member->is_registered && now_ms >= member->sent_ms + member->heartbeat_ms)
+        return heartbeat(member, error);
+    return CAIRN_OK;
+}
+
+/* ---- what comes */
+
+static void take_welcome(struct member *member, const Cairn__Welcome *welcome)
+{
+    member->lease_ms = welcome->lease_ms;
+    member->heartbeat_ms = welcome->heartbeat_ms;
+    if (!member->is_registered)
+        log_info("registered", "coordinator=%s lease_ms=%u heartbeat_ms=%u", member->endpoint,
+                 welcome->lease_ms, welcome->heartbeat_ms);
+    member->is_registered = true;
+    member->has_waited = false;
+}
+
+/* A command in member->frames: ours to do (CAIRN_AGAIN), or the owner's (*out). */
+static enum status take(struct member *member, Cairn__NodeCommand **out, struct error *error)
+{
+    struct frames *frames = &member->frames;
+    Cairn__NodeCommand *command;
+    enum status status;
+
+    if (frames->count != 1)
+        return error_set(error, CAIRN_PROTOCOL, "a command has %zu frames", frames->count);
+    status = wire_node_command_unpack(frames_data(frames, 0), frames_length(frames, 0), &command, error);
+    if (status != CAIRN_OK)
+        return status;
+    member->heard_ms = clock_ms();
+    if (command->body_case == CAIRN__NODE_COMMAND__BODY_WELCOME) {
+        take_welcome(member, command->welcome);
+        status = CAIRN_AGAIN;
+    } else if (command->body_case == CAIRN__NODE_COMMAND__BODY_REFUSAL) {
+        member->is_registered = false;
+        status = error_set(error, CAIRN_CLOSED, "the coordinator at %s refused this node: %s",
+                           member->endpoint, command->refusal->message);
+    } else {
+        *out = command;
+        return CAIRN_OK;
+    }
+    cairn__node_command__free_unpacked(command, NULL);
+    return status;
+}
+
+enum status member_receive(struct member *member, Cairn__NodeCommand **command, struct error *error)
+{
+    struct error problem;
+
+    for (;;) {
+        enum status status = frames_receive(member->socket, &member->frames, &problem);
+
+        if (status == CAIRN_OK) {
+            status = take(member, command, &problem);
+            frames_clear(&member->frames);
+            if (status == CAIRN_AGAIN)
+                continue;
+        } else if (status == CAIRN_AGAIN) {
+            status = do_what_is_due(member, &problem);
+            if (status == CAIRN_OK)
+                return CAIRN_AGAIN;
+        }
+        if (status == CAIRN_OK)
+            return CAIRN_OK;
+        if (status != CAIRN_PROTOCOL) {
+            if (error)
+                *error = problem;
+            return status;
+        }
+        log_warn("command_skipped", "coordinator=%s reason=\"%s\"", member->endpoint, problem.message);
+    }
+}
+
+enum status member_send(struct member *member, Cairn__NodeMessage *message, struct error *error)
+{
+    return send_now(member, message, error);
+}

@@ -33,10 +33,13 @@ int64_t member_deadline_ms(const struct member *member);
  * Owns: *command is the caller's, freed with cairn__node_command__free_unpacked(command, NULL).
  * Errors: CAIRN_AGAIN when there is none; CAIRN_CLOSED when the coordinator refused this node for good (the
  * message says why). Malformed commands are logged and skipped. */
-enum status member_receive(struct member *member, Cairn__NodeCommand **command, struct error *error) MUST_CHECK;
+enum status member_receive(struct member *member, Cairn__NodeCommand **command,
+                           struct error *error) MUST_CHECK;
 
-/* Sends a message with its body set (the protocol number is filled in). While the coordinator is away the
- * newest messages wait in the socket's queue. */
+/* Sends a message with its body set (the protocol number is filled in); never blocks. While the coordinator
+ * is away messages wait in the socket's queue, for a lease at most: a coordinator that was away for longer
+ * has given this node up, so what was meant for it is dropped with the connection.
+ * Errors: CAIRN_AGAIN when the queue (1000 messages) is full; the message is lost. */
 enum status member_send(struct member *member, Cairn__NodeMessage *message, struct error *error) MUST_CHECK;
 
 #endif
