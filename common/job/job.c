@@ -1,1 +1,141 @@
-/* To be written. */
+/* What programs ask of a loaded job. Knows nothing of YAML. */
+#include "job/job.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void free_source(struct data_source *source)
+{
+    free(source->features);
+    free(source->labels);
+    free(source->label_column);
+}
+
+void job_free(struct job *job)
+{
+    if (job == NULL)
+        return;
+    graph_free(job->graph);
+    free(job->model.layers);
+    free_source(&job->training);
+    free_source(&job->validation);
+    free(job->output_path);
+    free(job->base_directory);
+    free(job);
+}
+
+char *job_path(const struct job *job, const char *path)
+{
+    char *full = NULL;
+
+    if (path[0] == '/')
+        return strdup(path);
+    return asprintf(&full, "%s/%s", job->base_directory, path) < 0 ? NULL : full;
+}
+
+void job_microbatch(const struct job *job, uint32_t batch_samples, uint32_t microbatch, uint32_t *begin,
+                    uint32_t *end)
+{
+    *begin = (uint32_t)((uint64_t)batch_samples * microbatch / job->microbatches);
+    *end = (uint32_t)((uint64_t)batch_samples * (microbatch + 1) / job->microbatches);
+}
+
+uint64_t job_steps_per_epoch(const struct job *job, uint64_t samples)
+{
+    return samples / job->batch_size + (samples % job->batch_size != 0);
+}
+
+uint64_t job_final_step(const struct job *job, uint64_t samples)
+{
+    uint64_t steps;
+
+    if (job->steps != 0)
+        return job->steps;
+    if (__builtin_mul_overflow((uint64_t)job->epochs, job_steps_per_epoch(job, samples), &steps))
+        return UINT64_MAX;
+    return steps;
+}
+
+/* ---- the digest: of a text with each value in one spelling, so that two job files that say the same in
+ * different words have the same digest. Changing this text makes all running jobs strangers. */
+
+static void add(struct hash *hash, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void add(struct hash *hash, const char *format, ...)
+{
+    char line[512];
+    va_list arguments;
+    int length;
+
+    va_start(arguments, format);
+    length = vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    BUG_IF(length < 0 || (size_t)length >= sizeof(line));
+    hash_update(hash, line, (size_t)length);
+}
+
+/* A foreign text of any length, with its length before it. */
+static void add_text(struct hash *hash, const char *what, const char *text)
+{
+    size_t length = text == NULL ? 0 : strlen(text);
+
+    add(hash, "%s %zu ", what, length);
+    hash_update(hash, text == NULL ? "" : text, length);
+    add(hash, "\n");
+}
+
+static void add_layer(struct hash *hash, const struct layer_spec *layer)
+{
+    add_text(hash, layer_type_name(layer->type), layer->name);
+    add(hash, "units %u filters %u kernel %u %u pool %u %u strides %u %u padding %s activation %s bias %d\n",
+        layer->units, layer->filters, layer->kernel_size[0], layer->kernel_size[1], layer->pool_size[0],
+        layer->pool_size[1], layer->strides[0], layer->strides[1], padding_name(layer->padding),
+        activation_name(layer->activation), layer->use_bias);
+    add(hash, "kernel_initializer %s bias_initializer %s rate %a\n",
+        initializer_name(layer->kernel_initializer), initializer_name(layer->bias_initializer),
+        (double)layer->rate);
+}
+
+static void add_model(struct hash *hash, const struct model_spec *model)
+{
+    add(hash, "input_shape");
+    for (uint32_t i = 0; i < model->input_rank; i++)
+        add(hash, " %u", model->input_shape[i]);
+    add(hash, "\nloss %s\nmetrics", loss_name(model->loss));
+    for (uint32_t i = 0; i < model->metric_count; i++)
+        add(hash, " %s", metric_name(model->metrics[i]));
+    add(hash, "\nlayers %u\n", model->layer_count);
+    for (uint32_t i = 0; i < model->layer_count; i++)
+        add_layer(hash, &model->layers[i]);
+}
+
+static void add_source(struct hash *hash, const struct data_source *source)
+{
+    add(hash, "format %d header %d scale %a\n", source->format, source->header, source->scale);
+    add_text(hash, "features", source->features);
+    add_text(hash, "labels", source->labels);
+    add_text(hash, "label_column", source->label_column);
+}
+
+static void add_optimizer(struct hash *hash, const struct optimizer_spec *optimizer)
+{
+    add(hash, "optimizer %d learning_rate %a momentum %a nesterov %d beta_1 %a beta_2 %a epsilon %a\n",
+        optimizer->type, optimizer->learning_rate, optimizer->momentum, optimizer->nesterov,
+        optimizer->beta_1, optimizer->beta_2, optimizer->epsilon);
+}
+
+void job_digest(const struct job *job, char text[HASH_TEXT_BYTES])
+{
+    struct hash hash;
+
+    hash_init(&hash);
+    add(&hash, "cairn job 1\nseed %" PRIu64 "\n", job->seed);
+    add_model(&hash, &job->model);
+    add_source(&hash, &job->training);
+    add(&hash, "shuffle %d batch_size %u microbatches %u threads_per_microbatch %u mode sync\n", job->shuffle,
+        job->batch_size, job->microbatches, job->threads_per_microbatch);
+    add_optimizer(&hash, &job->optimizer);
+    hash_text(&hash, text);
+}

@@ -1,1 +1,295 @@
-/* To be written. */
+#include "job/schema.h"
+
+#include <string.h>
+
+#define OPTIONAL CYAML_FLAG_OPTIONAL
+#define COUNT_OF CYAML_ARRAY_LEN
+
+/* ---- words */
+
+#define X(number, text) {text, ACTIVATION_##number},
+static const cyaml_strval_t activations[] = {ACTIVATION_LIST(X)};
+#undef X
+#define X(number, text) {text, PADDING_##number},
+static const cyaml_strval_t paddings[] = {PADDING_LIST(X)};
+#undef X
+#define X(number, text) {text, INITIALIZER_##number},
+static const cyaml_strval_t initializers[] = {INITIALIZER_LIST(X)};
+#undef X
+#define X(number, text) {text, LOSS_##number},
+static const cyaml_strval_t losses[] = {LOSS_LIST(X)};
+#undef X
+#define X(number, text) {text, METRIC_##number},
+static const cyaml_strval_t metrics[] = {METRIC_LIST(X)};
+#undef X
+
+static const cyaml_strval_t formats[] = {{"idx", DATA_FORMAT_IDX}, {"csv", DATA_FORMAT_CSV}};
+static const cyaml_strval_t modes[] = {{"sync", 0}};
+static const cyaml_strval_t devices[] = {{"auto", DEVICE_AUTO}, {"cpu", DEVICE_CPU}, {"cuda", DEVICE_CUDA}};
+
+/* An enum field, in this project's argument order. */
+#define FIELD_ENUM(key, flags, structure, member, words)                                                     \
+    CYAML_FIELD_ENUM(key, (flags) | CYAML_FLAG_STRICT, structure, member, words, COUNT_OF(words))
+#define FIELD_PATH(key, structure, member)                                                                   \
+    CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | OPTIONAL, structure, member, 1, JOB_PATH_TEXT_MAX)
+
+/* ---- model */
+
+static const cyaml_schema_value_t dimension = {CYAML_VALUE_UINT(CYAML_FLAG_DEFAULT, uint32_t)};
+static const cyaml_schema_value_t metric = {
+    CYAML_VALUE_ENUM(CYAML_FLAG_STRICT, enum metric, metrics, COUNT_OF(metrics))};
+
+#define LAYER_FIELD_NAME CYAML_FIELD_STRING("name", OPTIONAL, struct layer_spec, name, 1)
+#define LAYER_FIELD_PAIR(key, flags, member)                                                                 \
+    CYAML_FIELD_SEQUENCE_FIXED(key, flags, struct layer_spec, member, &dimension, 2)
+#define LAYER_FIELDS_WEIGHTS                                                                                 \
+    FIELD_ENUM("activation", OPTIONAL, struct layer_spec, activation, activations),                          \
+        CYAML_FIELD_BOOL("use_bias", OPTIONAL, struct layer_spec, use_bias),                                 \
+        FIELD_ENUM("kernel_initializer", OPTIONAL, struct layer_spec, kernel_initializer, initializers),     \
+        FIELD_ENUM("bias_initializer", OPTIONAL, struct layer_spec, bias_initializer, initializers)
+
+static const cyaml_schema_field_t dense_fields[] = {
+    CYAML_FIELD_UINT("units", CYAML_FLAG_DEFAULT, struct layer_spec, units),
+    LAYER_FIELDS_WEIGHTS,
+    LAYER_FIELD_NAME,
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t conv2d_fields[] = {
+    CYAML_FIELD_UINT("filters", CYAML_FLAG_DEFAULT, struct layer_spec, filters),
+    LAYER_FIELD_PAIR("kernel_size", CYAML_FLAG_DEFAULT, kernel_size),
+    LAYER_FIELD_PAIR("strides", OPTIONAL, strides),
+    FIELD_ENUM("padding", OPTIONAL, struct layer_spec, padding, paddings),
+    LAYER_FIELDS_WEIGHTS,
+    LAYER_FIELD_NAME,
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t pooling_fields[] = {
+    LAYER_FIELD_PAIR("pool_size", OPTIONAL, pool_size),
+    LAYER_FIELD_PAIR("strides", OPTIONAL, strides),
+    FIELD_ENUM("padding", OPTIONAL, struct layer_spec, padding, paddings),
+    LAYER_FIELD_NAME,
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t flatten_fields[] = {LAYER_FIELD_NAME, CYAML_FIELD_END};
+static const cyaml_schema_field_t dropout_fields[] = {
+    CYAML_FIELD_FLOAT("rate", CYAML_FLAG_DEFAULT, struct layer_spec, rate),
+    LAYER_FIELD_NAME,
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t activation_fields[] = {
+    FIELD_ENUM("activation", CYAML_FLAG_DEFAULT, struct layer_spec, activation, activations),
+    LAYER_FIELD_NAME,
+    CYAML_FIELD_END,
+};
+
+#define LAYER_FIELD(key, type, fields)                                                                       \
+    CYAML_FIELD_MAPPING_PTR(key, OPTIONAL, struct form_layer, of[LAYER_##type], fields)
+static const cyaml_schema_field_t layer_fields[] = {
+    LAYER_FIELD("dense", DENSE, dense_fields),
+    LAYER_FIELD("conv2d", CONV2D, conv2d_fields),
+    LAYER_FIELD("max_pooling2d", MAX_POOLING2D, pooling_fields),
+    LAYER_FIELD("average_pooling2d", AVERAGE_POOLING2D, pooling_fields),
+    LAYER_FIELD("flatten", FLATTEN, flatten_fields),
+    LAYER_FIELD("dropout", DROPOUT, dropout_fields),
+    LAYER_FIELD("activation", ACTIVATION, activation_fields),
+    CYAML_FIELD_END,
+};
+_Static_assert(COUNT_OF(layer_fields) == LAYER_TYPE_COUNT + 1, "every layer type has its keys");
+
+static const cyaml_schema_value_t layer = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct form_layer, layer_fields)};
+
+static const cyaml_schema_field_t model_fields[] = {
+    CYAML_FIELD_SEQUENCE("input_shape", CYAML_FLAG_POINTER, struct form_model, input_shape, &dimension, 1,
+                         MODEL_RANK_MAX),
+    CYAML_FIELD_SEQUENCE("layers", CYAML_FLAG_POINTER, struct form_model, layers, &layer, 1,
+                         MODEL_LAYERS_MAX),
+    FIELD_ENUM("loss", CYAML_FLAG_DEFAULT, struct form_model, loss, losses),
+    CYAML_FIELD_SEQUENCE("metrics", CYAML_FLAG_POINTER | OPTIONAL, struct form_model, metrics, &metric, 0,
+                         MODEL_METRICS_MAX),
+    CYAML_FIELD_END,
+};
+
+/* ---- data */
+
+static const cyaml_schema_field_t source_fields[] = {
+    FIELD_ENUM("format", CYAML_FLAG_DEFAULT, struct form_source, format, formats),
+    FIELD_PATH("features", struct form_source, features),
+    FIELD_PATH("labels", struct form_source, labels),
+    FIELD_PATH("path", struct form_source, path),
+    FIELD_PATH("label_column", struct form_source, label_column),
+    CYAML_FIELD_BOOL_PTR("header", OPTIONAL, struct form_source, header),
+    CYAML_FIELD_FLOAT("scale", OPTIONAL, struct form_source, scale),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t data_fields[] = {
+    CYAML_FIELD_MAPPING("train", CYAML_FLAG_DEFAULT, struct form_data, train, source_fields),
+    CYAML_FIELD_MAPPING_PTR("validation", OPTIONAL, struct form_data, validation, source_fields),
+    CYAML_FIELD_BOOL("shuffle", OPTIONAL, struct form_data, shuffle),
+    CYAML_FIELD_END,
+};
+
+/* ---- train */
+
+static const cyaml_schema_field_t sgd_fields[] = {
+    CYAML_FIELD_FLOAT("learning_rate", OPTIONAL, struct optimizer_spec, learning_rate),
+    CYAML_FIELD_FLOAT("momentum", OPTIONAL, struct optimizer_spec, momentum),
+    CYAML_FIELD_BOOL("nesterov", OPTIONAL, struct optimizer_spec, nesterov),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t adam_fields[] = {
+    CYAML_FIELD_FLOAT("learning_rate", OPTIONAL, struct optimizer_spec, learning_rate),
+    CYAML_FIELD_FLOAT("beta_1", OPTIONAL, struct optimizer_spec, beta_1),
+    CYAML_FIELD_FLOAT("beta_2", OPTIONAL, struct optimizer_spec, beta_2),
+    CYAML_FIELD_FLOAT("epsilon", OPTIONAL, struct optimizer_spec, epsilon),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t optimizer_fields[] = {
+    CYAML_FIELD_MAPPING_PTR("sgd", OPTIONAL, struct form_optimizer, of[OPTIMIZER_SGD], sgd_fields),
+    CYAML_FIELD_MAPPING_PTR("adam", OPTIONAL, struct form_optimizer, of[OPTIMIZER_ADAM], adam_fields),
+    CYAML_FIELD_END,
+};
+_Static_assert(COUNT_OF(optimizer_fields) == OPTIMIZER_COUNT + 1, "every optimizer has its keys");
+
+static const cyaml_schema_field_t train_fields[] = {
+    CYAML_FIELD_UINT("epochs", OPTIONAL, struct form_train, epochs),
+    CYAML_FIELD_UINT("steps", OPTIONAL, struct form_train, steps),
+    CYAML_FIELD_UINT("batch_size", OPTIONAL, struct form_train, batch_size),
+    CYAML_FIELD_UINT("microbatches", OPTIONAL, struct form_train, microbatches),
+    FIELD_ENUM("mode", OPTIONAL, struct form_train, mode, modes),
+    CYAML_FIELD_MAPPING("optimizer", CYAML_FLAG_DEFAULT, struct form_train, optimizer, optimizer_fields),
+    CYAML_FIELD_UINT("threads_per_microbatch", OPTIONAL, struct form_train, threads_per_microbatch),
+    CYAML_FIELD_UINT("commit_every", OPTIONAL, struct form_train, commit_every),
+    CYAML_FIELD_END,
+};
+
+/* ---- cluster, output */
+
+static const cyaml_schema_field_t workers_fields[] = {
+    CYAML_FIELD_UINT("min", OPTIONAL, struct form_workers, min),
+    CYAML_FIELD_UINT("max", OPTIONAL, struct form_workers, max),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t cluster_fields[] = {
+    CYAML_FIELD_UINT("servers", OPTIONAL, struct form_cluster, servers),
+    CYAML_FIELD_MAPPING("workers", OPTIONAL, struct form_cluster, workers, workers_fields),
+    CYAML_FIELD_UINT("threads_per_worker", OPTIONAL, struct form_cluster, threads_per_worker),
+    FIELD_ENUM("device", OPTIONAL, struct form_cluster, device, devices),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t output_fields[] = {
+    FIELD_PATH("path", struct form_output, path),
+    CYAML_FIELD_END,
+};
+
+/* ---- the document */
+
+static const cyaml_schema_field_t job_fields[] = {
+    CYAML_FIELD_STRING("name", CYAML_FLAG_DEFAULT, struct job_form, name, 1),
+    CYAML_FIELD_UINT("seed", OPTIONAL, struct job_form, seed),
+    CYAML_FIELD_MAPPING("model", CYAML_FLAG_DEFAULT, struct job_form, model, model_fields),
+    CYAML_FIELD_MAPPING("data", CYAML_FLAG_DEFAULT, struct job_form, data, data_fields),
+    CYAML_FIELD_MAPPING("train", CYAML_FLAG_DEFAULT, struct job_form, train, train_fields),
+    CYAML_FIELD_MAPPING("cluster", OPTIONAL, struct job_form, cluster, cluster_fields),
+    CYAML_FIELD_MAPPING("output", OPTIONAL, struct job_form, output, output_fields),
+    CYAML_FIELD_END,
+};
+
+const cyaml_schema_value_t job_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct job_form, job_fields)};
+
+/* ---- rules */
+
+#define SIZE_MAXIMUM          INT32_MAX /* units, filters, windows: more would not fit a sample's elements */
+#define SAMPLES_MAXIMUM       (1 << 24) /* of a batch */
+#define STEPS_MAXIMUM         0x1p53    /* whole numbers that a JSON reader keeps exact */
+#define MICROBATCHES_MAXIMUM  4096      /* the reduction tree's leaves */
+#define NODES_MAXIMUM         4096
+#define THREADS_MAXIMUM       1024
+#define LEARNING_RATE_MAXIMUM 1e6
+
+#define FALLBACK(table, name, value)                                                                         \
+    {                                                                                                        \
+        .fields = table, .key = name, .fallback = value                                                      \
+    }
+
+const struct field_rule job_rules[] = {
+    {.fields = job_fields, .key = "name", .forms = FORM_WORD},
+    FALLBACK(job_fields, "seed", "0"),
+
+    {.fields = model_fields, .key = "input_shape", .minimum = 1, .maximum = SIZE_MAXIMUM},
+    {.fields = layer_fields, .forms = FORM_ONE_OF},
+    {.fields = dense_fields, .key = "units", .minimum = 1, .maximum = SIZE_MAXIMUM},
+    FALLBACK(dense_fields, "activation", "linear"),
+    FALLBACK(dense_fields, "use_bias", "true"),
+    FALLBACK(dense_fields, "kernel_initializer", "glorot_uniform"),
+    FALLBACK(dense_fields, "bias_initializer", "zeros"),
+    {.fields = conv2d_fields, .key = "filters", .minimum = 1, .maximum = SIZE_MAXIMUM},
+    {.fields = conv2d_fields, .key = "kernel_size", .minimum = 1, .maximum = SIZE_MAXIMUM},
+    {.fields = conv2d_fields, .key = "strides", .minimum = 1, .maximum = SIZE_MAXIMUM, .fallback = "1"},
+    FALLBACK(conv2d_fields, "padding", "valid"),
+    FALLBACK(conv2d_fields, "activation", "linear"),
+    FALLBACK(conv2d_fields, "use_bias", "true"),
+    FALLBACK(conv2d_fields, "kernel_initializer", "glorot_uniform"),
+    FALLBACK(conv2d_fields, "bias_initializer", "zeros"),
+    {.fields = pooling_fields, .key = "pool_size", .minimum = 1, .maximum = SIZE_MAXIMUM, .fallback = "2"},
+    {.fields = pooling_fields, .key = "strides", .minimum = 1, .maximum = SIZE_MAXIMUM},
+    FALLBACK(pooling_fields, "padding", "valid"),
+    {.fields = dropout_fields, .key = "rate", .minimum = 0, .maximum = 1, .below_maximum = true},
+
+    {.fields = source_fields,
+     .key = "scale",
+     .minimum = 0,
+     .maximum = 1e30,
+     .above_minimum = true,
+     .forms = FORM_FRACTION,
+     .fallback = "1"},
+    FALLBACK(data_fields, "shuffle", "true"),
+
+    {.fields = train_fields, .key = "epochs", .minimum = 1, .maximum = INT32_MAX},
+    {.fields = train_fields, .key = "steps", .minimum = 1, .maximum = STEPS_MAXIMUM},
+    {.fields = train_fields, .key = "batch_size", .minimum = 1, .maximum = SAMPLES_MAXIMUM, .fallback = "32"},
+    {.fields = train_fields, .key = "microbatches", .minimum = 1, .maximum = MICROBATCHES_MAXIMUM},
+    {.fields = train_fields, .key = "mode", .fallback = "sync", .planned = "ssp async"},
+    {.fields = train_fields,
+     .key = "threads_per_microbatch",
+     .minimum = 1,
+     .maximum = THREADS_MAXIMUM,
+     .fallback = "1"},
+    {.fields = train_fields,
+     .key = "commit_every",
+     .minimum = 1,
+     .maximum = STEPS_MAXIMUM,
+     .fallback = "100"},
+    {.fields = optimizer_fields, .forms = FORM_ONE_OF},
+    {.fields = sgd_fields, .key = "learning_rate", .maximum = LEARNING_RATE_MAXIMUM, .fallback = "0.01"},
+    {.fields = sgd_fields, .key = "momentum", .maximum = 1, .fallback = "0"},
+    FALLBACK(sgd_fields, "nesterov", "false"),
+    {.fields = adam_fields, .key = "learning_rate", .maximum = LEARNING_RATE_MAXIMUM, .fallback = "0.001"},
+    {.fields = adam_fields, .key = "beta_1", .maximum = 1, .below_maximum = true, .fallback = "0.9"},
+    {.fields = adam_fields, .key = "beta_2", .maximum = 1, .below_maximum = true, .fallback = "0.999"},
+    {.fields = adam_fields, .key = "epsilon", .maximum = 1, .above_minimum = true, .fallback = "1e-7"},
+
+    {.fields = cluster_fields, .key = "servers", .minimum = 1, .maximum = NODES_MAXIMUM, .fallback = "1"},
+    {.fields = cluster_fields, .key = "threads_per_worker", .minimum = 1, .maximum = THREADS_MAXIMUM},
+    FALLBACK(cluster_fields, "device", "auto"),
+    {.fields = workers_fields, .forms = FORM_FOR_ALL},
+    {.fields = workers_fields, .key = "min", .minimum = 1, .maximum = NODES_MAXIMUM, .fallback = "1"},
+    {.fields = workers_fields, .key = "max", .minimum = 1, .maximum = NODES_MAXIMUM},
+};
+const size_t job_rule_count = COUNT_OF(job_rules);
+
+const struct field_rule *job_rule_of(const cyaml_schema_field_t *fields, const char *key)
+{
+    static const struct field_rule nothing = {0};
+
+    for (size_t i = 0; i < job_rule_count; i++) {
+        const struct field_rule *rule = &job_rules[i];
+
+        if (rule->fields != fields)
+            continue;
+        if (key == NULL ? rule->key == NULL : rule->key != NULL && strcmp(rule->key, key) == 0)
+            return rule;
+    }
+    return &nothing;
+}

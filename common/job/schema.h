@@ -1,0 +1,111 @@
+/* The job file's keys as tables: libcyaml's schema, which says where each key's value goes, and beside it the
+ * rules that libcyaml cannot say (bounds, defaults, other forms). The tables are all that there is to know
+ * about a key; docs/job-file.md describes the same. Internal to common/job. */
+#ifndef CAIRN_JOB_SCHEMA_H
+#define CAIRN_JOB_SCHEMA_H
+
+#include "job/job.h"
+
+#include <cyaml/cyaml.h>
+
+#define JOB_PATH_TEXT_MAX 4095 /* bytes of a path */
+
+/* What the file says, as libcyaml fills it: all defaults are in, except where a comment says "if not given".
+ */
+struct form_layer {
+    struct layer_spec
+        *of[LAYER_TYPE_COUNT]; /* one is set; its name is "" if not given, strides 0 in pooling */
+};
+
+struct form_model {
+    uint32_t *input_shape;
+    uint32_t input_shape_count;
+    struct form_layer *layers;
+    uint32_t layers_count;
+    enum loss loss;
+    enum metric *metrics; /* NULL if not given */
+    uint32_t metrics_count;
+};
+
+struct form_source { /* texts and header are NULL if not given */
+    enum data_format format;
+    char *features, *labels, *path, *label_column;
+    bool *header;
+    double scale;
+};
+
+struct form_data {
+    struct form_source train;
+    struct form_source *validation; /* NULL if not given */
+    bool shuffle;
+};
+
+struct form_optimizer {
+    struct optimizer_spec *of[OPTIMIZER_COUNT]; /* one is set */
+};
+
+struct form_train { /* epochs, steps, microbatches: 0 if not given */
+    uint32_t epochs;
+    uint64_t steps;
+    uint32_t batch_size, microbatches, mode;
+    struct form_optimizer optimizer;
+    uint32_t threads_per_microbatch;
+    uint64_t commit_every;
+};
+
+struct form_workers { /* max: 0 if not given */
+    uint32_t min, max;
+};
+
+struct form_cluster { /* threads_per_worker: 0 if not given */
+    uint32_t servers;
+    struct form_workers workers;
+    uint32_t threads_per_worker;
+    enum device device;
+};
+
+struct form_output {
+    char *path; /* NULL if not given */
+};
+
+struct job_form {
+    char name[JOB_NAME_MAX];
+    uint64_t seed;
+    struct form_model model;
+    struct form_data data;
+    struct form_train train;
+    struct form_cluster cluster;
+    struct form_output output;
+};
+
+/* Forms in which a value may be written besides its schema's own. */
+enum field_form {
+    FORM_WORD = 1,     /* a text: only letters, digits, - and _ */
+    FORM_FRACTION = 2, /* a number: also "1/255" */
+    FORM_ONE_OF =
+        4, /* a mapping: has exactly one key; the key's word alone stands for it with no arguments */
+    FORM_FOR_ALL = 8 /* a mapping of numbers: one number stands for each of its keys */
+};
+
+/* What libcyaml does not know of the key `key` of a mapping, or of the mapping itself (key NULL). */
+struct field_rule {
+    const cyaml_schema_field_t *fields; /* the mapping's table */
+    const char *key;
+    double minimum, maximum;           /* of numbers, also those in lists; both 0: what the type holds */
+    bool above_minimum, below_maximum; /* the bound itself is not allowed */
+    unsigned forms;                    /* enum field_form */
+    const char *fallback; /* the value when the key is missing, as one would write it; NULL: none */
+    const char *planned;  /* the words that will be allowed one day, "a b"; NULL: none */
+};
+
+/* The whole document: a struct job_form. */
+extern const cyaml_schema_value_t job_schema;
+
+/* All rules, for tests. */
+extern const struct field_rule job_rules[];
+extern const size_t job_rule_count;
+
+/* The rule of a key (key NULL: of the mapping); a rule that adds nothing when there is none. */
+const struct field_rule *job_rule_of(const cyaml_schema_field_t *fields, const char *key);
+
+#endif
