@@ -1,0 +1,325 @@
+/* The data header: every member at its bounds, and what must not pass. */
+#include "check_main.h"
+
+#include "net/wire.h"
+
+#include <string.h>
+
+static struct data_header sample(enum data_kind kind)
+{
+    struct data_header header;
+
+    memset(&header, 0, sizeof(header));
+    header.kind = kind;
+    header.job = 3;
+    header.incarnation = 4;
+    header.table = 1;
+    header.step = 1000;
+    header.payload_count = 1;
+    header.payloads[0] =
+        (struct data_payload){5, DATA_FLOAT32, kind == DATA_PULL || kind == DATA_REFUSED ? 0 : 64};
+    if (kind == DATA_PUSH) {
+        header.node = (struct tree_node){2, 4};
+        header.samples = 32;
+    }
+    if (kind == DATA_REFUSED) {
+        header.refused = DATA_REFUSED_UNKNOWN;
+        strcpy(header.message, "no such job");
+    }
+    return header;
+}
+
+/* A header with everything as large as it may be. */
+static struct data_header largest(enum data_kind kind)
+{
+    struct data_header header = sample(kind);
+
+    header.job = UINT64_MAX;
+    header.incarnation = UINT64_MAX;
+    header.table = UINT32_MAX;
+    header.step = WIRE_STEP_MAX;
+    header.payload_count = WIRE_PAYLOADS_MAX;
+    for (int i = 0; i < WIRE_PAYLOADS_MAX; i++)
+        header.payloads[i] = (struct data_payload){
+            UINT32_MAX, DATA_FLOAT64, header.payloads[0].length_bytes ? WIRE_PAYLOAD_BYTES_MAX : 0};
+    if (kind == DATA_PUSH) {
+        header.node = (struct tree_node){TREE_LEAVES_MAX - 1, TREE_LEAVES_MAX};
+        header.samples = WIRE_SAMPLES_MAX;
+        header.subscribe = true;
+    }
+    if (kind == DATA_PULL)
+        header.committed = true;
+    if (kind == DATA_REFUSED) {
+        header.refused = DATA_REFUSED_MALFORMED;
+        memset(header.message, 'x', WIRE_MESSAGE_MAX - 1);
+    }
+    return header;
+}
+
+static void check_equal(const struct data_header *a, const struct data_header *b)
+{
+    ck_assert_int_eq(a->kind, b->kind);
+    ck_assert_uint_eq(a->job, b->job);
+    ck_assert_uint_eq(a->incarnation, b->incarnation);
+    ck_assert_uint_eq(a->table, b->table);
+    ck_assert_uint_eq(a->step, b->step);
+    ck_assert_uint_eq(a->node.begin, b->node.begin);
+    ck_assert_uint_eq(a->node.end, b->node.end);
+    ck_assert_uint_eq(a->samples, b->samples);
+    ck_assert_int_eq(a->subscribe, b->subscribe);
+    ck_assert_int_eq(a->committed, b->committed);
+    ck_assert_uint_eq(a->payload_count, b->payload_count);
+    for (uint32_t i = 0; i < a->payload_count; i++) {
+        ck_assert_uint_eq(a->payloads[i].chunk, b->payloads[i].chunk);
+        ck_assert_int_eq(a->payloads[i].type, b->payloads[i].type);
+        ck_assert_uint_eq(a->payloads[i].length_bytes, b->payloads[i].length_bytes);
+    }
+    ck_assert_int_eq(a->refused, b->refused);
+    ck_assert_str_eq(a->message, b->message);
+}
+
+static void check_round_trip(const struct data_header *header)
+{
+    unsigned char bytes[WIRE_HEADER_MAX];
+    size_t length = wire_data_pack(header, bytes);
+    struct data_header back;
+    struct error error = {.message = ""};
+
+    memset(&back, 0xaa, sizeof(back));
+    ck_assert_uint_le(length, WIRE_HEADER_MAX);
+    ck_assert_msg(wire_data_unpack(bytes, length, &back, &error) == CAIRN_OK, "%s", error.message);
+    check_equal(header, &back);
+}
+
+START_TEST(a_header_comes_back_as_it_was)
+{
+    struct data_header usual = sample((enum data_kind)_i), most = largest((enum data_kind)_i);
+
+    check_round_trip(&usual);
+    check_round_trip(&most);
+}
+END_TEST
+
+START_TEST(a_refusal_needs_no_payload)
+{
+    struct data_header header = sample(DATA_REFUSED);
+
+    header.payload_count = 0;
+    header.job = header.incarnation = header.step = 0;
+    header.table = 0;
+    header.message[0] = '\0';
+    check_round_trip(&header);
+}
+END_TEST
+
+START_TEST(members_of_other_kinds_stay_behind)
+{
+    struct data_header header = sample(DATA_VALUES), back;
+    unsigned char bytes[WIRE_HEADER_MAX];
+    size_t length;
+
+    header.node = (struct tree_node){9, 1};
+    header.samples = UINT64_MAX;
+    header.subscribe = header.committed = true;
+    header.refused = (enum data_refused)77;
+    memset(header.message, 'x', sizeof(header.message));
+    length = wire_data_pack(&header, bytes);
+    ck_assert_int_eq(wire_data_unpack(bytes, length, &back, NULL), CAIRN_OK);
+    ck_assert_uint_eq(back.samples, 0);
+    ck_assert(!back.subscribe && !back.committed);
+    ck_assert_str_eq(back.message, "");
+}
+END_TEST
+
+/* ---- foreign headers, packed as no code of ours would */
+
+struct foreign {
+    Cairn__DataHeader header;
+    Cairn__Payload payloads[WIRE_PAYLOADS_MAX + 1];
+    Cairn__Payload *pointers[WIRE_PAYLOADS_MAX + 1];
+};
+
+static void foreign_init(struct foreign *foreign, enum data_kind kind)
+{
+    cairn__data_header__init(&foreign->header);
+    foreign->header.protocol = PROTOCOL_VERSION;
+    foreign->header.kind = (Cairn__DataKind)kind;
+    foreign->header.node_end = 1;
+    foreign->header.refused = CAIRN__REFUSED_REASON__REFUSED_REASON_STALE;
+    for (int i = 0; i <= WIRE_PAYLOADS_MAX; i++) {
+        cairn__payload__init(&foreign->payloads[i]);
+        foreign->payloads[i].type = CAIRN__DATA_TYPE__DATA_TYPE_FLOAT32;
+        foreign->payloads[i].length_bytes = kind == DATA_PULL || kind == DATA_REFUSED ? 0 : 4;
+        foreign->pointers[i] = &foreign->payloads[i];
+    }
+    foreign->header.n_payloads = 1;
+    foreign->header.payloads = foreign->pointers;
+}
+
+static enum status foreign_unpack(const struct foreign *foreign, struct data_header *header,
+                                  struct error *error)
+{
+    unsigned char bytes[4096];
+    size_t length = cairn__data_header__get_packed_size(&foreign->header);
+
+    ck_assert_uint_le(length, sizeof(bytes));
+    cairn__data_header__pack(&foreign->header, bytes);
+    return wire_data_unpack(bytes, length, header, error);
+}
+
+static void check_refused(const struct foreign *foreign, const char *what)
+{
+    struct data_header header;
+    struct error error = {.message = ""};
+
+    ck_assert_int_eq(foreign_unpack(foreign, &header, &error), CAIRN_PROTOCOL);
+    ck_assert_msg(strstr(error.message, what) != NULL, "\"%s\" does not say \"%s\"", error.message, what);
+}
+
+START_TEST(foreign_numbers_are_bounded)
+{
+    struct foreign foreign;
+    struct data_header header;
+
+    foreign_init(&foreign, DATA_PUSH);
+    ck_assert_int_eq(foreign_unpack(&foreign, &header, NULL), CAIRN_OK);
+    foreign.header.protocol = PROTOCOL_VERSION + 1;
+    check_refused(&foreign, "protocol 2");
+    foreign_init(&foreign, (enum data_kind)0);
+    check_refused(&foreign, "kind");
+    foreign_init(&foreign, (enum data_kind)5);
+    check_refused(&foreign, "kind");
+    foreign_init(&foreign, (enum data_kind) - 1);
+    check_refused(&foreign, "kind");
+    foreign_init(&foreign, DATA_PUSH);
+    foreign.header.step = WIRE_STEP_MAX + 1;
+    check_refused(&foreign, "step");
+    foreign_init(&foreign, DATA_PUSH);
+    foreign.header.samples = WIRE_SAMPLES_MAX + 1;
+    check_refused(&foreign, "samples");
+    foreign_init(&foreign, DATA_REFUSED);
+    foreign.header.refused = CAIRN__REFUSED_REASON__REFUSED_REASON_UNSPECIFIED;
+    check_refused(&foreign, "reason");
+    foreign.header.refused = (Cairn__RefusedReason)4;
+    check_refused(&foreign, "reason");
+}
+END_TEST
+
+START_TEST(foreign_nodes_are_in_order)
+{
+    struct foreign foreign;
+
+    foreign_init(&foreign, DATA_PUSH);
+    foreign.header.node_begin = 1;
+    check_refused(&foreign, "node");
+    foreign.header.node_begin = 2;
+    check_refused(&foreign, "node");
+    foreign.header.node_begin = 0;
+    foreign.header.node_end = TREE_LEAVES_MAX + 1;
+    check_refused(&foreign, "node");
+}
+END_TEST
+
+START_TEST(foreign_payloads_are_bounded)
+{
+    struct foreign foreign;
+
+    foreign_init(&foreign, DATA_VALUES);
+    foreign.header.n_payloads = 0;
+    check_refused(&foreign, "no payloads");
+    foreign.header.n_payloads = WIRE_PAYLOADS_MAX + 1;
+    check_refused(&foreign, "payloads are too many");
+    foreign_init(&foreign, DATA_VALUES);
+    foreign.payloads[0].type = CAIRN__DATA_TYPE__DATA_TYPE_UNSPECIFIED;
+    check_refused(&foreign, "type");
+    foreign.payloads[0].type = (Cairn__DataType)3;
+    check_refused(&foreign, "type");
+    foreign_init(&foreign, DATA_VALUES);
+    foreign.payloads[0].length_bytes = 0;
+    check_refused(&foreign, "length");
+    foreign.payloads[0].length_bytes = WIRE_PAYLOAD_BYTES_MAX + 4;
+    check_refused(&foreign, "length");
+    foreign.payloads[0].length_bytes = 6;
+    check_refused(&foreign, "multiple");
+    foreign.payloads[0].type = CAIRN__DATA_TYPE__DATA_TYPE_FLOAT64;
+    foreign.payloads[0].length_bytes = 4;
+    check_refused(&foreign, "multiple");
+    foreign_init(&foreign, DATA_PULL);
+    foreign.payloads[0].length_bytes = 4;
+    check_refused(&foreign, "none is carried");
+}
+END_TEST
+
+START_TEST(a_foreign_line_is_short_and_plain)
+{
+    struct foreign foreign;
+    struct data_header header;
+    char line[WIRE_MESSAGE_MAX + 1];
+
+    foreign_init(&foreign, DATA_REFUSED);
+    foreign.header.message = (char *)"two\nlines\x1b[2J";
+    ck_assert_int_eq(foreign_unpack(&foreign, &header, NULL), CAIRN_OK);
+    ck_assert_str_eq(header.message, "two lines [2J");
+    memset(line, 'x', WIRE_MESSAGE_MAX);
+    line[WIRE_MESSAGE_MAX] = '\0';
+    foreign.header.message = line;
+    check_refused(&foreign, "too long");
+    line[WIRE_MESSAGE_MAX - 1] = '\0';
+    ck_assert_int_eq(foreign_unpack(&foreign, &header, NULL), CAIRN_OK);
+}
+END_TEST
+
+START_TEST(noise_does_not_parse)
+{
+    struct data_header header = largest(DATA_VALUES), back;
+    unsigned char bytes[WIRE_HEADER_MAX], many[WIRE_HEADER_MAX + 1] = {0};
+    size_t length = wire_data_pack(&header, bytes);
+    struct error error;
+
+    ck_assert_int_eq(wire_data_unpack("", 0, &back, &error), CAIRN_PROTOCOL);
+    ck_assert_int_eq(wire_data_unpack("\xff\xff\xff", 3, &back, &error), CAIRN_PROTOCOL);
+    ck_assert_int_eq(wire_data_unpack(many, sizeof(many), &back, &error), CAIRN_PROTOCOL);
+    ck_assert(strstr(error.message, "too many"));
+    /* Cut anywhere it is refused or, between two payloads, a shorter header; never more than that. */
+    for (size_t cut = 0; cut < length; cut++) {
+        if (wire_data_unpack(bytes, cut, &back, NULL) == CAIRN_OK)
+            ck_assert_uint_lt(back.payload_count, header.payload_count);
+    }
+}
+END_TEST
+
+START_TEST(a_header_that_wants_more_than_the_stack_is_refused)
+{
+    unsigned char bytes[WIRE_HEADER_MAX];
+    struct data_header back;
+    struct error error;
+
+    /* Payload members of length 0: two bytes each, far more in memory. */
+    for (size_t i = 0; i < sizeof(bytes); i += 2) {
+        bytes[i] = 12 << 3 | 2;
+        bytes[i + 1] = 0;
+    }
+    ck_assert_int_eq(wire_data_unpack(bytes, sizeof(bytes), &back, &error), CAIRN_PROTOCOL);
+    ck_assert(strstr(error.message, "does not parse"));
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("wire");
+    TCase *tests = tcase_create("wire");
+
+    tcase_add_loop_test(tests, a_header_comes_back_as_it_was, DATA_PUSH, DATA_REFUSED + 1);
+    tcase_add_test(tests, a_refusal_needs_no_payload);
+    tcase_add_test(tests, members_of_other_kinds_stay_behind);
+    tcase_add_test(tests, foreign_numbers_are_bounded);
+    tcase_add_test(tests, foreign_nodes_are_in_order);
+    tcase_add_test(tests, foreign_payloads_are_bounded);
+    tcase_add_test(tests, a_foreign_line_is_short_and_plain);
+    tcase_add_test(tests, noise_does_not_parse);
+    tcase_add_test(tests, a_header_that_wants_more_than_the_stack_is_refused);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
+
+CHECK_MAIN(make_suite)

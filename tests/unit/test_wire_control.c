@@ -1,0 +1,551 @@
+/* Control messages: what is taken as it was sent, and each check that protobuf cannot make. */
+#include "check_main.h"
+
+#include "net/wire.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum status unpack_function(const unsigned char *bytes, size_t length, struct error *error);
+
+static enum status node_message(const unsigned char *bytes, size_t length, struct error *error)
+{
+    Cairn__NodeMessage *message = NULL;
+    enum status status = wire_node_message_unpack(bytes, length, &message, error);
+
+    cairn__node_message__free_unpacked(message, NULL);
+    return status;
+}
+
+static enum status node_command(const unsigned char *bytes, size_t length, struct error *error)
+{
+    Cairn__NodeCommand *command = NULL;
+    enum status status = wire_node_command_unpack(bytes, length, &command, error);
+
+    cairn__node_command__free_unpacked(command, NULL);
+    return status;
+}
+
+static enum status client_request(const unsigned char *bytes, size_t length, struct error *error)
+{
+    Cairn__ClientRequest *request = NULL;
+    enum status status = wire_client_request_unpack(bytes, length, &request, error);
+
+    cairn__client_request__free_unpacked(request, NULL);
+    return status;
+}
+
+static enum status client_reply(const unsigned char *bytes, size_t length, struct error *error)
+{
+    Cairn__ClientReply *reply = NULL;
+    enum status status = wire_client_reply_unpack(bytes, length, &reply, error);
+
+    cairn__client_reply__free_unpacked(reply, NULL);
+    return status;
+}
+
+/* Packs message and unpacks it; what: NULL when it must pass, else a piece of the complaint. */
+static void check_verdict(unpack_function *unpack, const void *message, const char *what)
+{
+    size_t length = protobuf_c_message_get_packed_size(message);
+    unsigned char *bytes = malloc(length + 1);
+    struct error error = {.message = ""};
+    enum status status;
+
+    ck_assert_ptr_nonnull(bytes);
+    protobuf_c_message_pack(message, bytes);
+    status = unpack(bytes, length, &error);
+    free(bytes);
+    if (!what) {
+        ck_assert_msg(status == CAIRN_OK, "%s", error.message);
+        return;
+    }
+    ck_assert_int_eq(status, CAIRN_PROTOCOL);
+    ck_assert_msg(strstr(error.message, what) != NULL, "\"%s\" does not say \"%s\"", error.message, what);
+}
+
+/* A message of a kind around a body. */
+#define NODE_MESSAGE(member, case_name, body)                                                                \
+    &(Cairn__NodeMessage)                                                                                    \
+    {                                                                                                        \
+        PROTOBUF_C_MESSAGE_INIT(&cairn__node_message__descriptor), PROTOCOL_VERSION,                         \
+            CAIRN__NODE_MESSAGE__BODY_##case_name, .member = (body)                                          \
+    }
+#define NODE_COMMAND(member, case_name, body)                                                                \
+    &(Cairn__NodeCommand)                                                                                    \
+    {                                                                                                        \
+        PROTOBUF_C_MESSAGE_INIT(&cairn__node_command__descriptor), PROTOCOL_VERSION,                         \
+            CAIRN__NODE_COMMAND__BODY_##case_name, .member = (body)                                          \
+    }
+#define CLIENT_REQUEST(member, case_name, body)                                                              \
+    &(Cairn__ClientRequest)                                                                                  \
+    {                                                                                                        \
+        PROTOBUF_C_MESSAGE_INIT(&cairn__client_request__descriptor), PROTOCOL_VERSION, 1,                    \
+            CAIRN__CLIENT_REQUEST__BODY_##case_name, .member = (body)                                        \
+    }
+#define CLIENT_REPLY(member, case_name, body)                                                                \
+    &(Cairn__ClientReply)                                                                                    \
+    {                                                                                                        \
+        PROTOBUF_C_MESSAGE_INIT(&cairn__client_reply__descriptor), PROTOCOL_VERSION, 1,                      \
+            CAIRN__CLIENT_REPLY__BODY_##case_name, .member = (body)                                          \
+    }
+
+/* ---- all four */
+
+START_TEST(noise_does_not_parse)
+{
+    static unpack_function *const functions[] = {node_message, node_command, client_request, client_reply};
+    unsigned char *zeros = calloc(1, WIRE_CONTROL_MAX + 1);
+    struct error error;
+
+    ck_assert_ptr_nonnull(zeros);
+    ck_assert_int_eq(functions[_i]((const unsigned char *)"\xff\xff", 2, &error), CAIRN_PROTOCOL);
+    ck_assert(strstr(error.message, "does not parse"));
+    ck_assert_int_eq(functions[_i](zeros, WIRE_CONTROL_MAX + 1, &error), CAIRN_PROTOCOL);
+    ck_assert(strstr(error.message, "too many"));
+    /* No bytes are a message with no protocol number. */
+    ck_assert_int_eq(functions[_i]((const unsigned char *)"", 0, &error), CAIRN_PROTOCOL);
+    ck_assert(strstr(error.message, "protocol 0"));
+    free(zeros);
+}
+END_TEST
+
+START_TEST(a_body_is_needed)
+{
+    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__ClientReply reply = CAIRN__CLIENT_REPLY__INIT;
+
+    message.protocol = command.protocol = request.protocol = reply.protocol = PROTOCOL_VERSION;
+    check_verdict(node_message, &message, "no body");
+    check_verdict(node_command, &command, "no body");
+    check_verdict(client_request, &request, "no body");
+    check_verdict(client_reply, &reply, "no body");
+    message.protocol = command.protocol = request.protocol = reply.protocol = 9;
+    check_verdict(node_message, &message, "protocol 9");
+    check_verdict(node_command, &command, "protocol 9");
+    check_verdict(client_request, &request, "protocol 9");
+    check_verdict(client_reply, &reply, "protocol 9");
+}
+END_TEST
+
+/* ---- node to coordinator */
+
+START_TEST(registrations_of_servers)
+{
+    char *endpoints[] = {(char *)"tcp://a:1", (char *)""};
+    Cairn__Registration body = CAIRN__REGISTRATION__INIT;
+    char long_name[300];
+
+    body.kind = CAIRN__NODE_KIND__NODE_KIND_SERVER;
+    body.name = (char *)"server-1";
+    body.n_endpoints = 1;
+    body.endpoints = endpoints;
+    check_verdict(node_message, NODE_MESSAGE(registration, REGISTRATION, &body), NULL);
+    body.n_endpoints = 2;
+    check_verdict(node_message, NODE_MESSAGE(registration, REGISTRATION, &body), "endpoint");
+    body.n_endpoints = 0;
+    check_verdict(node_message, NODE_MESSAGE(registration, REGISTRATION, &body), "endpoints");
+    body.n_endpoints = 1;
+    body.lanes = 1;
+    check_verdict(node_message, NODE_MESSAGE(registration, REGISTRATION, &body), "lanes");
+    body.lanes = 0;
+    body.name = (char *)"";
+    check_verdict(node_message, NODE_MESSAGE(registration, REGISTRATION, &body), "name");
+    memset(long_name, 'x', sizeof(long_name));
+    long_name[256] = '\0';
+    body.name = long_name;
+    check_verdict(node_message, NODE_MESSAGE(registration, REGISTRATION, &body), "name");
+    body.name = (char *)"a\x1b[2Jb";
+    check_verdict(node_message, NODE_MESSAGE(registration, REGISTRATION, &body), "control characters");
+    body.name = (char *)"server-1";
+    body.kind = CAIRN__NODE_KIND__NODE_KIND_UNSPECIFIED;
+    body.n_endpoints = 0;
+    body.lanes = 1;
+    check_verdict(node_message, NODE_MESSAGE(registration, REGISTRATION, &body), "enum");
+    body.kind = (Cairn__NodeKind)3;
+    check_verdict(node_message, NODE_MESSAGE(registration, REGISTRATION, &body), "enum");
+}
+END_TEST
+
+START_TEST(a_server_has_bounded_endpoints)
+{
+    static char *endpoints[WIRE_SHARDS_MAX + 1];
+    Cairn__Registration body = CAIRN__REGISTRATION__INIT;
+
+    for (size_t i = 0; i <= WIRE_SHARDS_MAX; i++)
+        endpoints[i] = (char *)"ipc://x";
+    body.kind = CAIRN__NODE_KIND__NODE_KIND_SERVER;
+    body.name = (char *)"server-1";
+    body.endpoints = endpoints;
+    body.n_endpoints = WIRE_SHARDS_MAX;
+    check_verdict(node_message, NODE_MESSAGE(registration, REGISTRATION, &body), NULL);
+    body.n_endpoints = WIRE_SHARDS_MAX + 1;
+    check_verdict(node_message, NODE_MESSAGE(registration, REGISTRATION, &body), "endpoints");
+}
+END_TEST
+
+START_TEST(registrations_of_workers)
+{
+    char *endpoints[] = {(char *)"tcp://a:1"};
+    Cairn__Registration body = CAIRN__REGISTRATION__INIT;
+
+    body.kind = CAIRN__NODE_KIND__NODE_KIND_WORKER;
+    body.name = (char *)"worker-1";
+    body.lanes = TREE_LEAVES_MAX;
+    check_verdict(node_message, NODE_MESSAGE(registration, REGISTRATION, &body), NULL);
+    body.lanes = TREE_LEAVES_MAX + 1;
+    check_verdict(node_message, NODE_MESSAGE(registration, REGISTRATION, &body), "lanes");
+    body.lanes = 0;
+    check_verdict(node_message, NODE_MESSAGE(registration, REGISTRATION, &body), "lanes");
+    body.lanes = 1;
+    body.n_endpoints = 1;
+    body.endpoints = endpoints;
+    check_verdict(node_message, NODE_MESSAGE(registration, REGISTRATION, &body), "endpoints");
+}
+END_TEST
+
+START_TEST(reports_have_named_metrics)
+{
+    Cairn__Metric loss = CAIRN__METRIC__INIT;
+    Cairn__Metric *metrics[] = {&loss};
+    Cairn__Progress progress = CAIRN__PROGRESS__INIT;
+    Cairn__Validated validated = CAIRN__VALIDATED__INIT;
+
+    loss.name = (char *)"loss";
+    progress.n_metrics = validated.n_metrics = 1;
+    progress.metrics = validated.metrics = metrics;
+    check_verdict(node_message, NODE_MESSAGE(progress, PROGRESS, &progress), NULL);
+    check_verdict(node_message, NODE_MESSAGE(validated, VALIDATED, &validated), NULL);
+    loss.name = (char *)"";
+    check_verdict(node_message, NODE_MESSAGE(progress, PROGRESS, &progress), "metric");
+    check_verdict(node_message, NODE_MESSAGE(validated, VALIDATED, &validated), "metric");
+    loss.name = (char *)"lo\rss";
+    check_verdict(node_message, NODE_MESSAGE(progress, PROGRESS, &progress), "control characters");
+}
+END_TEST
+
+START_TEST(plain_reports_pass)
+{
+    Cairn__Heartbeat heartbeat = CAIRN__HEARTBEAT__INIT;
+    Cairn__Leave goodbye = CAIRN__LEAVE__INIT;
+    Cairn__Prepared prepared = CAIRN__PREPARED__INIT;
+    Cairn__Committed committed = CAIRN__COMMITTED__INIT;
+    Cairn__Reached reached = CAIRN__REACHED__INIT;
+
+    check_verdict(node_message, NODE_MESSAGE(heartbeat, HEARTBEAT, &heartbeat), NULL);
+    check_verdict(node_message, NODE_MESSAGE(leave, LEAVE, &goodbye), NULL);
+    check_verdict(node_message, NODE_MESSAGE(prepared, PREPARED, &prepared), NULL);
+    check_verdict(node_message, NODE_MESSAGE(committed, COMMITTED, &committed), NULL);
+    check_verdict(node_message, NODE_MESSAGE(reached, REACHED, &reached), NULL);
+    reached.model_hash = (char *)"\x7f";
+    check_verdict(node_message, NODE_MESSAGE(reached, REACHED, &reached), "control characters");
+}
+END_TEST
+
+START_TEST(lines_for_people_are_cleaned)
+{
+    Cairn__Failed failed = CAIRN__FAILED__INIT;
+    Cairn__NodeMessage *sent, *message;
+    unsigned char bytes[256];
+    size_t length;
+
+    failed.message = (char *)"two\nlines\x1b";
+    sent = NODE_MESSAGE(failed, FAILED, &failed);
+    length = cairn__node_message__pack(sent, bytes);
+    ck_assert_int_eq(wire_node_message_unpack(bytes, length, &message, NULL), CAIRN_OK);
+    ck_assert_int_eq(message->body_case, CAIRN__NODE_MESSAGE__BODY_FAILED);
+    ck_assert_str_eq(message->failed->message, "two lines ");
+    cairn__node_message__free_unpacked(message, NULL);
+}
+END_TEST
+
+/* ---- coordinator to node */
+
+START_TEST(welcomes_leave_time_for_heartbeats)
+{
+    Cairn__Welcome body = CAIRN__WELCOME__INIT;
+
+    check_verdict(node_command, NODE_COMMAND(welcome, WELCOME, &body), "heartbeats");
+    body.heartbeat_ms = 1000;
+    body.lease_ms = 1000;
+    check_verdict(node_command, NODE_COMMAND(welcome, WELCOME, &body), "heartbeats");
+    body.lease_ms = 1001;
+    check_verdict(node_command, NODE_COMMAND(welcome, WELCOME, &body), NULL);
+}
+END_TEST
+
+/* A PrepareCommand with two shards and four slots. */
+struct preparation {
+    Cairn__PrepareCommand body;
+    Cairn__JobText text;
+    Cairn__Shard shards[2];
+    Cairn__Shard *pointers[2];
+    uint32_t slots[4];
+};
+
+static void preparation_init(struct preparation *preparation)
+{
+    cairn__prepare_command__init(&preparation->body);
+    cairn__job_text__init(&preparation->text);
+    preparation->text.text = (char *)"name: x\n\tmodel: y\r\n";
+    for (int i = 0; i < 2; i++) {
+        cairn__shard__init(&preparation->shards[i]);
+        preparation->shards[i].server = (char *)"server-1";
+        preparation->shards[i].endpoint = (char *)"tcp://a:1";
+        preparation->pointers[i] = &preparation->shards[i];
+    }
+    for (uint32_t i = 0; i < 4; i++)
+        preparation->slots[i] = i % 2;
+    preparation->body.job_id = (char *)"x-1";
+    preparation->body.text = &preparation->text;
+    preparation->body.n_shards = 2;
+    preparation->body.shards = preparation->pointers;
+    preparation->body.n_slot_shards = 4;
+    preparation->body.slot_shards = preparation->slots;
+}
+
+static void check_preparation(struct preparation *preparation, const char *what)
+{
+    check_verdict(node_command, NODE_COMMAND(prepare, PREPARE, &preparation->body), what);
+    preparation_init(preparation);
+}
+
+START_TEST(preparations_fit_together)
+{
+    struct preparation it;
+
+    preparation_init(&it);
+    check_preparation(&it, NULL);
+    it.body.job_id = (char *)"";
+    check_preparation(&it, "id");
+    it.body.text = NULL;
+    check_preparation(&it, "text");
+    it.text.text = (char *)"";
+    check_preparation(&it, "text");
+    it.text.text = (char *)"bell \x07";
+    check_preparation(&it, "control characters");
+    it.text.file_name = (char *)"two\nlines";
+    check_preparation(&it, "control characters");
+    it.text.workers_min = 3;
+    it.text.workers_max = 2;
+    check_preparation(&it, "least");
+    it.text.workers_min = 3;
+    check_preparation(&it, NULL);
+    it.text.servers = WIRE_SHARDS_MAX + 1;
+    check_preparation(&it, "node counts");
+    it.body.n_shards = 0;
+    check_preparation(&it, "no shards");
+    it.body.n_slot_shards = 0;
+    check_preparation(&it, "belong together");
+    it.slots[3] = 2;
+    check_preparation(&it, "slot");
+    it.shards[1].endpoint = (char *)"";
+    check_preparation(&it, "endpoint");
+    it.shards[1].server = (char *)"";
+    check_preparation(&it, "server");
+    it.shards[1].index = WIRE_SHARDS_MAX;
+    check_preparation(&it, "index");
+    it.shards[1].endpoint = (char *)"tcp://\n";
+    check_preparation(&it, "control characters");
+}
+END_TEST
+
+START_TEST(epochs_fit_together)
+{
+    char *workers[] = {(char *)"worker-1", (char *)"worker-2"};
+    Cairn__Span first = CAIRN__SPAN__INIT, second = CAIRN__SPAN__INIT;
+    Cairn__Span *spans[] = {&first, &second};
+    Cairn__EpochCommand body = CAIRN__EPOCH_COMMAND__INIT;
+
+    first.end = second.begin = 4;
+    second.end = TREE_LEAVES_MAX;
+    body.n_workers = body.n_spans = 2;
+    body.workers = workers;
+    body.spans = spans;
+    body.final_step = 10;
+    check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), NULL);
+    body.n_spans = 1;
+    check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), "spans");
+    body.n_workers = body.n_spans = 0;
+    check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), "workers");
+    body.n_workers = body.n_spans = 2;
+    body.first_step = 11;
+    check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), "steps");
+    body.final_step = WIRE_STEP_MAX + 1;
+    check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), "steps");
+    body.final_step = 11;
+    second.end = TREE_LEAVES_MAX + 1;
+    check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), "span");
+    second.end = 3;
+    check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), "span");
+    second.end = 4;
+    workers[1] = (char *)"";
+    check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), "name");
+}
+END_TEST
+
+START_TEST(plain_commands_pass)
+{
+    Cairn__Refusal refusal = CAIRN__REFUSAL__INIT;
+    Cairn__CommitCommand commit = CAIRN__COMMIT_COMMAND__INIT;
+    Cairn__CommittedCommand committed = CAIRN__COMMITTED_COMMAND__INIT;
+    Cairn__StopCommand stop = CAIRN__STOP_COMMAND__INIT;
+    Cairn__ReleaseCommand release = CAIRN__RELEASE_COMMAND__INIT;
+
+    check_verdict(node_command, NODE_COMMAND(refusal, REFUSAL, &refusal), NULL);
+    check_verdict(node_command, NODE_COMMAND(commit, COMMIT, &commit), NULL);
+    check_verdict(node_command, NODE_COMMAND(committed, COMMITTED, &committed), NULL);
+    check_verdict(node_command, NODE_COMMAND(stop, STOP, &stop), NULL);
+    check_verdict(node_command, NODE_COMMAND(release, RELEASE, &release), NULL);
+}
+END_TEST
+
+/* ---- client to coordinator and back */
+
+START_TEST(requests_name_their_job)
+{
+    Cairn__JobRequest job = CAIRN__JOB_REQUEST__INIT;
+    Cairn__WatchRequest watch = CAIRN__WATCH_REQUEST__INIT;
+    Cairn__StopRequest stop = CAIRN__STOP_REQUEST__INIT;
+    Cairn__LocateRequest locate = CAIRN__LOCATE_REQUEST__INIT;
+    Cairn__LogsRequest logs = CAIRN__LOGS_REQUEST__INIT;
+    const char *complaint = _i == 0 ? "id" : _i == 1 ? NULL : "control characters";
+
+    job.job = watch.job = stop.job = locate.job = logs.job = (char *)(_i == 0   ? ""
+                                                                      : _i == 1 ? "mnist-1"
+                                                                                : "a\tb");
+    check_verdict(client_request, CLIENT_REQUEST(job, JOB, &job), complaint);
+    check_verdict(client_request, CLIENT_REQUEST(watch, WATCH, &watch), complaint);
+    check_verdict(client_request, CLIENT_REQUEST(stop, STOP, &stop), complaint);
+    check_verdict(client_request, CLIENT_REQUEST(locate, LOCATE, &locate), complaint);
+    check_verdict(client_request, CLIENT_REQUEST(logs, LOGS, &logs), complaint);
+}
+END_TEST
+
+START_TEST(submissions_have_text)
+{
+    Cairn__JobText text = CAIRN__JOB_TEXT__INIT;
+    Cairn__SubmitRequest submit = CAIRN__SUBMIT_REQUEST__INIT;
+    Cairn__JobsRequest jobs = CAIRN__JOBS_REQUEST__INIT;
+    Cairn__NodesRequest nodes = CAIRN__NODES_REQUEST__INIT;
+
+    check_verdict(client_request, CLIENT_REQUEST(submit, SUBMIT, &submit), "text");
+    submit.text = &text;
+    check_verdict(client_request, CLIENT_REQUEST(submit, SUBMIT, &submit), "text");
+    text.text = (char *)"name: x\n";
+    check_verdict(client_request, CLIENT_REQUEST(submit, SUBMIT, &submit), NULL);
+    check_verdict(client_request, CLIENT_REQUEST(jobs, JOBS, &jobs), NULL);
+    check_verdict(client_request, CLIENT_REQUEST(nodes, NODES, &nodes), NULL);
+}
+END_TEST
+
+START_TEST(replies_have_ids_and_states)
+{
+    Cairn__Metric metric = CAIRN__METRIC__INIT;
+    Cairn__Metric *metrics[] = {&metric};
+    Cairn__JobStatus job = CAIRN__JOB_STATUS__INIT;
+    Cairn__JobStatus *list[] = {&job};
+    Cairn__JobsReply jobs = CAIRN__JOBS_REPLY__INIT;
+
+    jobs.n_jobs = 1;
+    jobs.jobs = list;
+    job.id = (char *)"x-1";
+    job.state = CAIRN__JOB_STATE__JOB_STATE_FAILED;
+    check_verdict(client_reply, CLIENT_REPLY(job, JOB, &job), NULL);
+    check_verdict(client_reply, CLIENT_REPLY(jobs, JOBS, &jobs), NULL);
+    job.n_validation = 1;
+    job.validation = metrics;
+    check_verdict(client_reply, CLIENT_REPLY(jobs, JOBS, &jobs), "metric");
+    metric.name = (char *)"loss";
+    job.state = CAIRN__JOB_STATE__JOB_STATE_UNSPECIFIED;
+    check_verdict(client_reply, CLIENT_REPLY(jobs, JOBS, &jobs), "enum");
+    job.state = (Cairn__JobState)9;
+    check_verdict(client_reply, CLIENT_REPLY(job, JOB, &job), "enum");
+    job.state = CAIRN__JOB_STATE__JOB_STATE_PENDING;
+    job.id = (char *)"";
+    check_verdict(client_reply, CLIENT_REPLY(jobs, JOBS, &jobs), "id");
+}
+END_TEST
+
+START_TEST(locations_fit_together)
+{
+    struct preparation it;
+    Cairn__LocationReply body = CAIRN__LOCATION_REPLY__INIT;
+
+    preparation_init(&it);
+    body.job_id = (char *)"x-1";
+    body.text = &it.text;
+    body.n_shards = 2;
+    body.shards = it.pointers;
+    body.n_slot_shards = 4;
+    body.slot_shards = it.slots;
+    check_verdict(client_reply, CLIENT_REPLY(location, LOCATION, &body), NULL);
+    it.slots[0] = 2;
+    check_verdict(client_reply, CLIENT_REPLY(location, LOCATION, &body), "slot");
+    it.slots[0] = 0;
+    body.n_shards = 0;
+    check_verdict(client_reply, CLIENT_REPLY(location, LOCATION, &body), "belong together");
+    body.n_shards = 2;
+    body.text = NULL;
+    check_verdict(client_reply, CLIENT_REPLY(location, LOCATION, &body), "text");
+}
+END_TEST
+
+START_TEST(other_replies)
+{
+    Cairn__NodeStatus node = CAIRN__NODE_STATUS__INIT;
+    Cairn__NodeStatus *list[] = {&node};
+    Cairn__NodesReply nodes = CAIRN__NODES_REPLY__INIT;
+    Cairn__ErrorReply refused = CAIRN__ERROR_REPLY__INIT;
+    Cairn__LogEntry entry = CAIRN__LOG_ENTRY__INIT;
+    Cairn__LogEntry *entries[] = {&entry};
+    Cairn__LogsReply logs = CAIRN__LOGS_REPLY__INIT;
+
+    refused.message = (char *)"no\nsuch job";
+    check_verdict(client_reply, CLIENT_REPLY(error, ERROR, &refused), NULL);
+    nodes.n_nodes = 1;
+    nodes.nodes = list;
+    node.name = (char *)"worker-1";
+    node.kind = CAIRN__NODE_KIND__NODE_KIND_WORKER;
+    check_verdict(client_reply, CLIENT_REPLY(nodes, NODES, &nodes), NULL);
+    node.name = (char *)"";
+    check_verdict(client_reply, CLIENT_REPLY(nodes, NODES, &nodes), "name");
+    logs.n_entries = 1;
+    logs.entries = entries;
+    entry.text = (char *)"\x1b[31mred";
+    check_verdict(client_reply, CLIENT_REPLY(logs, LOGS, &logs), NULL);
+    entry.source = (char *)"\x1b[31mred";
+    check_verdict(client_reply, CLIENT_REPLY(logs, LOGS, &logs), "control characters");
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("wire_control");
+    TCase *nodes = tcase_create("nodes"), *clients = tcase_create("clients");
+
+    tcase_add_loop_test(nodes, noise_does_not_parse, 0, 4);
+    tcase_add_test(nodes, a_body_is_needed);
+    tcase_add_test(nodes, registrations_of_servers);
+    tcase_add_test(nodes, a_server_has_bounded_endpoints);
+    tcase_add_test(nodes, registrations_of_workers);
+    tcase_add_test(nodes, reports_have_named_metrics);
+    tcase_add_test(nodes, plain_reports_pass);
+    tcase_add_test(nodes, lines_for_people_are_cleaned);
+    tcase_add_test(nodes, welcomes_leave_time_for_heartbeats);
+    tcase_add_test(nodes, preparations_fit_together);
+    tcase_add_test(nodes, epochs_fit_together);
+    tcase_add_test(nodes, plain_commands_pass);
+    tcase_add_loop_test(clients, requests_name_their_job, 0, 3);
+    tcase_add_test(clients, submissions_have_text);
+    tcase_add_test(clients, replies_have_ids_and_states);
+    tcase_add_test(clients, locations_fit_together);
+    tcase_add_test(clients, other_replies);
+    suite_add_tcase(suite, nodes);
+    suite_add_tcase(suite, clients);
+    return suite;
+}
+
+CHECK_MAIN(make_suite)
