@@ -6,6 +6,8 @@
 #include "net/frames.h"
 
 #include <check.h>
+#include <stdio.h>
+#include <unistd.h>
 #include <zmq.h>
 
 /* Longer than anything takes on a busy machine; a test that waits so long has failed. */
@@ -36,6 +38,12 @@ static inline void *connected_socket(void *context, int type, const char *endpoi
     ck_assert_int_eq(zmq_setsockopt(socket, ZMQ_LINGER, &none, sizeof(none)), 0);
     ck_assert_int_eq(zmq_connect(socket, endpoint), 0);
     return socket;
+}
+
+/* An endpoint that nobody is bound to yet and nobody else will be. */
+static inline void free_endpoint(char endpoint[ENDPOINT_BYTES])
+{
+    snprintf(endpoint, ENDPOINT_BYTES, "ipc://@cairn-test-%d", (int)getpid());
 }
 
 /* Whether input comes within timeout_ms. */

@@ -1,0 +1,362 @@
+/* Members against a coordinator that the test plays. Waits are for conditions; leases are short. */
+#include "check_main.h"
+#include "sockets.h"
+
+#include "base/log.h"
+#include "cluster/member.h"
+#include "net/wire.h"
+
+#include <string.h>
+
+#define LEASE_MS     300
+#define HEARTBEAT_MS 50
+
+struct rig {
+    void *context, *router;
+    char endpoint[ENDPOINT_BYTES];
+    Cairn__Registration registration;
+    struct member *member;
+    struct frames in; /* identity and message of what the coordinator got last */
+    Cairn__NodeMessage *message;
+};
+
+static void rig_open(struct rig *rig)
+{
+    memset(rig, 0, sizeof(*rig));
+    log_init(LOG_LEVEL_ERROR, "test");
+    rig->context = zmq_ctx_new();
+    rig->router = bound_socket(rig->context, ZMQ_ROUTER, rig->endpoint);
+    frames_init(&rig->in);
+    cairn__registration__init(&rig->registration);
+    rig->registration.kind = CAIRN__NODE_KIND__NODE_KIND_WORKER;
+    rig->registration.name = (char *)"worker-1";
+    rig->registration.lanes = 2;
+}
+
+static void rig_join(struct rig *rig)
+{
+    struct error error = {.message = ""};
+
+    ck_assert_msg(member_new(rig->context, rig->endpoint, &rig->registration, &rig->member, &error) ==
+                      CAIRN_OK,
+                  "%s", error.message);
+}
+
+static void forget(struct rig *rig)
+{
+    frames_clear(&rig->in);
+    cairn__node_message__free_unpacked(rig->message, NULL);
+    rig->message = NULL;
+}
+
+static void rig_close(struct rig *rig)
+{
+    forget(rig);
+    member_free(rig->member, NULL);
+    zmq_close(rig->router);
+    zmq_ctx_term(rig->context);
+}
+
+/* Lets the member do what is due, once it is due or there is input at either side. */
+static enum status turn(struct rig *rig, Cairn__NodeCommand **command, struct error *error)
+{
+    zmq_pollitem_t items[] = {{member_socket(rig->member), 0, ZMQ_POLLIN, 0},
+                              {rig->router, 0, ZMQ_POLLIN, 0}};
+    int64_t wait_ms = member_deadline_ms(rig->member) - clock_ms();
+
+    zmq_poll(items, 2, wait_ms > 0 ? wait_ms : 0);
+    return member_receive(rig->member, command, error);
+}
+
+/* Lets the member run until the coordinator has a message; it is then in rig->message. */
+static Cairn__NodeMessage__BodyCase next_message(struct rig *rig)
+{
+    int64_t deadline_ms = clock_ms() + PATIENCE_MS;
+    Cairn__NodeCommand *command;
+    struct error error = {.message = ""};
+
+    forget(rig);
+    while (frames_receive(rig->router, &rig->in, NULL) == CAIRN_AGAIN) {
+        ck_assert_msg(clock_ms() < deadline_ms, "the coordinator heard nothing");
+        ck_assert_int_eq(turn(rig, &command, &error), CAIRN_AGAIN);
+    }
+    ck_assert_uint_eq(rig->in.count, 2);
+    ck_assert_msg(wire_node_message_unpack(frames_data(&rig->in, 1), frames_length(&rig->in, 1),
+                                           &rig->message, &error) == CAIRN_OK,
+                  "%s", error.message);
+    return rig->message->body_case;
+}
+
+static void send_bytes(struct rig *rig, const void *bytes, size_t length)
+{
+    struct frames out;
+
+    frames_init(&out);
+    ck_assert_int_eq(frames_append_copy(&out, frames_data(&rig->in, 0), frames_length(&rig->in, 0)),
+                     CAIRN_OK);
+    ck_assert_int_eq(frames_append_copy(&out, bytes, length), CAIRN_OK);
+    ck_assert_int_eq(frames_send(rig->router, &out, NULL), CAIRN_OK);
+}
+
+static void send_command(struct rig *rig, Cairn__NodeCommand *command)
+{
+    unsigned char bytes[512];
+
+    command->protocol = PROTOCOL_VERSION;
+    ck_assert_uint_le(cairn__node_command__get_packed_size(command), sizeof(bytes));
+    send_bytes(rig, bytes, cairn__node_command__pack(command, bytes));
+}
+
+static void send_welcome(struct rig *rig)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__Welcome body = CAIRN__WELCOME__INIT;
+
+    body.lease_ms = LEASE_MS;
+    body.heartbeat_ms = HEARTBEAT_MS;
+    command.body_case = CAIRN__NODE_COMMAND__BODY_WELCOME;
+    command.welcome = &body;
+    send_command(rig, &command);
+}
+
+static void send_stop(struct rig *rig, uint64_t job)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__StopCommand body = CAIRN__STOP_COMMAND__INIT;
+
+    body.job = job;
+    command.body_case = CAIRN__NODE_COMMAND__BODY_STOP;
+    command.stop = &body;
+    send_command(rig, &command);
+}
+
+/* Waits until the member hands a command over. */
+static Cairn__NodeCommand *next_command(struct rig *rig)
+{
+    int64_t deadline_ms = clock_ms() + PATIENCE_MS;
+    Cairn__NodeCommand *command = NULL;
+    enum status status = CAIRN_AGAIN;
+
+    while (status == CAIRN_AGAIN) {
+        ck_assert_msg(clock_ms() < deadline_ms, "no command came");
+        status = turn(rig, &command, NULL);
+    }
+    ck_assert_int_eq(status, CAIRN_OK);
+    return command;
+}
+
+static void register_and_welcome(struct rig *rig)
+{
+    ck_assert_int_eq(next_message(rig), CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
+    send_welcome(rig);
+}
+
+START_TEST(a_member_registers_and_sends_heartbeats)
+{
+    struct rig rig;
+    int64_t welcomed_ms;
+
+    rig_open(&rig);
+    rig_join(&rig);
+    ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
+    ck_assert_str_eq(rig.message->registration->name, "worker-1");
+    ck_assert_uint_eq(rig.message->registration->lanes, 2);
+    welcomed_ms = clock_ms();
+    send_welcome(&rig);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_HEARTBEAT);
+        send_welcome(&rig);
+    }
+    ck_assert_int_ge(clock_ms() - welcomed_ms, 2 * HEARTBEAT_MS);
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(a_member_that_speaks_needs_no_heartbeat)
+{
+    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+    Cairn__Prepared body = CAIRN__PREPARED__INIT;
+    struct rig rig;
+
+    rig_open(&rig);
+    rig_join(&rig);
+    register_and_welcome(&rig);
+    ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_HEARTBEAT);
+    body.job = 5;
+    message.body_case = CAIRN__NODE_MESSAGE__BODY_PREPARED;
+    message.prepared = &body;
+    ck_assert_int_eq(member_send(rig.member, &message, NULL), CAIRN_OK);
+    ck_assert_int_le(member_deadline_ms(rig.member), clock_ms() + HEARTBEAT_MS);
+    ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_PREPARED);
+    ck_assert_uint_eq(rig.message->prepared->job, 5);
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(silence_for_a_lease_brings_a_new_registration)
+{
+    struct rig rig;
+    struct frames first;
+    int64_t welcomed_ms;
+
+    rig_open(&rig);
+    rig_join(&rig);
+    ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
+    frames_init(&first);
+    ck_assert_int_eq(frames_append_copy(&first, frames_data(&rig.in, 0), frames_length(&rig.in, 0)),
+                     CAIRN_OK);
+    welcomed_ms = clock_ms();
+    send_welcome(&rig);
+    while (next_message(&rig) == CAIRN__NODE_MESSAGE__BODY_HEARTBEAT)
+        ck_assert_int_lt(clock_ms() - welcomed_ms, PATIENCE_MS);
+    ck_assert_int_eq(rig.message->body_case, CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
+    ck_assert_int_ge(clock_ms() - welcomed_ms, LEASE_MS);
+    /* By a new connection: nothing that waited on the old one comes after it. */
+    ck_assert(frames_length(&first, 0) != frames_length(&rig.in, 0) ||
+              memcmp(frames_data(&first, 0), frames_data(&rig.in, 0), frames_length(&first, 0)) != 0);
+    send_welcome(&rig);
+    ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_HEARTBEAT);
+    frames_clear(&first);
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(commands_reach_the_owner_in_order)
+{
+    struct rig rig;
+
+    rig_open(&rig);
+    rig_join(&rig);
+    register_and_welcome(&rig);
+    for (uint64_t job = 1; job <= 3; job++) {
+        send_welcome(&rig);
+        send_stop(&rig, job);
+    }
+    for (uint64_t job = 1; job <= 3; job++) {
+        Cairn__NodeCommand *command = next_command(&rig);
+
+        ck_assert_int_eq(command->body_case, CAIRN__NODE_COMMAND__BODY_STOP);
+        ck_assert_uint_eq(command->stop->job, job);
+        cairn__node_command__free_unpacked(command, NULL);
+    }
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(malformed_commands_are_skipped)
+{
+    Cairn__NodeCommand bodiless = CAIRN__NODE_COMMAND__INIT, *command;
+    struct frames out;
+    struct rig rig;
+
+    rig_open(&rig);
+    rig_join(&rig);
+    register_and_welcome(&rig);
+    send_bytes(&rig, "\xff\xff\xff", 3);
+    send_command(&rig, &bodiless);
+    frames_init(&out);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(frames_append_copy(&out, frames_data(&rig.in, 0), frames_length(&rig.in, 0)),
+                         CAIRN_OK);
+    ck_assert_int_eq(frames_send(rig.router, &out, NULL), CAIRN_OK);
+    send_stop(&rig, 9);
+    command = next_command(&rig);
+    ck_assert_uint_eq(command->stop->job, 9);
+    cairn__node_command__free_unpacked(command, NULL);
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(a_refusal_ends_it)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT, *taken;
+    Cairn__Refusal body = CAIRN__REFUSAL__INIT;
+    int64_t deadline_ms = clock_ms() + PATIENCE_MS;
+    enum status status = CAIRN_AGAIN;
+    struct error error = {.message = ""};
+    struct rig rig;
+
+    rig_open(&rig);
+    rig_join(&rig);
+    ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
+    body.message = (char *)"the name is in use";
+    command.body_case = CAIRN__NODE_COMMAND__BODY_REFUSAL;
+    command.refusal = &body;
+    send_command(&rig, &command);
+    while (status == CAIRN_AGAIN && clock_ms() < deadline_ms)
+        status = turn(&rig, &taken, &error);
+    ck_assert_int_eq(status, CAIRN_CLOSED);
+    ck_assert_msg(strstr(error.message, "the name is in use") != NULL, "%s", error.message);
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(a_member_says_goodbye)
+{
+    struct rig rig;
+
+    rig_open(&rig);
+    rig_join(&rig);
+    register_and_welcome(&rig);
+    ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_HEARTBEAT);
+    member_free(rig.member, "the day is over");
+    rig.member = NULL;
+    forget(&rig);
+    receive_soon(rig.router, &rig.in);
+    ck_assert_int_eq(
+        wire_node_message_unpack(frames_data(&rig.in, 1), frames_length(&rig.in, 1), &rig.message, NULL),
+        CAIRN_OK);
+    ck_assert_int_eq(rig.message->body_case, CAIRN__NODE_MESSAGE__BODY_LEAVE);
+    ck_assert_str_eq(rig.message->leave->reason, "the day is over");
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(a_coordinator_may_come_late)
+{
+    struct rig rig;
+
+    rig_open(&rig);
+    free_endpoint(rig.endpoint);
+    rig_join(&rig);
+    ck_assert_int_eq(zmq_bind(rig.router, rig.endpoint), 0);
+    register_and_welcome(&rig);
+    ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_HEARTBEAT);
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(a_bad_endpoint_is_invalid)
+{
+    struct rig rig;
+    struct error error = {.message = ""};
+
+    rig_open(&rig);
+    ck_assert_int_eq(member_new(rig.context, "nonsense", &rig.registration, &rig.member, &error),
+                     CAIRN_INVALID);
+    ck_assert_msg(strstr(error.message, "nonsense") != NULL, "%s", error.message);
+    ck_assert_ptr_null(rig.member);
+    rig_close(&rig);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("member");
+    TCase *tests = tcase_create("member");
+
+    tcase_set_timeout(tests, 30);
+    tcase_add_test(tests, a_member_registers_and_sends_heartbeats);
+    tcase_add_test(tests, a_member_that_speaks_needs_no_heartbeat);
+    tcase_add_test(tests, silence_for_a_lease_brings_a_new_registration);
+    tcase_add_test(tests, commands_reach_the_owner_in_order);
+    tcase_add_test(tests, malformed_commands_are_skipped);
+    tcase_add_test(tests, a_refusal_ends_it);
+    tcase_add_test(tests, a_member_says_goodbye);
+    tcase_add_test(tests, a_coordinator_may_come_late);
+    tcase_add_test(tests, a_bad_endpoint_is_invalid);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
+
+CHECK_MAIN(make_suite)
