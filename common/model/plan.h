@@ -16,16 +16,19 @@
 
 struct plan;
 
+/* weights, inputs and gradients should be 64-byte aligned: kernels are faster then. */
 struct plan_run {
-    const float *weights;    /* the graph's address space, [graph->floats] */
-    const float *inputs;     /* [samples, input shape] row-major */
-    const void *targets;     /* int32 class [samples] for the sparse crossentropy, else float32 [samples, output] */
-    uint64_t seed, step;     /* of the job; dropout is keyed by them */
-    uint32_t first_sample;   /* position in the batch of the microbatch's first sample */
-    float *gradients;        /* [graph->floats], out: sums over the samples (not means); backward only. Gaps
-                                between parameters must be zero before and stay so */
-    double *metrics;         /* [plan_metric_count], out: sum of losses, then of each metric of the spec */
-    /* Called before layer `layer`'s weights are read; returns when they are there; false: give up. NULL: none. */
+    const float *weights; /* the graph's address space, [graph->floats] */
+    const float *inputs;  /* [samples, input shape] row-major */
+    const void
+        *targets; /* int32 class [samples] for the sparse crossentropy, else float32 [samples, output] */
+    uint64_t seed, step;   /* of the job; dropout is keyed by them */
+    uint32_t first_sample; /* position in the batch of the microbatch's first sample */
+    float *gradients;      /* [graph->floats], out: sums over the samples (not means); backward only. Gaps
+                              between parameters must be zero before and stay so */
+    double *metrics;       /* [plan_metric_count], out: sum of losses, then of each metric of the spec */
+    /* Called before layer `layer`'s weights are read; returns when they are there; false: give up. NULL:
+     * none. */
     bool (*weights_ready)(void *context, uint32_t layer);
     /* Called when the gradients of layer `layer` are final and its weights are read no more, for layers with
      * parameters, from last to first. NULL: none. */
@@ -33,9 +36,10 @@ struct plan_run {
     void *context;
 };
 
-/* Plans for at most `samples` samples of which each run has exactly that many.
- * Owns: the caller; graph and backend are borrowed. training: false plans without a backward pass.
- * Errors: CAIRN_NO_MEMORY, CAIRN_UNSUPPORTED (names layer and backend). */
+/* Plans for runs of exactly `samples` samples.
+ * Owns: the caller; graph and backend are borrowed. training: false plans without a backward pass, and in far
+ * less memory. Errors: CAIRN_NO_MEMORY; CAIRN_UNSUPPORTED (names layer and backend); CAIRN_INVALID for 0
+ * samples, or more than can be addressed. */
 enum status plan_new(const struct graph *graph, struct backend *backend, uint32_t samples, bool training,
                      struct plan **out, struct error *error) MUST_CHECK;
 void plan_free(struct plan *plan);
@@ -43,13 +47,16 @@ void plan_free(struct plan *plan);
 /* 1 (the loss) + the spec's metrics. */
 uint32_t plan_metric_count(const struct graph *graph);
 
-/* Forward, loss, metrics, backward. Errors: CAIRN_CLOSED when weights_ready gave up; those of the backend. */
+/* Forward, loss, metrics, backward; for a plan with training.
+ * Errors: CAIRN_CLOSED when weights_ready gave up; CAIRN_INVALID for a class in targets that the model does
+ * not have; those of the backend. gradients and metrics are unspecified then. */
 enum status plan_train(struct plan *plan, const struct plan_run *run, struct error *error) MUST_CHECK;
 
-/* Forward without dropout, loss, metrics. */
+/* Forward without dropout, loss, metrics; for any plan. Errors: as plan_train. */
 enum status plan_evaluate(struct plan *plan, const struct plan_run *run, struct error *error) MUST_CHECK;
 
-/* The last layer's output of the last run, [samples, output shape] row-major; borrowed until the next run. */
+/* The last layer's output of the last run, [samples, output shape] row-major, in the backend's memory;
+ * borrowed until the next run. */
 const float *plan_output(struct plan *plan);
 
 #endif

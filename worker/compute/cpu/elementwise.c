@@ -1,0 +1,33 @@
+/* The few loops that oneDNN has no primitive for, or none in place. */
+#include "compute/cpu/cpu.h"
+#include "compute/cpu/vector.h"
+
+#include <string.h>
+
+VECTORED void cpu_relu(float *y, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        y[i] = y[i] < 0 ? 0 : y[i];
+}
+
+VECTORED void cpu_relu_backward(float *restrict dy, const float *restrict y, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        dy[i] = y[i] > 0 ? dy[i] : 0;
+}
+
+VECTORED void cpu_sum_rows(float *restrict sums, const float *restrict x, uint64_t rows, uint64_t columns)
+{
+    memcpy(sums, x, columns * sizeof(float));
+    for (uint64_t row = 1; row < rows; row++) {
+        for (uint64_t column = 0; column < columns; column++)
+            sums[column] += x[row * columns + column];
+    }
+}
+
+VECTORED void cpu_scale_kept(float *restrict y, const float *restrict x, const uint8_t *restrict kept,
+                             float scale, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        y[i] = kept[i] ? x[i] * scale : 0;
+}

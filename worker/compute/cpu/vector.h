@@ -1,0 +1,12 @@
+/* VECTORED: compiles a function of plain loops once for each generation of vector units and picks at start.
+ * No sum changes its order and no multiply-add is contracted, so the bits are the same for all. */
+#ifndef CAIRN_WORKER_COMPUTE_CPU_VECTOR_H
+#define CAIRN_WORKER_COMPUTE_CPU_VECTOR_H
+
+#if defined(__x86_64__) && defined(__gnu_linux__)
+#define VECTORED __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define VECTORED
+#endif
+
+#endif
