@@ -195,6 +195,10 @@ enum status document_load(struct document *document, const char *text, size_t le
     enum status status;
 
     document->file_name = file_name;
+    if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark */
+        text += 3;
+        length -= 3;
+    }
     status = scan_text(document, text, length, error);
     if (status != CAIRN_OK)
         return status;

@@ -1,0 +1,657 @@
+/* Job files: what good ones become, and the one line that each bad one gets. */
+#include "check_main.h"
+#include "job/job.h"
+#include "job/schema.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The parts of a good file; the tables below change them. */
+#define HEAD  "name: digits\n"
+#define INPUT "model:\n  input_shape: [28, 28, 1]\n  layers:\n"
+#define LAYERS                                                                                               \
+    "    - conv2d: {filters: 8, kernel_size: 3, activation: relu}\n    - flatten\n    - dense: {units: "     \
+    "10}\n"
+#define LOSS  "  loss: sparse_categorical_crossentropy\n"
+#define MODEL INPUT LAYERS LOSS
+#define DATA  "data:\n  train: {format: idx, features: images, labels: labels}\n"
+#define TRAIN "train: {epochs: 2, optimizer: adam}\n"
+#define GOOD  HEAD MODEL DATA TRAIN
+
+static struct job *load(const char *text)
+{
+    struct error error = {0};
+    struct job *job;
+    enum status status = job_load_text(text, strlen(text), "job.yaml", "/base", NULL, &job, &error);
+
+    ck_assert_msg(status == CAIRN_OK, "%s", error.message);
+    return job;
+}
+
+/* ---- good files */
+
+START_TEST(defaults_are_as_documented)
+{
+    struct job *job = load(GOOD);
+    const struct layer_spec *conv = &job->model.layers[0], *dense = &job->model.layers[2];
+
+    ck_assert_str_eq(job->name, "digits");
+    ck_assert_uint_eq(job->seed, 0);
+    ck_assert_str_eq(conv->name, "conv2d");
+    ck_assert_uint_eq(conv->line, 5);
+    ck_assert_uint_eq(conv->strides[0], 1);
+    ck_assert_uint_eq(conv->strides[1], 1);
+    ck_assert_int_eq(conv->padding, PADDING_VALID);
+    ck_assert(conv->use_bias);
+    ck_assert_int_eq(dense->activation, ACTIVATION_LINEAR);
+    ck_assert_int_eq(dense->kernel_initializer, INITIALIZER_GLOROT_UNIFORM);
+    ck_assert_int_eq(dense->bias_initializer, INITIALIZER_ZEROS);
+    ck_assert_uint_eq(job->model.metric_count, 0);
+    ck_assert_double_eq(job->training.scale, 1.0);
+    ck_assert(!job->has_validation);
+    ck_assert(job->shuffle);
+    ck_assert_uint_eq(job->epochs, 2);
+    ck_assert_uint_eq(job->steps, 0);
+    ck_assert_uint_eq(job->batch_size, 32);
+    ck_assert_uint_eq(job->microbatches, 8);
+    ck_assert_int_eq(job->optimizer.type, OPTIMIZER_ADAM);
+    ck_assert_double_eq(job->optimizer.learning_rate, 0.001);
+    ck_assert_double_eq(job->optimizer.beta_1, 0.9);
+    ck_assert_double_eq(job->optimizer.beta_2, 0.999);
+    ck_assert_double_eq(job->optimizer.epsilon, 1e-7);
+    ck_assert_uint_eq(job->threads_per_microbatch, 1);
+    ck_assert_uint_eq(job->commit_every, 100);
+    ck_assert_uint_eq(job->servers, 1);
+    ck_assert_uint_eq(job->workers_min, 1);
+    ck_assert_uint_eq(job->workers_max, 8);
+    ck_assert_uint_eq(job->threads_per_worker, 0);
+    ck_assert_int_eq(job->device, DEVICE_AUTO);
+    ck_assert_str_eq(job->output_path, "digits.h5");
+    ck_assert_uint_eq(job->graph->trainable, 80 + 26 * 26 * 8 * 10 + 10);
+    job_free(job);
+}
+END_TEST
+
+static const char everything[] =
+    "# all keys\n"
+    "name: all-of_it\n"
+    "seed: 18446744073709551615\n"
+    "model:\n"
+    "  input_shape: [20, 30, 2]\n"
+    "  layers:\n"
+    "    - conv2d:\n"
+    "        filters: 4\n"
+    "        kernel_size: [3, 5]\n"
+    "        strides: [1, 2]\n"
+    "        padding: same\n"
+    "        activation: tanh\n"
+    "        use_bias: false\n"
+    "        kernel_initializer: he_normal\n"
+    "        bias_initializer: ones\n"
+    "        name: first\n"
+    "    - max_pooling2d\n"
+    "    - average_pooling2d: {pool_size: [2, 3], strides: 1, padding: same}\n"
+    "    - max_pooling2d: {pool_size: [3, 2]}\n"
+    "    - activation: {activation: gelu}\n"
+    "    - flatten:\n"
+    "    - dropout: {rate: .5}\n"
+    "    - dense: {units: 1, name: \"out\"}\n"
+    "  loss: binary_crossentropy\n"
+    "  metrics: [accuracy]\n"
+    "data:\n"
+    "  train: {format: csv, path: /abs/train.csv, label_column: 0, header: false, scale: 1/255}\n"
+    "  validation: {format: csv, path: 'with: sign.csv', scale: 2.5e-1}\n"
+    "  shuffle: false\n"
+    "train:\n"
+    "  steps: 1000\n"
+    "  batch_size: 30\n"
+    "  microbatches: 7\n"
+    "  mode: sync\n"
+    "  optimizer: {sgd: {learning_rate: 1e-2, momentum: 0.9, nesterov: true}}\n"
+    "  threads_per_microbatch: 2\n"
+    "  commit_every: 5\n"
+    "cluster: {servers: 3, workers: {min: 2, max: 5}, threads_per_worker: 4, device: cuda}\n"
+    "output: {path: out/model.h5}\n";
+
+START_TEST(every_key_arrives_in_the_model)
+{
+    struct job *job = load(everything);
+    const struct layer_spec *layers = job->model.layers;
+
+    ck_assert_uint_eq(job->seed, UINT64_MAX);
+    ck_assert_uint_eq(job->model.layer_count, 8);
+    ck_assert_str_eq(layers[0].name, "first");
+    ck_assert_uint_eq(layers[0].kernel_size[0], 3);
+    ck_assert_uint_eq(layers[0].kernel_size[1], 5);
+    ck_assert_uint_eq(layers[0].strides[1], 2);
+    ck_assert_int_eq(layers[0].padding, PADDING_SAME);
+    ck_assert_int_eq(layers[0].activation, ACTIVATION_TANH);
+    ck_assert(!layers[0].use_bias);
+    ck_assert_int_eq(layers[0].kernel_initializer, INITIALIZER_HE_NORMAL);
+    ck_assert_int_eq(layers[0].bias_initializer, INITIALIZER_ONES);
+    ck_assert_uint_eq(layers[1].pool_size[1], 2);
+    ck_assert_uint_eq(layers[1].strides[1], 2);
+    ck_assert_uint_eq(layers[1].line, 17);
+    ck_assert_uint_eq(layers[2].pool_size[1], 3);
+    ck_assert_uint_eq(layers[2].strides[0], 1);
+    ck_assert_uint_eq(layers[3].strides[0], 3);
+    ck_assert_uint_eq(layers[3].strides[1], 2);
+    ck_assert_str_eq(layers[3].name, "max_pooling2d_1");
+    ck_assert_int_eq(layers[4].activation, ACTIVATION_GELU);
+    ck_assert_int_eq(layers[5].type, LAYER_FLATTEN);
+    ck_assert_float_eq(layers[6].rate, 0.5f);
+    ck_assert_str_eq(layers[7].name, "out");
+    ck_assert_int_eq(job->model.loss, LOSS_BINARY_CROSSENTROPY);
+    ck_assert_uint_eq(job->model.metric_count, 1);
+    job_free(job);
+}
+END_TEST
+
+START_TEST(every_key_arrives_elsewhere)
+{
+    struct job *job = load(everything);
+
+    ck_assert_int_eq(job->training.format, DATA_FORMAT_CSV);
+    ck_assert_str_eq(job->training.features, "/abs/train.csv");
+    ck_assert_str_eq(job->training.label_column, "0");
+    ck_assert(!job->training.header);
+    ck_assert_double_eq(job->training.scale, 1.0 / 255.0);
+    ck_assert_uint_eq(job->training.line, 27);
+    ck_assert(job->has_validation);
+    ck_assert_str_eq(job->validation.features, "with: sign.csv");
+    ck_assert_ptr_null(job->validation.label_column);
+    ck_assert(job->validation.header);
+    ck_assert_double_eq(job->validation.scale, 0.25);
+    ck_assert(!job->shuffle);
+    ck_assert_uint_eq(job->epochs, 0);
+    ck_assert_uint_eq(job->steps, 1000);
+    ck_assert_uint_eq(job->batch_size, 30);
+    ck_assert_uint_eq(job->microbatches, 7);
+    ck_assert_int_eq(job->optimizer.type, OPTIMIZER_SGD);
+    ck_assert_double_eq(job->optimizer.learning_rate, 0.01);
+    ck_assert_double_eq(job->optimizer.momentum, 0.9);
+    ck_assert(job->optimizer.nesterov);
+    ck_assert_uint_eq(job->threads_per_microbatch, 2);
+    ck_assert_uint_eq(job->commit_every, 5);
+    ck_assert_uint_eq(job->servers, 3);
+    ck_assert_uint_eq(job->workers_min, 2);
+    ck_assert_uint_eq(job->workers_max, 5);
+    ck_assert_uint_eq(job->threads_per_worker, 4);
+    ck_assert_int_eq(job->device, DEVICE_CUDA);
+    ck_assert_str_eq(job->output_path, "out/model.h5");
+    job_free(job);
+}
+END_TEST
+
+static const char *const also_good[] = {
+    "\xef\xbb\xbf" GOOD,  /* a byte order mark */
+    "---\n" GOOD "...\n", /* marks of a document */
+    HEAD MODEL DATA "train:\n  epochs: 1\n  optimizer:\n    adam:\n",
+    HEAD MODEL DATA "train: {epochs: 1, optimizer: {sgd: {}}}\n",
+    HEAD MODEL "  metrics: []\n" DATA TRAIN,
+    GOOD "cluster:\noutput:\n", /* nothing is all defaults */
+    GOOD "cluster: {workers: {}}\n",
+    "{name: a, model: {input_shape: [3], layers: [dense: {units: 1}], loss: mean_squared_error}, data: "
+    "{train: "
+    "{format: csv, path: b}}, train: {steps: 1, batch_size: 1, optimizer: sgd}}",
+    "{\"name\": \"a\", \"model\": {\"input_shape\": [3], \"layers\": [{\"dense\": {\"units\": 1}}], "
+    "\"loss\": "
+    "\"mean_squared_error\"}, \"data\": {\"train\": {\"format\": \"csv\", \"path\": \"b\"}}, \"train\": "
+    "{\"steps\": "
+    "1, \"batch_size\": 1, \"optimizer\": \"sgd\"}}", /* JSON is YAML */
+};
+
+START_TEST(other_spellings_are_good_too)
+{
+    job_free(load(also_good[_i]));
+}
+END_TEST
+
+START_TEST(a_number_of_workers_is_both_bounds)
+{
+    struct job *job = load(GOOD "cluster: {workers: 3}\n");
+
+    ck_assert_uint_eq(job->workers_min, 3);
+    ck_assert_uint_eq(job->workers_max, 3);
+    job_free(job);
+}
+END_TEST
+
+START_TEST(microbatches_divide_the_batch_by_default)
+{
+    static const uint32_t cases[][2] = {{1, 1},  {2, 2},  {7, 7},   {12, 6}, {32, 8},
+                                        {60, 6}, {77, 7}, {121, 1}, {128, 8}};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[1024];
+        struct job *job;
+
+        snprintf(text, sizeof(text), HEAD MODEL DATA "train: {epochs: 1, optimizer: sgd, batch_size: %u}\n",
+                 cases[i][0]);
+        job = load(text);
+        ck_assert_uint_eq(job->microbatches, cases[i][1]);
+        job_free(job);
+    }
+}
+END_TEST
+
+START_TEST(the_command_line_overrides_the_cluster)
+{
+    struct job_overrides overrides = {.servers = 4, .workers_min = 2, .workers_max = 6};
+    struct error error = {0};
+    struct job *job;
+
+    ck_assert_int_eq(job_load_text(GOOD, strlen(GOOD), "job.yaml", NULL, &overrides, &job, &error), CAIRN_OK);
+    ck_assert_uint_eq(job->servers, 4);
+    ck_assert_uint_eq(job->workers_min, 2);
+    ck_assert_uint_eq(job->workers_max, 6);
+    job_free(job);
+    overrides.workers_max = 9;
+    ck_assert_int_eq(job_load_text(GOOD, strlen(GOOD), "job.yaml", NULL, &overrides, &job, &error),
+                     CAIRN_INVALID);
+    ck_assert_ptr_nonnull(strstr(error.message, "train.microbatches, which is 8"));
+}
+END_TEST
+
+/* ---- what programs ask */
+
+START_TEST(microbatches_cover_any_batch)
+{
+    struct job job = {.microbatches = 6, .batch_size = 60};
+
+    for (uint32_t samples = 0; samples <= 60; samples++) {
+        uint32_t begin, end, next = 0;
+
+        for (uint32_t m = 0; m < job.microbatches; m++) {
+            job_microbatch(&job, samples, m, &begin, &end);
+            ck_assert_uint_eq(begin, next);
+            ck_assert_uint_ge(end, begin);
+            ck_assert_uint_ge(end - begin, samples / 6);
+            ck_assert_uint_le(end - begin, (samples + 5) / 6);
+            next = end;
+        }
+        ck_assert_uint_eq(next, samples);
+    }
+}
+END_TEST
+
+START_TEST(steps_follow_from_samples)
+{
+    struct job job = {.batch_size = 32, .epochs = 3};
+
+    ck_assert_uint_eq(job_steps_per_epoch(&job, 1), 1);
+    ck_assert_uint_eq(job_steps_per_epoch(&job, 64), 2);
+    ck_assert_uint_eq(job_steps_per_epoch(&job, 65), 3);
+    ck_assert_uint_eq(job_steps_per_epoch(&job, UINT64_MAX), UINT64_MAX / 32 + 1);
+    ck_assert_uint_eq(job_final_step(&job, 65), 9);
+    job.batch_size = 1;
+    ck_assert_uint_eq(job_final_step(&job, UINT64_MAX), UINT64_MAX);
+    job.steps = 17;
+    ck_assert_uint_eq(job_final_step(&job, 65), 17);
+}
+END_TEST
+
+START_TEST(paths_start_from_the_base)
+{
+    struct job *job = load(GOOD);
+    char *path = job_path(job, "data/x");
+
+    ck_assert_str_eq(path, "/base/data/x");
+    free(path);
+    path = job_path(job, "/data/x");
+    ck_assert_str_eq(path, "/data/x");
+    free(path);
+    job_free(job);
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    bool same; /* digest as GOOD's */
+} digests[] = {
+    {"# the same in other words\nseed: 0\n" HEAD MODEL
+     "data: {train: {labels: 'labels', format: idx, scale: 2/2, features: "
+     "images}, shuffle: true}\ntrain: {optimizer: {adam: {beta_1: 0.90}}, steps: 7, commit_every: 3}\n",
+     true},
+    {GOOD "cluster: {servers: 4, workers: 2, device: cpu}\noutput: {path: x}\n", true},
+    {GOOD "seed: 1\n", false},
+    {HEAD INPUT "    - flatten\n    - dense: {units: 10}\n" LOSS DATA TRAIN, false},
+    {HEAD MODEL "data:\n  train: {format: idx, features: images2, labels: labels}\n" TRAIN, false},
+    {HEAD MODEL "data:\n  train: {format: idx, features: images, labels: labels, scale: 0.5}\n" TRAIN, false},
+    {HEAD MODEL DATA "  shuffle: false\n" TRAIN, false},
+    {HEAD MODEL DATA "train: {epochs: 2, optimizer: {adam: {learning_rate: 0.0010000000000000001}}}\n", true},
+    {HEAD MODEL DATA "train: {epochs: 2, optimizer: {adam: {learning_rate: 0.0010000000000000003}}}\n",
+     false},
+    {HEAD MODEL DATA "train: {epochs: 2, optimizer: adam, batch_size: 64}\n", false},
+    {HEAD MODEL DATA "train: {epochs: 2, optimizer: adam, microbatches: 4}\n", false},
+    {HEAD MODEL DATA "train: {epochs: 2, optimizer: adam, threads_per_microbatch: 2}\n", false},
+};
+
+START_TEST(digest_is_of_what_the_model_depends_on)
+{
+    struct job *good = load(GOOD), *other = load(digests[_i].text);
+    char a[HASH_TEXT_BYTES], b[HASH_TEXT_BYTES];
+
+    job_digest(good, a);
+    job_digest(other, b);
+    ck_assert_int_eq(strcmp(a, b) == 0, digests[_i].same);
+    job_free(good);
+    job_free(other);
+}
+END_TEST
+
+START_TEST(files_are_read_whole)
+{
+    char path[] = "/tmp/cairn-test-job-XXXXXX", *text;
+    char *large = calloc(1, 200000);
+    int file = mkstemp(path);
+    struct error error = {0};
+    size_t length;
+
+    memset(large, 'x', 199999);
+    ck_assert_int_eq(write(file, large, 199999), 199999);
+    ck_assert_int_eq(job_read_file(path, &text, &length, &error), CAIRN_OK);
+    ck_assert_uint_eq(length, 199999);
+    ck_assert_str_eq(text, large);
+    free(text);
+    ck_assert_int_eq(ftruncate(file, (16 << 20) + 1), 0);
+    ck_assert_int_eq(job_read_file(path, &text, &length, &error), CAIRN_INVALID);
+    ck_assert_ptr_nonnull(strstr(error.message, "too large"));
+    close(file);
+    unlink(path);
+    ck_assert_int_eq(job_read_file(path, &text, &length, &error), CAIRN_NOT_FOUND);
+    ck_assert_ptr_nonnull(strstr(error.message, path));
+    ck_assert_int_eq(job_read_file("/", &text, &length, &error), CAIRN_IO);
+    free(large);
+}
+END_TEST
+
+/* ---- the tables themselves */
+
+/* Every number has bounds, but for the seed. */
+static void check_bounds(const cyaml_schema_field_t *fields)
+{
+    for (const cyaml_schema_field_t *field = fields; field->key != NULL; field++) {
+        const cyaml_schema_value_t *value = &field->value;
+
+        if (value->type == CYAML_SEQUENCE || value->type == CYAML_SEQUENCE_FIXED)
+            value = value->sequence.entry;
+        if (value->type == CYAML_MAPPING)
+            check_bounds(value->mapping.fields);
+        else if ((value->type == CYAML_UINT || value->type == CYAML_FLOAT) && strcmp(field->key, "seed") != 0)
+            ck_assert_msg(job_rule_of(fields, field->key)->maximum > 0, "%s has no bounds", field->key);
+    }
+}
+
+START_TEST(numbers_have_bounds)
+{
+    check_bounds(job_schema.mapping.fields);
+}
+END_TEST
+
+static bool has_key(const cyaml_schema_field_t *fields, const char *key)
+{
+    for (; fields->key != NULL; fields++) {
+        if (strcmp(fields->key, key) == 0)
+            return true;
+    }
+    return false;
+}
+
+START_TEST(rules_name_keys_that_are_there_once)
+{
+    for (size_t i = 0; i < job_rule_count; i++) {
+        const struct field_rule *rule = &job_rules[i];
+
+        ck_assert_ptr_eq(job_rule_of(rule->fields, rule->key), rule);
+        if (rule->key != NULL)
+            ck_assert_msg(has_key(rule->fields, rule->key), "no key %s", rule->key);
+    }
+}
+END_TEST
+
+/* ---- bad files: each gives exactly one line */
+
+static const struct {
+    const char *text;
+    unsigned line;
+    const char *words; /* in the message after "job.yaml:LINE: " */
+} bad[] = {
+    /* YAML */
+    {"", 1, "the file is empty"},
+    {"# nothing\n\n", 1, "the file is empty"},
+    {"---\n", 1, "the file is empty"},
+    {HEAD "\tseed: 1\n", 2, "a tab in the indentation, allowed: spaces"},
+    {HEAD "seed: [1\nmodel: 2\n", 3, "not valid YAML"},
+    {HEAD "seed: \"1\n", 3, "not valid YAML: while scanning a quoted scalar: found unexpected end of stream"},
+    {HEAD "seed: 1\n  model: 2\n", 3, "not valid YAML: mapping values are not allowed in this context"},
+    {HEAD "seed: @1\n", 2, "not valid YAML"},
+    {HEAD "a: \xff\n", 2, "not UTF-8 text"},
+    {HEAD "\n\na: \xc3\x28\n", 4, "not UTF-8 text"},
+    {"\xff\xfen\0a\0", 1, "not UTF-8 text"},
+    {HEAD "a: \x01\n", 2, "not UTF-8 text (control characters are not allowed"},
+    {GOOD "---\n" GOOD, 12, "a second YAML document begins, allowed: one job a file"},
+    {"a: &x [*x]\n", 1, "an anchor (&x)"},
+    {HEAD "seed: *x\n", 2, "an alias (*x)"},
+    {"name: !!str digits\n", 1, "a tag (tag:yaml.org,2002:str)"},
+    {HEAD "seed: !mine 1\n", 2, "a tag (!mine)"},
+    {"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", 1, "nested too deep, allowed: 16 levels"},
+    {"name: \"a\\0b\"\n", 1, "a text with a zero byte"},
+    {"- name\n", 1, "a list, allowed: the keys name, seed, model, data, train, cluster, output"},
+    {"job\n", 1, "\"job\", allowed: the keys name"},
+    /* keys */
+    {"nmae: digits\n", 1, "unknown key \"nmae\", did you mean \"name\"? allowed: name, seed, model"},
+    {HEAD "epochs: 5\n", 2, "unknown key \"epochs\", allowed: name, seed"},
+    {HEAD "\"a\\nb\": 5\n", 2, "unknown key \"a?b\""},
+    {HEAD "? [a]\n: 5\n", 2, "a key that is no word"},
+    {HEAD "<<: {seed: 1}\n", 2, "unknown key \"<<\""},
+    {HEAD HEAD, 2, "the key \"name\" is given twice"},
+    {HEAD MODEL DATA, 1, "missing key \"train\", allowed: the keys epochs"},
+    {MODEL DATA TRAIN, 1, "missing key \"name\""},
+    {HEAD "model:\n" DATA TRAIN, 2, "model: missing key \"input_shape\""},
+    {HEAD "model: none\n" DATA TRAIN, 2,
+     "model: \"none\", allowed: the keys input_shape, layers, loss, metrics"},
+    {HEAD "model: [1]\n" DATA TRAIN, 2, "model: a list, allowed: the keys"},
+    /* texts and numbers */
+    {"name:\n", 1, "name: no value, allowed: a text of 1 to 63 bytes"},
+    {"name: ~\n", 1, "name: \"~\", allowed: a text"},
+    {"name: [a]\n", 1, "name: a list, allowed: a text"},
+    {"name: a b\n", 1, "name: \"a b\", allowed: a text of 1 to 63 bytes of letters, digits, - and _"},
+    {"name: ../x\n", 1, "name: \"../x\""},
+    {"name: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n", 1,
+     "aaa...\", allowed"},
+    {HEAD "seed: -1\n", 2, "seed: \"-1\", allowed: a whole number from 0 to 18446744073709551615"},
+    {HEAD "seed: 18446744073709551616\n", 2, "seed: \"18446744073709551616\""},
+    {HEAD "seed: 1.5\n", 2, "seed: \"1.5\""},
+    {HEAD "seed: 1e3\n", 2, "seed: \"1e3\""},
+    {HEAD "seed: 010\n", 2, "seed: \"010\""},
+    {HEAD "seed: 0x10\n", 2, "seed: \"0x10\""},
+    {HEAD "seed: '7'\n", 2, "seed: \"7\""},
+    {HEAD "seed: {a: 1}\n", 2, "seed: a mapping"},
+    /* model */
+    {HEAD "model: {input_shape: 28}\n", 2,
+     "model.input_shape: \"28\", allowed: a list of 1 to 4 entries, each a whole"},
+    {HEAD "model: {input_shape: [1, 2, 3, 4, 5]}\n", 2, "model.input_shape: a list of 5"},
+    {HEAD "model:\n  input_shape:\n    - 3\n    - x\n", 5, "model.input_shape[1]: \"x\""},
+    {HEAD "model:\n  input_shape: [65536, 65536]\n  layers: [flatten, dense: {units: 1}]\n  loss: "
+          "mean_squared_error\n" DATA TRAIN,
+     3, "model.input_shape: too many elements a sample, allowed: at most 2147483647"},
+    {HEAD INPUT "    - dens: {units: 1}\n", 5,
+     "model.layers[0]: unknown key \"dens\", did you mean \"dense\"? allowed: dense, conv2d"},
+    {HEAD INPUT "    - flaten\n", 5, "model.layers[0]: unknown word \"flaten\", did you mean \"flatten\"?"},
+    {HEAD INPUT "    -\n", 5, "model.layers[0]: no value, allowed: one of dense"},
+    {HEAD INPUT "    - {}\n", 5, "model.layers[0]: a mapping, allowed: one of dense"},
+    {HEAD INPUT "    - flatten\n    - dense\n", 6, "model.layers[1].dense: missing key \"units\""},
+    {HEAD INPUT "    - flatten:\n      dropout: {rate: 0.1}\n", 6,
+     "model.layers[0]: a second key \"dropout\", allowed: exactly one"},
+    {HEAD INPUT "    - dense: {units: 1, units: 2}\n", 5, "the key \"units\" is given twice"},
+    {HEAD INPUT "    - dense: 10\n", 5, "model.layers[0].dense: \"10\", allowed: the keys units"},
+    {HEAD INPUT "    - conv2d: {filters: 1, kernel_size: [3]}\n", 5,
+     "kernel_size: a list of 1, allowed: a whole number from 1 to 2147483647, or a list of 2"},
+    {HEAD INPUT "    - conv2d: {filters: 1, kernel_size: [3, 0]}\n", 5, "kernel_size[1]: \"0\""},
+    {HEAD INPUT "    - conv2d: {filters: 1, kernel_size: 3, use_bias: yes}\n", 5,
+     "use_bias: \"yes\", allowed: true or false"},
+    {HEAD INPUT "    - conv2d: {filters: 1, kernel_size: 3, activation: Relu}\n", 5,
+     "unknown word \"Relu\", did you mean \"relu\"?"},
+    {HEAD INPUT "    - conv2d: {filters: 1, kernel_size: 3, activation: }\n", 5,
+     "activation: no value, allowed: linear, relu"},
+    {HEAD INPUT "    - dropout: {rate: 1}\n", 5, "rate: \"1\", allowed: a number from 0 and less than 1"},
+    {HEAD INPUT "    - dropout: {rate: .inf}\n", 5, "rate: \".inf\""},
+    {HEAD INPUT "    - dropout: {rate: 1/4}\n", 5, "rate: \"1/4\""},
+    {HEAD INPUT "    - dropout: {rate: 0x0p0}\n", 5, "rate: \"0x0p0\""},
+    {HEAD INPUT LAYERS "  loss: mse\n", 8, "model.loss: unknown word \"mse\""},
+    {HEAD INPUT LAYERS "  metrics: accuracy\n", 8,
+     "model.metrics: \"accuracy\", allowed: a list of 0 to 8 entries, each accuracy"},
+    {HEAD MODEL "  metrics: [accuracy, accuracy]\n" DATA TRAIN, 9, "model.metrics: accuracy is given twice"},
+    {HEAD INPUT LAYERS "  loss: mean_squared_error\n  metrics: [accuracy]\n" DATA TRAIN, 9,
+     "model.metrics: accuracy says nothing about mean_squared_error"},
+    {HEAD INPUT "    - dense: {units: 10}\n" LOSS DATA TRAIN, 5,
+     "model: layer dense: its input has shape (28, 28, 1)"},
+    {HEAD INPUT "    - flatten\n    - dense: {units: 2}\n    - dense:\n        units: 10\n        "
+                "activation: softmax\n" LOSS DATA TRAIN,
+     7, "drop activation softmax"},
+    {HEAD INPUT
+     "    - flatten\n    - dense: {units: 2, name: x}\n    - dense: {units: 2, name: x}\n" LOSS DATA TRAIN,
+     7, "layer x: layer 1 has that name already"},
+    {HEAD INPUT "    - flatten\n" LOSS DATA TRAIN, 2, "model: the model has no parameters"},
+    /* data */
+    {HEAD MODEL "data: {}\n", 9, "data: missing key \"train\""},
+    {HEAD MODEL "data: {train: {features: a, labels: b}}\n", 9,
+     "data.train: missing key \"format\", allowed: idx, csv"},
+    {HEAD MODEL "data: {train: {format: ids}}\n", 9,
+     "data.train.format: unknown word \"ids\", did you mean \"idx\"? allowed: idx, csv"},
+    {HEAD MODEL "data: {train: {format: idx, features: a}}\n" TRAIN, 9, "data.train: missing key \"labels\""},
+    {HEAD MODEL "data: {train: {format: csv, features: a}}\n" TRAIN, 9,
+     "data.train.features: not a key of this format"},
+    {HEAD MODEL "data: {train: {format: csv}}\n" TRAIN, 9, "data.train: missing key \"path\""},
+    {HEAD MODEL DATA
+     "  validation:\n    format: idx\n    features: a\n    labels: b\n    header: true\n" TRAIN,
+     15, "data.validation.header: not a key of this format"},
+    {HEAD MODEL "data: {train: {format: csv, path: \"a\\tb\"}}\n" TRAIN, 9,
+     "data.train.path: \"a?b\", allowed: a text of 1 to 4095 bytes without control"},
+    {HEAD MODEL "data: {train: {format: csv, path: a, scale: 0}}\n" TRAIN, 9,
+     "scale: \"0\", allowed: a number above 0"},
+    {HEAD MODEL "data: {train: {format: csv, path: a, scale: 1/0}}\n" TRAIN, 9, "scale: \"1/0\""},
+    {HEAD MODEL "data: {train: {format: csv, path: a, scale: 1/2/3}}\n" TRAIN, 9, "scale: \"1/2/3\""},
+    {HEAD MODEL "data: {train: {format: csv, path: a, scale: -1/255}}\n" TRAIN, 9, "scale: \"-1/255\""},
+    {HEAD MODEL "data: {train: {format: csv, path: a, scale: 1e999}}\n" TRAIN, 9, "scale: \"1e999\""},
+    /* train */
+    {HEAD MODEL DATA "train: {optimizer: adam}\n", 11, "train: missing key \"epochs\""},
+    {HEAD MODEL DATA "train:\n  epochs: 1\n  optimizer: adam\n  steps: 1\n", 14,
+     "train.steps: given beside epochs"},
+    {HEAD MODEL DATA "train: {epochs: 1}\n", 11,
+     "train: missing key \"optimizer\", allowed: one of sgd, adam"},
+    {HEAD MODEL DATA "train: {epochs: 1, optimizer: rmsprop}\n", 11,
+     "train.optimizer: unknown word \"rmsprop\", allowed: sgd, adam"},
+    {HEAD MODEL DATA "train: {epochs: 1, optimizer: {adam: {momentum: 0.9}}}\n", 11,
+     "train.optimizer.adam: unknown key \"momentum\", allowed: learning_rate"},
+    {HEAD MODEL DATA "train: {epochs: 1, optimizer: {adam: {epsilon: 0}}}\n", 11,
+     "epsilon: \"0\", allowed: a number above 0 to 1"},
+    {HEAD MODEL DATA "train: {epochs: 1, optimizer: [adam]}\n", 11,
+     "train.optimizer: a list, allowed: one of sgd, adam"},
+    {HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, mode: ssp}\n", 11,
+     "train.mode: \"ssp\" is not supported yet, allowed: sync"},
+    {HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, mode: async}\n", 11,
+     "train.mode: \"async\" is not supported yet, allowed: sync"},
+    {HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, mode: snyc}\n", 11,
+     "unknown word \"snyc\", did you mean \"sync\"?"},
+    {HEAD MODEL DATA "train:\n  epochs: 1\n  optimizer: adam\n  batch_size: 8\n  microbatches: 9\n", 15,
+     "train.microbatches: 9, allowed: at most batch_size, which is 8"},
+    {HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, batch_size: 16777217}\n", 11,
+     "batch_size: \"16777217\", allowed: a whole number from 1 to 16777216"},
+    {HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, commit_every: 0}\n", 11, "commit_every: \"0\""},
+    /* cluster, output */
+    {GOOD "cluster: {workers: {min: 5, max: 2}}\n", 12,
+     "cluster.workers: at least 5 workers, allowed: up to the most, which is 2"},
+    {GOOD "cluster:\n  workers: 9\n", 13,
+     "cluster.workers: 9 workers at most, allowed: up to train.microbatches, which is 8"},
+    {GOOD "cluster: {workers: many}\n", 12, "cluster.workers.min: \"many\", allowed: a whole number"},
+    {GOOD "cluster: {workers: [1, 2]}\n", 12,
+     "cluster.workers: a list, allowed: a whole number, or the keys min, max"},
+    {GOOD "cluster: {servers: 0}\n", 12, "cluster.servers: \"0\""},
+    {GOOD "cluster: {device: gpu}\n", 12, "cluster.device: unknown word \"gpu\", did you mean \"cpu\"?"},
+    {GOOD "output: model.h5\n", 12, "output: \"model.h5\", allowed: the keys path"},
+    {GOOD "output: {path: ''}\n", 12, "output.path: no value"},
+};
+
+START_TEST(each_mistake_gets_one_line)
+{
+    /* The text with the lengths of those that hold zero bytes. */
+    size_t length = bad[_i].text[0] == '\xff' ? 6 : strlen(bad[_i].text);
+    struct error error = {0};
+    struct job *job = (struct job *)&error;
+    char place[32];
+
+    ck_assert_int_eq(job_load_text(bad[_i].text, length, "job.yaml", ".", NULL, &job, &error), CAIRN_INVALID);
+    ck_assert_ptr_null(job);
+    ck_assert_ptr_null(strchr(error.message, '\n'));
+    snprintf(place, sizeof(place), "job.yaml:%u: ", bad[_i].line);
+    ck_assert_msg(strncmp(error.message, place, strlen(place)) == 0, "not %s: %s", place, error.message);
+    ck_assert_msg(strstr(error.message, bad[_i].words) != NULL, "\"%s\" is not in: %s", bad[_i].words,
+                  error.message);
+    ck_assert_int_eq(job_load_text(bad[_i].text, length, "job.yaml", ".", NULL, &job, NULL), CAIRN_INVALID);
+}
+END_TEST
+
+START_TEST(large_files_are_refused)
+{
+    size_t length = 4 * 60000;
+    char *text = malloc(length + 1);
+    struct error error = {0};
+    struct job *job;
+
+    for (size_t i = 0; i < length; i += 4)
+        memcpy(text + i, "- a\n", 5);
+    ck_assert_int_eq(job_load_text(text, length, "job.yaml", ".", NULL, &job, &error), CAIRN_INVALID);
+    ck_assert_ptr_nonnull(strstr(error.message, "job.yaml:50000: too large, allowed: 50000 values"));
+    free(text);
+    ck_assert_int_eq(job_load_text("", (16 << 20) + 1, "job.yaml", ".", NULL, &job, &error), CAIRN_INVALID);
+}
+END_TEST
+
+START_TEST(long_file_names_leave_room_for_the_message)
+{
+    struct error error = {0};
+    struct job *job;
+    char name[5000];
+
+    memset(name, 'd', sizeof(name) - 1);
+    strcpy(name + sizeof(name) - 6, ".yaml");
+    ck_assert_int_eq(job_load_text("seed: x", 7, name, ".", NULL, &job, &error), CAIRN_INVALID);
+    ck_assert_ptr_nonnull(strstr(error.message, "ddd.yaml:1: seed: \"x\", allowed: a whole number"));
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("job");
+    TCase *good = tcase_create("good"), *use = tcase_create("use"), *wrong = tcase_create("bad");
+
+    tcase_add_test(good, defaults_are_as_documented);
+    tcase_add_test(good, every_key_arrives_in_the_model);
+    tcase_add_test(good, every_key_arrives_elsewhere);
+    tcase_add_loop_test(good, other_spellings_are_good_too, 0,
+                        (int)(sizeof(also_good) / sizeof(also_good[0])));
+    tcase_add_test(good, a_number_of_workers_is_both_bounds);
+    tcase_add_test(good, microbatches_divide_the_batch_by_default);
+    tcase_add_test(good, the_command_line_overrides_the_cluster);
+    suite_add_tcase(suite, good);
+    tcase_add_test(use, microbatches_cover_any_batch);
+    tcase_add_test(use, steps_follow_from_samples);
+    tcase_add_test(use, paths_start_from_the_base);
+    tcase_add_loop_test(use, digest_is_of_what_the_model_depends_on, 0,
+                        (int)(sizeof(digests) / sizeof(digests[0])));
+    tcase_add_test(use, files_are_read_whole);
+    tcase_add_test(use, rules_name_keys_that_are_there_once);
+    tcase_add_test(use, numbers_have_bounds);
+    suite_add_tcase(suite, use);
+    tcase_add_loop_test(wrong, each_mistake_gets_one_line, 0, (int)(sizeof(bad) / sizeof(bad[0])));
+    tcase_add_test(wrong, large_files_are_refused);
+    tcase_add_test(wrong, long_file_names_leave_room_for_the_message);
+    suite_add_tcase(suite, wrong);
+    return suite;
+}
+
+CHECK_MAIN(make_suite)
