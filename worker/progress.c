@@ -1,0 +1,76 @@
+/* The speed is the samples between now and the oldest moment in the ring, over the time between. */
+#include "progress.h"
+
+#include <string.h>
+
+static void add_moment(struct progress *progress, uint64_t now_ns)
+{
+    progress->moments[progress->next_moment] =
+        (struct progress_moment){.time_ns = now_ns, .samples = progress->samples};
+    progress->next_moment = (progress->next_moment + 1) % PROGRESS_MOMENTS;
+    if (progress->moment_count < PROGRESS_MOMENTS)
+        progress->moment_count++;
+}
+
+/* `age` moments before the newest one; age < moment_count. */
+static struct progress_moment *moment(struct progress *progress, uint32_t age)
+{
+    return &progress->moments[(progress->next_moment + PROGRESS_MOMENTS - 1 - age) % PROGRESS_MOMENTS];
+}
+
+void progress_init(struct progress *progress, uint32_t metric_count, uint64_t now_ns)
+{
+    memset(progress, 0, sizeof(*progress));
+    progress->metric_count = metric_count;
+    add_moment(progress, now_ns);
+}
+
+void progress_add(struct progress *progress, const double *vector)
+{
+    double samples = vector[1 + progress->metric_count];
+
+    for (uint32_t i = 0; i < progress->metric_count; i++)
+        progress->sums[i] += vector[1 + i];
+    progress->epoch_samples += samples;
+    progress->samples += samples;
+}
+
+bool progress_is_due(const struct progress *progress, uint64_t now_ns)
+{
+    uint32_t newest = (progress->next_moment + PROGRESS_MOMENTS - 1) % PROGRESS_MOMENTS;
+
+    return now_ns - progress->moments[newest].time_ns >= PROGRESS_INTERVAL_MS * UINT64_C(1000000);
+}
+
+void progress_report(struct progress *progress, uint64_t now_ns, double *means, double *speed)
+{
+    struct progress_moment *oldest = moment(progress, progress->moment_count - 1);
+    double seconds = (double)(now_ns - oldest->time_ns) * 1e-9;
+
+    for (uint32_t i = 0; i < progress->metric_count; i++)
+        means[i] = progress->epoch_samples > 0 ? progress->sums[i] / progress->epoch_samples : 0;
+    *speed = seconds > 0 ? (progress->samples - oldest->samples) / seconds : 0;
+    add_moment(progress, now_ns);
+}
+
+void progress_begin_epoch(struct progress *progress)
+{
+    memset(progress->sums, 0, sizeof(progress->sums));
+    progress->epoch_samples = 0;
+}
+
+void progress_skip_time(struct progress *progress, uint64_t now_ns)
+{
+    uint64_t skipped = now_ns - moment(progress, 0)->time_ns;
+
+    for (uint32_t i = 0; i < progress->moment_count; i++)
+        moment(progress, i)->time_ns += skipped;
+}
+
+void progress_means(const double *vector, uint32_t metric_count, double *means)
+{
+    double samples = vector[1 + metric_count];
+
+    for (uint32_t i = 0; i < metric_count; i++)
+        means[i] = samples > 0 ? vector[1 + i] / samples : 0;
+}
