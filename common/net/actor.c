@@ -6,6 +6,8 @@
  * and neither side may wait for the other while it talks. */
 #include "net/actor.h"
 
+#include "base/order.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -14,24 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
-
-/* The library is not instrumented: tell ThreadSanitizer that what was written before a message was sent may
- * be read after it came. */
-#if defined(__SANITIZE_THREAD__)
-#define ACTOR_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define ACTOR_TSAN 1
-#endif
-#endif
-#ifdef ACTOR_TSAN
-#include <sanitizer/tsan_interface.h>
-#define ORDER_BEFORE(address) __tsan_release(address)
-#define ORDER_AFTER(address)  __tsan_acquire(address)
-#else
-#define ORDER_BEFORE(address) ((void)(address))
-#define ORDER_AFTER(address)  ((void)(address))
-#endif
 
 #define NAME_BYTES 16 /* what the system takes, with the end */
 

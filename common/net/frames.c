@@ -6,6 +6,8 @@
  * that ZeroMQ has just allocated, so it has no pool of its own. */
 #include "net/frames.h"
 
+#include "base/order.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -62,7 +64,9 @@ static int part_receive(void *socket, zmq_msg_t *part)
 
         zmq_msg_close(part);
         errno = saved;
+        return code;
     }
+    ORDER_AFTER(zmq_msg_data(part)); /* within a process these are the sender's own bytes */
     return code;
 }
 
@@ -149,6 +153,7 @@ enum status frames_append_copy(struct frames *frames, const void *bytes, size_t 
         return CAIRN_NO_MEMORY;
     if (length > 0)
         memcpy(zmq_msg_data(part), bytes, length);
+    ORDER_BEFORE(zmq_msg_data(part));
     frames->count++;
     return CAIRN_OK;
 }
@@ -169,6 +174,7 @@ enum status frames_append_buffer(struct frames *frames, struct buffer *buffer, s
         return status;
     BUG_IF(offset > buffer->length_bytes || length > buffer->length_bytes - offset);
     buffer_ref(buffer);
+    ORDER_BEFORE((char *)buffer->data + offset);
     if (zmq_msg_init_data(part, (char *)buffer->data + offset, length, part_release, buffer) != 0) {
         buffer_unref(buffer);
         return CAIRN_NO_MEMORY;
