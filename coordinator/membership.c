@@ -1,0 +1,251 @@
+/* Registrations, leases and losses. Knows of jobs only that a lost node matters to them. */
+#include "membership.h"
+
+#include "life.h"
+
+/* Nodes speak at least so often, however long the lease is. */
+#define HEARTBEAT_MAX_MS   1000
+#define HEARTBEATS_A_LEASE 5
+/* Heartbeats that the holder of a contended name may miss. */
+#define CONTENDED_HEARTBEATS 2
+/* The longest time between two ticks, and a gap between them that can only be our own pause. */
+#define TICK_MS  500
+#define PAUSE_MS 1000
+
+void membership_init(struct membership *membership, uint32_t lease_ms)
+{
+    nodes_init(&membership->nodes);
+    membership->lease_ms = lease_ms;
+    membership->heartbeat_ms = lease_ms / HEARTBEATS_A_LEASE;
+    if (membership->heartbeat_ms > HEARTBEAT_MAX_MS)
+        membership->heartbeat_ms = HEARTBEAT_MAX_MS;
+    membership->ticked = false;
+    membership->ticked_ms = 0;
+}
+
+void membership_fini(struct membership *membership)
+{
+    nodes_fini(&membership->nodes);
+}
+
+struct node *membership_hear(struct turn *turn, struct membership *membership, const struct peer *peer)
+{
+    struct node *node = nodes_at(&membership->nodes, peer);
+
+    if (!node)
+        return NULL;
+    node->heard_ms = turn->now.monotonic_ms;
+    node_refuse_contender(turn, node);
+    return node;
+}
+
+void membership_welcome(struct turn *turn, const struct membership *membership, const struct node *node)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__Welcome body = CAIRN__WELCOME__INIT;
+
+    body.lease_ms = membership->lease_ms;
+    body.heartbeat_ms = membership->heartbeat_ms;
+    command.body_case = CAIRN__NODE_COMMAND__BODY_WELCOME;
+    command.welcome = &body;
+    node_command(turn, node, &command);
+}
+
+void membership_refuse(struct turn *turn, const struct peer *peer, const char *reason)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__Refusal body = CAIRN__REFUSAL__INIT;
+
+    body.message = (char *)reason;
+    command.body_case = CAIRN__NODE_COMMAND__BODY_REFUSAL;
+    command.refusal = &body;
+    effects_command(turn->effects, peer, &command);
+    turn_note(turn, LOG_LEVEL_WARN, "node_refused", "reason=\"%s\"", reason);
+}
+
+/* A node that was away may still work on something that was given up meanwhile. */
+static void release_stale(struct turn *turn, const struct jobs *jobs, const struct node *node)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__ReleaseCommand body = CAIRN__RELEASE_COMMAND__INIT;
+
+    command.body_case = CAIRN__NODE_COMMAND__BODY_RELEASE;
+    command.release = &body;
+    for (size_t i = 0; i < jobs->count; i++) {
+        const struct job_entry *entry = jobs->items[i];
+
+        if (entry->stale_incarnation == 0)
+            continue;
+        body.job = entry_status(entry)->number;
+        body.incarnation = entry->stale_incarnation;
+        node_command(turn, node, &command);
+    }
+}
+
+static void admit(struct turn *turn, struct membership *membership, const struct jobs *jobs,
+                  const struct peer *peer, const Cairn__Registration *registration)
+{
+    struct node *node;
+
+    if (membership->nodes.count >= NODES_MAX) {
+        membership_refuse(turn, peer, "the coordinator has as many nodes as it takes");
+        return;
+    }
+    node = nodes_add(turn, &membership->nodes, peer, registration);
+    if (!node)
+        return;
+    turn_note(turn, LOG_LEVEL_INFO, "node_registered",
+              "kind=%s name=%s host=\"%s\" process=%u version=\"%s\"", node_kind_name(node), node_name(node),
+              registration->host, registration->process, registration->version);
+    membership_welcome(turn, membership, node);
+    release_stale(turn, jobs, node);
+}
+
+/* Removes a node; its jobs fail; whoever waited for its name gets it. why completes "worker w1 ...". */
+static void lose(struct turn *turn, struct membership *membership, struct jobs *jobs, struct node *node,
+                 const char *why)
+{
+    Cairn__Registration *heir = node->contender;
+    struct peer heir_peer = node->contender_peer;
+
+    node->contender = NULL;
+    turn_note(turn, LOG_LEVEL_WARN, "node_lost", "kind=%s name=%s reason=\"%s\"", node_kind_name(node),
+              node_name(node), why);
+    for (size_t i = 0; i < jobs->count; i++) {
+        if (entry_participant(jobs->items[i], node))
+            life_lose(turn, jobs->items[i], node, why);
+    }
+    nodes_remove(&membership->nodes, node);
+    if (heir)
+        admit(turn, membership, jobs, &heir_peer, heir);
+    message_free(heir);
+}
+
+/* A peer that registers under one name contends for no other. */
+static void end_contention(struct membership *membership, const struct peer *peer, const struct node *except)
+{
+    for (size_t i = 0; i < membership->nodes.count; i++) {
+        if (membership->nodes.items[i] != except)
+            node_forget_contender(membership->nodes.items[i], peer);
+    }
+}
+
+/* The node whose name a registration may not have yet, or NULL: the name is free. */
+static struct node *find_holder(struct turn *turn, struct membership *membership, struct jobs *jobs,
+                                const Cairn__Registration *registration)
+{
+    struct node *node = nodes_named(&membership->nodes, registration->name);
+
+    if (!node || !registration_same_process(node->registration, registration))
+        return node;
+    lose(turn, membership, jobs, node, "lost its connection and registered again");
+    return nodes_named(&membership->nodes, registration->name);
+}
+
+void membership_register(struct turn *turn, struct membership *membership, struct jobs *jobs,
+                         const struct peer *peer, const Cairn__Registration *registration)
+{
+    const char *fault = registration_fault(registration);
+    struct node *node = nodes_at(&membership->nodes, peer);
+
+    if (node && registration_same_process(node->registration, registration)) {
+        membership_welcome(turn, membership, node);
+        return;
+    }
+    if (node)
+        lose(turn, membership, jobs, node, "registered as another node");
+    if (fault) {
+        membership_refuse(turn, peer, fault);
+        return;
+    }
+    node = find_holder(turn, membership, jobs, registration);
+    end_contention(membership, peer, node);
+    if (!node) {
+        admit(turn, membership, jobs, peer, registration);
+        return;
+    }
+    node_contend(turn, node, peer, registration);
+    membership_welcome(turn, membership, node); /* when this cannot be delivered, the name is free at once */
+}
+
+void membership_leave(struct turn *turn, struct membership *membership, struct jobs *jobs, struct node *node,
+                      const Cairn__Leave *leave)
+{
+    struct line why = {.length = 0};
+
+    line_add(&why, "left%s%s%s", leave->reason[0] ? " (" : "", leave->reason, leave->reason[0] ? ")" : "");
+    lose(turn, membership, jobs, node, why.text);
+}
+
+void membership_peer_gone(struct turn *turn, struct membership *membership, struct jobs *jobs,
+                          const struct peer *peer, const char *reason)
+{
+    struct node *node = nodes_at(&membership->nodes, peer);
+    struct line why = {.length = 0};
+
+    end_contention(membership, peer, NULL);
+    if (!node)
+        return;
+    line_add(&why, "was lost (%s)", reason);
+    lose(turn, membership, jobs, node, why.text);
+}
+
+/* ---- time */
+
+static int64_t earlier(int64_t a_ms, int64_t b_ms)
+{
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
+/* After a pause of our own the nodes' messages are still on their way to us. */
+static void forgive_pause(const struct turn *turn, struct membership *membership)
+{
+    int64_t now_ms = turn->now.monotonic_ms;
+    int64_t gap_ms = membership->ticked ? now_ms - membership->ticked_ms : 0;
+
+    for (size_t i = 0; gap_ms > PAUSE_MS && i < membership->nodes.count; i++) {
+        struct node *node = membership->nodes.items[i];
+
+        node->heard_ms = earlier(node->heard_ms + gap_ms, now_ms);
+        node->contended_ms = earlier(node->contended_ms + gap_ms, now_ms);
+    }
+    membership->ticked = true;
+    membership->ticked_ms = now_ms;
+}
+
+/* When a node that stays silent is given up. */
+static int64_t node_deadline_ms(const struct membership *membership, const struct node *node)
+{
+    int64_t lease_end_ms = node->heard_ms + membership->lease_ms;
+
+    if (!node->contended)
+        return lease_end_ms;
+    return earlier(lease_end_ms,
+                   node->contended_ms + (int64_t)CONTENDED_HEARTBEATS * membership->heartbeat_ms);
+}
+
+void membership_tick(struct turn *turn, struct membership *membership, struct jobs *jobs)
+{
+    forgive_pause(turn, membership);
+    for (size_t i = 0; i < membership->nodes.count;) {
+        struct node *node = membership->nodes.items[i];
+        struct line why = {.length = 0};
+
+        if (turn->now.monotonic_ms < node_deadline_ms(membership, node)) {
+            i++;
+            continue;
+        }
+        line_add(&why, "was lost (silent for %.3g s)",
+                 (double)(turn->now.monotonic_ms - node->heard_ms) / 1000);
+        lose(turn, membership, jobs, node, why.text); /* an heir is added at the list's end */
+    }
+}
+
+int64_t membership_deadline_ms(const struct membership *membership)
+{
+    int64_t deadline_ms = INT64_MAX;
+
+    for (size_t i = 0; i < membership->nodes.count; i++)
+        deadline_ms = earlier(deadline_ms, node_deadline_ms(membership, membership->nodes.items[i]));
+    return membership->nodes.count > 0 ? earlier(deadline_ms, membership->ticked_ms + TICK_MS) : deadline_ms;
+}

@@ -1,0 +1,259 @@
+/* Answers to clients. */
+#include "requests.h"
+
+#include "life.h"
+#include "scheduling.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+/* The newest jobs that one reply lists, and the longest job text: both keep messages well within what the
+ * other end takes (WIRE_CONTROL_MAX). */
+#define JOBS_LISTED_MAX    10000u
+#define JOB_TEXT_BYTES_MAX ((size_t)8 << 20)
+
+static void reply_error(struct turn *turn, const struct peer *client, uint64_t request,
+                        const struct error *error)
+{
+    Cairn__ClientReply reply = CAIRN__CLIENT_REPLY__INIT;
+    Cairn__ErrorReply body = CAIRN__ERROR_REPLY__INIT;
+
+    body.message = (char *)error->message;
+    reply.number = request;
+    reply.body_case = CAIRN__CLIENT_REPLY__BODY_ERROR;
+    reply.error = &body;
+    effects_reply(turn->effects, client, &reply);
+}
+
+static enum status answer_submit(struct turn *turn, const struct desk *desk, const struct peer *client,
+                                 const Cairn__ClientRequest *request, struct error *error)
+{
+    const Cairn__JobText *text = request->submit->text;
+    struct job_entry *entry = NULL;
+    enum status status;
+
+    if (!text)
+        return error_set(error, CAIRN_INVALID, "the request has no job text");
+    if (cairn__job_text__get_packed_size(text) > JOB_TEXT_BYTES_MAX)
+        return error_set(error, CAIRN_INVALID, "the job file is longer than %zu bytes", JOB_TEXT_BYTES_MAX);
+    status = request->submit->resume ? submit_resume(turn, desk->jobs, text, &entry, error)
+                                     : submit_new(turn, desk->jobs, text, &entry, error);
+    if (status != CAIRN_OK)
+        return status;
+    schedule(turn, desk->jobs, desk->nodes);
+    reply_status(turn, client, request->number, entry);
+    return CAIRN_OK;
+}
+
+static enum status answer_jobs(struct turn *turn, const struct desk *desk, const struct peer *client,
+                               const Cairn__ClientRequest *request, struct error *error)
+{
+    Cairn__ClientReply reply = CAIRN__CLIENT_REPLY__INIT;
+    Cairn__JobsReply body = CAIRN__JOBS_REPLY__INIT;
+    size_t count = desk->jobs->count < JOBS_LISTED_MAX ? desk->jobs->count : JOBS_LISTED_MAX;
+    size_t skipped = desk->jobs->count - count;
+    Cairn__JobStatus **statuses = calloc(count + 1, sizeof(*statuses));
+
+    if (!statuses) {
+        turn->effects->failed = true;
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory");
+    }
+    for (size_t i = 0; i < count; i++)
+        statuses[i] = entry_status(desk->jobs->items[skipped + i]);
+    body.n_jobs = count;
+    body.jobs = statuses;
+    reply.number = request->number;
+    reply.body_case = CAIRN__CLIENT_REPLY__BODY_JOBS;
+    reply.jobs = &body;
+    effects_reply(turn->effects, client, &reply);
+    free(statuses);
+    return CAIRN_OK;
+}
+
+static void describe_node(const struct turn *turn, const struct node *node, Cairn__NodeStatus *status)
+{
+    const Cairn__Registration *registration = node->registration;
+
+    cairn__node_status__init(status);
+    status->name = registration->name;
+    status->kind = registration->kind;
+    status->host = registration->host;
+    status->process = registration->process;
+    status->version = registration->version;
+    status->n_endpoints = registration->n_endpoints;
+    status->endpoints = registration->endpoints;
+    status->lanes = registration->lanes;
+    status->device = registration->device;
+    status->job = node->job ? entry_status(node->job)->id : (char *)protobuf_c_empty_string;
+    status->silent_ms = (uint32_t)(turn->now.monotonic_ms - node->heard_ms);
+}
+
+static enum status answer_nodes(struct turn *turn, const struct desk *desk, const struct peer *client,
+                                const Cairn__ClientRequest *request, struct error *error)
+{
+    size_t count = desk->nodes->count;
+    Cairn__ClientReply reply = CAIRN__CLIENT_REPLY__INIT;
+    Cairn__NodesReply body = CAIRN__NODES_REPLY__INIT;
+    Cairn__NodeStatus *statuses = calloc(count + 1, sizeof(*statuses));
+    Cairn__NodeStatus **pointers = calloc(count + 1, sizeof(*pointers));
+    enum status status = CAIRN_OK;
+
+    if (!statuses || !pointers) {
+        turn->effects->failed = true;
+        status = error_set(error, CAIRN_NO_MEMORY, "out of memory");
+        goto out;
+    }
+    for (size_t i = 0; i < count; i++) {
+        describe_node(turn, desk->nodes->items[i], &statuses[i]);
+        pointers[i] = &statuses[i];
+    }
+    body.n_nodes = count;
+    body.nodes = pointers;
+    reply.number = request->number;
+    reply.body_case = CAIRN__CLIENT_REPLY__BODY_NODES;
+    reply.nodes = &body;
+    effects_reply(turn->effects, client, &reply);
+out:
+    free(statuses);
+    free(pointers);
+    return status;
+}
+
+static enum status answer_watch(struct turn *turn, const struct desk *desk, const struct peer *client,
+                                const Cairn__ClientRequest *request, struct error *error)
+{
+    struct subscription subscription = {.client = *client, .request = request->number};
+    struct job_entry *entry;
+    enum status status = jobs_lookup(desk->jobs, request->watch->job, &entry, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    subscription.job = entry_status(entry)->number;
+    return subscriptions_add(turn, desk->subscriptions, &subscription, error);
+}
+
+static enum status answer_logs(struct turn *turn, const struct desk *desk, const struct peer *client,
+                               const Cairn__ClientRequest *request, struct error *error)
+{
+    struct subscription subscription = {.client = *client, .request = request->number, .logs = true};
+    struct effect logs = {
+        .peer = *client, .number = request->number, .after = request->logs->after, .end = true};
+    struct job_entry *entry;
+    enum status status = jobs_lookup(desk->jobs, request->logs->job, &entry, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    if (!request->logs->follow) {
+        logs.job = entry_status(entry)->number;
+        effects_logs(turn->effects, &logs);
+        return CAIRN_OK;
+    }
+    subscription.job = entry_status(entry)->number;
+    subscription.entry = request->logs->after;
+    return subscriptions_add(turn, desk->subscriptions, &subscription, error);
+}
+
+static enum status answer_stop(struct turn *turn, const struct desk *desk, const struct peer *client,
+                               const Cairn__ClientRequest *request, struct error *error)
+{
+    struct job_entry *entry;
+    enum status status = jobs_lookup(desk->jobs, request->stop->job, &entry, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    life_stop(turn, entry);
+    reply_status(turn, client, request->number, entry);
+    return CAIRN_OK;
+}
+
+static enum status answer_job(struct turn *turn, const struct desk *desk, const struct peer *client,
+                              const Cairn__ClientRequest *request, struct error *error)
+{
+    struct job_entry *entry;
+    enum status status = jobs_lookup(desk->jobs, request->job->job, &entry, error);
+
+    if (status == CAIRN_OK)
+        reply_status(turn, client, request->number, entry);
+    return status;
+}
+
+/* Brings the endpoints of a record's shards up to date with the servers that are registered now. */
+static enum status refresh_endpoints(struct turn *turn, const struct nodes *nodes, Cairn__JobRecord *record,
+                                     struct error *error)
+{
+    for (size_t first = 0, next; first < record->n_shards; first = next) {
+        const char *name = recorded_server(record, first, &next);
+        const struct node *node = nodes_named(nodes, name);
+
+        if (!node || node_is_worker(node))
+            return error_set(error, CAIRN_NOT_FOUND, "server %s, which holds a part of %s, is not there",
+                             name, record->status->id);
+        if (node->registration->n_endpoints != next - first)
+            return error_set(error, CAIRN_INVALID,
+                             "server %s has %zu shards, but holds its part of %s in %zu", name,
+                             node->registration->n_endpoints, record->status->id, next - first);
+        for (size_t i = first; i < next; i++)
+            turn_set_text(turn, &record->shards[i]->endpoint, "%s", node->registration->endpoints[i - first]);
+    }
+    return CAIRN_OK;
+}
+
+static enum status answer_locate(struct turn *turn, const struct desk *desk, const struct peer *client,
+                                 const Cairn__ClientRequest *request, struct error *error)
+{
+    Cairn__ClientReply reply = CAIRN__CLIENT_REPLY__INIT;
+    Cairn__LocationReply body = CAIRN__LOCATION_REPLY__INIT;
+    Cairn__JobRecord *record;
+    struct job_entry *entry;
+    enum status status = jobs_lookup(desk->jobs, request->locate->job, &entry, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    record = entry->record;
+    if (record->status->committed_step == 0)
+        return error_set(error, CAIRN_NOT_FOUND, "%s has nothing committed yet", record->status->id);
+    status = refresh_endpoints(turn, desk->nodes, record, error);
+    if (status != CAIRN_OK)
+        return status;
+    body.job = record->status->number;
+    body.job_id = record->status->id;
+    body.text = record->text;
+    body.incarnation = record->status->incarnation;
+    body.committed_step = record->status->committed_step;
+    body.n_shards = record->n_shards;
+    body.shards = record->shards;
+    body.n_slot_shards = record->n_slot_shards;
+    body.slot_shards = record->slot_shards;
+    reply.number = request->number;
+    reply.body_case = CAIRN__CLIENT_REPLY__BODY_LOCATION;
+    reply.location = &body;
+    effects_reply(turn->effects, client, &reply);
+    return CAIRN_OK;
+}
+
+typedef enum status answer(struct turn *turn, const struct desk *desk, const struct peer *client,
+                           const Cairn__ClientRequest *request, struct error *error);
+
+void request_answer(struct turn *turn, const struct desk *desk, const struct peer *client,
+                    const Cairn__ClientRequest *request)
+{
+    static answer *const answers[] = {
+        [CAIRN__CLIENT_REQUEST__BODY_SUBMIT] = answer_submit,
+        [CAIRN__CLIENT_REQUEST__BODY_JOBS] = answer_jobs,
+        [CAIRN__CLIENT_REQUEST__BODY_JOB] = answer_job,
+        [CAIRN__CLIENT_REQUEST__BODY_WATCH] = answer_watch,
+        [CAIRN__CLIENT_REQUEST__BODY_STOP] = answer_stop,
+        [CAIRN__CLIENT_REQUEST__BODY_LOCATE] = answer_locate,
+        [CAIRN__CLIENT_REQUEST__BODY_NODES] = answer_nodes,
+        [CAIRN__CLIENT_REQUEST__BODY_LOGS] = answer_logs,
+    };
+    unsigned body = (unsigned)request->body_case;
+    struct error error = {.status = CAIRN_OK};
+
+    subscriptions_drop(desk->subscriptions, client);
+    if (body >= sizeof(answers) / sizeof(answers[0]) || !answers[body])
+        error_set(&error, CAIRN_PROTOCOL, "the coordinator does not know this request");
+    else if (answers[body](turn, desk, client, request, &error) == CAIRN_OK)
+        return;
+    reply_error(turn, client, request->number, &error);
+}

@@ -1,0 +1,54 @@
+/* Clients that watch a job or follow its log until it has ended.
+ *
+ * A watcher gets a JobStatus at once when the job's state changes, and at most ten a second for mere
+ * progress; a follower gets log entries as they come. Both hear something every few seconds even when nothing
+ * happens, so that a client can tell a quiet job from a dead coordinator, and we find out which clients are
+ * gone. A client has one subscription: its next request ends the one before. */
+#ifndef CAIRN_COORDINATOR_SUBSCRIPTIONS_H
+#define CAIRN_COORDINATOR_SUBSCRIPTIONS_H
+
+#include "jobs.h"
+#include "turn.h"
+
+#define SUBSCRIPTIONS_MAX      4096
+#define SUBSCRIPTION_PACE_MS   100  /* between two statuses for mere progress */
+#define SUBSCRIPTION_REPEAT_MS 2000 /* the longest silence */
+
+struct subscription {
+    struct peer client;
+    uint64_t request; /* its number: replies carry it */
+    uint64_t job;
+    bool logs;             /* follows the log; else watches the status */
+    bool sent;             /* something was sent */
+    int64_t sent_ms;       /* when last */
+    uint64_t revision;     /* of the status that was last sent */
+    Cairn__JobState state; /* of the same */
+    uint64_t entry;        /* the newest log entry that was sent */
+};
+
+struct subscriptions {
+    struct subscription *items;
+    size_t count, capacity;
+};
+
+void subscriptions_init(struct subscriptions *subscriptions);
+void subscriptions_fini(struct subscriptions *subscriptions);
+
+/* Adds a subscription that is served from the next subscriptions_serve on. Errors: CAIRN_FULL. */
+enum status subscriptions_add(struct turn *turn, struct subscriptions *subscriptions,
+                              const struct subscription *subscription, struct error *error) MUST_CHECK;
+
+/* Ends what a client has subscribed to; false: nothing. */
+bool subscriptions_drop(struct subscriptions *subscriptions, const struct peer *client);
+
+/* Sends what is due; subscriptions to ended jobs are served once more and end. */
+void subscriptions_serve(struct turn *turn, struct subscriptions *subscriptions, const struct jobs *jobs);
+
+/* When subscriptions_serve has something to do even if nothing happens (monotonic); INT64_MAX: never. */
+int64_t subscriptions_deadline_ms(const struct subscriptions *subscriptions, const struct jobs *jobs);
+
+/* Replies to a client with a job's status. */
+void reply_status(struct turn *turn, const struct peer *client, uint64_t request,
+                  const struct job_entry *entry);
+
+#endif
