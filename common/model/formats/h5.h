@@ -11,7 +11,7 @@
 
 /* What training_config says besides the model; text members are Keras's names. */
 struct h5_training {
-    const char *optimizer;       /* "SGD" or "Adam" */
+    const char *optimizer; /* "SGD" or "Adam" */
     double learning_rate, momentum, beta_1, beta_2, epsilon;
     bool nesterov;
 };
@@ -20,16 +20,25 @@ struct h5_training {
  * what was there. weights: the graph's address space. training may be NULL.
  * Errors: CAIRN_IO, CAIRN_FULL, NOT_FOUND (no such directory): a line with the path. */
 enum status h5_write(const char *path, const struct graph *graph, const char *model_name,
-                     const float *weights, const struct h5_training *training, struct error *error) MUST_CHECK;
+                     const float *weights, const struct h5_training *training,
+                     struct error *error) MUST_CHECK;
 
 /* Reads a model file written by Cairn or by Keras 2 or 3 (Sequential, or a functional chain, of the layer
  * types that Cairn has): spec, and weights laid out in the address space of graph_new(spec).
  * Owns: *spec (and its layers) and *weights are the caller's: h5_spec_free, free. When training_config is
- * missing, loss follows from the last layer and metrics are accuracy; a final softmax/sigmoid with a
- * crossentropy is turned into logits (activation linear), which is the same model.
+ * missing, loss and metrics follow from the last layer: softmax and sigmoid mean a crossentropy and accuracy,
+ * anything else the squared error. A final softmax/sigmoid with a crossentropy is turned into logits
+ * (activation linear), which is the same model.
  * Errors: CAIRN_INVALID, CAIRN_CORRUPT, CAIRN_UNSUPPORTED naming the file and what in it. Every size and
- * string of the file is checked. */
-enum status h5_read(const char *path, struct model_spec **spec, float **weights, struct error *error) MUST_CHECK;
+ * string that libhdf5 gives is checked here; libhdf5 itself may still hang on a file made to harm it (1.10
+ * does on some damaged heaps), so only files of trusted origin are to be opened. */
+enum status h5_read(const char *path, struct model_spec **spec, float **weights,
+                    struct error *error) MUST_CHECK;
+
+/* As h5_read, from a file's bytes in memory; name is for messages. */
+enum status h5_parse(const void *bytes, size_t length, const char *name, struct model_spec **spec,
+                     float **weights, struct error *error) MUST_CHECK;
+
 void h5_spec_free(struct model_spec *spec);
 
 #endif
