@@ -412,6 +412,70 @@ START_TEST(rules_name_keys_that_are_there_once)
 }
 END_TEST
 
+/* Reads a file of the source tree. */
+static char *read_source(const char *name, size_t *length)
+{
+    char path[4096], *text;
+    struct error error = {0};
+    enum status status;
+
+    snprintf(path, sizeof(path), "%s/%s", SOURCE_FOLDER, name);
+    status = job_read_file(path, &text, length, &error);
+    ck_assert_msg(status == CAIRN_OK, "%s", error.message);
+    return text;
+}
+
+static const char *const examples[] = {"examples/mnist-cnn.yaml", "examples/mnist-linear.yaml",
+                                       "examples/heart-csv.yaml"};
+
+START_TEST(examples_load)
+{
+    size_t length;
+    char *text = read_source(examples[_i], &length);
+
+    job_free(load(text));
+    free(text);
+}
+END_TEST
+
+/* The page names every key, word and default. */
+static void find_documented(const char *page, const cyaml_schema_value_t *value)
+{
+    char code[100];
+
+    if (value->type == CYAML_SEQUENCE || value->type == CYAML_SEQUENCE_FIXED)
+        find_documented(page, value->sequence.entry);
+    for (uint32_t i = 0; value->type == CYAML_ENUM && i < value->enumeration.count; i++) {
+        snprintf(code, sizeof(code), "`%s`", value->enumeration.strings[i].str);
+        ck_assert_msg(strstr(page, code) != NULL, "%s is not documented", code);
+    }
+    if (value->type != CYAML_MAPPING)
+        return;
+    for (const cyaml_schema_field_t *field = value->mapping.fields; field->key != NULL; field++) {
+        const char *fallback = job_rule_of(value->mapping.fields, field->key)->fallback;
+        bool bound = strcmp(field->key, "min") == 0 || strcmp(field->key, "max") == 0;
+
+        if (bound) /* of the workers: shown as `{min, max}` */
+            snprintf(code, sizeof(code), "%s", "`{min, max}`");
+        else
+            snprintf(code, sizeof(code), "`%s`", field->key);
+        ck_assert_msg(strstr(page, code) != NULL, "%s is not documented", code);
+        ck_assert_msg(fallback == NULL || strstr(page, fallback) != NULL, "default %s of %s", fallback,
+                      field->key);
+        find_documented(page, &field->value);
+    }
+}
+
+START_TEST(all_keys_are_documented)
+{
+    size_t length;
+    char *page = read_source("docs/job-file.md", &length);
+
+    find_documented(page, &job_schema);
+    free(page);
+}
+END_TEST
+
 /* ---- bad files: each gives exactly one line */
 
 static const struct {
@@ -646,6 +710,8 @@ static Suite *make_suite(void)
     tcase_add_test(use, files_are_read_whole);
     tcase_add_test(use, rules_name_keys_that_are_there_once);
     tcase_add_test(use, numbers_have_bounds);
+    tcase_add_loop_test(use, examples_load, 0, (int)(sizeof(examples) / sizeof(examples[0])));
+    tcase_add_test(use, all_keys_are_documented);
     suite_add_tcase(suite, use);
     tcase_add_loop_test(wrong, each_mistake_gets_one_line, 0, (int)(sizeof(bad) / sizeof(bad[0])));
     tcase_add_test(wrong, large_files_are_refused);
