@@ -71,8 +71,8 @@ enum status wire_data_unpack(const void *bytes, size_t length, struct data_heade
 /* Unpack and check a control message: protocol number, a body, enums in range, counts that belong together
  * (spans to workers, slots within shards), names where there must be some, text without control characters.
  * In lines that were written for people (messages, reasons, log lines) control characters become spaces; a
- * job file's text may have line ends and tabs. Owns: *out is the caller's (cairn__...__free_unpacked).
- * Errors: CAIRN_PROTOCOL, CAIRN_NO_MEMORY. */
+ * job file's text may have line ends and tabs. Members that are not known are dropped. Owns: *out is the
+ * caller's (cairn__...__free_unpacked). Errors: CAIRN_PROTOCOL, CAIRN_NO_MEMORY. */
 enum status wire_node_message_unpack(const void *bytes, size_t length, Cairn__NodeMessage **out,
                                      struct error *error) MUST_CHECK;
 enum status wire_node_command_unpack(const void *bytes, size_t length, Cairn__NodeCommand **out,

@@ -2,7 +2,10 @@
  *
  * Two layers. A walk over every message by its descriptor checks what holds everywhere: enums have a known
  * value that is not "unspecified", text has no control characters. Then one function a kind of message checks
- * what belongs together. Returned problems are constant lines; the caller adds which message it was. */
+ * what belongs together. Returned problems are constant lines; the caller adds which message it was.
+ *
+ * Members that this program does not know are dropped in the walk: protobuf-c keeps their bytes to send them
+ * on, and takes some that it cannot send (field number 0), so that a message could not be copied. */
 #include "net/wire.h"
 
 #include <stdlib.h>
@@ -66,7 +69,7 @@ static const char *text_problem(const ProtobufCMessage *message, const ProtobufC
     return NULL;
 }
 
-static const char *message_problem(const ProtobufCMessage *message);
+static const char *message_problem(ProtobufCMessage *message);
 
 /* One value of a member. */
 static const char *value_problem(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field,
@@ -123,11 +126,21 @@ static const char *field_problem(const ProtobufCMessage *message, const Protobuf
     return problem;
 }
 
+static void drop_unknown(ProtobufCMessage *message)
+{
+    for (unsigned i = 0; i < message->n_unknown_fields; i++)
+        free(message->unknown_fields[i].data);
+    free(message->unknown_fields);
+    message->unknown_fields = NULL;
+    message->n_unknown_fields = 0;
+}
+
 /* Recursion ends: no message of the contract contains itself. */
-static const char *message_problem(const ProtobufCMessage *message)
+static const char *message_problem(ProtobufCMessage *message)
 {
     const char *problem = NULL;
 
+    drop_unknown(message);
     for (unsigned i = 0; i < message->descriptor->n_fields && !problem; i++)
         problem = field_problem(message, &message->descriptor->fields[i]);
     return problem;
@@ -389,7 +402,7 @@ static enum status unpack(const ProtobufCMessageDescriptor *descriptor, const vo
 }
 
 /* A line about another protocol is told first: the rest cannot be judged then. */
-static enum status verdict(const ProtobufCMessage *message, uint32_t protocol, const char *problem,
+static enum status verdict(ProtobufCMessage *message, uint32_t protocol, const char *problem,
                            struct error *error)
 {
     const char *name = message->descriptor->short_name;
