@@ -1,1 +1,421 @@
-/* To be written. */
+/* The server's main thread: one poll over the coordinator, the shard threads and signals. */
+#include "server.h"
+
+#include "assignment.h"
+#include "base/log.h"
+#include "cluster/member.h"
+#include "endpoints.h"
+#include "identity.h"
+#include "net/actor.h"
+#include "shard.h"
+#include "shard_actor.h"
+#include "tally.h"
+
+#include "base/clock.h"
+#include "control.pb-c.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+#include <zmq.h>
+
+/* Blocks up to this size come from the heap and stay there: received chunks reuse pages instead of mapping
+ * fresh ones (what glibc does with large blocks otherwise costs more than the copying). */
+#define HEAP_BLOCK_MAX (32 << 20)
+#define HEAP_TRIM      (1 << 30)
+
+struct server {
+    const struct server_settings *settings;
+    uint32_t shard_count;
+    struct identity identity;
+    void *context;
+    int signals;
+    struct shard_actor_params *params; /* [shard_count], as the next three */
+    char (*listen)[ENDPOINT_BYTES];
+    char (*endpoints)[ENDPOINT_BYTES]; /* told to others */
+    struct actor **shards;
+    struct tallies *tallies;
+    Cairn__Registration registration;
+    struct member *member;
+};
+
+/* ---- to the coordinator */
+
+static void tell(struct server *server, Cairn__NodeMessage *message)
+{
+    struct error error;
+
+    if (member_send(server->member, message, &error) != CAIRN_OK)
+        log_warn("message_lost", "to=coordinator reason=\"%s\"", error.message);
+}
+
+static void tell_prepared(struct server *server, uint64_t job, uint64_t incarnation)
+{
+    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+    Cairn__Prepared body = CAIRN__PREPARED__INIT;
+
+    log_info("job_prepared", "job=%" PRIu64 " incarnation=%" PRIu64, job, incarnation);
+    body.job = job;
+    body.incarnation = incarnation;
+    message.body_case = CAIRN__NODE_MESSAGE__BODY_PREPARED;
+    message.prepared = &body;
+    tell(server, &message);
+}
+
+static void tell_committed(struct server *server, const struct shard_report *report)
+{
+    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+    Cairn__Committed body = CAIRN__COMMITTED__INIT;
+
+    log_debug("generation_written", "job=%" PRIu64 " step=%" PRIu64, report->job, report->step);
+    body.job = report->job;
+    body.incarnation = report->incarnation;
+    body.step = report->step;
+    message.body_case = CAIRN__NODE_MESSAGE__BODY_COMMITTED;
+    message.committed = &body;
+    tell(server, &message);
+}
+
+static void tell_failed(struct server *server, uint64_t job, uint64_t incarnation, const char *reason)
+{
+    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+    Cairn__Failed body = CAIRN__FAILED__INIT;
+
+    log_error("job_failed", "job=%" PRIu64 " incarnation=%" PRIu64 " reason=\"%s\"", job, incarnation,
+              reason);
+    body.job = job;
+    body.incarnation = incarnation;
+    body.message = (char *)reason;
+    message.body_case = CAIRN__NODE_MESSAGE__BODY_FAILED;
+    message.failed = &body;
+    tell(server, &message);
+}
+
+/* ---- to the shards */
+
+static bool shard_tell(struct server *server, uint32_t shard, const struct shard_command *command)
+{
+    struct error error;
+
+    if (actor_tell(server->shards[shard], command, sizeof(*command), &error) == CAIRN_OK)
+        return true;
+    log_error("command_lost", "shard=%" PRIu32 " job=%" PRIu64 " reason=\"%s\"", shard, command->job,
+              error.message);
+    return false;
+}
+
+static void shards_tell(struct server *server, enum shard_command_kind kind, uint64_t job,
+                        uint64_t incarnation, uint64_t step)
+{
+    const struct shard_command command = {.kind = kind, .job = job, .incarnation = incarnation, .step = step};
+
+    for (uint32_t i = 0; i < server->shard_count; i++)
+        shard_tell(server, i, &command);
+}
+
+static void shards_prepare(struct server *server, struct assignment *assignment,
+                           const Cairn__PrepareCommand *prepare)
+{
+    for (uint32_t i = 0; i < server->shard_count; i++) {
+        struct shard_command command = {.kind = SHARD_COMMAND_PREPARE,
+                                        .job = prepare->job,
+                                        .incarnation = prepare->incarnation,
+                                        .step = prepare->step};
+
+        if (!assignment_takes_part(assignment, i))
+            continue;
+        command.assignment = assignment_ref(assignment);
+        if (!shard_tell(server, i, &command))
+            assignment_unref(assignment);
+    }
+}
+
+static uint32_t parts(const struct server *server, const struct assignment *assignment)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < server->shard_count; i++)
+        count += assignment_takes_part(assignment, i);
+    return count;
+}
+
+static void handle_prepare(struct server *server, const Cairn__PrepareCommand *prepare)
+{
+    struct assignment *assignment = NULL;
+    struct error error;
+    uint32_t count;
+    enum status status =
+        assignment_new(prepare, server->identity.name, server->shard_count, &assignment, &error);
+
+    if (status == CAIRN_OK) {
+        count = parts(server, assignment);
+        status = count > 0 ? tally_begin(server->tallies, prepare->job, prepare->incarnation, count)
+                           : CAIRN_INVALID;
+        error_set(&error, status, "%s",
+                  status == CAIRN_INVALID ? "no shard of the job is on this server" : status_text(status));
+    }
+    if (status == CAIRN_OK)
+        shards_prepare(server, assignment, prepare);
+    else
+        tell_failed(server, prepare->job, prepare->incarnation, error.message);
+    assignment_unref(assignment);
+}
+
+/* ---- from the coordinator */
+
+static void handle_command(struct server *server, const Cairn__NodeCommand *command)
+{
+    switch (command->body_case) {
+    case CAIRN__NODE_COMMAND__BODY_PREPARE:
+        handle_prepare(server, command->prepare);
+        break;
+    case CAIRN__NODE_COMMAND__BODY_COMMIT:
+        shards_tell(server, SHARD_COMMAND_COMMIT, command->commit->job, command->commit->incarnation,
+                    command->commit->step);
+        break;
+    case CAIRN__NODE_COMMAND__BODY_COMMITTED:
+        shards_tell(server, SHARD_COMMAND_COMMITTED, command->committed->job, command->committed->incarnation,
+                    command->committed->step);
+        break;
+    case CAIRN__NODE_COMMAND__BODY_RELEASE:
+        log_info("job_released", "job=%" PRIu64, command->release->job);
+        tally_end(server->tallies, command->release->job, command->release->incarnation);
+        shards_tell(server, SHARD_COMMAND_RELEASE, command->release->job, command->release->incarnation, 0);
+        break;
+    default:
+        log_warn("command_ignored", "body=%d reason=\"not for a server\"", (int)command->body_case);
+    }
+}
+
+/* Does what is due; CAIRN_CLOSED: the coordinator refused this node. */
+static enum status serve_coordinator(struct server *server, struct error *error)
+{
+    Cairn__NodeCommand *command;
+    enum status status;
+
+    while ((status = member_receive(server->member, &command, error)) == CAIRN_OK) {
+        handle_command(server, command);
+        cairn__node_command__free_unpacked(command, NULL);
+    }
+    if (status == CAIRN_AGAIN)
+        return CAIRN_OK;
+    if (status != CAIRN_CLOSED) {
+        log_warn("coordinator_lost", "reason=\"%s\"", error->message);
+        return CAIRN_OK;
+    }
+    return status;
+}
+
+/* ---- from the shards */
+
+static void handle_report(struct server *server, const struct shard_report *report)
+{
+    switch (tally_report(server->tallies, report)) {
+    case TALLY_WAITS:
+        break;
+    case TALLY_PREPARED:
+        tell_prepared(server, report->job, report->incarnation);
+        break;
+    case TALLY_COMMITTED:
+        tell_committed(server, report);
+        break;
+    case TALLY_FAILED:
+        tell_failed(server, report->job, report->incarnation, report->message);
+        break;
+    }
+}
+
+static void serve_shard(struct server *server, uint32_t shard)
+{
+    struct shard_report report;
+
+    while (actor_hear(server->shards[shard], &report, sizeof(report), NULL) == CAIRN_OK)
+        handle_report(server, &report);
+}
+
+/* ---- the loop */
+
+enum { ITEM_COORDINATOR, ITEM_SIGNALS, ITEM_SHARDS };
+
+static void items_fill(struct server *server, zmq_pollitem_t *items)
+{
+    items[ITEM_COORDINATOR] = (zmq_pollitem_t){member_socket(server->member), 0, ZMQ_POLLIN, 0};
+    items[ITEM_SIGNALS] = (zmq_pollitem_t){NULL, server->signals, ZMQ_POLLIN, 0};
+    for (uint32_t i = 0; i < server->shard_count; i++)
+        items[ITEM_SHARDS + i] = (zmq_pollitem_t){actor_pipe(server->shards[i]), 0, ZMQ_POLLIN, 0};
+}
+
+static long wait_ms(const struct server *server)
+{
+    int64_t left = member_deadline_ms(server->member) - clock_ms();
+
+    return left > 0 ? (long)left : 0;
+}
+
+static enum status serve(struct server *server, struct error *error)
+{
+    zmq_pollitem_t items[ITEM_SHARDS + SERVER_SHARDS_MAX];
+    enum status status = CAIRN_OK;
+
+    items_fill(server, items);
+    while (status == CAIRN_OK) {
+        if (zmq_poll(items, (int)(ITEM_SHARDS + server->shard_count), wait_ms(server)) < 0 &&
+            zmq_errno() != EINTR)
+            return error_set(error, CAIRN_IO, "cannot poll: %s", zmq_strerror(zmq_errno()));
+        if (items[ITEM_SIGNALS].revents)
+            return CAIRN_OK;
+        for (uint32_t i = 0; i < server->shard_count; i++) {
+            if (items[ITEM_SHARDS + i].revents)
+                serve_shard(server, i);
+        }
+        status = serve_coordinator(server, error);
+    }
+    return status;
+}
+
+/* ---- start and stop */
+
+static enum status signals_take(struct server *server, struct error *error)
+{
+    sigset_t set;
+    int code;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    code = pthread_sigmask(SIG_BLOCK, &set, NULL);
+    if (code != 0)
+        return error_system(error, code, "cannot block signals");
+    server->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return server->signals >= 0 ? CAIRN_OK : error_system(error, errno, "cannot take signals");
+}
+
+static enum status context_make(struct server *server, struct error *error)
+{
+    server->context = zmq_ctx_new();
+    if (!server->context)
+        return error_system(error, zmq_errno(), "cannot start messaging");
+    /* One thread moves bytes for two shards. */
+    if (zmq_ctx_set(server->context, ZMQ_IO_THREADS, (int)(server->shard_count + 1) / 2) != 0)
+        return error_system(error, zmq_errno(), "cannot start messaging threads");
+    return CAIRN_OK;
+}
+
+static enum status arrays_make(struct server *server, struct error *error)
+{
+    uint32_t count = server->shard_count;
+
+    server->params = calloc(count, sizeof(server->params[0]));
+    server->listen = calloc(count, sizeof(server->listen[0]));
+    server->endpoints = calloc(count, sizeof(server->endpoints[0]));
+    server->shards = calloc(count, sizeof(server->shards[0]));
+    server->registration.endpoints = calloc(count, sizeof(server->registration.endpoints[0]));
+    server->tallies = tallies_new(count);
+    if (!server->params || !server->listen || !server->endpoints || !server->shards ||
+        !server->registration.endpoints || !server->tallies)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory");
+    return CAIRN_OK;
+}
+
+static enum status shard_start(struct server *server, uint32_t shard, struct error *error)
+{
+    struct shard_actor_params *params = &server->params[shard];
+    char name[16];
+    enum status status = endpoint_listen(server->settings->listen, shard, server->listen[shard],
+                                         sizeof(server->listen[shard]), error);
+
+    if (status != CAIRN_OK)
+        return status;
+    params->owner = (struct job_store_owner){server->settings->data, server->identity.name, shard};
+    params->listen = server->listen[shard];
+    snprintf(name, sizeof(name), "shard-%" PRIu32, shard % 100000);
+    status = actor_start(server->context, name, shard_actor_run, params, &server->shards[shard], error);
+    if (status != CAIRN_OK)
+        return status;
+    return endpoint_advertise(params->bound, server->settings->advertise, server->identity.host,
+                              server->endpoints[shard], sizeof(server->endpoints[shard]), error);
+}
+
+static enum status join_cluster(struct server *server, struct error *error)
+{
+    Cairn__Registration *registration = &server->registration;
+
+    registration->kind = CAIRN__NODE_KIND__NODE_KIND_SERVER;
+    registration->name = server->identity.name;
+    registration->host = server->identity.host;
+    registration->process = (uint32_t)getpid();
+    registration->version = (char *)CAIRN_VERSION;
+    registration->n_endpoints = server->shard_count;
+    for (uint32_t i = 0; i < server->shard_count; i++)
+        registration->endpoints[i] = server->endpoints[i];
+    return member_new(server->context, server->settings->coordinator, registration, &server->member, error);
+}
+
+static enum status server_init(struct server *server, const struct server_settings *settings,
+                               struct error *error)
+{
+    enum status status;
+
+    server->settings = settings;
+    server->signals = -1;
+    server->shard_count = (uint32_t)settings->shards;
+    cairn__registration__init(&server->registration);
+    status = signals_take(server, error);
+    if (status == CAIRN_OK)
+        status = identity_init(&server->identity, settings->data, settings->name, error);
+    if (status == CAIRN_OK)
+        status = arrays_make(server, error);
+    if (status == CAIRN_OK)
+        status = context_make(server, error);
+    for (uint32_t i = 0; i < server->shard_count && status == CAIRN_OK; i++)
+        status = shard_start(server, i, error);
+    if (status == CAIRN_OK)
+        status = join_cluster(server, error);
+    return status;
+}
+
+static void server_fini(struct server *server)
+{
+    member_free(server->member, "stopped");
+    for (uint32_t i = 0; server->shards && i < server->shard_count; i++)
+        actor_stop(server->shards[i]);
+    if (server->context)
+        zmq_ctx_term(server->context);
+    tallies_free(server->tallies);
+    free(server->registration.endpoints);
+    free(server->shards);
+    free(server->endpoints);
+    free(server->listen);
+    free(server->params);
+    identity_fini(&server->identity);
+    if (server->signals >= 0)
+        close(server->signals);
+}
+
+enum status server_run(const struct server_settings *settings, struct error *error)
+{
+    struct server server = {0};
+    enum status status;
+
+    if (settings->shards < 1 || settings->shards > SERVER_SHARDS_MAX)
+        return error_set(error, CAIRN_INVALID, "a server has 1 to %d shards", SERVER_SHARDS_MAX);
+    mallopt(M_MMAP_THRESHOLD, HEAP_BLOCK_MAX);
+    mallopt(M_TRIM_THRESHOLD, HEAP_TRIM);
+    status = server_init(&server, settings, error);
+    if (status == CAIRN_OK) {
+        log_info("started", "name=%s shards=%" PRIu32 " endpoint=%s data=\"%s\" coordinator=%s",
+                 server.identity.name, server.shard_count, server.endpoints[0], settings->data,
+                 settings->coordinator);
+        status = serve(&server, error);
+    }
+    server_fini(&server);
+    if (status == CAIRN_OK)
+        log_info("stopped", "%s", "");
+    return status;
+}

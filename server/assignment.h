@@ -1,0 +1,43 @@
+/* What a PrepareCommand gives this server to do: the job, and which chunks are its shard threads'.
+ *
+ * Made once by the main thread and shared, read only, by the shard threads: reference-counted. */
+#ifndef CAIRN_SERVER_ASSIGNMENT_H
+#define CAIRN_SERVER_ASSIGNMENT_H
+
+#include "base/status.h"
+#include "cluster/placement.h"
+#include "control.pb-c.h"
+#include "job/job.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct assignment {
+    atomic_uint references;
+    uint64_t number; /* of the job */
+    char *id;
+    struct job *job;
+    char digest[HASH_TEXT_BYTES];
+    uint32_t thread_count;
+    uint32_t *positions; /* of each shard thread among the job's shards; UINT32_MAX: takes no part */
+    uint32_t slot_count;
+    uint32_t *slot_shards; /* slot -> position */
+};
+
+/* Reads and checks a command for the server of that name with so many shard threads.
+ * Owns: the caller has one reference. Errors: CAIRN_INVALID (job text, slots, shards), CAIRN_NO_MEMORY. */
+enum status assignment_new(const Cairn__PrepareCommand *command, const char *server, uint32_t thread_count,
+                           struct assignment **out, struct error *error) MUST_CHECK;
+struct assignment *assignment_ref(struct assignment *assignment);
+void assignment_unref(struct assignment *assignment);
+
+/* Whether a shard thread takes part at all; whether a chunk is its own. chunk is within its table. */
+bool assignment_takes_part(const struct assignment *assignment, uint32_t thread);
+bool assignment_owns(const struct assignment *assignment, uint32_t thread, uint32_t table, uint32_t chunk);
+
+/* Elements (float64) of the vectors of the two metric tables: stop votes, sum of losses, each metric,
+ * samples. */
+uint32_t assignment_metric_elements(const struct assignment *assignment);
+
+#endif

@@ -1,0 +1,166 @@
+/* The queue of generations. */
+#include "commits.h"
+
+#include <string.h>
+
+void commits_init(struct commits *commits, struct dense_table *table, struct store *store, uint64_t every,
+                  uint64_t committed_step)
+{
+    memset(commits, 0, sizeof(*commits));
+    commits->table = table;
+    commits->store = store;
+    commits->every = every;
+    commits->committed_step = committed_step;
+}
+
+static void queue_clear(struct commits *commits)
+{
+    for (uint32_t i = 0; i < commits->count; i++)
+        generation_free(commits->queue[i]);
+    commits->count = 0;
+}
+
+void commits_fini(struct commits *commits)
+{
+    BUG_IF(commits_writing(commits));
+    queue_clear(commits);
+}
+
+static struct generation *queue_find(const struct commits *commits, uint64_t step)
+{
+    for (uint32_t i = 0; i < commits->count; i++) {
+        if (commits->queue[i]->step == step)
+            return commits->queue[i];
+    }
+    return NULL;
+}
+
+static bool is_boundary(const struct commits *commits, uint64_t version)
+{
+    return !commits->abandoned && version % commits->every == 0;
+}
+
+bool commits_allow(const struct commits *commits, uint64_t version)
+{
+    return !is_boundary(commits, version) || commits->count < COMMITS_UNDER_WAY ||
+           queue_find(commits, version);
+}
+
+/* The generation of a step, a new one at the end when there is none. */
+static enum status queue_open(struct commits *commits, uint64_t step, struct generation **out,
+                              struct error *error)
+{
+    *out = queue_find(commits, step);
+    if (*out)
+        return CAIRN_OK;
+    BUG_IF(commits->count == COMMITS_UNDER_WAY);
+    *out = generation_new(commits->table, step);
+    if (!*out)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for the generation of step %llu",
+                         (unsigned long long)step);
+    (*out)->store = commits->store;
+    commits->queue[commits->count++] = *out;
+    return CAIRN_OK;
+}
+
+enum status commits_reached(struct commits *commits, const struct dense_chunk *chunk, struct error *error)
+{
+    struct generation *generation;
+    enum status status;
+
+    if (!is_boundary(commits, chunk->version))
+        return CAIRN_OK;
+    status = queue_open(commits, chunk->version, &generation, error);
+    if (status == CAIRN_OK)
+        generation_capture(generation, commits->table, chunk);
+    return status;
+}
+
+static bool all_at(const struct commits *commits, uint64_t step)
+{
+    for (uint32_t i = 0; i < commits->table->chunk_count; i++) {
+        if (commits->table->chunks[i].version != step)
+            return false;
+    }
+    return true;
+}
+
+/* Captures all chunks at once, when there is room for the asked generation. */
+static enum status asked_capture(struct commits *commits, struct error *error)
+{
+    struct generation *generation;
+    enum status status;
+
+    if (!commits->asked || commits->count == COMMITS_UNDER_WAY)
+        return CAIRN_OK;
+    commits->asked = false;
+    status = queue_open(commits, commits->asked_step, &generation, error);
+    for (uint32_t i = 0; status == CAIRN_OK && i < commits->table->chunk_count; i++)
+        generation_capture(generation, commits->table, &commits->table->chunks[i]);
+    return status;
+}
+
+enum status commits_ask(struct commits *commits, uint64_t step, enum commits_answer *answer,
+                        struct error *error)
+{
+    const struct generation *generation = queue_find(commits, step);
+
+    *answer = COMMITS_COMING;
+    if (commits->table->chunk_count == 0 || step == commits->committed_step ||
+        (generation && generation->state == GENERATION_WRITTEN)) {
+        *answer = COMMITS_DURABLE;
+        return CAIRN_OK;
+    }
+    if (generation)
+        return CAIRN_OK;
+    if (commits->abandoned || !all_at(commits, step)) {
+        *answer = COMMITS_WRONG;
+        return CAIRN_OK;
+    }
+    commits->asked = true;
+    commits->asked_step = step;
+    return asked_capture(commits, error);
+}
+
+struct generation *commits_next(struct commits *commits)
+{
+    struct generation *first = commits->count > 0 ? commits->queue[0] : NULL;
+
+    if (!first || first->state != GENERATION_COLLECTING || !generation_is_complete(first))
+        return NULL;
+    first->state = GENERATION_WRITING;
+    first->keep_step = commits->committed_step;
+    return first;
+}
+
+bool commits_writing(const struct commits *commits)
+{
+    return commits->count > 0 && commits->queue[0]->state == GENERATION_WRITING;
+}
+
+void commits_written(struct commits *commits)
+{
+    BUG_IF(!commits_writing(commits));
+    commits->queue[0]->state = GENERATION_WRITTEN;
+    generation_drop(commits->queue[0]);
+}
+
+void commits_abandon(struct commits *commits)
+{
+    queue_clear(commits);
+    commits->abandoned = true;
+    commits->asked = false;
+}
+
+enum status commits_confirm(struct commits *commits, uint64_t step, bool *confirmed, struct error *error)
+{
+    *confirmed = commits->count > 0 && commits->queue[0]->state == GENERATION_WRITTEN &&
+                 commits->queue[0]->step == step;
+    if (!*confirmed)
+        return CAIRN_OK;
+    commits->committed_step = step;
+    generation_free(commits->queue[0]);
+    commits->count--;
+    commits->queue[0] = commits->queue[1];
+    return asked_capture(commits, error);
+}

@@ -1,0 +1,74 @@
+/* When a job's versions on one shard become generations, and how far training may run ahead of the disk.
+ *
+ * Every `every` steps, and when asked to, each chunk is captured as it reaches the version. At most two
+ * generations are under way: one with the writer, or written and waiting for the job's other shards, and one
+ * that is being captured or waits its turn. A chunk that would reach a third is held back: back-pressure, not
+ * loss. The second is written only once the first is the job's (commits_confirm), so that the job's committed
+ * step is on disk at every moment.
+ *
+ * Pure logic: it neither writes nor reports. The shard's thread. */
+#ifndef CAIRN_SERVER_COMMITS_H
+#define CAIRN_SERVER_COMMITS_H
+
+#include "dense_table.h"
+#include "generation.h"
+#include "store/store.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define COMMITS_UNDER_WAY 2
+
+struct commits {
+    struct dense_table *table; /* borrowed, as the store */
+    struct store *store;
+    uint64_t every;
+    uint64_t committed_step;                     /* the job's */
+    struct generation *queue[COMMITS_UNDER_WAY]; /* oldest first */
+    uint32_t count;
+    bool asked; /* a generation of asked_step waits for room */
+    uint64_t asked_step;
+    bool abandoned; /* a write failed: nothing more is captured */
+};
+
+enum commits_answer {
+    COMMITS_DURABLE, /* the step is on disk */
+    COMMITS_COMING,  /* it will be */
+    COMMITS_WRONG    /* some chunk is at another version */
+};
+
+void commits_init(struct commits *commits, struct dense_table *table, struct store *store, uint64_t every,
+                  uint64_t committed_step);
+/* Frees what is under way; nothing may be with the writer. */
+void commits_fini(struct commits *commits);
+
+/* Whether a chunk may reach `version` now. */
+bool commits_allow(const struct commits *commits, uint64_t version);
+
+/* A chunk has reached its version, which commits_allow allowed: captures it when a generation of it is due.
+ * Errors: CAIRN_NO_MEMORY. */
+enum status commits_reached(struct commits *commits, const struct dense_chunk *chunk,
+                            struct error *error) MUST_CHECK;
+
+/* Makes the version that every chunk now has, `step`, durable. Errors: CAIRN_NO_MEMORY. */
+enum status commits_ask(struct commits *commits, uint64_t step, enum commits_answer *answer,
+                        struct error *error) MUST_CHECK;
+
+/* The generation that is to be given to the writer now (it counts as given), or NULL. */
+struct generation *commits_next(struct commits *commits);
+
+/* Whether the writer has one. */
+bool commits_writing(const struct commits *commits);
+
+/* The writer is done with the generation that commits_next gave: it is durable here. */
+void commits_written(struct commits *commits);
+
+/* The writer could not write it: nothing more is captured, nobody is held back. */
+void commits_abandon(struct commits *commits);
+
+/* The job's generation is now `step`: makes room. False when no written generation is of that step.
+ * Errors: CAIRN_NO_MEMORY from a generation that was asked for and waited for room. */
+enum status commits_confirm(struct commits *commits, uint64_t step, bool *confirmed,
+                            struct error *error) MUST_CHECK;
+
+#endif

@@ -1,0 +1,208 @@
+/* Sums, versions and optimizer state of dense chunks. */
+#include "dense_table.h"
+
+#include "sums.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the tree's payloads are buffers */
+
+static void fold(void *context, void *left, void *right)
+{
+    const struct dense_chunk *chunk = context;
+
+    sum_float32(((struct buffer *)left)->data, ((struct buffer *)right)->data, chunk->floats);
+}
+
+static void drop(void *context, void *payload)
+{
+    (void)context;
+    buffer_unref(payload);
+}
+
+static const struct tree_ops tree_ops = {fold, drop};
+
+/* ---- life */
+
+static size_t chunk_bytes(const struct dense_chunk *chunk)
+{
+    return (size_t)chunk->floats * sizeof(float);
+}
+
+static struct buffer *array_new(struct dense_table *table, const struct dense_chunk *chunk)
+{
+    struct buffer *array = buffer_pool_get(table->pool);
+
+    if (array)
+        array->length_bytes = chunk_bytes(chunk);
+    return array;
+}
+
+static struct buffer *zeros_new(struct dense_table *table, const struct dense_chunk *chunk)
+{
+    struct buffer *array = array_new(table, chunk);
+
+    if (array)
+        memset(array->data, 0, array->length_bytes);
+    return array;
+}
+
+static bool chunk_init(struct dense_table *table, struct dense_chunk *chunk, uint32_t number,
+                       uint64_t version)
+{
+    uint64_t end;
+    bool whole;
+
+    graph_chunk(table->job->graph, number, &chunk->begin, &end);
+    chunk->number = number;
+    chunk->floats = (uint32_t)(end - chunk->begin);
+    chunk->version = version;
+    chunk->tree = tree_new(table->job->microbatches, &tree_ops, chunk);
+    chunk->current = zeros_new(table, chunk);
+    whole = chunk->tree && chunk->current;
+    for (uint32_t i = 0; i < table->slot_count; i++) {
+        chunk->slots[i] = zeros_new(table, chunk);
+        whole = whole && chunk->slots[i];
+    }
+    return whole;
+}
+
+static void chunk_fini(struct dense_chunk *chunk)
+{
+    tree_free(chunk->tree);
+    buffer_unref(chunk->current);
+    buffer_unref(chunk->previous);
+    buffer_unref(chunk->sum);
+    for (uint32_t i = 0; i < OPTIMIZER_SLOTS_MAX; i++)
+        buffer_unref(chunk->slots[i]);
+}
+
+enum status dense_table_new(const struct job *job, const uint32_t *numbers, uint32_t count, uint64_t version,
+                            struct dense_table **out, struct error *error)
+{
+    struct dense_table *table = calloc(1, sizeof(*table));
+    bool whole;
+
+    if (!table)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for a table");
+    table->job = job;
+    table->optimizer = optimizer_find(job->optimizer.type);
+    BUG_IF(!table->optimizer);
+    table->slot_count = table->optimizer->slot_count(&job->optimizer);
+    table->pool = buffer_pool_new((size_t)job->graph->chunk_floats * sizeof(float));
+    table->index = calloc(job->graph->chunk_count, sizeof(table->index[0]));
+    table->chunks = calloc(count ? count : 1, sizeof(table->chunks[0]));
+    whole = table->pool && table->index && table->chunks;
+    for (; whole && table->chunk_count < count; table->chunk_count++) {
+        whole = chunk_init(table, &table->chunks[table->chunk_count], numbers[table->chunk_count], version);
+        table->index[numbers[table->chunk_count]] = table->chunk_count + 1;
+    }
+    if (!whole) {
+        dense_table_free(table);
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for %u chunks of %zu bytes", count,
+                         (size_t)job->graph->chunk_floats * sizeof(float));
+    }
+    *out = table;
+    return CAIRN_OK;
+}
+
+void dense_table_free(struct dense_table *table)
+{
+    if (!table)
+        return;
+    for (uint32_t i = 0; i < table->chunk_count; i++)
+        chunk_fini(&table->chunks[i]);
+    free(table->chunks);
+    free(table->index);
+    buffer_pool_free(table->pool);
+    free(table);
+}
+
+void dense_initialize(struct dense_table *table)
+{
+    for (uint32_t i = 0; i < table->chunk_count; i++) {
+        struct dense_chunk *chunk = &table->chunks[i];
+
+        graph_initial_values(table->job->graph, table->job->seed, chunk->begin, chunk->begin + chunk->floats,
+                             chunk->current->data);
+    }
+}
+
+/* ---- use */
+
+struct dense_chunk *dense_find(struct dense_table *table, uint32_t number)
+{
+    uint32_t position = number < table->job->graph->chunk_count ? table->index[number] : 0;
+
+    return position ? &table->chunks[position - 1] : NULL;
+}
+
+struct buffer *dense_version(const struct dense_chunk *chunk, uint64_t version)
+{
+    if (version == chunk->version)
+        return chunk->current;
+    return version + 1 == chunk->version ? chunk->previous : NULL;
+}
+
+bool dense_push(struct dense_chunk *chunk, struct tree_node node, struct buffer *gradients, uint64_t samples)
+{
+    if (chunk->sum) {
+        buffer_unref(gradients);
+        return false;
+    }
+    if (tree_add(chunk->tree, node, gradients, samples) != TREE_ROOT)
+        return false;
+    chunk->sum = tree_take_root(chunk->tree, &chunk->sum_samples);
+    return true;
+}
+
+/* A slot array that may be written: the one that is there when nobody else holds it, else a fresh one. */
+static struct buffer *slot_next(struct dense_table *table, struct dense_chunk *chunk, uint32_t slot)
+{
+    if (buffer_is_exclusive(chunk->slots[slot]))
+        return buffer_ref(chunk->slots[slot]);
+    return array_new(table, chunk);
+}
+
+enum status dense_update(struct dense_table *table, struct dense_chunk *chunk, struct error *error)
+{
+    struct buffer *next = array_new(table, chunk), *slots[OPTIMIZER_SLOTS_MAX] = {NULL};
+    bool whole = next != NULL;
+    struct optimizer_update update = {
+        .number = chunk->version + 1,
+        .sums = chunk->sum->data,
+        .samples = chunk->sum_samples ? (float)chunk->sum_samples : 1.0f,
+        .weights = chunk->current->data,
+        .count = chunk->floats,
+    };
+
+    for (uint32_t i = 0; i < table->slot_count; i++) {
+        slots[i] = slot_next(table, chunk, i);
+        whole = whole && slots[i];
+    }
+    if (!whole) {
+        buffer_unref(next);
+        for (uint32_t i = 0; i < table->slot_count; i++)
+            buffer_unref(slots[i]);
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for version %llu of chunk %u",
+                         (unsigned long long)chunk->version + 1, chunk->number);
+    }
+    update.next_weights = next->data;
+    for (uint32_t i = 0; i < table->slot_count; i++) {
+        update.slots[i] = chunk->slots[i]->data;
+        update.next_slots[i] = slots[i]->data;
+    }
+    table->optimizer->apply(&table->job->optimizer, &update);
+    for (uint32_t i = 0; i < table->slot_count; i++) {
+        buffer_unref(chunk->slots[i]);
+        chunk->slots[i] = slots[i];
+    }
+    buffer_unref(chunk->sum);
+    chunk->sum = NULL;
+    buffer_unref(chunk->previous);
+    chunk->previous = chunk->current;
+    chunk->current = next;
+    chunk->version++;
+    return CAIRN_OK;
+}

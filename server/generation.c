@@ -1,0 +1,155 @@
+/* Capturing, writing and loading generations. */
+#include "generation.h"
+
+#include "cluster/placement.h"
+#include "record.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(DENSE_ARRAYS_MAX <= RECORD_ARRAYS_MAX, "a chunk's arrays fit its record");
+
+struct generation *generation_new(const struct dense_table *table, uint64_t step)
+{
+    struct generation *generation =
+        calloc(1, sizeof(*generation) + table->chunk_count * sizeof(generation->chunks[0]));
+
+    if (!generation)
+        return NULL;
+    generation->step = step;
+    generation->chunk_count = table->chunk_count;
+    generation->array_count = 1 + table->slot_count;
+    for (uint32_t i = 0; i < table->chunk_count; i++)
+        generation->chunks[i].number = table->chunks[i].number;
+    return generation;
+}
+
+void generation_free(struct generation *generation)
+{
+    if (!generation)
+        return;
+    generation_drop(generation);
+    free(generation);
+}
+
+void generation_capture(struct generation *generation, const struct dense_table *table,
+                        const struct dense_chunk *chunk)
+{
+    struct generation_chunk *captured = &generation->chunks[chunk - table->chunks];
+
+    BUG_IF(chunk->version != generation->step || captured->arrays[0]);
+    captured->arrays[0] = buffer_ref(chunk->current);
+    for (uint32_t i = 0; i < table->slot_count; i++)
+        captured->arrays[1 + i] = buffer_ref(chunk->slots[i]);
+    generation->captured++;
+}
+
+bool generation_is_complete(const struct generation *generation)
+{
+    return generation->captured == generation->chunk_count;
+}
+
+void generation_drop(struct generation *generation)
+{
+    for (uint32_t i = 0; i < generation->chunk_count; i++) {
+        for (uint32_t j = 0; j < generation->array_count; j++) {
+            buffer_unref(generation->chunks[i].arrays[j]);
+            generation->chunks[i].arrays[j] = NULL;
+        }
+    }
+}
+
+/* The place that may be overwritten: not the one with the committed step; else an empty or unreadable one,
+ * else the older. */
+static uint32_t place_choose(const struct generation *generation, struct store_transaction *transaction,
+                             uint32_t chunk)
+{
+    uint64_t steps[RECORD_PLACES];
+    bool there[RECORD_PLACES];
+
+    for (uint32_t place = 0; place < RECORD_PLACES; place++) {
+        there[place] = record_tag(transaction, TABLE_WEIGHTS, chunk, place, &steps[place]);
+        if (there[place] && steps[place] == generation->keep_step)
+            return 1 - place;
+    }
+    if (!there[0] || !there[1])
+        return there[0] ? 1 : 0;
+    return steps[0] <= steps[1] ? 0 : 1;
+}
+
+static enum status chunk_write(const struct generation *generation, struct store_transaction *transaction,
+                               const struct generation_chunk *chunk, struct error *error)
+{
+    struct record record = {.step = generation->step,
+                            .table = TABLE_WEIGHTS,
+                            .chunk = chunk->number,
+                            .arrays = generation->array_count,
+                            .array_bytes = chunk->arrays[0]->length_bytes};
+
+    for (uint32_t i = 0; i < record.arrays; i++)
+        record.values[i] = chunk->arrays[i]->data;
+    return record_write(transaction, place_choose(generation, transaction, chunk->number), &record, error);
+}
+
+enum status generation_write(const struct generation *generation, struct error *error)
+{
+    struct store_transaction *transaction;
+    enum status status = store_begin_write(generation->store, &transaction, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    BUG_IF(!generation_is_complete(generation));
+    for (uint32_t i = 0; i < generation->chunk_count && status == CAIRN_OK; i++)
+        status = chunk_write(generation, transaction, &generation->chunks[i], error);
+    if (status != CAIRN_OK) {
+        store_abort(transaction);
+        return status;
+    }
+    return store_commit(transaction, error);
+}
+
+static enum status chunk_load(struct store_transaction *transaction, const struct dense_table *table,
+                              struct dense_chunk *chunk, struct error *error)
+{
+    struct record record;
+    enum status status =
+        record_find(transaction, TABLE_WEIGHTS, chunk->number, chunk->version, &record, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    if (record.arrays != 1 + table->slot_count || record.array_bytes != chunk->current->length_bytes)
+        return error_set(error, CAIRN_CORRUPT,
+                         "the record of chunk %u holds %u arrays of %zu bytes, the job needs %u of %zu",
+                         chunk->number, record.arrays, record.array_bytes, 1 + table->slot_count,
+                         chunk->current->length_bytes);
+    memcpy(chunk->current->data, record.values[0], record.array_bytes);
+    for (uint32_t i = 0; i < table->slot_count; i++)
+        memcpy(chunk->slots[i]->data, record.values[1 + i], record.array_bytes);
+    return CAIRN_OK;
+}
+
+enum status generation_load(struct store *store, struct dense_table *table, struct error *error)
+{
+    struct store_transaction *transaction;
+    enum status status = store_begin_read(store, &transaction, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    for (uint32_t i = 0; i < table->chunk_count && status == CAIRN_OK; i++)
+        status = chunk_load(transaction, table, &table->chunks[i], error);
+    store_abort(transaction);
+    return status;
+}
+
+size_t generation_map_bytes(const struct dense_table *table)
+{
+    const size_t page = 4096, spare = (size_t)64 << 20;
+    size_t bytes = 0;
+
+    for (uint32_t i = 0; i < table->chunk_count; i++)
+        bytes +=
+            (1 + table->slot_count) * table->chunks[i].floats * sizeof(float) + RECORD_OVERHEAD + 2 * page;
+    /* Two places, and as many pages again that older transactions have freed; twice that, for runs of free
+     * pages that do not fit. It is address space only. */
+    return 8 * bytes + spare;
+}

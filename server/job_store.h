@@ -1,0 +1,35 @@
+/* Where a shard keeps a job's generations: one store in DATA/jobs/NUMBER/shard-INDEX, which says whose it is.
+ *
+ * Knows nothing of what generations look like. The shard's thread; a write transaction is the writer's. */
+#ifndef CAIRN_SERVER_JOB_STORE_H
+#define CAIRN_SERVER_JOB_STORE_H
+
+#include "assignment.h"
+#include "store/store.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct job_store_owner {
+    const char *data_directory;
+    const char *server; /* the node's name */
+    uint32_t shard;     /* index of the shard thread */
+};
+
+/* Opens or makes the store of a job that begins anew: whatever an earlier job of the same number left is
+ * removed. Errors: those of store_open. Owns: the caller, store_close. */
+enum status job_store_begin(const struct job_store_owner *owner, const struct assignment *assignment,
+                            size_t map_bytes, struct store **out, struct error *error) MUST_CHECK;
+
+/* Opens the store of a job that goes on; nothing is changed.
+ * Errors: CAIRN_NOT_FOUND (there is none), CAIRN_CORRUPT (another job's, server's or shard's, or what the
+ * model depends on has changed), those of store_open. */
+enum status job_store_resume(const struct job_store_owner *owner, const struct assignment *assignment,
+                             size_t map_bytes, struct store **out, struct error *error) MUST_CHECK;
+
+/* Opens the store of a job by its number alone, to read.
+ * Errors: CAIRN_NOT_FOUND (there is none), CAIRN_CORRUPT (not this job's), those of store_open. */
+enum status job_store_archive(const struct job_store_owner *owner, uint64_t job, struct store **out,
+                              struct error *error) MUST_CHECK;
+
+#endif

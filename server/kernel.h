@@ -1,0 +1,32 @@
+/* How the server's elementwise loops are compiled: as wide as the machine allows, and to the same bits on all
+ * of them. Every element is computed on its own with IEEE 754's +, -, *, / and sqrt, multiply-adds are never
+ * contracted (cmake/flags.cmake), so the width cannot be seen in the result. */
+#ifndef CAIRN_SERVER_KERNEL_H
+#define CAIRN_SERVER_KERNEL_H
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define KERNEL_SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define KERNEL_SANITIZED 1
+#endif
+
+/* One version of a function for each width, chosen when the program starts. Not under sanitizers, whose
+ * run-time is not there yet when the choice is made. */
+#if defined(__x86_64__) && defined(__ELF__) && !defined(KERNEL_SANITIZED)
+#define KERNEL __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define KERNEL
+#endif
+
+/* Before a loop whose iterations do not depend on each other: its arrays are the same array or do not
+ * overlap. */
+#if defined(__clang__)
+#define KERNEL_LOOP _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define KERNEL_LOOP _Pragma("GCC ivdep")
+#endif
+
+#endif

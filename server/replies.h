@@ -1,0 +1,46 @@
+/* The answers that come out of handling messages: collected, then sent by whoever has the socket.
+ *
+ * Chunks of one version for one client gather in one message, up to WIRE_PAYLOADS_MAX, until the replies are
+ * taken. Payloads are references to version buffers: nothing is copied. One thread an object. */
+#ifndef CAIRN_SERVER_REPLIES_H
+#define CAIRN_SERVER_REPLIES_H
+
+#include "base/buffer.h"
+#include "net/wire.h"
+#include "subscribers.h"
+
+#include <stddef.h>
+
+struct reply {
+    struct client *client;
+    struct data_header header;                  /* of kind VALUES or REFUSED */
+    struct buffer *payloads[WIRE_PAYLOADS_MAX]; /* header.payload_count of them */
+};
+
+struct replies;
+
+/* NULL: out of memory. Owns: the caller; subscribers is borrowed and must outlive the replies. */
+struct replies *replies_new(struct subscribers *subscribers);
+void replies_free(struct replies *replies);
+
+/* What a reply is about. */
+struct reply_subject {
+    uint64_t job, incarnation;
+    uint32_t table;
+    uint64_t version;
+};
+
+/* Adds one chunk for a client; takes references of its own to client and values.
+ * Errors: CAIRN_NO_MEMORY. */
+enum status replies_values(struct replies *replies, const struct reply_subject *subject,
+                           struct client *client, uint32_t chunk, enum data_type type,
+                           struct buffer *values) MUST_CHECK;
+
+/* Adds a refusal; takes a reference of its own to client. Errors: CAIRN_NO_MEMORY. */
+enum status replies_refuse(struct replies *replies, const struct reply_subject *subject,
+                           struct client *client, enum data_refused reason, const char *message) MUST_CHECK;
+
+/* The oldest reply that was not taken, NULL: none. Valid until replies_next or another change. */
+struct reply *replies_next(struct replies *replies);
+
+#endif

@@ -1,0 +1,29 @@
+/* A parameter-server node: its membership, its shard threads, and the job commands between the two. */
+#ifndef CAIRN_SERVER_SERVER_H
+#define CAIRN_SERVER_SERVER_H
+
+#include "base/settings.h"
+#include "base/status.h"
+
+#include <stdint.h>
+
+#define SERVER_SHARDS_MAX 64
+
+struct server_settings {
+    const char *coordinator; /* endpoint */
+    const char *listen;      /* endpoint, see endpoints.h */
+    const char *advertise;   /* host to tell others, NULL: the one that is listened on, or this machine's */
+    const char *data;        /* directory */
+    const char *name;        /* NULL: the directory's */
+    const char *log_level;
+    int64_t shards;
+};
+
+extern const struct settings_table server_settings_table;
+
+/* Runs until SIGTERM or SIGINT, which it blocks and takes by a descriptor, or until the coordinator refuses
+ * the node. Call before other threads start. Errors: what kept it from starting, or the coordinator's
+ * refusal. */
+enum status server_run(const struct server_settings *settings, struct error *error) MUST_CHECK;
+
+#endif

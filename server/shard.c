@@ -1,0 +1,453 @@
+/* The life of a shard's jobs: prepare, commit, release, and what follows when a chunk's sum is whole. */
+#include "shard.h"
+
+#include "base/log.h"
+#include "shard_state.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- reports */
+
+static void report(struct shard *shard, const struct assignment *assignment, uint64_t incarnation,
+                   struct shard_report report)
+{
+    report.shard = shard->owner.shard;
+    report.job = assignment->number;
+    report.incarnation = incarnation;
+    shard->events.report(shard->events.context, &report);
+}
+
+static void report_failure(struct shard *shard, const struct assignment *assignment, uint64_t incarnation,
+                           const struct error *error)
+{
+    struct shard_report failure = {.kind = SHARD_FAILED};
+
+    snprintf(failure.message, sizeof(failure.message), "%s", error->message);
+    report(shard, assignment, incarnation, failure);
+}
+
+void shard_fail(struct shard *shard, struct shard_job *job, const struct error *error)
+{
+    if (job->failed)
+        return;
+    job->failed = true;
+    report_failure(shard, job->assignment, job->incarnation, error);
+}
+
+static void report_committed(struct shard *shard, const struct shard_job *job, uint64_t step)
+{
+    report(shard, job->assignment, job->incarnation,
+           (struct shard_report){.kind = SHARD_COMMITTED, .step = step});
+}
+
+/* ---- a job's state */
+
+static void part_free(struct shard_job *job)
+{
+    if (!job)
+        return;
+    commits_fini(&job->commits);
+    dense_table_free(job->weights);
+    for (int table = 0; table < TABLE_COUNT; table++)
+        sum_table_free(job->sums[table]);
+    store_close(job->store);
+    assignment_unref(job->assignment);
+    assignment_unref(job->successor.assignment);
+    free(job);
+}
+
+static enum status weights_new(const struct shard *shard, struct shard_job *job, uint64_t step,
+                               struct error *error)
+{
+    const struct assignment *assignment = job->assignment;
+    uint32_t chunks = assignment->job->graph->chunk_count, count = 0;
+    uint32_t *numbers = malloc(chunks * sizeof(numbers[0]));
+    enum status status;
+
+    if (!numbers)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory");
+    for (uint32_t chunk = 0; chunk < chunks; chunk++) {
+        if (assignment_owns(assignment, shard->owner.shard, TABLE_WEIGHTS, chunk))
+            numbers[count++] = chunk;
+    }
+    status = dense_table_new(assignment->job, numbers, count, step, &job->weights, error);
+    free(numbers);
+    return status;
+}
+
+static enum status sums_new(const struct shard *shard, struct shard_job *job, uint64_t step,
+                            struct error *error)
+{
+    const struct assignment *assignment = job->assignment;
+
+    for (uint32_t table = TABLE_METRICS; table <= TABLE_VALIDATION; table++) {
+        if (!assignment_owns(assignment, shard->owner.shard, table, 0))
+            continue;
+        job->sums[table] = sum_table_new(assignment_metric_elements(assignment),
+                                         assignment->job->microbatches, table == TABLE_VALIDATION, step);
+        if (!job->sums[table])
+            return error_set(error, CAIRN_NO_MEMORY, "out of memory for a table");
+    }
+    return CAIRN_OK;
+}
+
+/* The values of version `step`: from the store, or the initial ones in an empty store. */
+static enum status values_load(const struct shard *shard, struct shard_job *job, uint64_t step,
+                               struct error *error)
+{
+    size_t map_bytes = generation_map_bytes(job->weights);
+    enum status status;
+
+    if (step > 0) {
+        status = job_store_resume(&shard->owner, job->assignment, map_bytes, &job->store, error);
+        return status == CAIRN_OK ? generation_load(job->store, job->weights, error) : status;
+    }
+    status = job_store_begin(&shard->owner, job->assignment, map_bytes, &job->store, error);
+    if (status == CAIRN_OK)
+        dense_initialize(job->weights);
+    return status;
+}
+
+static enum status job_open(const struct shard *shard, struct assignment *assignment, uint64_t incarnation,
+                            uint64_t step, struct shard_job **out, struct error *error)
+{
+    struct shard_job *job = calloc(1, sizeof(*job));
+    enum status status;
+
+    if (!job)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory");
+    job->assignment = assignment_ref(assignment);
+    job->incarnation = incarnation;
+    status = weights_new(shard, job, step, error);
+    if (status == CAIRN_OK)
+        status = sums_new(shard, job, step, error);
+    if (status == CAIRN_OK)
+        status = values_load(shard, job, step, error);
+    if (status != CAIRN_OK) {
+        part_free(job);
+        return status;
+    }
+    commits_init(&job->commits, job->weights, job->store, assignment->job->commit_every, step);
+    *out = job;
+    return CAIRN_OK;
+}
+
+/* ---- the list of jobs */
+
+static struct shard_job *find_any(struct shard *shard, uint64_t number)
+{
+    struct shard_job *job = shard->jobs;
+
+    while (job && job->assignment->number != number)
+        job = job->next;
+    return job;
+}
+
+struct shard_job *shard_find(struct shard *shard, uint64_t number)
+{
+    struct shard_job *job = find_any(shard, number);
+
+    return job && !job->retired ? job : NULL;
+}
+
+static struct shard_job *find_incarnation(struct shard *shard, uint64_t number, uint64_t incarnation)
+{
+    struct shard_job *job = shard_find(shard, number);
+
+    return job && job->incarnation == incarnation ? job : NULL;
+}
+
+/* Of the job or of what waits to follow it. */
+static uint64_t newest_incarnation(const struct shard_job *job)
+{
+    return job->successor.assignment ? job->successor.incarnation : job->incarnation;
+}
+
+static void job_remove(struct shard *shard, struct shard_job *job)
+{
+    struct shard_job **link = &shard->jobs;
+
+    while (*link != job)
+        link = &(*link)->next;
+    *link = job->next;
+    part_free(job);
+}
+
+/* Refuses all who wait in a list. */
+static void waiting_refuse(struct shard *shard, const struct shard_job *job, uint32_t table,
+                           struct waiting_list *list)
+{
+    struct client *client;
+    uint64_t version;
+
+    while ((client = subscriber_take(shard->subscribers, list, UINT64_MAX, &version))) {
+        struct reply_subject subject = shard_subject(job, table, version);
+
+        if (replies_refuse(shard->replies, &subject, client, DATA_REFUSED_STALE,
+                           "the job was released or has a newer incarnation") != CAIRN_OK)
+            log_error("reply_lost", "job=%" PRIu64 " reason=\"out of memory\"", subject.job);
+        client_release(shard->subscribers, client);
+    }
+}
+
+/* Ends a job's live state; what the writer still has is waited for. Returns whether the job is gone. */
+static bool job_retire(struct shard *shard, struct shard_job *job)
+{
+    for (uint32_t i = 0; i < job->weights->chunk_count; i++)
+        waiting_refuse(shard, job, TABLE_WEIGHTS, &job->weights->chunks[i].waiting);
+    for (uint32_t table = 0; table < TABLE_COUNT; table++) {
+        if (job->sums[table])
+            waiting_refuse(shard, job, table, &job->sums[table]->waiting);
+    }
+    job->retired = true;
+    if (commits_writing(&job->commits))
+        return false;
+    job_remove(shard, job);
+    return true;
+}
+
+/* ---- what follows */
+
+struct reply_subject shard_subject(const struct shard_job *job, uint32_t table, uint64_t version)
+{
+    return (struct reply_subject){job->assignment->number, job->incarnation, table, version};
+}
+
+/* Answers those who wait for the chunk's new version. */
+static void chunk_answer(struct shard *shard, struct shard_job *job, struct dense_chunk *chunk)
+{
+    struct reply_subject subject = shard_subject(job, TABLE_WEIGHTS, chunk->version);
+    struct client *client;
+    uint64_t version;
+
+    while ((client = subscriber_take(shard->subscribers, &chunk->waiting, chunk->version, &version))) {
+        if (replies_values(shard->replies, &subject, client, chunk->number, DATA_FLOAT32, chunk->current) !=
+            CAIRN_OK)
+            log_error("reply_lost", "job=%" PRIu64 " reason=\"out of memory\"", subject.job);
+        client_release(shard->subscribers, client);
+    }
+}
+
+void shard_advance(struct shard *shard, struct shard_job *job, struct dense_chunk *chunk)
+{
+    struct error error;
+
+    if (!chunk->sum || !commits_allow(&job->commits, chunk->version + 1))
+        return;
+    if (dense_update(job->weights, chunk, &error) != CAIRN_OK) {
+        shard_fail(shard, job, &error);
+        return;
+    }
+    if (commits_reached(&job->commits, chunk, &error) != CAIRN_OK) {
+        commits_abandon(&job->commits);
+        shard_fail(shard, job, &error);
+    }
+    chunk_answer(shard, job, chunk);
+}
+
+/* Room was made for a generation: moves chunks that were held back. */
+static void advance_all(struct shard *shard, struct shard_job *job)
+{
+    for (uint32_t i = 0; i < job->weights->chunk_count; i++)
+        shard_advance(shard, job, &job->weights->chunks[i]);
+}
+
+void shard_flush(struct shard *shard)
+{
+    struct reply *reply;
+
+    for (struct shard_job *job = shard->jobs; job; job = job->next) {
+        struct generation *generation = job->retired ? NULL : commits_next(&job->commits);
+
+        if (generation) {
+            generation->owner = job;
+            shard->events.write(shard->events.context, generation);
+        }
+    }
+    while ((reply = replies_next(shard->replies)))
+        shard->events.reply(shard->events.context, reply);
+}
+
+/* ---- commands */
+
+static void archive_close(struct shard *shard)
+{
+    store_close(shard->archive);
+    shard->archive = NULL;
+}
+
+/* Opens a job that has no state in the list. */
+static void job_begin(struct shard *shard, struct assignment *assignment, uint64_t incarnation, uint64_t step)
+{
+    struct shard_job *job = NULL;
+    struct error error;
+
+    if (shard->archive && shard->archive_job == assignment->number)
+        archive_close(shard);
+    if (job_open(shard, assignment, incarnation, step, &job, &error) != CAIRN_OK) {
+        report_failure(shard, assignment, incarnation, &error);
+        return;
+    }
+    job->next = shard->jobs;
+    shard->jobs = job;
+    report(shard, assignment, incarnation,
+           (struct shard_report){.kind = SHARD_PREPARED, .holds_weights = job->weights->chunk_count > 0});
+}
+
+void shard_prepare(struct shard *shard, struct assignment *assignment, uint64_t incarnation, uint64_t step)
+{
+    struct shard_job *job = find_any(shard, assignment->number);
+
+    if (job && newest_incarnation(job) > incarnation) {
+        struct error error;
+
+        error_set(&error, CAIRN_STALE, "job %" PRIu64 " is here already with incarnation %" PRIu64,
+                  assignment->number, newest_incarnation(job));
+        report_failure(shard, assignment, incarnation, &error);
+    } else if (job && !job_retire(shard, job)) {
+        assignment_unref(job->successor.assignment);
+        job->successor = (struct successor){assignment_ref(assignment), incarnation, step};
+    } else {
+        job_begin(shard, assignment, incarnation, step);
+    }
+    shard_flush(shard);
+}
+
+void shard_commit(struct shard *shard, uint64_t number, uint64_t incarnation, uint64_t step)
+{
+    struct shard_job *job = find_incarnation(shard, number, incarnation);
+    enum commits_answer answer;
+    struct error error;
+
+    if (!job)
+        return;
+    if (commits_ask(&job->commits, step, &answer, &error) != CAIRN_OK) {
+        shard_fail(shard, job, &error);
+    } else if (answer == COMMITS_DURABLE) {
+        report_committed(shard, job, step);
+    } else if (answer == COMMITS_WRONG) {
+        error_set(&error, CAIRN_INVALID,
+                  "shard %u cannot commit step %" PRIu64 ": not all of its chunks are there",
+                  shard->owner.shard, step);
+        shard_fail(shard, job, &error);
+    }
+    shard_flush(shard);
+}
+
+void shard_committed(struct shard *shard, uint64_t number, uint64_t incarnation, uint64_t step)
+{
+    struct shard_job *job = find_incarnation(shard, number, incarnation);
+    bool confirmed;
+    struct error error;
+
+    if (!job)
+        return;
+    if (commits_confirm(&job->commits, step, &confirmed, &error) != CAIRN_OK)
+        shard_fail(shard, job, &error);
+    if (confirmed)
+        advance_all(shard, job);
+    shard_flush(shard);
+}
+
+void shard_release(struct shard *shard, uint64_t number, uint64_t incarnation)
+{
+    struct shard_job *job = find_any(shard, number);
+
+    if (!job || newest_incarnation(job) > incarnation)
+        return;
+    assignment_unref(job->successor.assignment);
+    job->successor.assignment = NULL;
+    job_retire(shard, job);
+    shard_flush(shard);
+}
+
+/* The last write of a retired job has ended. */
+static void job_succeed(struct shard *shard, struct shard_job *job)
+{
+    struct successor successor = job->successor;
+
+    job->successor.assignment = NULL;
+    job_remove(shard, job);
+    if (!successor.assignment)
+        return;
+    job_begin(shard, successor.assignment, successor.incarnation, successor.step);
+    assignment_unref(successor.assignment);
+}
+
+void shard_written(struct shard *shard, struct generation *generation, enum status status,
+                   const struct error *error)
+{
+    struct shard_job *job = generation->owner;
+    uint64_t step = generation->step;
+
+    commits_written(&job->commits);
+    if (job->retired) {
+        job_succeed(shard, job);
+    } else if (status == CAIRN_OK) {
+        report_committed(shard, job, step);
+    } else {
+        commits_abandon(&job->commits);
+        shard_fail(shard, job, error);
+        advance_all(shard, job);
+    }
+    shard_flush(shard);
+}
+
+enum status shard_store(struct shard *shard, uint64_t number, struct store **store, struct error *error)
+{
+    struct shard_job *job = find_any(shard, number);
+    enum status status;
+
+    if (job) {
+        *store = job->store;
+        return CAIRN_OK;
+    }
+    if (!shard->archive || shard->archive_job != number) {
+        archive_close(shard);
+        status = job_store_archive(&shard->owner, number, &shard->archive, error);
+        if (status != CAIRN_OK)
+            return status;
+        shard->archive_job = number;
+    }
+    *store = shard->archive;
+    return CAIRN_OK;
+}
+
+/* ---- life */
+
+struct shard *shard_new(const struct job_store_owner *owner, const struct shard_events *events)
+{
+    struct shard *shard = calloc(1, sizeof(*shard));
+
+    if (!shard)
+        return NULL;
+    shard->owner = *owner;
+    shard->events = *events;
+    shard->subscribers = subscribers_new();
+    shard->replies = shard->subscribers ? replies_new(shard->subscribers) : NULL;
+    if (!shard->replies) {
+        shard_free(shard);
+        return NULL;
+    }
+    return shard;
+}
+
+void shard_free(struct shard *shard)
+{
+    if (!shard)
+        return;
+    while (shard->jobs) {
+        struct shard_job *job = shard->jobs;
+
+        if (commits_writing(&job->commits))
+            commits_written(&job->commits); /* the writer has stopped */
+        job_retire(shard, job);
+    }
+    replies_free(shard->replies);
+    archive_close(shard);
+    subscribers_free(shard->subscribers);
+    free(shard);
+}

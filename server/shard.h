@@ -1,0 +1,82 @@
+/* A shard: its pieces of the tables of any number of jobs, and the rules by which they are pushed to, pulled
+ * from and made durable. The heart of the server, without sockets, threads or clocks: what comes in are
+ * messages, commands and the writer's reports; what comes out are calls of shard_events.
+ *
+ * The rules (docs/protocol.md has them from the client's side):
+ * - A message is checked as a whole before anything of it takes effect; a refusal changes nothing.
+ * - Another incarnation than the live one: refused as stale.
+ * - A push for the chunk's step is folded, once a tree node; for an older step it is dropped and its
+ * subscription answered; for a later step it is malformed, since its sender cannot hold that version.
+ * - A pull names a version: the newest or the one before is answered, the next one waits, others are refused.
+ * - A committed pull is answered from disk, also when the job is not live.
+ *
+ * One thread an object; the generation writer owns a generation between events.write and shard_written. */
+#ifndef CAIRN_SERVER_SHARD_H
+#define CAIRN_SERVER_SHARD_H
+
+#include "assignment.h"
+#include "generation.h"
+#include "job_store.h"
+#include "net/wire.h"
+#include "replies.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum shard_report_kind { SHARD_PREPARED, SHARD_COMMITTED, SHARD_FAILED };
+
+/* What a shard tells the server about a job. */
+struct shard_report {
+    enum shard_report_kind kind;
+    uint32_t shard;
+    bool holds_weights; /* PREPARED: it has chunks, so that COMMITTED reports will come */
+    uint64_t job, incarnation;
+    uint64_t step;     /* COMMITTED */
+    char message[512]; /* FAILED: one line */
+};
+
+struct shard_events {
+    /* Send a reply; it is valid during the call. */
+    void (*reply)(void *context, struct reply *reply);
+    void (*report)(void *context, const struct shard_report *report);
+    /* Write a generation; answer with shard_written. The shard keeps its ownership. */
+    void (*write)(void *context, struct generation *generation);
+    void *context;
+};
+
+struct shard;
+
+/* Owns: the caller; owner's strings are borrowed for the shard's life. NULL: out of memory. */
+struct shard *shard_new(const struct job_store_owner *owner, const struct shard_events *events);
+/* Nothing may be with the writer any more (its reports need not have been heard). NULL is allowed. */
+void shard_free(struct shard *shard);
+
+/* Opens or makes the shard's part of a job at version `step` (0: begins anew), in place of an older
+ * incarnation; reports PREPARED or FAILED, perhaps only after a write of the older one has ended. Takes a
+ * reference of its own to assignment. */
+void shard_prepare(struct shard *shard, struct assignment *assignment, uint64_t incarnation, uint64_t step);
+
+/* Makes the version `step` durable; reports COMMITTED when it is. Unknown jobs and old incarnations are
+ * ignored, as by the next two. */
+void shard_commit(struct shard *shard, uint64_t job, uint64_t incarnation, uint64_t step);
+
+/* The job's generation is `step` on all shards. */
+void shard_committed(struct shard *shard, uint64_t job, uint64_t incarnation, uint64_t step);
+
+/* Forgets the job's live state. */
+void shard_release(struct shard *shard, uint64_t job, uint64_t incarnation);
+
+/* The writer's report about a generation. error: with status other than CAIRN_OK. */
+void shard_written(struct shard *shard, struct generation *generation, enum status status,
+                   const struct error *error);
+
+/* Handles one message of a client. header: unpacked and bounded by wire_data_unpack; payloads: one buffer
+ * each for a push, its length as the header says, aligned for its type and exclusively the caller's; taken.
+ */
+void shard_handle(struct shard *shard, const void *client, size_t client_bytes,
+                  const struct data_header *header, struct buffer *const payloads[]);
+
+/* Refuses a message that could not even be read. */
+void shard_refuse(struct shard *shard, const void *client, size_t client_bytes, const char *message);
+
+#endif

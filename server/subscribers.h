@@ -1,0 +1,60 @@
+/* Who waits for what: clients by their routing identity, and lists of those that wait for a version.
+ *
+ * A client is known as long as somebody holds a reference to it (a place in a list, a reply on its way), so
+ * that clients that come and go leave nothing behind. Everything is bounded and, once its memory is there,
+ * nothing is allocated to wait or to be answered. Knows nothing of tables or sockets. One thread an object.
+ */
+#ifndef CAIRN_SERVER_SUBSCRIBERS_H
+#define CAIRN_SERVER_SUBSCRIBERS_H
+
+#include "base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CLIENT_NAME_MAX   255 /* bytes of a routing identity, ZeroMQ's bound */
+#define SUBSCRIBERS_MAX   8192
+#define SUBSCRIPTIONS_MAX (1u << 22)
+
+struct client {
+    struct client *next; /* of the same hash, or of the free list */
+    uint32_t references;
+    uint32_t open_reply; /* replies.c's: 1 + index of the reply that still takes chunks, 0: none */
+    uint8_t length;
+    uint8_t name[CLIENT_NAME_MAX];
+};
+
+struct subscription {
+    struct subscription *next;
+    struct client *client;
+    uint64_t version;
+};
+
+/* Those who wait at one place, in order of arrival. All zero: nobody. */
+struct waiting_list {
+    struct subscription *first, *last;
+};
+
+struct subscribers;
+
+/* NULL: out of memory. Owns: the caller. All lists must be empty and all clients released before the free. */
+struct subscribers *subscribers_new(void);
+void subscribers_free(struct subscribers *subscribers);
+
+/* The client of a name of 1 to CLIENT_NAME_MAX bytes, with one more reference; NULL: out of memory, or
+ * SUBSCRIBERS_MAX are known. Owns: the caller, until client_release. */
+struct client *client_get(struct subscribers *subscribers, const void *name, size_t length);
+struct client *client_ref(struct client *client);
+void client_release(struct subscribers *subscribers, struct client *client);
+
+/* Appends (client, version) unless it is there already; the list takes a reference of its own.
+ * Errors: CAIRN_NO_MEMORY, CAIRN_FULL (SUBSCRIPTIONS_MAX wait). */
+enum status subscribe(struct subscribers *subscribers, struct waiting_list *list, struct client *client,
+                      uint64_t version) MUST_CHECK;
+
+/* Takes the first that waits for a version <= limit out of the list and tells which in *version; NULL: nobody
+ * does. Owns: the caller gets the list's reference to the client. */
+struct client *subscriber_take(struct subscribers *subscribers, struct waiting_list *list, uint64_t limit,
+                               uint64_t *version);
+
+#endif

@@ -1,0 +1,34 @@
+/* What the server's shards have reported about each job, put together: a server is prepared when all its
+ * shards are, and has a generation when all its shards that hold weights have it. Pure; the main thread. */
+#ifndef CAIRN_SERVER_TALLY_H
+#define CAIRN_SERVER_TALLY_H
+
+#include "shard.h"
+
+#include <stdint.h>
+
+enum tally_outcome {
+    TALLY_WAITS,     /* nothing to tell yet, or no more */
+    TALLY_PREPARED,  /* tell Prepared */
+    TALLY_COMMITTED, /* tell Committed of the report's step */
+    TALLY_FAILED     /* tell Failed with the report's message */
+};
+
+struct tallies;
+
+/* For a server with so many shard threads. NULL: out of memory. Owns: the caller. */
+struct tallies *tallies_new(uint32_t threads);
+void tallies_free(struct tallies *tallies);
+
+/* A job is being prepared on so many of the threads, instead of any older incarnation.
+ * Errors: CAIRN_NO_MEMORY. */
+enum status tally_begin(struct tallies *tallies, uint64_t job, uint64_t incarnation,
+                        uint32_t shards) MUST_CHECK;
+
+/* Takes a report in. Reports of another incarnation or a forgotten job change nothing. */
+enum tally_outcome tally_report(struct tallies *tallies, const struct shard_report *report);
+
+/* Forgets a job unless it is of a newer incarnation. */
+void tally_end(struct tallies *tallies, uint64_t job, uint64_t incarnation);
+
+#endif
