@@ -196,19 +196,11 @@ static void *loader_main(void *context)
     return NULL;
 }
 
-/* The most samples that a microbatch of the span can have: those of a full batch. */
-static uint32_t most_samples(const struct loader_params *params)
+/* The most samples that a microbatch can have. Not what this span's have in a full batch: a short batch may
+ * give one of them a sample more, as the remainders fall elsewhere. */
+static uint32_t most_samples(const struct job *job)
 {
-    uint32_t most = 1;
-
-    for (uint32_t i = params->span_begin; i < params->span_end; i++) {
-        uint32_t begin, end;
-
-        job_microbatch(params->job, params->job->batch_size, i, &begin, &end);
-        if (end - begin > most)
-            most = end - begin;
-    }
-    return most;
+    return job->batch_size / job->microbatches + (job->batch_size % job->microbatches != 0);
 }
 
 /* depth blocks of memory, each on its own boundary; *stride: from one to the next. NULL: no memory. */
@@ -227,7 +219,7 @@ static void *allocate_blocks(uint32_t depth, uint64_t elements, size_t *stride)
 static enum status allocate_slots(struct loader *loader, struct error *error)
 {
     const struct loader_params *params = &loader->params;
-    uint64_t samples = most_samples(params);
+    uint64_t samples = most_samples(params->job);
     size_t feature_stride = 0, target_stride = 0;
 
     loader->filled = calloc(params->span_end - params->span_begin, sizeof *loader->filled);
