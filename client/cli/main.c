@@ -1,5 +1,113 @@
-/* The cairn program. */
-int main(void)
+/* The cairn program: finds the command. */
+#include "base/nearest.h"
+#include "command.h"
+#include "commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
+};
+
+/* In the order of the help page; a row without a function is a heading. */
+static const struct command commands[] = {
+    {"On this machine", NULL, NULL},
+    {"train", command_train, "train a job file with all processes started here"},
+    {"check", command_check, "check a job file and show its layers"},
+    {"evaluate", command_evaluate, "measure a model file on data"},
+    {"With a coordinator", NULL, NULL},
+    {"submit", command_submit, "hand a job file to a coordinator"},
+    {"jobs", command_jobs, "list jobs"},
+    {"status", command_status, "show one job"},
+    {"logs", command_logs, "show or follow a job's log"},
+    {"stop", command_stop, "stop a job after the step in hand"},
+    {"wait", command_wait, "wait for a job's end"},
+    {"export", command_export, "write a job's committed model to a file"},
+    {"nodes", command_nodes, "list servers and workers"},
+    {"About", NULL, NULL},
+    {"version", command_version, "show the version"},
+};
+
+enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
+
+static void print_help(void)
 {
-    return 0;
+    printf("Usage: cairn COMMAND [options]\n\n"
+           "Trains neural networks with parameter servers. The same job file and data give the\n"
+           "same model, bit for bit, on any cluster.\n");
+    for (int i = 0; i < COMMAND_COUNT; i++) {
+        if (!commands[i].run)
+            printf("\n%s:\n", commands[i].name);
+        else
+            printf("  %-10s  %s\n", commands[i].name, commands[i].summary);
+    }
+    printf("\nBegin with:\n"
+           "  cairn data synth digits --output data/digits\n"
+           "  cairn check job.yaml\n"
+           "  cairn train job.yaml --workers 2\n\n"
+           "\"cairn COMMAND --help\" shows a command's options. Commands with a coordinator take\n"
+           "--coordinator ENDPOINT or the environment variable CAIRN_COORDINATOR.\n");
+}
+
+static const struct command *find_command(const char *name)
+{
+    for (int i = 0; i < COMMAND_COUNT; i++) {
+        if (commands[i].run && strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    }
+    return NULL;
+}
+
+static int unknown_command(const char *name)
+{
+    const char *names[COMMAND_COUNT], *nearest;
+    size_t count = 0;
+
+    for (int i = 0; i < COMMAND_COUNT; i++) {
+        if (commands[i].run)
+            names[count++] = commands[i].name;
+    }
+    nearest = nearest_word(name, names, count);
+    if (nearest)
+        fprintf(stderr, "cairn: there is no command \"%.64s\"; did you mean \"%s\"?\n", name, nearest);
+    else
+        fprintf(stderr, "cairn: there is no command \"%.64s\"; see cairn --help\n", name);
+    return EXIT_USAGE;
+}
+
+/* "cairn help" and "cairn help COMMAND". */
+static int help(int argc, char **argv)
+{
+    char option[] = "--help", *words[] = {NULL, option, NULL};
+    const struct command *command;
+
+    if (argc < 2) {
+        print_help();
+        return EXIT_DONE;
+    }
+    command = find_command(argv[1]);
+    if (!command)
+        return unknown_command(argv[1]);
+    words[0] = argv[1];
+    return command->run(2, words);
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : NULL;
+    const struct command *command;
+
+    if (!name) {
+        fprintf(stderr, "cairn: say what to do, such as \"cairn train job.yaml\"; see cairn --help\n");
+        return EXIT_USAGE;
+    }
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
+        return help(argc - 1, argv + 1);
+    if (strcmp(name, "--version") == 0)
+        name = "version";
+    command = find_command(name);
+    return command ? command->run(argc - 1, argv + 1) : unknown_command(name);
 }

@@ -1,0 +1,144 @@
+/* cairn check: what is wrong with a job file, or the table of its layers. */
+#include "command.h"
+#include "commands.h"
+#include "job_file.h"
+#include "result.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+struct check_settings {
+    const char *file;
+    int64_t json;
+};
+
+static const struct setting rows[] = {
+    {.name = "JOB_FILE",
+     .type = SETTING_ARGUMENT,
+     .required = 1,
+     .help = "the job file",
+     .offset = offsetof(struct check_settings, file)},
+    SETTING_ROW_JSON(struct check_settings),
+};
+
+static const struct settings_table table = {
+    "cairn check",
+    "Checks a job file and prints its layers with their shapes and parameters. Exit code 2: the file "
+    "is wrong; one line says what and where.",
+    rows, sizeof(rows) / sizeof(rows[0])};
+
+static void print_missing(void *context, const char *key, const char *path, uint32_t line)
+{
+    const struct job_file *file = context;
+
+    printf("note: %s:%" PRIu32 ": %s: %s cannot be read from here\n", file->path, line, key, path);
+}
+
+static void append_missing(void *context, const char *key, const char *path, uint32_t line)
+{
+    json_t **list = context;
+
+    if (*list && json_array_append_new(*list, json_pack("{s:s, s:o, s:I}", "key", key, "path",
+                                                        result_text(path), "line", (json_int_t)line)) != 0) {
+        json_decref(*list);
+        *list = NULL;
+    }
+}
+
+static void print_training(const struct job *job)
+{
+    if (job->steps != 0)
+        printf("training: %" PRIu64 " steps", job->steps);
+    else
+        printf("training: %" PRIu32 " epochs", job->epochs);
+    printf(" of batches of %" PRIu32 " in %" PRIu32 " microbatches; committed every %" PRIu64 " steps\n",
+           job->batch_size, job->microbatches, job->commit_every);
+    printf("cluster: servers %" PRIu32 ", workers %" PRIu32 " to %" PRIu32 "\n", job->servers,
+           job->workers_min, job->workers_max);
+    printf("output: %s\n", job->output_path);
+}
+
+static enum status print_check(const struct job_file *file, struct error *error)
+{
+    graph_print_summary(file->job->graph, file->job->name, stdout);
+    print_training(file->job);
+    return job_file_find_missing(file, print_missing, (void *)file, error);
+}
+
+static json_t *shape_json(const struct shape *shape)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; list && i < shape->rank; i++) {
+        if (json_array_append_new(list, json_integer((json_int_t)shape->dim[i])) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
+static json_t *layer_json(const struct graph *graph, const struct graph_layer *layer)
+{
+    uint64_t elements = 0;
+
+    for (uint32_t i = 0; i < layer->parameter_count; i++)
+        elements += graph->parameters[layer->first_parameter + i].elements;
+    return json_pack("{s:s, s:s, s:o, s:I}", "name", layer->spec->name, "type",
+                     layer_type_name(layer->spec->type), "output_shape", shape_json(&layer->output),
+                     "parameters", (json_int_t)elements);
+}
+
+static json_t *layers_json(const struct graph *graph)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; list && i < graph->layer_count; i++) {
+        if (json_array_append_new(list, layer_json(graph, &graph->layers[i])) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
+static enum status print_check_json(const struct job_file *file, struct error *error)
+{
+    const struct job *job = file->job;
+    json_t *missing = json_array();
+    enum status status = job_file_find_missing(file, append_missing, &missing, error);
+    char digest[HASH_TEXT_BYTES];
+
+    if (status != CAIRN_OK) {
+        json_decref(missing);
+        return status;
+    }
+    job_digest(job, digest);
+    if (command_print_json(json_pack("{s:s, s:I, s:o, s:I, s:I, s:I, s:I, s:s, s:o}", "name", job->name,
+                                     "parameters", (json_int_t)job->graph->trainable, "layers",
+                                     layers_json(job->graph), "batch_size", (json_int_t)job->batch_size,
+                                     "microbatches", (json_int_t)job->microbatches, "epochs",
+                                     (json_int_t)job->epochs, "steps", (json_int_t)job->steps, "digest",
+                                     digest, "missing_files", missing)))
+        return CAIRN_OK;
+    return error_set(error, CAIRN_IO, "the result was not printed");
+}
+
+int command_check(int argc, char **argv)
+{
+    const struct job_overrides as_written = {0};
+    struct check_settings settings;
+    struct job_file file;
+    struct error error;
+    int code;
+
+    if (!command_resolve(&table, argc, argv, &settings, &code))
+        return code;
+    if (job_file_load(&file, settings.file, &as_written, &error) != CAIRN_OK) {
+        code = command_fail(table.program, EXIT_USAGE, &error);
+    } else if ((settings.json ? print_check_json(&file, &error) : print_check(&file, &error)) != CAIRN_OK) {
+        code = command_fail(table.program, EXIT_FAILED, &error);
+    }
+    job_file_fini(&file);
+    return code;
+}

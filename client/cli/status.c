@@ -1,0 +1,105 @@
+/* cairn status: shows one job. */
+#include "base/clock.h"
+#include "command.h"
+#include "commands.h"
+#include "connection.h"
+#include "result.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+struct status_settings {
+    const char *job, *coordinator;
+    int64_t json;
+};
+
+static const struct setting rows[] = {
+    SETTING_ROW_JOB(struct status_settings),
+    SETTING_ROW_COORDINATOR(struct status_settings),
+    SETTING_ROW_JSON(struct status_settings),
+};
+
+static const struct settings_table table = {"cairn status", "Shows one job.", rows,
+                                            sizeof(rows) / sizeof(rows[0])};
+
+static void print_metrics(const char *label, Cairn__Metric *const *metrics, size_t count)
+{
+    char text[256];
+
+    if (count == 0)
+        return;
+    result_metrics_text(metrics, count, text, sizeof(text));
+    printf("%-12s  %s\n", label, text);
+}
+
+static void print_text(const char *label, const char *text)
+{
+    if (text[0] != '\0')
+        printf("%-12s  %s\n", label, text);
+}
+
+static void print_work(const Cairn__JobStatus *status)
+{
+    if (status->epochs > 0)
+        printf("%-12s  %" PRIu32 " of %" PRIu32 "\n", "epochs done", status->epoch, status->epochs);
+    if (status->final_step > 0)
+        printf("%-12s  %" PRIu64 " of %" PRIu64 "\n", "steps done", status->step, status->final_step);
+    printf("%-12s  step %" PRIu64 "\n", "committed", status->committed_step);
+    print_metrics("training", status->metrics, status->n_metrics);
+    print_metrics("validation", status->validation, status->n_validation);
+    if (status->samples_per_second > 0)
+        printf("%-12s  %.0f samples/s\n", "speed", status->samples_per_second);
+    if (status->compute_share + status->communication_share + status->waiting_share > 0)
+        printf("%-12s  compute %.0f %%, communication %.0f %%, waiting %.0f %%\n", "time",
+               100 * status->compute_share, 100 * status->communication_share, 100 * status->waiting_share);
+}
+
+static void print_status(const Cairn__JobStatus *status)
+{
+    double seconds = result_seconds(status, clock_unix_ms());
+
+    printf("%-12s  %s\n", "job", status->id);
+    printf("%-12s  %s\n", "state", job_state_name(status->state));
+    print_text("reason", status->reason);
+    print_work(status);
+    printf("%-12s  servers %" PRIu32 ", workers %" PRIu32 ", incarnation %" PRIu64
+           ", epoch of membership %" PRIu64 "\n",
+           "cluster", status->servers, status->workers, status->incarnation, status->membership_epoch);
+    if (seconds > 0)
+        printf("%-12s  %.1f s\n", "took", seconds);
+    print_text("model hash", status->model_hash);
+    print_text("output", status->output);
+    print_text("no output", status->output_error);
+}
+
+static int ask_and_print(struct connection *connection, const void *context)
+{
+    const struct status_settings *settings = context;
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__JobRequest body = CAIRN__JOB_REQUEST__INIT;
+    Cairn__ClientReply *reply;
+    struct error error;
+    int code = EXIT_DONE;
+
+    body.job = (char *)settings->job;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_JOB;
+    request.job = &body;
+    if (connection_ask(connection, &request, CAIRN__CLIENT_REPLY__BODY_JOB, &reply, &error) != CAIRN_OK)
+        return command_fail(table.program, EXIT_FAILED, &error);
+    if (!settings->json)
+        print_status(reply->job);
+    else if (!command_print_json(result_status_json(reply->job, clock_unix_ms())))
+        code = EXIT_FAILED;
+    cairn__client_reply__free_unpacked(reply, NULL);
+    return code;
+}
+
+int command_status(int argc, char **argv)
+{
+    struct status_settings settings;
+    int code;
+
+    if (!command_resolve(&table, argc, argv, &settings, &code))
+        return code;
+    return connection_run(table.program, settings.coordinator, ask_and_print, &settings);
+}
