@@ -148,7 +148,7 @@ static enum status validate(struct lane *lane, struct error *error)
     const struct lanes_params *params = &lane->lanes->params;
     struct tree_node leaf = {lane->microbatch, lane->microbatch + 1};
     struct runner_evaluation evaluation = {.reader = params->validation,
-                                           .batch = schedule_validation_batch(params->schedule),
+                                           .batch = schedule_validation_batch(params->schedule->job),
                                            .weights = weights_floats(params->weights),
                                            .weights_ready = weights_ready,
                                            .context = lane,

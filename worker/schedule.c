@@ -71,19 +71,20 @@ uint64_t schedule_node_samples(const struct schedule *schedule, uint64_t step, s
     return end - begin;
 }
 
-void schedule_validation_range(const struct schedule *schedule, struct tree_node node, uint64_t *begin,
-                               uint64_t *end)
+/* Leaf m begins at floor(m * samples / leaves), written so that no product overflows. */
+void schedule_part(uint64_t samples, uint32_t leaves, struct tree_node node, uint64_t *begin, uint64_t *end)
 {
-    uint64_t leaves = schedule->job->microbatches, samples = schedule->validation_samples;
-
-    /* leaf m begins at floor(m * samples / leaves), written so that no product overflows */
     *begin = samples / leaves * node.begin + samples % leaves * node.begin / leaves;
     *end = samples / leaves * node.end + samples % leaves * node.end / leaves;
 }
 
-uint32_t schedule_validation_batch(const struct schedule *schedule)
+void schedule_validation_range(const struct schedule *schedule, struct tree_node node, uint64_t *begin,
+                               uint64_t *end)
 {
-    const struct job *job = schedule->job;
+    schedule_part(schedule->validation_samples, schedule->job->microbatches, node, begin, end);
+}
 
+uint32_t schedule_validation_batch(const struct job *job)
+{
     return job->batch_size / job->microbatches + (job->batch_size % job->microbatches != 0);
 }

@@ -47,11 +47,14 @@ uint32_t schedule_batch_samples(const struct schedule *schedule, uint64_t step);
 /* Samples of a tree node's microbatches in a training step. */
 uint64_t schedule_node_samples(const struct schedule *schedule, uint64_t step, struct tree_node node);
 
+/* A tree node's share of `samples` samples over `leaves` leaves: [*begin, *end). */
+void schedule_part(uint64_t samples, uint32_t leaves, struct tree_node node, uint64_t *begin, uint64_t *end);
+
 /* A tree node's share of the validation set: samples [*begin, *end). */
 void schedule_validation_range(const struct schedule *schedule, struct tree_node node, uint64_t *begin,
                                uint64_t *end);
 
-/* Samples that a lane evaluates at once: as many as a training microbatch has at most. */
-uint32_t schedule_validation_batch(const struct schedule *schedule);
+/* Samples that are evaluated at once in a job's validation: as many as a training microbatch has at most. */
+uint32_t schedule_validation_batch(const struct job *job);
 
 #endif

@@ -1,0 +1,56 @@
+/* The job text first, then the data that it names. */
+#include "opened_job.h"
+
+#include <string.h>
+
+static enum status load(struct opened_job *opened, const Cairn__JobText *text, struct error *error)
+{
+    const struct job_overrides overrides = {
+        .servers = text->servers, .workers_min = text->workers_min, .workers_max = text->workers_max};
+
+    return job_load_text(text->text, strlen(text->text), text->file_name, text->base_directory, &overrides,
+                         &opened->job, error);
+}
+
+static enum status open_data(struct opened_job *opened, struct error *error)
+{
+    const struct job *job = opened->job;
+    const struct reader_wants wants = reader_wants_of(job->graph);
+    enum status status = reader_open(job, &job->training, &wants, &opened->training, error);
+
+    if (status != CAIRN_OK || !job->has_validation)
+        return status;
+    return reader_open(job, &job->validation, &wants, &opened->validation, error);
+}
+
+enum status opened_job_open(struct opened_job *opened, const Cairn__JobText *text, struct error *error)
+{
+    enum status status;
+
+    memset(opened, 0, sizeof(*opened));
+    status = load(opened, text, error);
+    if (status != CAIRN_OK)
+        return status;
+    if (opened->job->device == DEVICE_CUDA)
+        return error_set(error, CAIRN_UNSUPPORTED,
+                         "the job asks for device cuda, which this build does not have; allowed: auto, cpu");
+    return open_data(opened, error);
+}
+
+void opened_job_close(struct opened_job *opened)
+{
+    reader_free(opened->training);
+    reader_free(opened->validation);
+    job_free(opened->job);
+    memset(opened, 0, sizeof(*opened));
+}
+
+uint64_t opened_job_training_samples(const struct opened_job *opened)
+{
+    return reader_count(opened->training);
+}
+
+uint64_t opened_job_validation_samples(const struct opened_job *opened)
+{
+    return opened->validation ? reader_count(opened->validation) : 0;
+}

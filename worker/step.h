@@ -1,0 +1,51 @@
+/* The step thread: an actor a job, from PrepareCommand to ReleaseCommand. It opens the job and its data,
+ * waits for the epoch, trains (training.h), and makes the last version known: its hash and, where asked, its
+ * file.
+ *
+ * The main thread starts it, tells it struct step_command and hears struct step_report; a failure is a report
+ * too, after which the thread waits to be stopped. Knows nothing of the coordinator's socket. */
+#ifndef CAIRN_WORKER_STEP_H
+#define CAIRN_WORKER_STEP_H
+
+#include "base/hash.h"
+#include "control.pb-c.h"
+#include "net/actor.h"
+#include "runner.h"
+#include "training.h"
+
+#define STEP_OUTPUT_MAX 4096 /* bytes of a model file's path, with the end */
+
+/* Everything is borrowed until the actor has stopped. */
+struct step_params {
+    const Cairn__PrepareCommand *prepare;
+    const char *worker_name;
+    uint32_t lane_count; /* 0: as the job says, else one a core */
+    backend_maker *make_backend;
+};
+
+enum step_command_kind { STEP_EPOCH, STEP_VOTE };
+
+struct step_command {
+    enum step_command_kind kind;
+    const Cairn__EpochCommand *epoch; /* STEP_EPOCH: borrowed until the actor has stopped */
+};
+
+enum step_report_kind { STEP_PREPARED, STEP_PROGRESS, STEP_VALIDATED, STEP_REACHED, STEP_FAILED };
+
+/* Sent by value. */
+struct step_report {
+    enum step_report_kind kind;
+    uint64_t training_samples, validation_samples;   /* STEP_PREPARED */
+    struct training_figures figures;                 /* STEP_PROGRESS; STEP_VALIDATED: step and means */
+    const char *metric_names[1 + MODEL_METRICS_MAX]; /* of the means; constant text */
+    char model_hash[HASH_TEXT_BYTES];                /* STEP_REACHED, with figures.step */
+    char output[STEP_OUTPUT_MAX];                    /* STEP_REACHED: the file that was written, or empty */
+    char message[sizeof(((struct error *)0)->message)]; /* STEP_FAILED, or why there is no output */
+};
+
+/* Starts the thread; it begins to open the job at once. Owns: params is copied.
+ * Errors: CAIRN_NO_MEMORY, CAIRN_IO. */
+enum status step_start(void *zmq_context, const struct step_params *params, struct actor **out,
+                       struct error *error) MUST_CHECK;
+
+#endif
