@@ -317,7 +317,7 @@ enum status session_push(struct session *session, const struct session_push *pus
         return error_set(error, CAIRN_INVALID, "session: %zu bytes are not the whole of table %u",
                          push->buffer->length_bytes, (unsigned)push->table);
     if (push->node.begin >= push->node.end || push->node.end > TREE_LEAVES_MAX ||
-        push->step > WIRE_STEP_MAX || push->samples > WIRE_SAMPLES_MAX)
+        push->step >= WIRE_STEP_MAX || push->samples > WIRE_SAMPLES_MAX)
         return error_set(error, CAIRN_INVALID, "session: a push for node [%u, %u) makes no sense",
                          push->node.begin, push->node.end);
     common.kind = DATA_PUSH;

@@ -1,9 +1,11 @@
 /* A node's connection to the coordinator. Knows nothing of jobs.
  *
  * The coordinator answers every registration and every heartbeat of a node that it knows with a Welcome, so
- * silence means that it is gone, or has forgotten us. After a lease of silence the connection is made anew:
- * what waited in its queue was meant for a coordinator that has given us up by then, and a half-open
- * connection is left behind with it. Nothing is sent but a Registration until the first Welcome. */
+ * silence means that it is gone, or stopped for a while, or has forgotten us. After a lease of silence we
+ * register again by the same connection: a coordinator that was only stopped finds its node as it left it.
+ * After some leases the connection itself is made anew: what waited in its queue was meant for somebody who
+ * has given us up by then, and a half-open connection is left behind with it. No heartbeats are sent until
+ * there is a Welcome. */
 #include "cluster/member.h"
 
 #include "base/clock.h"
@@ -18,6 +20,8 @@
 
 /* Until a Welcome says otherwise. */
 #define FIRST_LEASE_MS 3000
+/* Registrations without an answer after which the connection is made anew. */
+#define REGISTRATIONS_A_CONNECTION 3
 /* How often a node that waits says so. */
 #define WAIT_LOG_MS 60000
 /* How long a Leave may take to get out. */
@@ -29,10 +33,11 @@ struct member {
     void *socket;
     char *endpoint;
     const Cairn__Registration *registration;
-    bool is_registered; /* the coordinator has welcomed this connection */
+    bool is_registered; /* the last registration was welcomed */
     bool has_waited;    /* it was logged that we wait */
     uint32_t lease_ms, heartbeat_ms;
-    int64_t heard_ms;     /* when the coordinator last spoke, or when we last connected */
+    int registrations;    /* by this connection since the coordinator last spoke */
+    int64_t listening_ms; /* when the coordinator last spoke, or we last registered */
     int64_t sent_ms;      /* when we last said something */
     int64_t wait_log_ms;  /* when it was last logged that we wait */
     struct frames frames; /* of the message in hand */
@@ -65,16 +70,23 @@ static enum status send_now(struct member *member, Cairn__NodeMessage *message, 
     return status;
 }
 
-/* Connects (a new connection each time: a new identity at the coordinator's end) and registers. */
-static enum status connect_and_register(struct member *member, struct error *error)
+/* Connects: a new connection each time, and so a new identity at the coordinator's end. */
+static enum status reconnect(struct member *member, struct error *error)
 {
-    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
-
     if (zmq_connect(member->socket, member->endpoint) != 0)
         return error_set(error, CAIRN_INVALID, "cannot connect to a coordinator at \"%s\": %s",
                          member->endpoint, zmq_strerror(zmq_errno()));
+    member->registrations = 0;
+    return CAIRN_OK;
+}
+
+static enum status send_registration(struct member *member, struct error *error)
+{
+    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+
     member->is_registered = false;
-    member->heard_ms = clock_ms();
+    member->registrations++;
+    member->listening_ms = clock_ms();
     message.body_case = CAIRN__NODE_MESSAGE__BODY_REGISTRATION;
     message.registration = (Cairn__Registration *)member->registration;
     return send_now(member, &message, error);
@@ -109,7 +121,9 @@ enum status member_new(void *zmq_context, const char *endpoint, const Cairn__Reg
     status = member->endpoint ? socket_init(member, zmq_context, error)
                               : error_set(error, CAIRN_NO_MEMORY, "member: out of memory");
     if (status == CAIRN_OK)
-        status = connect_and_register(member, error);
+        status = reconnect(member, error);
+    if (status == CAIRN_OK)
+        status = send_registration(member, error);
     if (status != CAIRN_OK) {
         member_free(member, NULL);
         return status;
@@ -154,7 +168,7 @@ void *member_socket(const struct member *member)
 
 int64_t member_deadline_ms(const struct member *member)
 {
-    int64_t silent_ms = member->heard_ms + member->lease_ms;
+    int64_t silent_ms = member->listening_ms + member->lease_ms;
     int64_t heartbeat_ms = member->sent_ms + member->heartbeat_ms;
 
     return member->is_registered && heartbeat_ms < silent_ms ? heartbeat_ms : silent_ms;
@@ -171,13 +185,18 @@ static void log_waiting(struct member *member, int64_t now_ms)
     member->wait_log_ms = now_ms;
 }
 
-static enum status begin_anew(struct member *member, int64_t now_ms, struct error *error)
+static enum status register_again(struct member *member, int64_t now_ms, struct error *error)
 {
+    enum status status = CAIRN_OK;
+
     log_waiting(member, now_ms);
-    if (zmq_disconnect(member->socket, member->endpoint) != 0)
-        return error_set(error, CAIRN_IO, "cannot disconnect from %s: %s", member->endpoint,
-                         zmq_strerror(zmq_errno()));
-    return connect_and_register(member, error);
+    if (member->registrations >= REGISTRATIONS_A_CONNECTION) {
+        if (zmq_disconnect(member->socket, member->endpoint) != 0)
+            return error_set(error, CAIRN_IO, "cannot disconnect from %s: %s", member->endpoint,
+                             zmq_strerror(zmq_errno()));
+        status = reconnect(member, error);
+    }
+    return status == CAIRN_OK ? send_registration(member, error) : status;
 }
 
 static enum status heartbeat(struct member *member, struct error *error)
@@ -197,8 +216,8 @@ static enum status do_what_is_due(struct member *member, struct error *error)
 {
     int64_t now_ms = clock_ms();
 
-    if (now_ms >= member->heard_ms + member->lease_ms)
-        return begin_anew(member, now_ms, error);
+    if (now_ms >= member->listening_ms + member->lease_ms)
+        return register_again(member, now_ms, error);
     if (member->is_registered && now_ms >= member->sent_ms + member->heartbeat_ms)
         return heartbeat(member, error);
     return CAIRN_OK;
@@ -229,7 +248,8 @@ static enum status take(struct member *member, Cairn__NodeCommand **out, struct 
     status = wire_node_command_unpack(frames_data(frames, 0), frames_length(frames, 0), &command, error);
     if (status != CAIRN_OK)
         return status;
-    member->heard_ms = clock_ms();
+    member->listening_ms = clock_ms();
+    member->registrations = 0;
     if (command->body_case == CAIRN__NODE_COMMAND__BODY_WELCOME) {
         take_welcome(member, command->welcome);
         status = CAIRN_AGAIN;

@@ -37,9 +37,9 @@ enum status member_receive(struct member *member, Cairn__NodeCommand **command,
                            struct error *error) MUST_CHECK;
 
 /* Sends a message with its body set (the protocol number is filled in); never blocks. While the coordinator
- * is away messages wait in the socket's queue, for a lease at most: a coordinator that was away for longer
- * has given this node up, so what was meant for it is dropped with the connection.
- * Errors: CAIRN_AGAIN when the queue (1000 messages) is full; the message is lost. */
+ * is away messages wait in the socket's queue, for a few leases at most: then the connection is made anew,
+ * and what was meant for a coordinator that has long given this node up is dropped. Errors: CAIRN_AGAIN when
+ * the queue (1000 messages) is full; the message is lost. */
 enum status member_send(struct member *member, Cairn__NodeMessage *message, struct error *error) MUST_CHECK;
 
 #endif

@@ -74,6 +74,8 @@ static const char *kind_problem(const struct data_header *header)
     case DATA_PUSH:
         if (header->node.begin >= header->node.end || header->node.end > TREE_LEAVES_MAX)
             return "a push's tree node is empty or out of bounds";
+        if (header->step == WIRE_STEP_MAX)
+            return "a push's step has no next one";
         return header->samples <= WIRE_SAMPLES_MAX ? NULL : "a push's samples are out of bounds";
     case DATA_PULL:
     case DATA_VALUES:

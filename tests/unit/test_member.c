@@ -6,9 +6,10 @@
 #include "cluster/member.h"
 #include "net/wire.h"
 
+#include <stdbool.h>
 #include <string.h>
 
-#define LEASE_MS     300
+#define LEASE_MS     200
 #define HEARTBEAT_MS 50
 
 struct rig {
@@ -193,7 +194,21 @@ START_TEST(a_member_that_speaks_needs_no_heartbeat)
 }
 END_TEST
 
-START_TEST(silence_for_a_lease_brings_a_new_registration)
+/* Whether the coordinator's last message came by the connection of *first. */
+static bool is_same_connection(struct rig *rig, struct frames *first)
+{
+    return frames_length(first, 0) == frames_length(&rig->in, 0) &&
+           memcmp(frames_data(first, 0), frames_data(&rig->in, 0), frames_length(first, 0)) == 0;
+}
+
+static void remember_connection(struct rig *rig, struct frames *first)
+{
+    frames_init(first);
+    ck_assert_int_eq(frames_append_copy(first, frames_data(&rig->in, 0), frames_length(&rig->in, 0)),
+                     CAIRN_OK);
+}
+
+START_TEST(silence_for_a_lease_brings_a_registration)
 {
     struct rig rig;
     struct frames first;
@@ -202,18 +217,39 @@ START_TEST(silence_for_a_lease_brings_a_new_registration)
     rig_open(&rig);
     rig_join(&rig);
     ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
-    frames_init(&first);
-    ck_assert_int_eq(frames_append_copy(&first, frames_data(&rig.in, 0), frames_length(&rig.in, 0)),
-                     CAIRN_OK);
+    remember_connection(&rig, &first);
     welcomed_ms = clock_ms();
     send_welcome(&rig);
     while (next_message(&rig) == CAIRN__NODE_MESSAGE__BODY_HEARTBEAT)
         ck_assert_int_lt(clock_ms() - welcomed_ms, PATIENCE_MS);
     ck_assert_int_eq(rig.message->body_case, CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
     ck_assert_int_ge(clock_ms() - welcomed_ms, LEASE_MS);
-    /* By a new connection: nothing that waited on the old one comes after it. */
-    ck_assert(frames_length(&first, 0) != frames_length(&rig.in, 0) ||
-              memcmp(frames_data(&first, 0), frames_data(&rig.in, 0), frames_length(&first, 0)) != 0);
+    ck_assert(is_same_connection(&rig, &first));
+    send_welcome(&rig);
+    ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_HEARTBEAT);
+    frames_clear(&first);
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(long_silence_brings_a_new_connection)
+{
+    struct rig rig;
+    struct frames first;
+    int64_t begin_ms = clock_ms();
+    int registrations = 0;
+
+    rig_open(&rig);
+    rig_join(&rig);
+    register_and_welcome(&rig);
+    remember_connection(&rig, &first);
+    while (is_same_connection(&rig, &first)) {
+        ck_assert_int_lt(clock_ms() - begin_ms, PATIENCE_MS);
+        if (next_message(&rig) == CAIRN__NODE_MESSAGE__BODY_REGISTRATION)
+            registrations++;
+    }
+    ck_assert_int_eq(rig.message->body_case, CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
+    ck_assert_int_eq(registrations, 4); /* three by the old one */
     send_welcome(&rig);
     ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_HEARTBEAT);
     frames_clear(&first);
@@ -348,7 +384,8 @@ static Suite *make_suite(void)
     tcase_set_timeout(tests, 30);
     tcase_add_test(tests, a_member_registers_and_sends_heartbeats);
     tcase_add_test(tests, a_member_that_speaks_needs_no_heartbeat);
-    tcase_add_test(tests, silence_for_a_lease_brings_a_new_registration);
+    tcase_add_test(tests, silence_for_a_lease_brings_a_registration);
+    tcase_add_test(tests, long_silence_brings_a_new_connection);
     tcase_add_test(tests, commands_reach_the_owner_in_order);
     tcase_add_test(tests, malformed_commands_are_skipped);
     tcase_add_test(tests, a_refusal_ends_it);

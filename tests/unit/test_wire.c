@@ -43,6 +43,7 @@ static struct data_header largest(enum data_kind kind)
         header.payloads[i] = (struct data_payload){
             UINT32_MAX, DATA_FLOAT64, header.payloads[0].length_bytes ? WIRE_PAYLOAD_BYTES_MAX : 0};
     if (kind == DATA_PUSH) {
+        header.step = WIRE_STEP_MAX - 1; /* the version that it makes is a step as well */
         header.node = (struct tree_node){TREE_LEAVES_MAX - 1, TREE_LEAVES_MAX};
         header.samples = WIRE_SAMPLES_MAX;
         header.subscribe = true;
@@ -193,6 +194,8 @@ START_TEST(foreign_numbers_are_bounded)
     check_refused(&foreign, "kind");
     foreign_init(&foreign, DATA_PUSH);
     foreign.header.step = WIRE_STEP_MAX + 1;
+    check_refused(&foreign, "step");
+    foreign.header.step = WIRE_STEP_MAX;
     check_refused(&foreign, "step");
     foreign_init(&foreign, DATA_PUSH);
     foreign.header.samples = WIRE_SAMPLES_MAX + 1;
