@@ -55,9 +55,15 @@ void table_add(struct table *table, const char *format, ...)
     }
 }
 
+/* How many cells stand in full rows. */
+static size_t full_cells(const struct table *table)
+{
+    return table->cell_count / table->columns * table->columns;
+}
+
 static void measure(const struct table *table, size_t *widths)
 {
-    for (size_t i = 0; i < table->cell_count; i++) {
+    for (size_t i = 0; i < full_cells(table); i++) {
         size_t length = strlen(table->cells[i]);
 
         if (length > widths[i % table->columns])
@@ -72,7 +78,7 @@ bool table_print(const struct table *table, FILE *file)
     if (table->failed)
         return false;
     measure(table, widths);
-    for (size_t i = 0; i < table->cell_count / table->columns * table->columns; i++) {
+    for (size_t i = 0; i < full_cells(table); i++) {
         size_t column = i % table->columns;
 
         if (column + 1 == table->columns)

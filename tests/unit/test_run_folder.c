@@ -1,0 +1,187 @@
+/* The folder of a run: its mark, its lock, what is removed and what is not. */
+#include "run_folder.h"
+
+#include "check_main.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char base[] = "/tmp/cairn-test-run-XXXXXX";
+static char state[128];
+static struct run_folder folder;
+static struct error error;
+
+static void setup(void)
+{
+    ck_assert_ptr_nonnull(mkdtemp(base));
+    snprintf(state, sizeof(state), "%s/a/b/state", base);
+}
+
+static void teardown(void)
+{
+    char command[256];
+
+    run_folder_close(&folder);
+    snprintf(command, sizeof(command), "rm -rf %s", base);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static void write_file(const char *name)
+{
+    char path[256];
+    int file;
+
+    snprintf(path, sizeof(path), "%s/%s", state, name);
+    file = open(path, O_WRONLY | O_CREAT, 0666);
+    ck_assert_int_ge(file, 0);
+    ck_assert_int_eq(write(file, "x", 1), 1);
+    close(file);
+}
+
+static bool exists(const char *name)
+{
+    char path[RUN_FOLDER_PATH_MAX];
+
+    run_folder_path(&folder, name, path);
+    return access(path, F_OK) == 0;
+}
+
+START_TEST(a_new_folder)
+{
+    struct stat about;
+
+    ck_assert_int_eq(run_folder_open(&folder, state, &error), CAIRN_OK);
+    ck_assert(exists("cairn.lock"));
+    ck_assert(!run_folder_has_run(&folder));
+    ck_assert_uint_eq(run_folder_server_count(&folder), 0);
+    ck_assert_int_eq(stat(folder.sockets, &about), 0);
+    ck_assert_uint_eq(about.st_mode & 0777, 0700);
+    run_folder_close(&folder);
+    ck_assert_int_ne(stat(folder.sockets, &about), 0);
+    ck_assert_int_eq(run_folder_open(&folder, state, &error), CAIRN_OK); /* and again */
+}
+END_TEST
+
+START_TEST(wiping_removes_only_a_runs_own)
+{
+    ck_assert_int_eq(run_folder_open(&folder, state, &error), CAIRN_OK);
+    ck_assert_int_eq(run_folder_make(&folder, "coordinator", &error), CAIRN_OK);
+    ck_assert_int_eq(run_folder_make(&folder, "coordinator/deep", &error), CAIRN_OK);
+    ck_assert_int_eq(run_folder_make(&folder, "server-0", &error), CAIRN_OK);
+    ck_assert_int_eq(run_folder_make(&folder, "server-12", &error), CAIRN_OK);
+    ck_assert_int_eq(run_folder_make(&folder, "server-mine", &error), CAIRN_OK);
+    ck_assert_int_eq(run_folder_make(&folder, "server-", &error), CAIRN_OK);
+    ck_assert_int_eq(run_folder_make(&folder, "logs", &error), CAIRN_OK);
+    write_file("coordinator/deep/data");
+    write_file("notes");
+    ck_assert(run_folder_has_run(&folder));
+    ck_assert_uint_eq(run_folder_server_count(&folder), 2);
+    ck_assert_int_eq(run_folder_wipe(&folder, false, &error), CAIRN_OK);
+    ck_assert(!exists("coordinator") && !exists("server-0") && !exists("server-12"));
+    ck_assert(exists("server-mine") && exists("server-") && exists("notes") && exists("logs"));
+    ck_assert(!run_folder_has_run(&folder));
+    ck_assert_int_eq(run_folder_wipe(&folder, true, &error), CAIRN_OK);
+    ck_assert(!exists("logs") && exists("cairn.lock"));
+}
+END_TEST
+
+START_TEST(a_folder_of_other_things_is_refused)
+{
+    ck_assert_int_eq(run_folder_open(&folder, state, &error), CAIRN_OK);
+    run_folder_close(&folder);
+    write_file("notes");
+    ck_assert_int_eq(run_folder_open(&folder, state, &error), CAIRN_OK); /* it is marked */
+    ck_assert_int_eq(unlinkat(AT_FDCWD, strcat(strcpy((char[200]){0}, state), "/cairn.lock"), 0), 0);
+    run_folder_close(&folder);
+    ck_assert_int_eq(run_folder_open(&folder, state, &error), CAIRN_INVALID);
+    ck_assert_ptr_nonnull(strstr(error.message, "--state"));
+    ck_assert(!exists("cairn.lock"));
+}
+END_TEST
+
+START_TEST(paths_that_cannot_be)
+{
+    char longer[5000];
+
+    memset(longer, 'a', sizeof(longer));
+    longer[sizeof(longer) - 1] = '\0';
+    ck_assert_int_eq(run_folder_open(&folder, "", &error), CAIRN_INVALID);
+    ck_assert_int_eq(run_folder_open(&folder, longer, &error), CAIRN_INVALID);
+    ck_assert_int_ne(run_folder_open(&folder, "/proc/nowhere/state", &error), CAIRN_OK);
+    ck_assert_ptr_nonnull(strstr(error.message, "/proc/nowhere"));
+}
+END_TEST
+
+START_TEST(two_runs_do_not_share)
+{
+    struct run_folder second;
+
+    ck_assert_int_eq(run_folder_open(&folder, state, &error), CAIRN_OK);
+    ck_assert_int_eq(run_folder_open(&second, state, &error), CAIRN_EXISTS);
+    ck_assert_ptr_nonnull(strstr(error.message, "another run (process "));
+    run_folder_close(&second);
+}
+END_TEST
+
+/* A child that inherited the lock from a run that was killed: the next run waits for its end. */
+START_TEST(a_killed_runs_children_are_waited_for)
+{
+    struct run_folder second;
+    char path[256], text[160];
+    int ends[2], lock;
+    pid_t orphan;
+
+    ck_assert_int_eq(run_folder_open(&folder, state, &error), CAIRN_OK);
+    snprintf(path, sizeof(path), "%s/cairn.lock", state);
+    ck_assert_int_eq(pipe(ends), 0);
+    orphan = fork();
+    ck_assert_int_ge(orphan, 0);
+    if (orphan == 0) { /* lives until the test below is inside flock, or a little longer */
+        char byte;
+
+        close(ends[1]);
+        if (read(ends[0], &byte, 1) < 0)
+            _exit(1);
+        usleep(50000); /* what is tested is the wait */
+        _exit(0);
+    }
+    close(folder.lock); /* as if the run had been killed: only the orphan holds the lock now */
+    folder.lock = -1;
+    lock = open(path, O_RDWR);
+    snprintf(text, sizeof(text), "%d %s\n", 2147483646, folder.sockets); /* of a process that is gone */
+    ck_assert_int_eq(ftruncate(lock, 0), 0);
+    ck_assert_int_gt(pwrite(lock, text, strlen(text), 0), 0);
+    ck_assert_int_ne(flock(lock, LOCK_EX | LOCK_NB), 0);
+    close(lock);
+    close(ends[1]);
+    ck_assert_int_eq(run_folder_open(&second, state, &error), CAIRN_OK);
+    ck_assert_int_ne(access(folder.sockets, F_OK), 0); /* the killed run's sockets are gone */
+    ck_assert_int_eq(waitpid(orphan, NULL, 0), orphan);
+    run_folder_close(&second);
+}
+END_TEST
+
+static Suite *run_folder_suite(void)
+{
+    Suite *suite = suite_create("run_folder");
+    TCase *cases = tcase_create("run_folder");
+
+    tcase_add_checked_fixture(cases, setup, teardown);
+    tcase_set_timeout(cases, 20);
+    tcase_add_test(cases, a_new_folder);
+    tcase_add_test(cases, wiping_removes_only_a_runs_own);
+    tcase_add_test(cases, a_folder_of_other_things_is_refused);
+    tcase_add_test(cases, paths_that_cannot_be);
+    tcase_add_test(cases, two_runs_do_not_share);
+    tcase_add_test(cases, a_killed_runs_children_are_waited_for);
+    suite_add_tcase(suite, cases);
+    return suite;
+}
+
+CHECK_MAIN(run_folder_suite)
