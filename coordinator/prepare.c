@@ -2,6 +2,7 @@
 #include "life.h"
 
 #include "cluster/placement.h"
+#include "net/wire.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -218,6 +219,11 @@ static bool set_length(struct turn *turn, struct job_entry *entry)
     uint64_t steps_per_epoch = job_steps_per_epoch(entry->job, samples);
     uint64_t final_step = job_final_step(entry->job, samples);
 
+    if (samples > WIRE_SAMPLES_MAX || final_step > WIRE_STEP_MAX) {
+        life_fail(turn, entry, "%" PRIu64 " samples in %" PRIu64 " steps are more than can be trained on",
+                  samples, final_step);
+        return false;
+    }
     if (final_step == 0 || final_step < status->committed_step) {
         life_fail(turn, entry,
                   "the job has trained %" PRIu64 " steps already, more than the %" PRIu64

@@ -1,0 +1,387 @@
+/* The coordinator's state machine under thousands of random schedules: nodes come, die and return, messages
+ * are lost, doubled and reordered, jobs are submitted, stopped and resumed, the coordinator itself starts
+ * anew. After every event the invariants hold; after the chaos an undisturbed run completes the job. A
+ * schedule is a function of its seed, which every failure tells. */
+#include "check_main.h"
+#include "fake_cluster.h"
+
+#include <inttypes.h>
+
+#define TEXT             FAKE_JOB_TEXT("tiny", "steps: 10")
+#define SCHEDULES_A_LOOP 100
+#define LOOPS            20
+#define EVENTS           80
+#define SERVERS          3
+#define WORKERS          5
+#define NODES            (SERVERS + WORKERS)
+#define MAIL_MAX         512
+#define SAMPLES          40
+#define FINAL_STEP       10
+#define COMMIT_EVERY     4
+#define PEER_NAME        32
+
+/* A message under way to the coordinator. */
+struct mail {
+    char peer[PEER_NAME];
+    Cairn__NodeMessage *message;
+};
+
+struct player {
+    char name[16];
+    char peer[PEER_NAME]; /* name#process; empty: dead */
+    uint32_t process;
+};
+
+struct play {
+    struct cluster cluster;
+    uint64_t seed, random;
+    struct player nodes[NODES]; /* servers first */
+    struct mail mail[MAIL_MAX];
+    size_t mail_count;
+    uint64_t incarnation[FAKE_JOBS_MAX], committed[FAKE_JOBS_MAX], epoch[FAKE_JOBS_MAX];
+};
+
+static uint64_t draw(struct play *play, uint64_t below)
+{
+    uint64_t z = (play->random += UINT64_C(0x9e3779b97f4a7c15));
+
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return (z ^ (z >> 31)) % below;
+}
+
+/* ---- invariants that clients and nodes can see */
+
+static void check_status(struct play *play, const Cairn__JobStatus *status)
+{
+    uint64_t number = status->number;
+
+    MUST(status->incarnation >= play->incarnation[number], "seed %" PRIu64, play->seed);
+    MUST(status->committed_step >= play->committed[number], "seed %" PRIu64, play->seed);
+    MUST(status->membership_epoch >= play->epoch[number], "seed %" PRIu64, play->seed);
+    MUST(status->committed_step <= FINAL_STEP && status->step <= FINAL_STEP, "seed %" PRIu64, play->seed);
+    play->incarnation[number] = status->incarnation;
+    play->committed[number] = status->committed_step;
+    play->epoch[number] = status->membership_epoch;
+}
+
+static void check_jobs(struct play *play)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__JobsRequest body = CAIRN__JOBS_REQUEST__INIT;
+    Cairn__ClientReply *reply;
+
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_JOBS;
+    request.jobs = &body;
+    ask(&play->cluster, "checker", &request);
+    reply = take_reply(&play->cluster, "checker");
+    MUST(reply != NULL, "seed %" PRIu64, play->seed);
+    for (size_t i = 0; i < reply->jobs->n_jobs; i++)
+        check_status(play, reply->jobs->jobs[i]);
+    message_free(reply);
+}
+
+static void check_spans(const struct play *play, const Cairn__EpochCommand *epoch)
+{
+    uint32_t next = 0;
+
+    MUST(epoch->n_spans >= 2 && epoch->n_spans <= 3, "seed %" PRIu64, play->seed);
+    for (size_t i = 0; i < epoch->n_spans; i++) {
+        MUST(epoch->spans[i]->begin == next, "seed %" PRIu64, play->seed);
+        next = epoch->spans[i]->end;
+    }
+    MUST(next == 4, "seed %" PRIu64, play->seed);
+}
+
+/* ---- nodes that do as they are told */
+
+static void post(struct play *play, const char *peer, Cairn__NodeMessage *message)
+{
+    struct effects effects;
+    struct turn turn = {play->cluster.now, &effects};
+    struct mail *mail = &play->mail[play->mail_count];
+
+    if (play->mail_count == MAIL_MAX)
+        return; /* lost */
+    effects_init(&effects);
+    message->protocol = PROTOCOL_VERSION;
+    mail->message = turn_copy(&turn, message);
+    snprintf(mail->peer, sizeof(mail->peer), "%s", peer);
+    play->mail_count++;
+}
+
+/* POST(play, peer, PREPARED, prepared, Prepared, PREPARED, command, more) */
+#define POST(play, peer, KIND, member, type, about, ...)                                                     \
+    do {                                                                                                     \
+        Cairn__NodeMessage posted = CAIRN__NODE_MESSAGE__INIT;                                               \
+        Cairn__##type body = CAIRN__##KIND##__INIT;                                                          \
+                                                                                                             \
+        body.job = (about)->job;                                                                             \
+        body.incarnation = (about)->incarnation;                                                             \
+        __VA_ARGS__;                                                                                         \
+        posted.body_case = CAIRN__NODE_MESSAGE__BODY_##KIND;                                                 \
+        posted.member = &body;                                                                               \
+        post((play), (peer), &posted);                                                                       \
+    } while (0)
+
+static void train(struct play *play, const char *peer, const Cairn__EpochCommand *epoch)
+{
+    check_spans(play, epoch);
+    if (peer[0] == 's') {
+        for (uint64_t step = COMMIT_EVERY; step < FINAL_STEP; step += COMMIT_EVERY) {
+            if (step > epoch->first_step)
+                POST(play, peer, COMMITTED, committed, Committed, epoch, body.step = step);
+        }
+        return;
+    }
+    for (uint64_t step = epoch->first_step; step < FINAL_STEP; step += 3)
+        POST(play, peer, PROGRESS, progress, Progress, epoch, body.step = step);
+    POST(play, peer, VALIDATED, validated, Validated, epoch, body.step = FINAL_STEP);
+    POST(play, peer, REACHED, reached, Reached, epoch, body.step = FINAL_STEP; body.model_hash = "hash");
+}
+
+static void obey(struct play *play, const char *peer, const Cairn__NodeCommand *command)
+{
+    switch (command->body_case) {
+    case CAIRN__NODE_COMMAND__BODY_PREPARE:
+        POST(play, peer, PREPARED, prepared, Prepared, command->prepare,
+             body.training_samples = peer[0] == 's' ? 0 : SAMPLES);
+        break;
+    case CAIRN__NODE_COMMAND__BODY_EPOCH:
+        train(play, peer, command->epoch);
+        break;
+    case CAIRN__NODE_COMMAND__BODY_COMMIT:
+        POST(play, peer, COMMITTED, committed, Committed, command->commit, body.step = command->commit->step);
+        break;
+    case CAIRN__NODE_COMMAND__BODY_STOP:
+        POST(play, peer, REACHED, reached, Reached, command->stop, body.step = FINAL_STEP - 1;
+             body.model_hash = "earlier hash");
+        break;
+    default:
+        break;
+    }
+}
+
+static bool is_alive(const struct play *play, const char *peer)
+{
+    for (size_t i = 0; i < NODES; i++) {
+        if (strcmp(play->nodes[i].peer, peer) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Hands all commands to their nodes. Each goes to a peer that has registered; those to dead ones are lost. */
+static void deliver_commands(struct play *play)
+{
+    struct effects outbox = play->cluster.outbox;
+
+    effects_init(&play->cluster.outbox);
+    for (size_t i = 0; i < outbox.count; i++) {
+        char peer[PEER_BYTES_MAX + 1] = "";
+        Cairn__NodeCommand *command;
+
+        if (outbox.items[i].type != EFFECT_COMMAND)
+            continue;
+        memcpy(peer, outbox.items[i].peer.bytes, outbox.items[i].peer.length);
+        MUST(strchr(peer, '#') != NULL, "seed %" PRIu64 ": a command to %s", play->seed, peer);
+        command = cairn__node_command__unpack(NULL, outbox.items[i].length, outbox.items[i].bytes);
+        if (is_alive(play, peer))
+            obey(play, peer, command);
+        cairn__node_command__free_unpacked(command, NULL);
+    }
+    effects_fini(&outbox);
+}
+
+/* ---- chaos */
+
+static void revive_node(struct play *play, struct player *player)
+{
+    uint32_t shards = player->name[0] == 's' ? 2 : 0;
+
+    player->process++;
+    snprintf(player->peer, sizeof(player->peer), "%s#%u", player->name, player->process);
+    register_from(&play->cluster, player->peer, player->name, player->process, shards);
+}
+
+static void kill_node(struct play *play, struct player *player)
+{
+    if (draw(play, 2) == 0 && player->peer[0]) {
+        if (draw(play, 2) == 0) {
+            leave(&play->cluster, player->peer);
+        } else {
+            struct event gone = {.type = EVENT_PEER_GONE, .peer = peer_named(player->peer), .reason = "gone"};
+
+            cluster_handle(&play->cluster, &gone);
+        }
+    }
+    player->peer[0] = '\0';
+}
+
+static void forget_mail(struct play *play, size_t index)
+{
+    message_free(play->mail[index].message);
+    memmove(&play->mail[index], &play->mail[index + 1],
+            (play->mail_count - index - 1) * sizeof(play->mail[0]));
+    play->mail_count--;
+}
+
+/* Any message, not only the oldest; sometimes it gets lost, sometimes it comes again. */
+static void disturb_mail(struct play *play)
+{
+    size_t index;
+    uint64_t fate = draw(play, 20);
+
+    if (play->mail_count == 0)
+        return;
+    index = draw(play, 3) > 0 ? 0 : draw(play, play->mail_count);
+    if (fate > 0)
+        say(&play->cluster, play->mail[index].peer, play->mail[index].message);
+    if (fate != 1)
+        forget_mail(play, index);
+}
+
+static void ask_something(struct play *play)
+{
+    switch (draw(play, 6)) {
+    case 0:
+        send_submit(&play->cluster, TEXT, false, 0);
+        break;
+    case 1:
+    case 2:
+        send_submit(&play->cluster, TEXT, true, 0);
+        break;
+    case 3:
+        ASK_STOP(&play->cluster, "stopper", draw(play, 2) ? "1" : "2");
+        break;
+    case 4:
+        ASK_WATCH(&play->cluster, "watcher", "1");
+        break;
+    default:
+        ASK_LOCATE(&play->cluster, "locator", "1");
+        break;
+    }
+}
+
+static void disturb_node(struct play *play)
+{
+    struct player *player = &play->nodes[draw(play, NODES)];
+    uint64_t what = draw(play, 6);
+
+    if (!player->peer[0] || what == 0)
+        revive_node(play, player);
+    else if (what == 1)
+        kill_node(play, player);
+    else if (what == 2)
+        failed(&play->cluster, player->peer, play->incarnation[1], "chaos");
+    else
+        heartbeat(&play->cluster, player->peer);
+}
+
+static void happen(struct play *play)
+{
+    uint64_t what = draw(play, 100);
+
+    if (what < 60)
+        disturb_mail(play);
+    else if (what < 85)
+        disturb_node(play);
+    else if (what < 93)
+        ask_something(play);
+    else if (what < 99)
+        pass(&play->cluster, (int64_t)draw(play, 2000));
+    else
+        cluster_restart(&play->cluster);
+    deliver_commands(play);
+    if (draw(play, 4) == 0)
+        check_jobs(play);
+}
+
+/* ---- peace */
+
+static void deliver_everything(struct play *play)
+{
+    while (play->mail_count > 0) {
+        say(&play->cluster, play->mail[0].peer, play->mail[0].message);
+        forget_mail(play, 0);
+        deliver_commands(play);
+    }
+}
+
+/* New nodes all over, the newest job resumed: it must complete. */
+static void end_well(struct play *play)
+{
+    Cairn__ClientReply *reply;
+
+    while (play->mail_count > 0)
+        forget_mail(play, 0);
+    for (size_t i = 0; i < NODES; i++)
+        play->nodes[i].peer[0] = '\0';
+    pass(&play->cluster,
+         2 * FAKE_LEASE_MS); /* all old nodes are lost, and every job is pending or has ended */
+    check_jobs(play);
+    for (uint64_t job = 1; job < FAKE_JOBS_MAX && play->incarnation[job] > 0; job++) {
+        char name[24];
+
+        snprintf(name, sizeof(name), "%" PRIu64, job);
+        ASK_STOP(&play->cluster, "stopper", name);
+    }
+    cluster_forget(&play->cluster);
+    for (size_t i = 0; i < NODES; i++)
+        revive_node(play, &play->nodes[i]);
+    send_submit(&play->cluster, TEXT, play->incarnation[1] > 0, 0);
+    reply = take_reply(&play->cluster, "submitter");
+    MUST(reply != NULL, "seed %" PRIu64, play->seed);
+    MUST(reply->body_case == CAIRN__CLIENT_REPLY__BODY_JOB, "seed %" PRIu64, play->seed);
+    deliver_commands(play);
+    deliver_everything(play);
+    ASK_JOB(&play->cluster, "asker", reply->job->id);
+    message_free(reply);
+    reply = take_reply(&play->cluster, "asker");
+    MUST(reply->job->state == CAIRN__JOB_STATE__JOB_STATE_COMPLETED, "seed %" PRIu64 ": state %d, %s",
+         play->seed, reply->job->state, reply->job->reason);
+    MUST(reply->job->committed_step == FINAL_STEP, "seed %" PRIu64, play->seed);
+    message_free(reply);
+}
+
+static void run_schedule(uint64_t seed)
+{
+    static struct play play;
+
+    memset(&play, 0, sizeof(play));
+    play.seed = play.random = seed;
+    cluster_init(&play.cluster);
+    for (size_t i = 0; i < NODES; i++) {
+        struct player *player = &play.nodes[i];
+
+        snprintf(player->name, sizeof(player->name), "%c%zu", i < SERVERS ? 's' : 'w', i);
+        if (draw(&play, 4) > 0)
+            revive_node(&play, player);
+    }
+    send_submit(&play.cluster, TEXT, false, 0);
+    deliver_commands(&play);
+    for (int i = 0; i < EVENTS; i++)
+        happen(&play);
+    end_well(&play);
+    cluster_fini(&play.cluster);
+}
+
+START_TEST(any_schedule)
+{
+    for (uint64_t i = 0; i < SCHEDULES_A_LOOP; i++)
+        run_schedule((uint64_t)_i * SCHEDULES_A_LOOP + i);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("coordinator_schedules");
+    TCase *group = tcase_create("schedules");
+
+    tcase_set_timeout(group, 60);
+    tcase_add_loop_test(group, any_schedule, 0, LOOPS);
+    suite_add_tcase(suite, group);
+    return suite;
+}
+
+CHECK_MAIN(make_suite)
