@@ -416,6 +416,6 @@ enum status server_run(const struct server_settings *settings, struct error *err
     }
     server_fini(&server);
     if (status == CAIRN_OK)
-        log_info("stopped", "%s", "");
+        log_info("stopped", "");
     return status;
 }
