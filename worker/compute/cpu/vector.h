@@ -3,7 +3,17 @@
 #ifndef CAIRN_WORKER_COMPUTE_CPU_VECTOR_H
 #define CAIRN_WORKER_COMPUTE_CPU_VECTOR_H
 
-#if defined(__x86_64__) && defined(__gnu_linux__)
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define VECTOR_SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define VECTOR_SANITIZED 1
+#endif
+
+/* Not under sanitizers, whose run-time is not there yet when the choice is made. */
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(VECTOR_SANITIZED)
 #define VECTORED __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define VECTORED
