@@ -90,6 +90,10 @@ static enum status pipe_open(void *context, const void *unique, void **bound, vo
     snprintf(endpoint, sizeof(endpoint), "inproc://actor-%p", unique);
     if (zmq_bind(*bound, endpoint) != 0 || zmq_connect(*connected, endpoint) != 0)
         return error_system(error, zmq_errno(), "cannot connect an actor's pipe");
+    /* The name has done its work. A closed socket keeps its name for a moment longer, and the next actor may
+     * lie at the same address. */
+    if (zmq_unbind(*bound, endpoint) != 0)
+        return error_system(error, zmq_errno(), "cannot free the name of an actor's pipe");
     return CAIRN_OK;
 }
 

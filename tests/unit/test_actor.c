@@ -172,6 +172,22 @@ START_TEST(a_thread_has_its_name_and_no_signals)
 }
 END_TEST
 
+START_TEST(actors_may_follow_each_other_closely)
+{
+    void *context = zmq_ctx_new();
+    struct error error = {.message = ""};
+
+    for (int i = 0; i < 200; i++) {
+        struct actor *actor;
+
+        ck_assert_msg(actor_start(context, "brief", brief, NULL, &actor, &error) == CAIRN_OK, "%s",
+                      error.message);
+        actor_stop(actor);
+    }
+    zmq_ctx_term(context);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("actor");
@@ -180,6 +196,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, an_actor_answers_and_stops);
     tcase_add_test(tests, a_start_fails_with_the_threads_reason);
     tcase_add_test(tests, an_actor_may_return_by_itself);
+    tcase_add_test(tests, actors_may_follow_each_other_closely);
     tcase_add_test(tests, a_closed_context_stops_an_actor);
     tcase_add_test(tests, a_thread_has_its_name_and_no_signals);
     suite_add_tcase(suite, tests);
