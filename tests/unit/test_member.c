@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define LEASE_MS     200
+#define LEASE_MS     200 /* where silence is the subject */
 #define HEARTBEAT_MS 50
 
 struct rig {
@@ -17,7 +17,8 @@ struct rig {
     char endpoint[ENDPOINT_BYTES];
     Cairn__Registration registration;
     struct member *member;
-    struct frames in; /* identity and message of what the coordinator got last */
+    uint32_t lease_ms; /* of welcomes: long, lest a busy machine be taken for silence */
+    struct frames in;  /* identity and message of what the coordinator got last */
     Cairn__NodeMessage *message;
 };
 
@@ -25,6 +26,7 @@ static void rig_open(struct rig *rig)
 {
     memset(rig, 0, sizeof(*rig));
     log_init(LOG_LEVEL_ERROR, "test");
+    rig->lease_ms = 2 * PATIENCE_MS;
     rig->context = zmq_ctx_new();
     rig->router = bound_socket(rig->context, ZMQ_ROUTER, rig->endpoint);
     frames_init(&rig->in);
@@ -113,7 +115,7 @@ static void send_welcome(struct rig *rig)
     Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
     Cairn__Welcome body = CAIRN__WELCOME__INIT;
 
-    body.lease_ms = LEASE_MS;
+    body.lease_ms = rig->lease_ms;
     body.heartbeat_ms = HEARTBEAT_MS;
     command.body_case = CAIRN__NODE_COMMAND__BODY_WELCOME;
     command.welcome = &body;
@@ -219,12 +221,14 @@ START_TEST(silence_for_a_lease_brings_a_registration)
     ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
     remember_connection(&rig, &first);
     welcomed_ms = clock_ms();
+    rig.lease_ms = LEASE_MS;
     send_welcome(&rig);
     while (next_message(&rig) == CAIRN__NODE_MESSAGE__BODY_HEARTBEAT)
         ck_assert_int_lt(clock_ms() - welcomed_ms, PATIENCE_MS);
     ck_assert_int_eq(rig.message->body_case, CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
     ck_assert_int_ge(clock_ms() - welcomed_ms, LEASE_MS);
     ck_assert(is_same_connection(&rig, &first));
+    rig.lease_ms = 2 * PATIENCE_MS;
     send_welcome(&rig);
     ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_HEARTBEAT);
     frames_clear(&first);
@@ -241,6 +245,7 @@ START_TEST(long_silence_brings_a_new_connection)
 
     rig_open(&rig);
     rig_join(&rig);
+    rig.lease_ms = LEASE_MS;
     register_and_welcome(&rig);
     remember_connection(&rig, &first);
     while (is_same_connection(&rig, &first)) {
@@ -249,7 +254,8 @@ START_TEST(long_silence_brings_a_new_connection)
             registrations++;
     }
     ck_assert_int_eq(rig.message->body_case, CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
-    ck_assert_int_eq(registrations, 4); /* three by the old one */
+    ck_assert_int_ge(registrations, 3); /* the last by the new connection */
+    rig.lease_ms = 2 * PATIENCE_MS;
     send_welcome(&rig);
     ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_HEARTBEAT);
     frames_clear(&first);
