@@ -157,7 +157,7 @@ static enum status find_span(const struct step *step, uint32_t *begin, uint32_t 
             continue;
         *begin = epoch->spans[i]->begin;
         *end = epoch->spans[i]->end;
-        if (*begin > *end || *end > microbatches)
+        if (*begin >= *end || *end > microbatches)
             return error_set(error, CAIRN_PROTOCOL, "the epoch gives this worker microbatches [%u, %u) of %u",
                              *begin, *end, microbatches);
         return CAIRN_OK;

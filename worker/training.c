@@ -16,9 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Metrics that a worker without a share asks for ahead, so that it need not keep up with every step. */
-#define WATCH_AHEAD 64
-
 /* A vector of metrics on its way to a shard, one a node of the cover. */
 struct vectors {
     enum table_id table;
@@ -30,7 +27,6 @@ struct training {
     struct training_params params;
     const struct graph *graph;
     struct schedule schedule;
-    bool has_share;
     uint32_t metric_count; /* elements of a vector */
 
     struct session *session;
@@ -38,11 +34,10 @@ struct training {
     struct mailbox mailbox;
     struct buffer_pool *vector_pool;
     struct progress progress;
-    struct share share; /* zero without a share */
+    struct share share;
 
-    uint64_t done;      /* steps that have ended here */
-    uint64_t expected;  /* version that is to come: done, at the start, then done + 1 */
-    bool await_weights; /* this version's weights are asked for */
+    uint64_t done;     /* steps that have ended here */
+    uint64_t expected; /* version that is to come: done, at the start, then done + 1 */
     bool await_metrics;
     bool await_validation;
     bool is_open; /* step `done` may be pushed, as far as validation allows */
@@ -54,37 +49,6 @@ struct training {
     enum status problem;            /* of what a shard sent */
     struct error problem_error;
 };
-
-/* ---- asking for versions */
-
-static enum status pull_weights(struct training *training, uint64_t version, struct error *error)
-{
-    weights_expect(training->weights, version);
-    training->await_weights = true;
-    return session_pull(training->session, TABLE_WEIGHTS, version, 0, training->graph->chunk_count, false,
-                        error);
-}
-
-static enum status watch(struct training *training, uint64_t version, struct error *error)
-{
-    if (version > training->params.final_step)
-        return CAIRN_OK;
-    return session_pull(training->session, TABLE_METRICS, version, 0, 1, false, error);
-}
-
-/* What comes first: the weights that training begins with; for who only watches, the metrics of others. */
-static enum status ask_first(struct training *training, struct error *error)
-{
-    enum status status = CAIRN_OK;
-
-    if (training->has_share || training->is_last)
-        return pull_weights(training, training->done, error);
-    training->expected = training->done + 1;
-    training->await_metrics = true;
-    for (uint64_t i = 1; i <= WATCH_AHEAD && status == CAIRN_OK; i++)
-        status = watch(training, training->done + i, error);
-    return status;
-}
 
 /* ---- what shards send */
 
@@ -105,8 +69,6 @@ static void take_metrics(struct training *training, uint64_t version, const doub
     }
     memcpy(training->root, vector, training->metric_count * sizeof(*vector));
     training->await_metrics = false;
-    if (!training->has_share && training->problem == CAIRN_OK)
-        training->problem = watch(training, version + WATCH_AHEAD, &training->problem_error);
 }
 
 static void take_validation(struct training *training, uint64_t version, const double *vector)
@@ -287,10 +249,8 @@ static void tell_progress(struct training *training, uint64_t now_ns)
     const struct training_events *events = &training->params.events;
     struct training_figures figures = {.step = training->done,
                                        .metric_count = training->progress.metric_count};
-    struct lanes_times times = {.weights_ns = 1}; /* who has no share only waits */
+    struct lanes_times times = lanes_times(training->share.lanes);
 
-    if (training->share.lanes)
-        times = lanes_times(training->share.lanes);
     figures.compute_share = share(times.compute_ns, &times);
     figures.communication_share = share(times.weights_ns, &times);
     figures.waiting_share = share(times.data_ns, &times);
@@ -322,24 +282,12 @@ static void begin_step(struct training *training)
     training->expected = training->done + 1;
     training->await_metrics = true;
     training->metrics.left_to_push = training->share.cover_count;
-    if (!training->has_share)
-        return;
     weights_expect(training->weights, training->expected);
-    training->await_weights = true;
     training->is_open = true;
 }
 
-/* Who only watched has no weights yet: those of the end, where all shards stay. */
-static enum status begin_last(struct training *training, struct error *error)
-{
-    training->expected = training->done;
-    if (training->has_share || training->await_weights)
-        return CAIRN_OK;
-    return pull_weights(training, training->done, error);
-}
-
 /* Version `expected` is complete here. */
-static enum status end_step(struct training *training, struct error *error)
+static void end_step(struct training *training)
 {
     bool was_trained = training->expected > training->params.first_step;
 
@@ -349,18 +297,16 @@ static enum status end_step(struct training *training, struct error *error)
     training->is_last = training->stopped || training->done == training->params.final_step;
     if (was_trained)
         account_step(training);
-    if (training->has_share && !training->stopped && schedule_validates(&training->schedule, training->done))
+    if (!training->stopped && schedule_validates(&training->schedule, training->done))
         begin_validation(training);
-    if (training->is_last)
-        return begin_last(training, error);
-    begin_step(training);
-    return CAIRN_OK;
+    if (!training->is_last)
+        begin_step(training);
 }
 
 static bool step_has_ended(const struct training *training)
 {
     return !training->is_last && !training->await_metrics && !training->await_validation &&
-           (!training->await_weights || weights_complete(training->weights));
+           weights_complete(training->weights);
 }
 
 enum status training_turn(struct training *training, struct error *error)
@@ -377,8 +323,8 @@ enum status training_turn(struct training *training, struct error *error)
     }
     status = take_mail(training, error);
     if (status == CAIRN_OK && step_has_ended(training))
-        status = end_step(training, error);
-    if (status == CAIRN_OK && training->has_share && !training->stopped)
+        end_step(training);
+    if (status == CAIRN_OK && !training->stopped)
         status = push_what_is_due(training, error);
     return status;
 }
@@ -413,7 +359,7 @@ int training_descriptor(const struct training *training)
 
 size_t training_arenas(const struct training *training)
 {
-    return training->share.arenas ? arenas_count(training->share.arenas) : 0;
+    return arenas_count(training->share.arenas);
 }
 
 /* ---- making and closing */
@@ -428,6 +374,14 @@ static enum status open_session(struct training *training, struct error *error)
     params.chunk_count = training->graph->chunk_count;
     params.metric_count = training->metric_count;
     return session_new(training->params.zmq_context, &params, &events, &training->session, error);
+}
+
+/* The weights that training begins with. */
+static enum status pull_first(struct training *training, struct error *error)
+{
+    weights_expect(training->weights, training->expected);
+    return session_pull(training->session, TABLE_WEIGHTS, training->expected, 0, training->graph->chunk_count,
+                        false, error);
 }
 
 static enum status open_share(struct training *training, struct error *error)
@@ -455,13 +409,11 @@ static void training_init(struct training *training, const struct training_param
     training->graph = params->job->graph;
     training->schedule = schedule_of(params->job, reader_count(params->training), validation,
                                      params->first_step, params->final_step);
-    training->has_share = params->span_begin < params->span_end;
     training->metric_count = lanes_metric_count(training->graph);
     training->metrics.table = TABLE_METRICS;
     training->validation.table = TABLE_VALIDATION;
     training->mailbox.event = -1;
     training->done = training->expected = params->first_step;
-    training->is_last = !training->has_share && params->first_step == params->final_step;
     progress_init(&training->progress, plan_metric_count(training->graph), clock_ns());
 }
 
@@ -482,8 +434,8 @@ enum status training_new(const struct training_params *params, struct training *
     if (status == CAIRN_OK && !training->vector_pool)
         status = error_set(error, CAIRN_NO_MEMORY, "out of memory for metrics");
     if (status == CAIRN_OK)
-        status = ask_first(training, error);
-    if (status == CAIRN_OK && training->has_share)
+        status = pull_first(training, error);
+    if (status == CAIRN_OK)
         status = open_share(training, error);
     if (status != CAIRN_OK) {
         training_free(training);

@@ -8,10 +8,7 @@
  * Rule (docs/design.md section 5): nothing of step t is pushed before step t - 1 has ended for this worker
  * (all weights and the metrics of version t are here, no stop was voted) and its part of a validation that
  * is due at t is pushed. So a stop leaves every shard at the same version, and one arena of weights is
- * enough.
- *
- * A worker without a share (more workers than microbatches) watches the metrics of the others, for the end,
- * and fetches the last version. */
+ * enough. */
 #ifndef CAIRN_WORKER_TRAINING_H
 #define CAIRN_WORKER_TRAINING_H
 
@@ -44,7 +41,7 @@ struct training_params {
     const struct reader *training;
     const struct reader *validation; /* NULL: none */
     uint64_t first_step, final_step; /* first_step <= final_step */
-    uint32_t span_begin, span_end;   /* may be empty */
+    uint32_t span_begin, span_end;   /* not empty: a job has no more workers than microbatches */
     uint32_t lane_count;
     backend_maker *make_backend;
     struct session_params session; /* the address space and metric_count are filled in here */
