@@ -61,16 +61,13 @@ void cpu_op_set_output(struct cpu_op *op, const dnnl_memory_desc_t *desc)
 void cpu_op_uses(struct cpu_op *op, const struct cpu_primitive *primitive)
 {
     size_t used = strlen(op->base.kernels), scratchpad = (primitive->scratchpad_bytes + 63) / 64 * 64;
-    const_dnnl_primitive_desc_t desc;
-    const char *name = NULL;
 
     if (primitive->primitive == NULL)
         return;
     if (scratchpad > op->base.scratch_bytes)
         op->base.scratch_bytes = scratchpad;
-    if (dnnl_primitive_get_primitive_desc(primitive->primitive, &desc) == dnnl_success &&
-        dnnl_primitive_desc_query(desc, dnnl_query_impl_info_str, 0, &name) == dnnl_success)
-        snprintf(op->base.kernels + used, sizeof(op->base.kernels) - used, "%s%s", used > 0 ? " " : "", name);
+    snprintf(op->base.kernels + used, sizeof(op->base.kernels) - used, "%s%s", used > 0 ? " " : "",
+             cpu_primitive_kernel(primitive));
 }
 
 static enum status plan(struct backend *backend, const struct op_spec *spec, struct op **out,

@@ -73,6 +73,9 @@ void cpu_primitive_fini(struct cpu_primitive *primitive);
 /* The format of one of its arguments, DNNL_ARG_...; an empty one when it has no such argument. */
 const dnnl_memory_desc_t *cpu_primitive_format(const struct cpu_primitive *primitive, int argument);
 
+/* oneDNN's name of the kernel that was picked, such as "jit:avx512_core". */
+const char *cpu_primitive_kernel(const struct cpu_primitive *primitive);
+
 /* Runs on the tensors, in the order of the recipe's arguments. Inputs are only read. */
 enum status cpu_primitive_run(struct cpu_primitive *primitive, struct cpu_backend *backend, void *scratchpad,
                               const void *const *tensors, struct error *error) MUST_CHECK;
@@ -112,7 +115,5 @@ void cpu_relu(float *y, size_t count);
 void cpu_relu_backward(float *dy, const float *y, size_t count);
 /* sums[columns] = sum of the rows of x [rows, columns], first row first */
 void cpu_sum_rows(float *sums, const float *x, uint64_t rows, uint64_t columns);
-/* y = x * scale where kept is not 0, else 0 */
-void cpu_scale_kept(float *y, const float *x, const uint8_t *kept, float scale, size_t count);
 
 #endif

@@ -1,96 +1,54 @@
-/* Dropout on plain tensors, whose order its draws are counted in (compute/dropout.h). Forward saves what it
- * kept, one byte an element: that is cheaper than to draw twice.
+/* Dropout on plain tensors, as its draws are counted in their order (compute/dropout.h). Forward saves what
+ * it kept, one bit an element: cheaper than to draw twice.
  *
- * x, y [samples, shape], saved [samples * elements] bytes. */
-#include "compute/dropout.h"
-
+ * x, y [samples, shape], saved [samples, blocks] of 64 bits. */
 #include "compute/cpu/cpu.h"
-#include "compute/cpu/vector.h"
+#include "compute/cpu/dropout_kernels.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Philox's words of DROPOUT_COUNTERS counters side by side, as philox_words gives them one by one: words[w]
- * holds word w of each. */
-#define PHILOX_ROUNDS 10
-
-struct counters {
-    uint32_t word[4][DROPOUT_COUNTERS];
+struct dropout {
+    struct cpu_op op;
+    const struct dropout_kernels *kernels;
+    uint64_t elements, blocks; /* a sample */
 };
-
-/* kept[64] for the block whose first counter is `first`. */
-static inline __attribute__((always_inline)) void
-draw_block(const struct dropout_stream *stream, uint32_t first, uint32_t threshold, uint8_t *restrict kept)
-{
-    struct counters x;
-    uint32_t key_0 = stream->philox.key[0], key_1 = stream->philox.key[1];
-
-    for (uint32_t i = 0; i < DROPOUT_COUNTERS; i++) {
-        x.word[0][i] = first + i;
-        x.word[1][i] = stream->counter[1];
-        x.word[2][i] = stream->counter[2];
-        x.word[3][i] = stream->counter[3];
-    }
-    for (int round = 0; round < PHILOX_ROUNDS; round++) {
-        for (uint32_t i = 0; i < DROPOUT_COUNTERS; i++) {
-            uint64_t product_0 = (uint64_t)0xd2511f53u * x.word[0][i];
-            uint64_t product_1 = (uint64_t)0xcd9e8d57u * x.word[2][i];
-
-            x.word[0][i] = (uint32_t)(product_1 >> 32) ^ x.word[1][i] ^ key_0;
-            x.word[1][i] = (uint32_t)product_1;
-            x.word[2][i] = (uint32_t)(product_0 >> 32) ^ x.word[3][i] ^ key_1;
-            x.word[3][i] = (uint32_t)product_0;
-        }
-        key_0 += 0x9e3779b9u;
-        key_1 += 0xbb67ae85u;
-    }
-    for (uint32_t word = 0; word < 4; word++) {
-        for (uint32_t i = 0; i < DROPOUT_COUNTERS; i++)
-            kept[word * DROPOUT_COUNTERS + i] = x.word[word][i] >= threshold;
-    }
-}
-
-/* kept[elements] of one sample; the last block may be cut. */
-VECTORED static void draw(const struct dropout_stream *stream, uint32_t threshold, uint8_t *kept,
-                          uint64_t elements)
-{
-    uint64_t block = 0, blocks = elements / DROPOUT_BLOCK;
-    uint8_t last[DROPOUT_BLOCK];
-
-    for (; block < blocks; block++)
-        draw_block(stream, (uint32_t)(block * DROPOUT_COUNTERS), threshold, kept + block * DROPOUT_BLOCK);
-    if (elements % DROPOUT_BLOCK != 0) {
-        draw_block(stream, (uint32_t)(block * DROPOUT_COUNTERS), threshold, last);
-        memcpy(kept + block * DROPOUT_BLOCK, last, elements % DROPOUT_BLOCK);
-    }
-}
 
 static enum status forward(struct op *op, const struct op_run *run, struct error *error)
 {
-    uint64_t elements = shape_elements(&op->spec.input);
-    uint8_t *kept = run->saved;
+    const struct dropout *dropout = (struct dropout *)op;
+    uint32_t threshold = dropout_threshold(op->spec.rate);
+    float scale = 1 / (1 - op->spec.rate);
 
     (void)error;
     if (run->evaluate) {
         memcpy(run->y, run->x, op->input.bytes);
         return CAIRN_OK;
     }
-    for (uint32_t sample = 0; sample < op->spec.samples; sample++) {
+    for (uint64_t sample = 0; sample < op->spec.samples; sample++) {
         struct dropout_stream stream =
-            dropout_stream_for(run->seed, run->step, op->spec.layer, run->first_sample + sample);
+            dropout_stream_for(run->seed, run->step, op->spec.layer, run->first_sample + (uint32_t)sample);
+        uint64_t *kept = (uint64_t *)run->saved + sample * dropout->blocks,
+                 begin = sample * dropout->elements;
 
-        draw(&stream, dropout_threshold(op->spec.rate), kept + sample * elements, elements);
+        dropout->kernels->draw(&stream, threshold, kept, dropout->blocks);
+        dropout->kernels->apply(run->y + begin, run->x + begin, kept, scale, dropout->elements);
     }
-    cpu_scale_kept(run->y, run->x, kept, 1 / (1 - op->spec.rate), op->spec.samples * elements);
     return CAIRN_OK;
 }
 
 static enum status backward(struct op *op, const struct op_run *run, struct error *error)
 {
+    const struct dropout *dropout = (struct dropout *)op;
+    float scale = 1 / (1 - op->spec.rate);
+
     (void)error;
-    if (op->spec.input_gradient)
-        cpu_scale_kept(run->dx, run->dy, run->saved, 1 / (1 - op->spec.rate),
-                       op->spec.samples * shape_elements(&op->spec.input));
+    for (uint64_t sample = 0; sample < op->spec.samples && op->spec.input_gradient; sample++) {
+        const uint64_t *kept = (const uint64_t *)run->saved + sample * dropout->blocks;
+        uint64_t begin = sample * dropout->elements;
+
+        dropout->kernels->apply(run->dx + begin, run->dy + begin, kept, scale, dropout->elements);
+    }
     return CAIRN_OK;
 }
 
@@ -103,11 +61,14 @@ enum status cpu_plan_dropout(struct cpu_backend *backend, const struct op_spec *
                              struct error *error)
 {
     static const struct op_ops ops = {forward, backward, free_op};
-    struct cpu_op *op = cpu_op_new(sizeof(*op), backend, spec, &ops);
+    struct dropout *dropout = cpu_op_new(sizeof(*dropout), backend, spec, &ops);
 
-    if (op == NULL)
+    if (dropout == NULL)
         return error_set(error, CAIRN_NO_MEMORY, "no memory for an operation");
-    op->base.saved_bytes = spec->training ? spec->samples * shape_elements(&spec->input) : 0;
-    *out = &op->base;
+    dropout->kernels = dropout_kernels_best();
+    dropout->elements = shape_elements(&spec->input);
+    dropout->blocks = (dropout->elements + DROPOUT_BLOCK - 1) / DROPOUT_BLOCK;
+    dropout->op.base.saved_bytes = spec->training ? spec->samples * dropout->blocks * sizeof(uint64_t) : 0;
+    *out = &dropout->op.base;
     return CAIRN_OK;
 }

@@ -24,10 +24,3 @@ VECTORED void cpu_sum_rows(float *restrict sums, const float *restrict x, uint64
             sums[column] += x[row * columns + column];
     }
 }
-
-VECTORED void cpu_scale_kept(float *restrict y, const float *restrict x, const uint8_t *restrict kept,
-                             float scale, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        y[i] = kept[i] ? x[i] * scale : 0;
-}

@@ -48,6 +48,15 @@ const dnnl_memory_desc_t *cpu_primitive_format(const struct cpu_primitive *primi
     return format != NULL ? format : &none;
 }
 
+const char *cpu_primitive_kernel(const struct cpu_primitive *primitive)
+{
+    const char *name = NULL;
+
+    if (dnnl_primitive_desc_query(desc_of(primitive), dnnl_query_impl_info_str, 0, &name) != dnnl_success)
+        return "";
+    return name;
+}
+
 /* The next argument's memory object; none for an argument that the primitive does not have, which oneDNN
  * passes over. */
 static enum status bind(struct cpu_primitive *primitive, struct cpu_backend *backend, int argument,
