@@ -376,7 +376,7 @@ static enum status walk_pairs(struct walk *walk, int node, const cyaml_schema_va
         const cyaml_schema_field_t *field;
         enum status status;
         size_t outside;
-        int index;
+        int index = 0;
 
         status = check_key(walk, pair.key, schema, given, &index);
         if (status != CAIRN_OK)

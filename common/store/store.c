@@ -406,7 +406,7 @@ enum status store_reserve(struct store_transaction *transaction, const void *key
 enum status store_put(struct store_transaction *transaction, const void *key, size_t key_bytes,
                       const void *value, size_t value_bytes, struct error *error)
 {
-    void *place;
+    void *place = NULL;
     enum status status = store_reserve(transaction, key, key_bytes, value_bytes, &place, error);
 
     if (status == CAIRN_OK && value_bytes > 0)
