@@ -106,12 +106,36 @@ static void participants_fill(struct turn *turn, struct participants *participan
         participants->items[i].node = nodes[i];
 }
 
+/* Whether any chunk of the job's weights lies on the server: small models have fewer chunks than there may be
+ * shards. */
+static bool holds_weights(const struct job_entry *entry, const struct node *server)
+{
+    const Cairn__JobRecord *record = entry->record;
+    uint32_t chunks = entry->job->graph->chunk_count;
+
+    if (record->n_slot_shards != placement_slot_count(chunks))
+        return true; /* a record that does not fit its job: the server will say so */
+    for (uint32_t chunk = 0; chunk < chunks; chunk++) {
+        uint32_t slot = placement_slot(TABLE_WEIGHTS, chunk, (uint32_t)record->n_slot_shards);
+
+        if (strcmp(record->shards[record->slot_shards[slot]]->server, node_name(server)) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A server without weights has no generations to make, and so every one of them. */
+static uint64_t first_generation(const struct job_entry *entry, const struct node *server)
+{
+    return holds_weights(entry, server) ? entry->record->status->committed_step : UINT64_MAX;
+}
+
 static void enlist(struct turn *turn, struct job_entry *entry, const struct crew *crew)
 {
     participants_fill(turn, &entry->servers, crew->servers, crew->server_count);
     participants_fill(turn, &entry->workers, crew->workers, crew->worker_count);
     for (size_t i = 0; i < entry->servers.count; i++)
-        entry->servers.items[i].committed_step = entry_status(entry)->committed_step;
+        entry->servers.items[i].committed_step = first_generation(entry, entry->servers.items[i].node);
     for (size_t i = 0; i < entry->workers.count; i++)
         entry->workers.items[i].node->job = entry;
     entry_status(entry)->servers = (uint32_t)entry->servers.count;
@@ -154,6 +178,8 @@ void life_prepare(struct turn *turn, struct job_entry *entry, const struct crew 
         place(turn, entry, crew);
     else
         find_endpoints(turn, entry, crew);
+    if (turn->effects->failed)
+        return;
     enlist(turn, entry, crew);
     if (turn->effects->failed)
         return;

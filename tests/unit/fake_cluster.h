@@ -18,9 +18,10 @@
 #define FAKE_LEASE_MS 5000
 #define FAKE_JOBS_MAX 64
 
-/* Steps: 10, 2 servers, 2 to 3 workers. */
-#define FAKE_JOB_TEXT(name, rest)                                                                            \
-    "name: " name "\nmodel:\n  input_shape: [8]\n  layers:\n    - dense: {units: 2}\n"                       \
+/* Steps: 10, 2 servers, 2 to 3 workers; weights of 5 chunks. */
+#define FAKE_JOB_TEXT(name, rest) FAKE_SHAPED_JOB_TEXT(name, "[8192]", rest)
+#define FAKE_SHAPED_JOB_TEXT(name, shape, rest)                                                              \
+    "name: " name "\nmodel:\n  input_shape: " shape "\n  layers:\n    - dense: {units: 2}\n"                 \
     "  loss: sparse_categorical_crossentropy\n"                                                              \
     "data:\n  train: {format: csv, path: train.csv}\n"                                                       \
     "train: {" rest ", batch_size: 8, microbatches: 4, optimizer: sgd}\n"                                    \

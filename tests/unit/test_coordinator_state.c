@@ -22,14 +22,19 @@ static void tear_down(void)
 }
 
 /* A job with two servers of two shards and two workers, all told to prepare. */
-static void submit_with_nodes(void)
+static void submit_text_with_nodes(const char *text)
 {
     register_server(&cluster, "s1");
     register_server(&cluster, "s2");
     register_worker(&cluster, "w1");
     register_worker(&cluster, "w2");
-    send_submit(&cluster, TEXT, false, 0);
+    send_submit(&cluster, text, false, 0);
     message_free(take_reply(&cluster, "submitter"));
+}
+
+static void submit_with_nodes(void)
+{
+    submit_text_with_nodes(TEXT);
 }
 
 static void prepare_all(uint64_t incarnation)
@@ -338,6 +343,17 @@ START_TEST(whole_life_of_a_job)
     message_free(reply);
     ck_assert(GOT(&cluster, "s1", RELEASE) && GOT(&cluster, "s2", RELEASE));
     ck_assert(GOT(&cluster, "w1", RELEASE) && GOT(&cluster, "w2", RELEASE));
+}
+END_TEST
+
+/* One chunk and two servers: the second has nothing to make durable. */
+START_TEST(server_without_weights_is_not_waited_for)
+{
+    submit_text_with_nodes(FAKE_SHAPED_JOB_TEXT("tiny", "[8]", "steps: 10"));
+    prepare_all(1);
+    committed(&cluster, "s1", 1, 5);
+    ck_assert(GOT(&cluster, "s1", COMMITTED));
+    ck_assert(GOT(&cluster, "s2", COMMITTED));
 }
 END_TEST
 
@@ -948,10 +964,12 @@ static Suite *make_suite(void)
                                   same_process_replaces_itself,
                                   contenders_that_think_again_are_forgotten,
                                   nonsensical_registrations_are_refused};
-    const TTest *const life[] = {pending_jobs_say_what_they_wait_for, preparation_names_all_that_nodes_need,
-                                 last_prepared_node_begins_the_epoch, whole_life_of_a_job,
-                                 committed_end_is_not_waited_for,     worker_that_did_its_part_may_go,
-                                 workers_serve_one_job_servers_many,  jobs_take_at_most_their_workers};
+    const TTest *const life[] = {
+        pending_jobs_say_what_they_wait_for, preparation_names_all_that_nodes_need,
+        last_prepared_node_begins_the_epoch, whole_life_of_a_job,
+        committed_end_is_not_waited_for,     server_without_weights_is_not_waited_for,
+        worker_that_did_its_part_may_go,     workers_serve_one_job_servers_many,
+        jobs_take_at_most_their_workers};
     const TTest *const failures[] = {
         workers_must_see_the_same_data,   data_must_have_samples,
         workers_must_have_the_same_model, workers_must_end_at_the_same_step,
