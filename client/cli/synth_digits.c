@@ -76,10 +76,10 @@ static void small_turn(double angle, double *sine, double *cosine)
 
 static void draw_map(struct chance *chance, struct map *map)
 {
-    double sine, cosine, height = chance_between(chance, 7.2, 11.2);
+    double sine, cosine, height = chance_between(chance, 7.4, 11.0);
     double width = height * chance_between(chance, 0.52, 0.92), slant = chance_normal(chance, 0.22);
 
-    small_turn(chance_normal(chance, 0.20), &sine, &cosine);
+    small_turn(chance_normal(chance, 0.18), &sine, &cosine);
     for (int i = 0; i < 6; i++)
         map->bend[i] = chance_normal(chance, 0.09);
     /* turn * slant * size */
@@ -198,8 +198,8 @@ static void draw_glyph(struct chance *chance, uint8_t digit, float ink[SIDE][SID
     draw_map(chance, &map);
     pen.radius = chance_between(chance, 0.6, 1.55);
     pen.change = 0.35;
-    pen.strength = (float)chance_between(chance, 0.55, 1);
-    pen.jitter = chance_between(chance, 0.02, 0.085);
+    pen.strength = (float)chance_between(chance, 0.6, 1);
+    pen.jitter = chance_between(chance, 0.02, 0.08);
     for (int i = 0; i < GLYPH_STROKES_MAX && glyph->strokes[i].count > 0; i++)
         draw_stroke(chance, &glyph->strokes[i], &map, &pen, ink);
 }
@@ -245,8 +245,8 @@ static void blur(float ink[SIDE][SIDE], float share)
 static void develop(struct chance *chance, float ink[SIDE][SIDE], uint8_t *pixels)
 {
     float background = (float)chance_between(chance, 0, 0.12),
-          grain = (float)chance_between(chance, 0.02, 0.16);
-    uint32_t specks = chance_below(chance, 12);
+          grain = (float)chance_between(chance, 0.02, 0.11);
+    uint32_t specks = chance_below(chance, 9);
 
     for (uint32_t i = 0; i < specks; i++) {
         uint32_t place = chance_below(chance, SIDE * SIDE);
