@@ -17,8 +17,10 @@ void life_set_step(struct job_entry *entry, uint64_t step)
     Cairn__JobStatus *status = entry_status(entry);
 
     status->step = step;
-    if (entry->job && entry->record->training_samples > 0)
-        status->epoch = (uint32_t)(step / job_steps_per_epoch(entry->job, entry->record->training_samples));
+    if (entry->job && entry->record->training_samples > 0) {
+        status->steps_per_epoch = job_steps_per_epoch(entry->job, entry->record->training_samples);
+        status->epoch = (uint32_t)(step / status->steps_per_epoch);
+    }
 }
 
 static void release(struct turn *turn, struct job_entry *entry, struct participants *participants)

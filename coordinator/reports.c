@@ -44,6 +44,7 @@ void report_validated(struct turn *turn, struct job_entry *entry, const Cairn__V
         validated->step > status->final_step)
         return;
     entry->validated_step = validated->step;
+    status->validation_step = validated->step;
     turn_set_metrics(turn, &status->validation, &status->n_validation, validated->metrics,
                      validated->n_metrics);
     for (size_t i = 0; i < status->n_validation; i++)

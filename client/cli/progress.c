@@ -11,7 +11,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define BAR_WIDTH       20
 #define COLUMNS_DEFAULT 80
 
 #define STATE(name) CAIRN__JOB_STATE__JOB_STATE_##name
@@ -49,12 +48,6 @@ double progress_seconds_left(const Cairn__JobStatus *status, uint32_t batch_size
     return (double)(status->final_step - status->step) * batch_size / status->samples_per_second;
 }
 
-/* Steps of an epoch; 0: not known. */
-static uint64_t steps_per_epoch(const Cairn__JobStatus *status)
-{
-    return status->epochs > 0 ? status->final_step / status->epochs : 0;
-}
-
 /* A line that is put together in pieces; what does not fit is cut. */
 struct line {
     char *text;
@@ -86,33 +79,42 @@ static void line_add_metrics(struct line *line, const char *before, Cairn__Metri
     line_add(line, "%s%s", before, text);
 }
 
-static void line_add_speed(struct line *line, const char *before, double samples_per_second)
+static void line_add_speed(struct line *line, const char *before, double samples_per_second, const char *unit)
 {
     char count[32];
 
     if (!(samples_per_second > 0) || samples_per_second > 1e15)
         return;
     progress_count((uint64_t)(samples_per_second + 0.5), count, sizeof(count));
-    line_add(line, "%s%s samples/s", before, count);
+    line_add(line, "%s%s%s", before, count, unit);
 }
 
-/* "[=====>    ]" */
-static void line_add_bar(struct line *line, uint64_t done, uint64_t all)
-{
-    unsigned filled = done < all ? (unsigned)((double)done / (double)all * BAR_WIDTH) : BAR_WIDTH;
+/* How much the live line takes room for; the first that fits is taken. */
+struct layout {
+    unsigned bar_width;
+    const char *speed_unit;
+};
+static const struct layout layouts[] = {{20, " samples/s"}, {10, " samples/s"}, {10, "/s"}, {0, "/s"}};
 
+/* "[=====>    ] " */
+static void line_add_bar(struct line *line, uint64_t done, uint64_t all, unsigned width)
+{
+    unsigned filled = done < all ? (unsigned)((double)done / (double)all * width) : width;
+
+    if (width == 0)
+        return;
     line_add(line, "[");
-    for (unsigned i = 0; i < BAR_WIDTH; i++)
+    for (unsigned i = 0; i < width; i++)
         line_add(line, "%c", i < filled ? '=' : i == filled ? '>' : ' ');
-    line_add(line, "]");
+    line_add(line, "] ");
 }
 
 /* Where in its epoch, or in all of it, the training is. */
-static void line_add_place(struct line *line, const Cairn__JobStatus *status)
+static void line_add_place(struct line *line, const Cairn__JobStatus *status, unsigned bar_width)
 {
-    uint64_t all = steps_per_epoch(status), done = status->step;
+    uint64_t all = status->steps_per_epoch, done = status->step;
 
-    if (all > 0) {
+    if (all > 0 && status->epochs > 0) {
         uint32_t epoch = status->epoch < status->epochs ? status->epoch : status->epochs - 1;
 
         done -= epoch * all < done ? epoch * all : done;
@@ -122,21 +124,35 @@ static void line_add_place(struct line *line, const Cairn__JobStatus *status)
     }
     if (all == 0)
         return;
-    line_add_bar(line, done, all);
-    line_add(line, " step %" PRIu64 "/%" PRIu64, done, all);
+    line_add_bar(line, done, all, bar_width);
+    line_add(line, "step %" PRIu64 "/%" PRIu64, done, all);
 }
 
-static void line_add_training(struct line *line, const Cairn__JobStatus *status, uint32_t batch_size)
+static void line_add_training(struct line *line, const Cairn__JobStatus *status, uint32_t batch_size,
+                              const struct layout *layout)
 {
     double left = progress_seconds_left(status, batch_size);
     char duration[32];
 
-    line_add_place(line, status);
+    line_add_place(line, status, layout->bar_width);
     line_add_metrics(line, "  ", status->metrics, status->n_metrics);
-    line_add_speed(line, "  ", status->samples_per_second);
+    line_add_speed(line, "  ", status->samples_per_second, layout->speed_unit);
     if (left >= 0) {
         progress_duration(left, duration, sizeof(duration));
         line_add(line, "  %s left", duration);
+    }
+}
+
+static void training_line(const Cairn__JobStatus *status, uint32_t batch_size, size_t columns,
+                          char text[PROGRESS_LINE_BYTES])
+{
+    for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++) {
+        struct line line = {text, 0, PROGRESS_LINE_BYTES};
+
+        text[0] = '\0';
+        line_add_training(&line, status, batch_size, &layouts[i]);
+        if (line.used <= columns)
+            return;
     }
 }
 
@@ -148,7 +164,7 @@ void progress_live_line(const Cairn__JobStatus *status, uint32_t batch_size, siz
     text[0] = '\0';
     switch (status->state) {
     case STATE(PENDING):
-        line_add(&line, "waiting%s%s", status->reason[0] ? ": " : "", status->reason);
+        line_add(&line, "%s", status->reason[0] ? status->reason : "waits for servers and workers");
         break;
     case STATE(PREPARING):
         line_add(&line, "preparing: the nodes load state and data");
@@ -160,7 +176,7 @@ void progress_live_line(const Cairn__JobStatus *status, uint32_t batch_size, siz
         line_add(&line, "making step %" PRIu64 " durable", status->step);
         break;
     default:
-        line_add_training(&line, status, batch_size);
+        training_line(status, batch_size, columns, text);
     }
     if (columns < PROGRESS_LINE_BYTES)
         text[columns] = '\0';
@@ -168,47 +184,32 @@ void progress_live_line(const Cairn__JobStatus *status, uint32_t batch_size, siz
 
 /* ---- epochs */
 
-static bool validation_is_new(const struct progress_epochs *epochs, const Cairn__JobStatus *status)
-{
-    if (status->n_validation != epochs->validation_count)
-        return true;
-    for (size_t i = 0; i < status->n_validation && i < PROGRESS_METRICS_MAX; i++) {
-        if (memcmp(&status->validation[i]->value, &epochs->validation[i], sizeof(double)) != 0)
-            return true;
-    }
-    return false;
-}
-
-static void keep_validation(struct progress_epochs *epochs, const Cairn__JobStatus *status)
-{
-    epochs->validation_count = status->n_validation;
-    for (size_t i = 0; i < status->n_validation && i < PROGRESS_METRICS_MAX; i++)
-        epochs->validation[i] = status->validation[i]->value;
-}
-
 void progress_epochs_init(struct progress_epochs *epochs, bool has_validation, const Cairn__JobStatus *first)
 {
     *epochs = (struct progress_epochs){.has_validation = has_validation, .told = first->epoch};
-    keep_validation(epochs, first);
 }
 
 /* An epoch is over. Its metrics are the status's, unless the next epoch's first steps are in them already. */
 static void end_epoch(struct progress_epochs *epochs, const Cairn__JobStatus *status)
 {
-    uint64_t all = steps_per_epoch(status);
-
     epochs->waiting = status->epoch;
-    epochs->step = status->step;
+    epochs->step = status->steps_per_epoch * status->epoch;
     epochs->training[0] = '\0';
-    if (all == 0 || status->step % all == 0)
+    if (status->step == epochs->step)
         result_metrics_text(status->metrics, status->n_metrics, epochs->training, sizeof(epochs->training));
+}
+
+/* Whether the status's validation is the waiting epoch's. */
+static bool is_validated(const struct progress_epochs *epochs, const Cairn__JobStatus *status)
+{
+    return status->n_validation > 0 && status->validation_step == epochs->step;
 }
 
 /* Whether no more news of the waiting epoch can come. */
 static bool is_over(const struct progress_epochs *epochs, const Cairn__JobStatus *status)
 {
-    return !epochs->has_validation || validation_is_new(epochs, status) || status->step > epochs->step ||
-           job_state_has_ended(status->state);
+    return !epochs->has_validation || status->validation_step >= epochs->step ||
+           status->epoch > epochs->waiting || job_state_has_ended(status->state);
 }
 
 static void epoch_line(const struct progress_epochs *epochs, const Cairn__JobStatus *status, int64_t now_ms,
@@ -224,9 +225,10 @@ static void epoch_line(const struct progress_epochs *epochs, const Cairn__JobSta
     line_add(&line, "  step %" PRIu64, epochs->step);
     if (epochs->training[0] != '\0')
         line_add(&line, "  %s", epochs->training);
-    line_add_metrics(&line, "  validation: ", status->validation, status->n_validation);
+    if (is_validated(epochs, status))
+        line_add_metrics(&line, "  validation: ", status->validation, status->n_validation);
     line_add(&line, "  (%s", duration);
-    line_add_speed(&line, ", ", status->samples_per_second);
+    line_add_speed(&line, ", ", status->samples_per_second, " samples/s");
     line_add(&line, ")");
 }
 
@@ -240,7 +242,6 @@ bool progress_epochs_next(struct progress_epochs *epochs, const Cairn__JobStatus
     epoch_line(epochs, status, now_ms, line);
     epochs->told = epochs->waiting;
     epochs->waiting = 0;
-    keep_validation(epochs, status);
     return true;
 }
 

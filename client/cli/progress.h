@@ -11,8 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define PROGRESS_LINE_BYTES  512
-#define PROGRESS_METRICS_MAX 8
+#define PROGRESS_LINE_BYTES 512
 
 /* "0:07", "12:34", "1:02:03". */
 void progress_duration(double seconds, char *text, size_t size);
@@ -35,8 +34,6 @@ struct progress_epochs {
     uint32_t waiting; /* an epoch that is over and waits for its validation; 0: none */
     uint64_t step;    /* at its end */
     char training[PROGRESS_LINE_BYTES / 2];
-    double validation[PROGRESS_METRICS_MAX]; /* the newest values that are known to belong to older epochs */
-    size_t validation_count;
 };
 
 /* first: the status when watching begins. */

@@ -210,13 +210,15 @@ static void draw_clutter(struct chance *chance, float ink[SIDE][SIDE])
     uint32_t count = chance_below(chance, 4);
 
     for (uint32_t i = 0; i < count; i++) {
+        /* One draw a declaration: the order in which a call's arguments are evaluated is the compiler's. */
         double along = chance_between(chance, 0, SIDE), inwards = chance_between(chance, -1, 6);
         uint32_t side = chance_below(chance, 4);
         double across = side < 2 ? inwards : SIDE - inwards;
+        double dx = chance_between(chance, -5, 5), dy = chance_between(chance, -5, 5);
+        double radius = chance_between(chance, 0.4, 1.1), strength = chance_between(chance, 0.25, 0.8);
         struct point from = side % 2 == 0 ? (struct point){along, across} : (struct point){across, along};
-        struct point to = {from.x + chance_between(chance, -5, 5), from.y + chance_between(chance, -5, 5)};
 
-        lay_ink(ink, from, to, chance_between(chance, 0.4, 1.1), (float)chance_between(chance, 0.25, 0.8));
+        lay_ink(ink, from, (struct point){from.x + dx, from.y + dy}, radius, (float)strength);
     }
 }
 

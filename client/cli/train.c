@@ -194,8 +194,8 @@ static enum status count_servers(struct train *train, struct error *error)
         return CAIRN_OK;
     if (train->settings.servers > 0 && train->settings.servers != before)
         return error_set(error, CAIRN_INVALID,
-                         "the run in %s lies on %" PRIu32 " servers: resume it with --servers %" PRIu32,
-                         train->folder.path, before, before);
+                         "the run in %s lies on %" PRIu32 " server%s: resume it with --servers %" PRIu32,
+                         train->folder.path, before, before == 1 ? "" : "s", before);
     train->file.overrides.servers = before;
     return CAIRN_OK;
 }
