@@ -161,7 +161,7 @@ enum status frames_append_copy(struct frames *frames, const void *bytes, size_t 
 /* ZeroMQ is done with a part; runs on any thread. */
 static void part_release(void *data, void *hint)
 {
-    (void)data;
+    ORDER_AFTER(data);
     buffer_unref(hint);
 }
 
