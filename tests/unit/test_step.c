@@ -1,0 +1,549 @@
+/* Step threads of several workers against real shard threads, in one process: the same model whatever the
+ * number of workers, lanes and shards; stopping and going on; what fails, fails with a line. */
+#include "assignment.h"
+#include "base/log.h"
+#include "check_main.h"
+#include "compute/compute.h"
+#include "shard.h"
+#include "shard_actor.h"
+#include "step.h"
+#include "worker_fixture.h"
+
+#include <stdlib.h>
+#include <zmq.h>
+
+#define NODES_MAX   8
+#define DEADLINE_MS 60000
+
+static enum status make_ref(unsigned threads, struct backend **out, struct error *error)
+{
+    (void)threads;
+    return backend_ref_new(out, error);
+}
+
+/* What a worker has said so far. */
+struct heard {
+    uint64_t prepared, progressed, validated, reached, failed; /* counts */
+    struct step_report prepared_report, last_progress, last_validation, end;
+};
+
+struct cluster {
+    struct fixture fixture;
+    void *context;
+    uint32_t shard_count, worker_count;
+    struct actor *shards[NODES_MAX];
+    struct shard_actor_params shard_params[NODES_MAX];
+    struct actor *workers[NODES_MAX];
+    struct heard heard[NODES_MAX];
+    char names[NODES_MAX][16];
+    Cairn__PrepareCommand prepare;
+    Cairn__JobText text;
+    Cairn__Shard shard_messages[NODES_MAX], *shard_pointers[NODES_MAX];
+    uint32_t slot_shards[PLACEMENT_SLOTS_MIN];
+    Cairn__EpochCommand epoch;
+    char *worker_names[NODES_MAX];
+    Cairn__Span spans[NODES_MAX], *span_pointers[NODES_MAX];
+};
+
+/* ---- shards */
+
+static void start_shard(struct cluster *cluster, uint32_t index)
+{
+    struct shard_actor_params *params = &cluster->shard_params[index];
+    struct error error = {.message = ""};
+
+    params->owner = (struct job_store_owner){
+        .data_directory = cluster->fixture.folder, .server = "server", .shard = index};
+    params->listen = "tcp://127.0.0.1:*";
+    ck_assert_msg(actor_start(cluster->context, "shard", shard_actor_run, params, &cluster->shards[index],
+                              &error) == CAIRN_OK,
+                  "%s", error.message);
+}
+
+static void make_prepare(struct cluster *cluster, uint64_t incarnation, uint64_t step)
+{
+    cairn__prepare_command__init(&cluster->prepare);
+    cairn__job_text__init(&cluster->text);
+    cluster->text.text = cluster->fixture.text;
+    cluster->text.file_name = "job.yaml";
+    cluster->text.base_directory = cluster->fixture.folder;
+    for (uint32_t i = 0; i < cluster->shard_count; i++) {
+        cairn__shard__init(&cluster->shard_messages[i]);
+        cluster->shard_messages[i].server = "server";
+        cluster->shard_messages[i].index = i;
+        cluster->shard_messages[i].endpoint = cluster->shard_params[i].bound;
+        cluster->shard_pointers[i] = &cluster->shard_messages[i];
+    }
+    placement_assign(cluster->slot_shards, PLACEMENT_SLOTS_MIN, cluster->shard_count);
+    cluster->prepare.job = 1;
+    cluster->prepare.job_id = "small-1";
+    cluster->prepare.incarnation = incarnation;
+    cluster->prepare.text = &cluster->text;
+    cluster->prepare.n_shards = cluster->shard_count;
+    cluster->prepare.shards = cluster->shard_pointers;
+    cluster->prepare.n_slot_shards = PLACEMENT_SLOTS_MIN;
+    cluster->prepare.slot_shards = cluster->slot_shards;
+    cluster->prepare.step = step;
+}
+
+/* Waits for a report of a shard. */
+static void hear_shard(struct cluster *cluster, uint32_t index, enum shard_report_kind kind)
+{
+    zmq_pollitem_t item = {.socket = actor_pipe(cluster->shards[index]), .events = ZMQ_POLLIN};
+    struct shard_report report;
+
+    ck_assert_int_eq(zmq_poll(&item, 1, DEADLINE_MS), 1);
+    ck_assert_int_eq(actor_hear(cluster->shards[index], &report, sizeof(report), NULL), CAIRN_OK);
+    ck_assert_msg(report.kind == kind, "%s", report.message);
+}
+
+static void prepare_shards(struct cluster *cluster)
+{
+    struct assignment *assignment = NULL;
+    struct error error = {.message = ""};
+
+    ck_assert_msg(assignment_new(&cluster->prepare, "server", cluster->shard_count, &assignment, &error) ==
+                      CAIRN_OK,
+                  "%s", error.message);
+    for (uint32_t i = 0; i < cluster->shard_count; i++) {
+        struct shard_command command = {.kind = SHARD_COMMAND_PREPARE,
+                                        .assignment = assignment_ref(assignment),
+                                        .job = 1,
+                                        .incarnation = cluster->prepare.incarnation,
+                                        .step = cluster->prepare.step};
+
+        ck_assert_int_eq(actor_tell(cluster->shards[i], &command, sizeof(command), NULL), CAIRN_OK);
+        hear_shard(cluster, i, SHARD_PREPARED);
+    }
+    assignment_unref(assignment);
+}
+
+/* ---- workers */
+
+static void start_workers(struct cluster *cluster, uint32_t count, uint32_t lanes, backend_maker *make)
+{
+    cluster->worker_count = count;
+    memset(cluster->heard, 0, sizeof(cluster->heard));
+    for (uint32_t i = 0; i < count; i++) {
+        struct step_params params = {.prepare = &cluster->prepare,
+                                     .worker_name = cluster->names[i],
+                                     .lane_count = lanes,
+                                     .make_backend = make};
+
+        snprintf(cluster->names[i], sizeof(cluster->names[i]), "worker-%u", i);
+        ck_assert_int_eq(step_start(cluster->context, &params, &cluster->workers[i], NULL), CAIRN_OK);
+    }
+}
+
+static void stop_workers(struct cluster *cluster)
+{
+    for (uint32_t i = 0; i < cluster->worker_count; i++)
+        actor_stop(cluster->workers[i]);
+    cluster->worker_count = 0;
+}
+
+static void keep_report(struct heard *heard, const struct step_report *report)
+{
+    switch (report->kind) {
+    case STEP_PREPARED:
+        heard->prepared++;
+        heard->prepared_report = *report;
+        break;
+    case STEP_PROGRESS:
+        heard->progressed++;
+        heard->last_progress = *report;
+        break;
+    case STEP_VALIDATED:
+        heard->validated++;
+        heard->last_validation = *report;
+        break;
+    case STEP_REACHED:
+        heard->reached++;
+        heard->end = *report;
+        break;
+    case STEP_FAILED:
+        heard->failed++;
+        heard->end = *report;
+        break;
+    }
+}
+
+/* Takes one more report of any worker. */
+static void hear(struct cluster *cluster)
+{
+    zmq_pollitem_t items[NODES_MAX];
+    struct step_report report;
+
+    for (uint32_t i = 0; i < cluster->worker_count; i++)
+        items[i] = (zmq_pollitem_t){.socket = actor_pipe(cluster->workers[i]), .events = ZMQ_POLLIN};
+    ck_assert_int_gt(zmq_poll(items, (int)cluster->worker_count, DEADLINE_MS), 0);
+    for (uint32_t i = 0; i < cluster->worker_count; i++) {
+        if (actor_hear(cluster->workers[i], &report, sizeof(report), NULL) == CAIRN_OK)
+            keep_report(&cluster->heard[i], &report);
+    }
+}
+
+static bool all_prepared(const struct cluster *cluster)
+{
+    for (uint32_t i = 0; i < cluster->worker_count; i++) {
+        if (cluster->heard[i].prepared + cluster->heard[i].failed == 0)
+            return false;
+    }
+    return true;
+}
+
+static bool all_ended(const struct cluster *cluster)
+{
+    for (uint32_t i = 0; i < cluster->worker_count; i++) {
+        if (cluster->heard[i].reached + cluster->heard[i].failed == 0)
+            return false;
+    }
+    return true;
+}
+
+static void tell(struct cluster *cluster, uint32_t worker, enum step_command_kind kind)
+{
+    const struct step_command command = {.kind = kind, .epoch = kind == STEP_EPOCH ? &cluster->epoch : NULL};
+
+    ck_assert_int_eq(actor_tell(cluster->workers[worker], &command, sizeof(command), NULL), CAIRN_OK);
+}
+
+static void make_epoch(struct cluster *cluster, uint64_t first_step, uint64_t final_step, const char *output)
+{
+    cairn__epoch_command__init(&cluster->epoch);
+    cluster->epoch.job = 1;
+    cluster->epoch.first_step = first_step;
+    cluster->epoch.final_step = final_step;
+    cluster->epoch.output = (char *)output;
+    cluster->epoch.n_workers = cluster->epoch.n_spans = cluster->worker_count;
+    cluster->epoch.workers = cluster->worker_names;
+    cluster->epoch.spans = cluster->span_pointers;
+    for (uint32_t i = 0; i < cluster->worker_count; i++) {
+        cairn__span__init(&cluster->spans[i]);
+        placement_span(FIXTURE_MICROBATCHES, cluster->worker_count, i, &cluster->spans[i].begin,
+                       &cluster->spans[i].end);
+        cluster->span_pointers[i] = &cluster->spans[i];
+        cluster->worker_names[i] = cluster->names[i];
+    }
+}
+
+static void begin_epoch(struct cluster *cluster, uint64_t first_step, uint64_t final_step, const char *output)
+{
+    make_epoch(cluster, first_step, final_step, output);
+    while (!all_prepared(cluster))
+        hear(cluster);
+    for (uint32_t i = 0; i < cluster->worker_count; i++)
+        tell(cluster, i, STEP_EPOCH);
+}
+
+/* ---- clusters */
+
+static void cluster_open(struct cluster *cluster, uint32_t shards, const char *optimizer, const char *more)
+{
+    memset(cluster, 0, sizeof(*cluster));
+    fixture_make(&cluster->fixture, optimizer, more);
+    cluster->context = zmq_ctx_new();
+    cluster->shard_count = shards;
+    for (uint32_t i = 0; i < shards; i++)
+        start_shard(cluster, i);
+    make_prepare(cluster, 1, 0);
+    prepare_shards(cluster);
+}
+
+static void cluster_close(struct cluster *cluster)
+{
+    stop_workers(cluster);
+    for (uint32_t i = 0; i < cluster->shard_count; i++)
+        actor_stop(cluster->shards[i]);
+    zmq_ctx_term(cluster->context);
+    fixture_remove(&cluster->fixture);
+}
+
+static void expect_end(const struct cluster *cluster, uint64_t step)
+{
+    for (uint32_t i = 0; i < cluster->worker_count; i++) {
+        const struct heard *heard = &cluster->heard[i];
+
+        ck_assert_msg(heard->reached == 1, "%s", heard->end.message);
+        ck_assert_uint_eq(heard->end.figures.step, step);
+        ck_assert_str_eq(heard->end.model_hash, cluster->heard[0].end.model_hash);
+    }
+}
+
+static void train(struct cluster *cluster, uint64_t first_step, uint64_t final_step, const char *output)
+{
+    begin_epoch(cluster, first_step, final_step, output);
+    while (!all_ended(cluster))
+        hear(cluster);
+}
+
+/* The outcome of a whole training. */
+struct outcome {
+    char model_hash[HASH_TEXT_BYTES];
+    double training[2], validation[2]; /* loss and accuracy at the end */
+};
+
+static struct outcome outcome_of(const struct cluster *cluster)
+{
+    const struct heard *heard = &cluster->heard[0];
+    struct outcome outcome;
+
+    memset(&outcome, 0, sizeof(outcome));
+    memcpy(outcome.model_hash, heard->end.model_hash, sizeof(outcome.model_hash));
+    memcpy(outcome.training, heard->last_progress.figures.means, sizeof(outcome.training));
+    memcpy(outcome.validation, heard->last_validation.figures.means, sizeof(outcome.validation));
+    return outcome;
+}
+
+static struct outcome whole_training(uint32_t workers, uint32_t lanes, uint32_t shards, backend_maker *make)
+{
+    struct cluster *cluster = malloc(sizeof(*cluster));
+    struct outcome outcome;
+
+    cluster_open(cluster, shards, "{adam: {learning_rate: 0.01}}", "");
+    start_workers(cluster, workers, lanes, make);
+    train(cluster, 0, FIXTURE_STEPS, "");
+    expect_end(cluster, FIXTURE_STEPS);
+    for (uint32_t i = 0; i < workers; i++) {
+        ck_assert_uint_eq(cluster->heard[i].validated, 2);
+        ck_assert_uint_ge(cluster->heard[i].progressed, 2);
+        ck_assert_uint_eq(cluster->heard[i].last_progress.figures.step, FIXTURE_STEPS);
+        ck_assert_uint_eq(cluster->heard[i].last_validation.figures.step, FIXTURE_STEPS);
+    }
+    outcome = outcome_of(cluster);
+    cluster_close(cluster);
+    free(cluster);
+    return outcome;
+}
+
+static void same_outcome(const struct outcome *expected, uint32_t workers, uint32_t lanes, uint32_t shards,
+                         backend_maker *make)
+{
+    struct outcome outcome = whole_training(workers, lanes, shards, make);
+
+    ck_assert_str_eq(outcome.model_hash, expected->model_hash);
+    ck_assert_mem_eq(&outcome, expected, sizeof(outcome));
+}
+
+START_TEST(the_model_is_the_same_for_all_workers_lanes_and_shards)
+{
+    struct outcome expected = whole_training(1, 1, 1, make_ref);
+
+    ck_assert_double_gt(expected.validation[1], 0.6); /* it learns: a guess is right in a third */
+    same_outcome(&expected, 1, 2, 2, make_ref);
+    same_outcome(&expected, 2, 1, 1, make_ref);
+    same_outcome(&expected, 3, 1, 3, make_ref);
+    same_outcome(&expected, 3, 2, 2, make_ref);
+    same_outcome(&expected, 5, 1, 2, make_ref);
+    same_outcome(&expected, 5, 2, 1, make_ref);
+}
+END_TEST
+
+START_TEST(the_cpu_backend_keeps_the_promise_too)
+{
+    struct outcome expected = whole_training(1, 1, 1, backend_cpu_new);
+
+    same_outcome(&expected, 1, 3, 1, backend_cpu_new);
+    same_outcome(&expected, 2, 2, 2, backend_cpu_new);
+    same_outcome(&expected, 5, 1, 1, backend_cpu_new);
+}
+END_TEST
+
+/* All end at one step, with one model, and others can go on from there. */
+static void stop_and_go_on(uint32_t voter)
+{
+    struct cluster *cluster = malloc(sizeof(*cluster));
+    uint64_t stopped;
+
+    cluster_open(cluster, 2, "{adam: {learning_rate: 0.01}}", "");
+    start_workers(cluster, 3, 1, make_ref);
+    begin_epoch(cluster, 0, 1000000, "");
+    while (cluster->heard[0].validated == 0)
+        hear(cluster);
+    tell(cluster, voter, STEP_VOTE);
+    while (!all_ended(cluster))
+        hear(cluster);
+    stopped = cluster->heard[0].end.figures.step;
+    ck_assert_uint_ge(stopped, 4);
+    expect_end(cluster, stopped);
+    stop_workers(cluster);
+    start_workers(cluster, 2, 2, make_ref);
+    train(cluster, stopped, stopped + 3, "");
+    expect_end(cluster, stopped + 3);
+    cluster_close(cluster);
+    free(cluster);
+}
+
+START_TEST(a_vote_ends_all_at_the_same_step)
+{
+    stop_and_go_on(0);
+    stop_and_go_on(2);
+}
+END_TEST
+
+/* A vote that is there before training begins ends it after the first step; then the rest, in parts. */
+START_TEST(a_training_in_parts_is_the_same)
+{
+    struct outcome expected = whole_training(1, 1, 1, make_ref);
+    struct cluster *cluster = malloc(sizeof(*cluster));
+
+    cluster_open(cluster, 2, "{adam: {learning_rate: 0.01}}", "");
+    start_workers(cluster, 2, 1, make_ref);
+    tell(cluster, 1, STEP_VOTE);
+    train(cluster, 0, FIXTURE_STEPS, "/nowhere/model.h5");
+    expect_end(cluster, 1);
+    ck_assert_str_eq(cluster->heard[0].end.output, "");
+    ck_assert_str_eq(cluster->heard[0].end.message, ""); /* nothing is written before the last step */
+    stop_workers(cluster);
+    start_workers(cluster, 3, 2, make_ref);
+    train(cluster, 1, 4, "");
+    expect_end(cluster, 4);
+    ck_assert_uint_eq(cluster->heard[2].validated, 1);
+    stop_workers(cluster);
+    start_workers(cluster, 1, 3, make_ref);
+    train(cluster, 4, FIXTURE_STEPS, "");
+    expect_end(cluster, FIXTURE_STEPS);
+    ck_assert_uint_eq(cluster->heard[0].validated, 2); /* where it begins, and at the end */
+    ck_assert_str_eq(cluster->heard[0].end.model_hash, expected.model_hash);
+    stop_workers(cluster);
+    start_workers(cluster, 1, 1, make_ref);
+    train(cluster, FIXTURE_STEPS, FIXTURE_STEPS, ""); /* nothing left to do */
+    expect_end(cluster, FIXTURE_STEPS);
+    ck_assert_str_eq(cluster->heard[0].end.model_hash, expected.model_hash);
+    cluster_close(cluster);
+    free(cluster);
+}
+END_TEST
+
+START_TEST(the_first_worker_writes_the_model)
+{
+    struct cluster *cluster = malloc(sizeof(*cluster));
+    char path[128];
+
+    cluster_open(cluster, 1, "sgd", "");
+    snprintf(path, sizeof(path), "%s/model.h5", cluster->fixture.folder);
+    start_workers(cluster, 2, 1, make_ref);
+    train(cluster, 0, 2, "model.h5");
+    expect_end(cluster, 2);
+    ck_assert_str_eq(cluster->heard[0].end.output, path);
+    ck_assert_str_eq(cluster->heard[1].end.output, "");
+    ck_assert_int_eq(access(path, R_OK), 0);
+    stop_workers(cluster);
+    start_workers(cluster, 1, 1, make_ref);
+    train(cluster, 2, 3, "/nowhere/at/all.h5");
+    expect_end(cluster, 3);
+    ck_assert_str_eq(cluster->heard[0].end.output, "");
+    ck_assert_ptr_nonnull(strstr(cluster->heard[0].end.message, "/nowhere/at"));
+    cluster_close(cluster);
+    free(cluster);
+}
+END_TEST
+
+/* ---- what fails */
+
+/* The line with which worker 0 fails. */
+static void expect_failure(struct cluster *cluster, const char *words)
+{
+    while (cluster->heard[0].failed == 0)
+        hear(cluster);
+    ck_assert_msg(strstr(cluster->heard[0].end.message, words) != NULL, "%s", cluster->heard[0].end.message);
+}
+
+START_TEST(a_job_that_cannot_be_opened_fails)
+{
+    struct cluster *cluster = malloc(sizeof(*cluster));
+    char path[128];
+
+    cluster_open(cluster, 1, "sgd", "cluster: {device: cuda}\n");
+    start_workers(cluster, 1, 1, make_ref);
+    expect_failure(cluster, "cuda");
+    stop_workers(cluster);
+    cluster_close(cluster);
+    cluster_open(cluster, 1, "sgd", "");
+    snprintf(path, sizeof(path), "%s/test-labels", cluster->fixture.folder);
+    ck_assert_int_eq(unlink(path), 0);
+    start_workers(cluster, 1, 1, make_ref);
+    expect_failure(cluster, "test-labels");
+    cluster_close(cluster);
+    free(cluster);
+}
+END_TEST
+
+START_TEST(an_epoch_without_us_fails)
+{
+    struct cluster *cluster = malloc(sizeof(*cluster));
+
+    cluster_open(cluster, 1, "sgd", "");
+    start_workers(cluster, 1, 1, make_ref);
+    while (!all_prepared(cluster))
+        hear(cluster);
+    ck_assert_uint_eq(cluster->heard[0].prepared_report.training_samples, FIXTURE_TRAINING);
+    ck_assert_uint_eq(cluster->heard[0].prepared_report.validation_samples, FIXTURE_VALIDATION);
+    make_epoch(cluster, 0, 8, "");
+    cluster->worker_names[0] = (char *)"somebody-else";
+    tell(cluster, 0, STEP_EPOCH);
+    expect_failure(cluster, "does not name this worker (worker-0)");
+    stop_workers(cluster);
+    start_workers(cluster, 1, 1, make_ref);
+    make_epoch(cluster, 0, 8, "");
+    cluster->spans[0].end = FIXTURE_MICROBATCHES + 1;
+    tell(cluster, 0, STEP_EPOCH);
+    expect_failure(cluster, "microbatches [0, 9) of 8");
+    cluster_close(cluster);
+    free(cluster);
+}
+END_TEST
+
+START_TEST(shards_of_another_incarnation_fail_us)
+{
+    struct cluster *cluster = malloc(sizeof(*cluster));
+
+    cluster_open(cluster, 2, "sgd", "");
+    make_prepare(cluster, 2, 0);
+    prepare_shards(cluster);
+    make_prepare(cluster, 1, 0);
+    start_workers(cluster, 1, 2, make_ref);
+    begin_epoch(cluster, 0, 8, "");
+    expect_failure(cluster, "shard");
+    cluster_close(cluster);
+    free(cluster);
+}
+END_TEST
+
+START_TEST(work_can_be_stopped_at_any_time)
+{
+    struct cluster *cluster = malloc(sizeof(*cluster));
+
+    cluster_open(cluster, 1, "sgd", "");
+    start_workers(cluster, 3, 2, make_ref);
+    stop_workers(cluster);
+    start_workers(cluster, 3, 2, make_ref);
+    begin_epoch(cluster, 0, 1000000, "");
+    while (cluster->heard[1].progressed == 0)
+        hear(cluster);
+    cluster_close(cluster);
+    free(cluster);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("step");
+    TCase *test = tcase_create("step");
+
+    log_init(LOG_LEVEL_ERROR, "test_step");
+    tcase_set_timeout(test, 100);
+    tcase_add_test(test, the_model_is_the_same_for_all_workers_lanes_and_shards);
+    tcase_add_test(test, the_cpu_backend_keeps_the_promise_too);
+    tcase_add_test(test, a_vote_ends_all_at_the_same_step);
+    tcase_add_test(test, a_training_in_parts_is_the_same);
+    tcase_add_test(test, the_first_worker_writes_the_model);
+    tcase_add_test(test, a_job_that_cannot_be_opened_fails);
+    tcase_add_test(test, an_epoch_without_us_fails);
+    tcase_add_test(test, shards_of_another_incarnation_fail_us);
+    tcase_add_test(test, work_can_be_stopped_at_any_time);
+    suite_add_tcase(suite, test);
+    return suite;
+}
+
+CHECK_MAIN(make_suite)
