@@ -247,18 +247,20 @@ void supervisor_stop(struct supervisor *supervisor, int patience_ms)
 
 /* ---- saying how a child ended */
 
-/* The last line of text that holds `word`, or its last line that is not empty; NULL: there is none. Cuts
- * text. */
-static const char *last_line(char *text, const char *word)
+/* The line that says why: the last error in the log; else the last line that is no log line at all, which is
+ * how a program complains about its arguments or dies. NULL: there is none. Cuts text into lines. */
+static const char *last_words(char *text)
 {
-    const char *found = NULL;
+    const char *error_line = NULL, *other_line = NULL;
     char *rest = NULL;
 
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-        if (!word || strstr(line, word))
-            found = line;
+        if (strstr(line, "level=error"))
+            error_line = line;
+        else if (!strstr(line, "level="))
+            other_line = line;
     }
-    return found;
+    return error_line ? error_line : other_line;
 }
 
 /* Reads what the child wrote last, as text; "" when that is nothing. */
@@ -285,14 +287,11 @@ static void describe_end(const struct child *child, char *text, size_t size)
 
 enum status supervisor_describe(const struct child *child, struct error *error)
 {
-    char tail[LOG_TAIL_BYTES + 1], copy[LOG_TAIL_BYTES + 1], end[96];
+    char tail[LOG_TAIL_BYTES + 1], end[96];
     const char *line, *event;
 
     read_tail(child, tail);
-    memcpy(copy, tail, sizeof(copy));
-    line = last_line(copy, "level=error");
-    if (!line)
-        line = last_line(tail, NULL);
+    line = last_words(tail);
     event = line ? strstr(line, "event=") : NULL; /* leaves out time, level, program, process */
     describe_end(child, end, sizeof(end));
     return error_set(error, CAIRN_CLOSED, "%s %s %s%s%s (its log: %s)", child->program, child->name, end,
