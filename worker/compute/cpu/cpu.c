@@ -140,3 +140,20 @@ enum status backend_cpu_new(unsigned threads, struct backend **out, struct error
     *out = &cpu->base;
     return CAIRN_OK;
 }
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define WITH_THREAD_SANITIZER
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define WITH_THREAD_SANITIZER
+#endif
+
+#ifdef WITH_THREAD_SANITIZER
+/* ThreadSanitizer does not see the locks inside of the two libraries, which are not built with it. */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+    return "race:libdnnl.so\nrace:libgomp.so\n";
+}
+#endif
