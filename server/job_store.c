@@ -36,7 +36,9 @@ static enum status store_exists(const char *path, struct error *error)
     snprintf(file, sizeof(file), "%s/data.mdb", path);
     if (access(file, F_OK) == 0)
         return CAIRN_OK;
-    return error_system(error, errno, "%s", path);
+    if (errno == ENOENT)
+        return error_set(error, CAIRN_NOT_FOUND, "%s: there is no state of the job here", path);
+    return error_system(error, errno, "%s", file);
 }
 
 /* The store's record of itself. Owns: the caller frees *out. */
@@ -131,7 +133,7 @@ static enum status store_claim(struct store *store, const struct job_store_owner
         store_abort(transaction);
         return status;
     }
-    if (count > 0)
+    if (count > 1) /* more than the record of whose it was */
         log_warn("state_removed",
                  "job=%" PRIu64 " shard=%u records=%" PRIu64 " directory=\"%s\" reason=\"%s\"",
                  assignment->number, owner->shard, count, path, "the job begins anew");

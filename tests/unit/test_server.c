@@ -1,0 +1,562 @@
+/* A real server process with a coordinator that the test plays and a real session as its client: a job's
+ * life, a restart on the same data, bad messages, a job that cannot be opened. */
+#include "check_main.h"
+#include "base/log.h"
+#include "server.h"
+#include "session.h"
+#include "shard_fixture.h"
+#include "sockets.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#define SHARDS 2
+#define NODE   "server-under-test"
+#define EVERY  2 /* steps a generation */
+
+struct stage {
+    char directory[64];
+    char coordinator[128]; /* endpoint */
+    pid_t server;
+    void *context;
+    void *router;
+    struct frames frames;      /* of the node's newest message; part 0 is its identity */
+    Cairn__NodeMessage *heard; /* the newest message */
+    char endpoints[SHARDS][ENDPOINT_BYTES];
+    uint32_t slots[PLACEMENT_SLOTS_MIN];
+    struct assignment *assignment; /* the job as the server sees it */
+    float *weights;                /* what the session received, [floats] */
+    uint64_t versions[64];         /* of each chunk there */
+    double metrics[RIG_METRICS];
+    uint64_t metrics_version;
+    struct session *session;
+};
+
+/* ---- the process */
+
+static void server_start(struct stage *stage, const char *name)
+{
+    char data[100];
+    struct server_settings settings = {
+        stage->coordinator, "tcp://127.0.0.1:0", NULL, data, name, "error", SHARDS};
+    struct error error;
+
+    snprintf(data, sizeof(data), "%s/data", stage->directory);
+    stage->server = fork();
+    if (stage->server != 0)
+        return;
+    log_init(LOG_LEVEL_ERROR, "server");
+    if (server_run(&settings, &error) == CAIRN_OK)
+        exit(0);
+    fprintf(stderr, "server: %s\n", error.message);
+    exit(3);
+}
+
+/* Waits for the process; its exit code. */
+static int server_wait(struct stage *stage)
+{
+    int result;
+
+    ck_assert_int_eq(waitpid(stage->server, &result, 0), stage->server);
+    stage->server = 0;
+    ck_assert_msg(WIFEXITED(result), "the server ended by signal %d", WTERMSIG(result));
+    return WEXITSTATUS(result);
+}
+
+static void listen_as_coordinator(struct stage *stage)
+{
+    const int none = 0;
+
+    stage->context = zmq_ctx_new();
+    stage->router = zmq_socket(stage->context, ZMQ_ROUTER);
+    ck_assert_int_eq(zmq_setsockopt(stage->router, ZMQ_LINGER, &none, sizeof(none)), 0);
+    ck_assert_int_eq(zmq_bind(stage->router, stage->coordinator), 0);
+}
+
+/* ---- the coordinator's part */
+
+/* Waits for the node's next message of a kind; heartbeats and registrations in between are passed over. */
+static const Cairn__NodeMessage *hear(struct stage *stage, Cairn__NodeMessage__BodyCase body)
+{
+    struct error error;
+
+    do {
+        if (stage->heard)
+            cairn__node_message__free_unpacked(stage->heard, NULL);
+        stage->heard = NULL;
+        frames_clear(&stage->frames);
+        receive_soon(stage->router, &stage->frames);
+        ck_assert_uint_eq(stage->frames.count, 2);
+        ck_assert_msg(wire_node_message_unpack(frames_data(&stage->frames, 1),
+                                               frames_length(&stage->frames, 1), &stage->heard,
+                                               &error) == CAIRN_OK,
+                      "%s", error.message);
+        ck_assert_msg(stage->heard->body_case != CAIRN__NODE_MESSAGE__BODY_FAILED ||
+                          body == CAIRN__NODE_MESSAGE__BODY_FAILED,
+                      "%s", stage->heard->failed ? stage->heard->failed->message : "");
+    } while (stage->heard->body_case != body);
+    return stage->heard;
+}
+
+#define HEAR(stage, BODY) hear((stage), CAIRN__NODE_MESSAGE__BODY_##BODY)
+
+static void say(struct stage *stage, Cairn__NodeCommand *command)
+{
+    static unsigned char packed[1 << 16];
+    struct frames frames;
+    size_t length;
+
+    command->protocol = PROTOCOL_VERSION;
+    length = cairn__node_command__get_packed_size(command);
+    ck_assert_uint_le(length, sizeof(packed));
+    cairn__node_command__pack(command, packed);
+    frames_init(&frames);
+    ck_assert_int_eq(
+        frames_append_copy(&frames, frames_data(&stage->frames, 0), frames_length(&stage->frames, 0)),
+        CAIRN_OK);
+    ck_assert_int_eq(frames_append_copy(&frames, packed, length), CAIRN_OK);
+    ck_assert_int_eq(frames_send(stage->router, &frames, NULL), CAIRN_OK);
+}
+
+/* Hears the registration and welcomes the node. */
+static void welcome(struct stage *stage)
+{
+    const Cairn__Registration *registration = HEAR(stage, REGISTRATION)->registration;
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__Welcome body = CAIRN__WELCOME__INIT;
+
+    ck_assert_int_eq(registration->kind, CAIRN__NODE_KIND__NODE_KIND_SERVER);
+    ck_assert_str_eq(registration->name, NODE);
+    ck_assert_uint_eq(registration->n_endpoints, SHARDS);
+    for (int i = 0; i < SHARDS; i++)
+        snprintf(stage->endpoints[i], sizeof(stage->endpoints[i]), "%s", registration->endpoints[i]);
+    body.lease_ms = 60000;
+    body.heartbeat_ms = 20000;
+    command.body_case = CAIRN__NODE_COMMAND__BODY_WELCOME;
+    command.welcome = &body;
+    say(stage, &command);
+}
+
+static void say_prepare(struct stage *stage, const char *text, uint64_t incarnation, uint64_t step)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__PrepareCommand body = CAIRN__PREPARE_COMMAND__INIT;
+    Cairn__JobText job_text = CAIRN__JOB_TEXT__INIT;
+    Cairn__Shard shards[SHARDS], *pointers[SHARDS];
+
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        cairn__shard__init(&shards[i]);
+        shards[i].server = NODE;
+        shards[i].index = i;
+        shards[i].endpoint = stage->endpoints[i];
+        pointers[i] = &shards[i];
+    }
+    placement_assign(stage->slots, PLACEMENT_SLOTS_MIN, SHARDS);
+    job_text.text = (char *)text;
+    job_text.file_name = "fixture.yaml";
+    job_text.base_directory = "/";
+    body.job = RIG_JOB;
+    body.job_id = "fixture-7";
+    body.incarnation = incarnation;
+    body.text = &job_text;
+    body.n_shards = SHARDS;
+    body.shards = pointers;
+    body.n_slot_shards = PLACEMENT_SLOTS_MIN;
+    body.slot_shards = stage->slots;
+    body.step = step;
+    command.body_case = CAIRN__NODE_COMMAND__BODY_PREPARE;
+    command.prepare = &body;
+    say(stage, &command);
+}
+
+static void say_commit(struct stage *stage, uint64_t incarnation, uint64_t step)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__CommitCommand body = CAIRN__COMMIT_COMMAND__INIT;
+
+    body.job = RIG_JOB;
+    body.incarnation = incarnation;
+    body.step = step;
+    command.body_case = CAIRN__NODE_COMMAND__BODY_COMMIT;
+    command.commit = &body;
+    say(stage, &command);
+}
+
+static void say_committed(struct stage *stage, uint64_t incarnation, uint64_t step)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__CommittedCommand body = CAIRN__COMMITTED_COMMAND__INIT;
+
+    body.job = RIG_JOB;
+    body.incarnation = incarnation;
+    body.step = step;
+    command.body_case = CAIRN__NODE_COMMAND__BODY_COMMITTED;
+    command.committed = &body;
+    say(stage, &command);
+}
+
+static void say_release(struct stage *stage, uint64_t incarnation)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__ReleaseCommand body = CAIRN__RELEASE_COMMAND__INIT;
+
+    body.job = RIG_JOB;
+    body.incarnation = incarnation;
+    command.body_case = CAIRN__NODE_COMMAND__BODY_RELEASE;
+    command.release = &body;
+    say(stage, &command);
+}
+
+/* ---- the client's part */
+
+static void on_values(void *context, enum table_id table, uint32_t chunk, uint64_t version,
+                      const void *values, size_t elements)
+{
+    struct stage *stage = context;
+    uint64_t begin, end;
+
+    if (table == TABLE_METRICS) {
+        memcpy(stage->metrics, values, elements * sizeof(double));
+        stage->metrics_version = version;
+        return;
+    }
+    graph_chunk(stage->assignment->job->graph, chunk, &begin, &end);
+    ck_assert_uint_eq(elements, end - begin);
+    memcpy(stage->weights + begin, values, elements * sizeof(float));
+    stage->versions[chunk] = version;
+}
+
+static void session_open(struct stage *stage, uint64_t incarnation)
+{
+    const struct graph *graph = stage->assignment->job->graph;
+    const char *endpoints[SHARDS] = {stage->endpoints[0], stage->endpoints[1]};
+    struct session_params params = {.job = RIG_JOB,
+                                    .incarnation = incarnation,
+                                    .shard_count = SHARDS,
+                                    .endpoints = endpoints,
+                                    .slot_count = PLACEMENT_SLOTS_MIN,
+                                    .slot_shards = stage->slots,
+                                    .floats = graph->floats,
+                                    .chunk_floats = graph->chunk_floats,
+                                    .chunk_count = graph->chunk_count,
+                                    .metric_count = RIG_METRICS};
+    struct session_events events = {.values = on_values, .context = stage};
+    struct error error;
+
+    session_free(stage->session);
+    memset(stage->versions, 0xff, sizeof(stage->versions));
+    ck_assert_msg(session_new(stage->context, &params, &events, &stage->session, &error) == CAIRN_OK, "%s",
+                  error.message);
+}
+
+static bool all_at(const struct stage *stage, uint64_t version)
+{
+    for (uint32_t i = 0; i < stage->assignment->job->graph->chunk_count; i++) {
+        if (stage->versions[i] != version)
+            return false;
+    }
+    return true;
+}
+
+/* Lets the session work until all chunks are at a version; the session's status otherwise. */
+static enum status poll_until(struct stage *stage, uint64_t version, struct error *error)
+{
+    zmq_pollitem_t items[SHARDS];
+    size_t count;
+    void *const *sockets = session_sockets(stage->session, &count);
+    enum status status = CAIRN_OK;
+
+    ck_assert_uint_eq(count, SHARDS);
+    for (size_t i = 0; i < count; i++)
+        items[i] = (zmq_pollitem_t){sockets[i], 0, ZMQ_POLLIN, 0};
+    while (status == CAIRN_OK && !all_at(stage, version)) {
+        ck_assert_msg(zmq_poll(items, SHARDS, PATIENCE_MS) > 0, "no values came");
+        status = session_poll(stage->session, error);
+    }
+    return status;
+}
+
+static void pull_all(struct stage *stage, uint64_t version, bool committed)
+{
+    uint32_t chunks = stage->assignment->job->graph->chunk_count;
+    struct error error;
+
+    ck_assert_int_eq(session_pull(stage->session, TABLE_WEIGHTS, version, 0, chunks, committed, &error),
+                     CAIRN_OK);
+    ck_assert_msg(poll_until(stage, version, &error) == CAIRN_OK, "%s", error.message);
+}
+
+/* One worker's whole step: weights and metrics in two nodes each. */
+static void train_step(struct stage *stage, uint64_t step)
+{
+    static const struct tree_node halves[] = {{0, 2}, {2, 5}};
+    const struct graph *graph = stage->assignment->job->graph;
+    struct error error;
+
+    for (int i = 0; i < 2; i++) {
+        struct buffer *gradients = buffer_new(graph->floats * sizeof(float));
+        struct buffer *metrics = buffer_new(RIG_METRICS * sizeof(double));
+        struct session_push push = {TABLE_WEIGHTS,      step,      halves[i], rig_samples(halves[i]), 0,
+                                    graph->chunk_count, gradients, i == 1};
+
+        rig_node_sum(step, halves[i], 0, gradients->data, graph->floats);
+        ck_assert_msg(session_push(stage->session, &push, &error) == CAIRN_OK, "%s", error.message);
+        for (int j = 0; j < RIG_METRICS; j++)
+            ((double *)metrics->data)[j] = (double)step + i;
+        push = (struct session_push){TABLE_METRICS, step,  halves[i], rig_samples(halves[i]), 0, 1,
+                                     metrics,       i == 1};
+        ck_assert_msg(session_push(stage->session, &push, &error) == CAIRN_OK, "%s", error.message);
+        buffer_unref(gradients);
+        buffer_unref(metrics);
+    }
+    ck_assert_msg(poll_until(stage, step + 1, &error) == CAIRN_OK, "%s", error.message);
+}
+
+/* ---- tests */
+
+static struct stage *stage_new(void)
+{
+    struct stage *stage = calloc(1, sizeof(*stage));
+
+    ck_assert_ptr_nonnull(stage);
+    strcpy(stage->directory, "/tmp/cairn-server-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(stage->directory));
+    snprintf(stage->coordinator, sizeof(stage->coordinator), "ipc://%s/coordinator", stage->directory);
+    stage->assignment = rig_assignment(rig_job_text("adam: {learning_rate: 0.01}", EVERY, 11), "fixture-7");
+    stage->weights = calloc(stage->assignment->job->graph->floats, sizeof(float));
+    ck_assert_uint_le(stage->assignment->job->graph->chunk_count, 64);
+    frames_init(&stage->frames);
+    server_start(stage, NODE); /* before there are threads here */
+    listen_as_coordinator(stage);
+    return stage;
+}
+
+static void stage_free(struct stage *stage)
+{
+    kill(stage->server, SIGTERM);
+    ck_assert_int_eq(server_wait(stage), 0);
+    session_free(stage->session);
+    if (stage->heard)
+        cairn__node_message__free_unpacked(stage->heard, NULL);
+    frames_clear(&stage->frames);
+    zmq_close(stage->router);
+    zmq_ctx_term(stage->context);
+    assignment_unref(stage->assignment);
+    free(stage->weights);
+    ck_assert_int_eq(nftw(stage->directory, rig_remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
+    free(stage);
+}
+
+static const char *job_text(void)
+{
+    return rig_job_text("adam: {learning_rate: 0.01}", EVERY, 11);
+}
+
+static void prepare(struct stage *stage, uint64_t incarnation, uint64_t step)
+{
+    say_prepare(stage, job_text(), incarnation, step);
+    ck_assert_uint_eq(HEAR(stage, PREPARED)->prepared->incarnation, incarnation);
+}
+
+static void assert_weights(const struct stage *stage, const struct reference *reference)
+{
+    ck_assert_mem_eq(stage->weights, reference->weights, reference->floats * sizeof(float));
+}
+
+START_TEST(a_job_lives_here)
+{
+    struct stage *stage = stage_new();
+    struct reference *reference = reference_new(stage->assignment->job);
+
+    welcome(stage);
+    prepare(stage, 1, 0);
+    session_open(stage, 1);
+    pull_all(stage, 0, false);
+    assert_weights(stage, reference);
+    for (uint64_t step = 0; step < 5; step++) {
+        train_step(stage, step);
+        reference_step(reference);
+        assert_weights(stage, reference);
+        if ((step + 1) % EVERY == 0) {
+            ck_assert_uint_eq(HEAR(stage, COMMITTED)->committed->step, step + 1);
+            say_committed(stage, 1, step + 1);
+        }
+    }
+    say_commit(stage, 1, 5);
+    ck_assert_uint_eq(HEAR(stage, COMMITTED)->committed->step, 5);
+    say_committed(stage, 1, 5);
+    say_release(stage, 1);
+    memset(stage->versions, 0xff, sizeof(stage->versions));
+    memset(stage->weights, 0, reference->floats * sizeof(float));
+    pull_all(stage, 5, true);
+    assert_weights(stage, reference);
+    reference_free(reference);
+    stage_free(stage);
+}
+END_TEST
+
+START_TEST(a_killed_server_goes_on_where_it_was_committed)
+{
+    struct stage *stage = stage_new();
+    struct reference *reference = reference_new(stage->assignment->job);
+    int result;
+
+    welcome(stage);
+    prepare(stage, 1, 0);
+    session_open(stage, 1);
+    for (uint64_t step = 0; step < 3; step++)
+        train_step(stage, step);
+    ck_assert_uint_eq(HEAR(stage, COMMITTED)->committed->step, 2);
+    say_committed(stage, 1, 2);
+    kill(stage->server, SIGKILL);
+    ck_assert_int_eq(waitpid(stage->server, &result, 0), stage->server);
+    server_start(stage, NULL); /* the name is kept */
+    welcome(stage);
+    prepare(stage, 2, 2);
+    session_open(stage, 2);
+    for (uint64_t step = 0; step < 4; step++) {
+        if (step >= 2)
+            train_step(stage, step);
+        reference_step(reference);
+    }
+    assert_weights(stage, reference);
+    ck_assert_double_eq(stage->metrics[0], 7);
+    reference_free(reference);
+    stage_free(stage);
+}
+END_TEST
+
+START_TEST(a_job_that_cannot_be_opened_fails_alone)
+{
+    struct stage *stage = stage_new();
+
+    welcome(stage);
+    say_prepare(stage, "model: [", 1, 0);
+    ck_assert_ptr_nonnull(strstr(HEAR(stage, FAILED)->failed->message, "fixture.yaml"));
+    say_prepare(stage, job_text(), 2, 6); /* nothing of it is here */
+    ck_assert_uint_eq(HEAR(stage, FAILED)->failed->incarnation, 2);
+    prepare(stage, 3, 0);
+    session_open(stage, 3);
+    train_step(stage, 0);
+    stage_free(stage);
+}
+END_TEST
+
+/* Sends raw parts to a shard and expects a refusal. */
+static void expect_refused(struct stage *stage, size_t count, const void *const parts[],
+                           const size_t lengths[])
+{
+    void *client = connected_socket(stage->context, ZMQ_DEALER, stage->endpoints[0]);
+    struct frames frames;
+    struct data_header header;
+
+    frames_init(&frames);
+    for (size_t i = 0; i < count; i++)
+        ck_assert_int_eq(frames_append_copy(&frames, parts[i], lengths[i]), CAIRN_OK);
+    ck_assert_int_eq(frames_send(client, &frames, NULL), CAIRN_OK);
+    receive_soon(client, &frames);
+    ck_assert_int_eq(wire_data_unpack(frames_data(&frames, 0), frames_length(&frames, 0), &header, NULL),
+                     CAIRN_OK);
+    ck_assert_int_eq(header.kind, DATA_REFUSED);
+    ck_assert_int_eq(header.refused, DATA_REFUSED_MALFORMED);
+    frames_clear(&frames);
+    zmq_close(client);
+}
+
+START_TEST(bad_messages_are_refused_and_change_nothing)
+{
+    struct stage *stage = stage_new();
+    struct reference *reference = reference_new(stage->assignment->job);
+    struct data_header header = rig_header(DATA_PUSH, 1, TABLE_WEIGHTS, 0);
+    unsigned char packed[WIRE_HEADER_MAX];
+    size_t packed_bytes;
+
+    welcome(stage);
+    prepare(stage, 1, 0);
+    header.node = (struct tree_node){0, 1};
+    header.samples = 1;
+    header.payload_count = 1;
+    header.payloads[0] = (struct data_payload){0, DATA_FLOAT32, 16};
+    packed_bytes = wire_data_pack(&header, packed);
+    expect_refused(stage, 1, (const void *[]){"nonsense"}, (size_t[]){8});
+    expect_refused(stage, 1, (const void *[]){packed}, (size_t[]){packed_bytes});
+    expect_refused(stage, 2, (const void *[]){packed, "four"}, (size_t[]){packed_bytes, 4});
+    expect_refused(stage, 3, (const void *[]){packed, "", ""}, (size_t[]){packed_bytes, 0, 0});
+    expect_refused(stage, 2, (const void *[]){packed, "0123456789abcdef"}, (size_t[]){packed_bytes, 16});
+    session_open(stage, 1);
+    pull_all(stage, 0, false);
+    assert_weights(stage, reference);
+    reference_free(reference);
+    stage_free(stage);
+}
+END_TEST
+
+START_TEST(an_old_incarnation_is_told_so)
+{
+    struct stage *stage = stage_new();
+    uint32_t chunks = stage->assignment->job->graph->chunk_count;
+    struct error error;
+
+    welcome(stage);
+    prepare(stage, 1, 0);
+    session_open(stage, 1);
+    ck_assert_int_eq(session_pull(stage->session, TABLE_WEIGHTS, 1, 0, chunks, false, &error), CAIRN_OK);
+    prepare(stage, 2, 0);
+    ck_assert_int_eq(poll_until(stage, 1, &error), CAIRN_STALE);
+    stage_free(stage);
+}
+END_TEST
+
+START_TEST(a_leaving_server_says_so)
+{
+    struct stage *stage = stage_new();
+
+    welcome(stage);
+    prepare(stage, 1, 0);
+    kill(stage->server, SIGINT);
+    HEAR(stage, LEAVE);
+    ck_assert_int_eq(server_wait(stage), 0);
+    server_start(stage, NODE);
+    welcome(stage);
+    stage_free(stage);
+}
+END_TEST
+
+START_TEST(a_refused_server_ends)
+{
+    struct stage *stage = stage_new();
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__Refusal body = CAIRN__REFUSAL__INIT;
+
+    HEAR(stage, REGISTRATION);
+    body.message = "the name is in use";
+    command.body_case = CAIRN__NODE_COMMAND__BODY_REFUSAL;
+    command.refusal = &body;
+    say(stage, &command);
+    ck_assert_int_eq(server_wait(stage), 3);
+    server_start(stage, "another"); /* the directory is of a server of another name */
+    ck_assert_int_eq(server_wait(stage), 3);
+    server_start(stage, NODE);
+    welcome(stage);
+    stage_free(stage);
+}
+END_TEST
+
+static Suite *server_suite(void)
+{
+    Suite *suite = suite_create("server");
+    TCase *tests = tcase_create("server");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_test(tests, a_job_lives_here);
+    tcase_add_test(tests, a_killed_server_goes_on_where_it_was_committed);
+    tcase_add_test(tests, a_job_that_cannot_be_opened_fails_alone);
+    tcase_add_test(tests, bad_messages_are_refused_and_change_nothing);
+    tcase_add_test(tests, an_old_incarnation_is_told_so);
+    tcase_add_test(tests, a_leaving_server_says_so);
+    tcase_add_test(tests, a_refused_server_ends);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
+
+CHECK_MAIN(server_suite)

@@ -1,0 +1,139 @@
+/* Clients, waiting lists, and replies that gather. */
+#include "check_main.h"
+#include "replies.h"
+#include "subscribers.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct client *get(struct subscribers *subscribers, const char *name)
+{
+    struct client *client = client_get(subscribers, name, strlen(name));
+
+    ck_assert_ptr_nonnull(client);
+    return client;
+}
+
+START_TEST(a_client_is_one_as_long_as_it_is_held)
+{
+    struct subscribers *subscribers = subscribers_new();
+    struct client *a = get(subscribers, "a"), *b = get(subscribers, "b");
+
+    ck_assert_ptr_ne(a, b);
+    ck_assert_ptr_eq(get(subscribers, "a"), a);
+    client_release(subscribers, a);
+    client_release(subscribers, a);
+    client_release(subscribers, b);
+    subscribers_free(subscribers);
+    subscribers_free(NULL);
+}
+END_TEST
+
+START_TEST(clients_are_bounded)
+{
+    struct subscribers *subscribers = subscribers_new();
+    static struct client *clients[SUBSCRIBERS_MAX];
+    char name[CLIENT_NAME_MAX];
+
+    memset(name, 'x', sizeof(name));
+    for (uint32_t i = 0; i < SUBSCRIBERS_MAX; i++) {
+        memcpy(name, &i, sizeof(i));
+        clients[i] = client_get(subscribers, name, sizeof(name));
+        ck_assert(clients[i] != NULL);
+    }
+    ck_assert_ptr_null(client_get(subscribers, "one more", 8));
+    client_release(subscribers, clients[17]);
+    clients[17] = get(subscribers, "one more");
+    for (uint32_t i = 0; i < SUBSCRIBERS_MAX; i++)
+        client_release(subscribers, clients[i]);
+    subscribers_free(subscribers);
+}
+END_TEST
+
+/* The names of those who are taken up to a version, in order. */
+static const char *take_all(struct subscribers *subscribers, struct waiting_list *list, uint64_t limit)
+{
+    static char names[64];
+    struct client *client;
+    uint64_t version;
+    size_t used = 0;
+
+    names[0] = '\0';
+    while ((client = subscriber_take(subscribers, list, limit, &version))) {
+        used += (size_t)snprintf(names + used, sizeof(names) - used, "%.*s%d ", client->length, client->name,
+                                 (int)version);
+        client_release(subscribers, client);
+    }
+    return names;
+}
+
+START_TEST(waiting_lists_are_in_order_and_without_doubles)
+{
+    struct subscribers *subscribers = subscribers_new();
+    struct client *a = get(subscribers, "a"), *b = get(subscribers, "b");
+    struct waiting_list list = {NULL, NULL};
+
+    ck_assert_str_eq(take_all(subscribers, &list, 9), "");
+    ck_assert_int_eq(subscribe(subscribers, &list, a, 5), CAIRN_OK);
+    ck_assert_int_eq(subscribe(subscribers, &list, b, 3), CAIRN_OK);
+    ck_assert_int_eq(subscribe(subscribers, &list, b, 3), CAIRN_OK);
+    ck_assert_int_eq(subscribe(subscribers, &list, a, 3), CAIRN_OK);
+    ck_assert_str_eq(take_all(subscribers, &list, 2), "");
+    ck_assert_str_eq(take_all(subscribers, &list, 3), "b3 a3 ");
+    ck_assert_int_eq(subscribe(subscribers, &list, b, 4), CAIRN_OK);
+    ck_assert_str_eq(take_all(subscribers, &list, 4), "b4 ");
+    ck_assert_int_eq(subscribe(subscribers, &list, b, 6), CAIRN_OK);
+    ck_assert_str_eq(take_all(subscribers, &list, 9), "a5 b6 ");
+    client_release(subscribers, a);
+    client_release(subscribers, b);
+    subscribers_free(subscribers);
+}
+END_TEST
+
+START_TEST(replies_gather_up_to_a_message)
+{
+    struct subscribers *subscribers = subscribers_new();
+    struct replies *replies = replies_new(subscribers);
+    struct client *a = get(subscribers, "a"), *b = get(subscribers, "b");
+    struct buffer *values = buffer_new(64);
+    struct reply_subject first = {1, 1, 0, 4}, second = {1, 1, 0, 5};
+    struct reply *reply;
+
+    for (uint32_t chunk = 0; chunk < WIRE_PAYLOADS_MAX + 1; chunk++) {
+        ck_assert_int_eq(replies_values(replies, &first, a, chunk, DATA_FLOAT32, values), CAIRN_OK);
+        ck_assert_int_eq(replies_values(replies, &first, b, chunk, DATA_FLOAT32, values), CAIRN_OK);
+    }
+    ck_assert_int_eq(replies_values(replies, &second, a, 0, DATA_FLOAT32, values), CAIRN_OK);
+    ck_assert_int_eq(replies_refuse(replies, &first, a, DATA_REFUSED_STALE, "no"), CAIRN_OK);
+    for (int i = 0; i < 6; i++) {
+        reply = replies_next(replies);
+        ck_assert_ptr_nonnull(reply);
+        ck_assert_uint_eq(reply->header.payload_count, i < 2 ? WIRE_PAYLOADS_MAX : i < 5 ? 1 : 0);
+    }
+    ck_assert_str_eq(reply->header.message, "no");
+    ck_assert_ptr_null(replies_next(replies));
+    ck_assert(buffer_is_exclusive(values));
+    ck_assert_int_eq(replies_values(replies, &first, a, 0, DATA_FLOAT32, values), CAIRN_OK);
+    replies_free(replies); /* with what nobody took */
+    ck_assert(buffer_is_exclusive(values));
+    buffer_unref(values);
+    client_release(subscribers, a);
+    client_release(subscribers, b);
+    subscribers_free(subscribers);
+}
+END_TEST
+
+static Suite *subscribers_suite(void)
+{
+    Suite *suite = suite_create("subscribers");
+    TCase *tests = tcase_create("subscribers");
+
+    tcase_add_test(tests, a_client_is_one_as_long_as_it_is_held);
+    tcase_add_test(tests, clients_are_bounded);
+    tcase_add_test(tests, waiting_lists_are_in_order_and_without_doubles);
+    tcase_add_test(tests, replies_gather_up_to_a_message);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
+
+CHECK_MAIN(subscribers_suite)

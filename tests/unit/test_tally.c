@@ -1,0 +1,106 @@
+/* Reports of several shards put together. */
+#include "check_main.h"
+#include "tally.h"
+
+static enum tally_outcome prepared(struct tallies *tallies, uint32_t shard, bool holds_weights,
+                                   uint64_t incarnation)
+{
+    struct shard_report report = {.kind = SHARD_PREPARED,
+                                  .shard = shard,
+                                  .holds_weights = holds_weights,
+                                  .job = 1,
+                                  .incarnation = incarnation};
+
+    return tally_report(tallies, &report);
+}
+
+static enum tally_outcome committed(struct tallies *tallies, uint32_t shard, uint64_t step)
+{
+    struct shard_report report = {
+        .kind = SHARD_COMMITTED, .shard = shard, .job = 1, .incarnation = 1, .step = step};
+
+    return tally_report(tallies, &report);
+}
+
+static enum tally_outcome failed(struct tallies *tallies, uint32_t shard)
+{
+    struct shard_report report = {.kind = SHARD_FAILED, .shard = shard, .job = 1, .incarnation = 1};
+
+    return tally_report(tallies, &report);
+}
+
+START_TEST(all_shards_must_be_prepared)
+{
+    struct tallies *tallies = tallies_new(3);
+
+    ck_assert_int_eq(prepared(tallies, 0, true, 1), TALLY_WAITS); /* of no job */
+    ck_assert_int_eq(tally_begin(tallies, 1, 1, 3), CAIRN_OK);
+    ck_assert_int_eq(prepared(tallies, 0, true, 1), TALLY_WAITS);
+    ck_assert_int_eq(prepared(tallies, 2, true, 1), TALLY_WAITS);
+    ck_assert_int_eq(prepared(tallies, 1, true, 2), TALLY_WAITS); /* of another incarnation */
+    ck_assert_int_eq(prepared(tallies, 1, true, 1), TALLY_PREPARED);
+    tallies_free(tallies);
+}
+END_TEST
+
+START_TEST(all_shards_with_weights_must_have_a_generation)
+{
+    struct tallies *tallies = tallies_new(3);
+
+    ck_assert_int_eq(tally_begin(tallies, 1, 1, 3), CAIRN_OK);
+    prepared(tallies, 0, true, 1);
+    prepared(tallies, 1, false, 1);
+    prepared(tallies, 2, true, 1);
+    ck_assert_int_eq(committed(tallies, 2, 10), TALLY_WAITS);
+    ck_assert_int_eq(committed(tallies, 0, 10), TALLY_COMMITTED);
+    ck_assert_int_eq(committed(tallies, 0, 20), TALLY_WAITS);
+    ck_assert_int_eq(committed(tallies, 2, 10), TALLY_COMMITTED); /* said again */
+    ck_assert_int_eq(committed(tallies, 2, 20), TALLY_COMMITTED);
+    tallies_free(tallies);
+}
+END_TEST
+
+START_TEST(a_failure_is_told_once)
+{
+    struct tallies *tallies = tallies_new(2);
+
+    ck_assert_int_eq(tally_begin(tallies, 1, 1, 2), CAIRN_OK);
+    ck_assert_int_eq(failed(tallies, 0), TALLY_FAILED);
+    ck_assert_int_eq(failed(tallies, 1), TALLY_WAITS);
+    ck_assert_int_eq(prepared(tallies, 1, true, 1), TALLY_WAITS);
+    tallies_free(tallies);
+}
+END_TEST
+
+START_TEST(jobs_end_and_begin_again)
+{
+    struct tallies *tallies = tallies_new(1);
+
+    ck_assert_int_eq(tally_begin(tallies, 2, 1, 1), CAIRN_OK);
+    ck_assert_int_eq(tally_begin(tallies, 1, 1, 1), CAIRN_OK);
+    ck_assert_int_eq(tally_begin(tallies, 1, 2, 1), CAIRN_OK);
+    ck_assert_int_eq(prepared(tallies, 0, true, 1), TALLY_WAITS);
+    tally_end(tallies, 1, 1); /* late */
+    ck_assert_int_eq(prepared(tallies, 0, true, 2), TALLY_PREPARED);
+    tally_end(tallies, 1, 2);
+    tally_end(tallies, 1, 2);
+    ck_assert_int_eq(committed(tallies, 0, 1), TALLY_WAITS);
+    tallies_free(tallies);
+    tallies_free(NULL);
+}
+END_TEST
+
+static Suite *tally_suite(void)
+{
+    Suite *suite = suite_create("tally");
+    TCase *tests = tcase_create("tally");
+
+    tcase_add_test(tests, all_shards_must_be_prepared);
+    tcase_add_test(tests, all_shards_with_weights_must_have_a_generation);
+    tcase_add_test(tests, a_failure_is_told_once);
+    tcase_add_test(tests, jobs_end_and_begin_again);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
+
+CHECK_MAIN(tally_suite)
