@@ -38,7 +38,7 @@ struct member {
     uint32_t lease_ms, heartbeat_ms;
     int registrations;    /* by this connection since the coordinator last spoke */
     int64_t listening_ms; /* when the coordinator last spoke, or we last registered */
-    int64_t sent_ms;      /* when we last said something */
+    int64_t asked_ms;     /* when we last sent what the coordinator answers: reports do not count */
     int64_t wait_log_ms;  /* when it was last logged that we wait */
     struct frames frames; /* of the message in hand */
 };
@@ -65,8 +65,6 @@ static enum status send_now(struct member *member, Cairn__NodeMessage *message, 
         return error_set(error, CAIRN_AGAIN,
                          "the coordinator at %s has been away for too long: its queue is full",
                          member->endpoint);
-    if (status == CAIRN_OK)
-        member->sent_ms = clock_ms();
     return status;
 }
 
@@ -86,7 +84,7 @@ static enum status send_registration(struct member *member, struct error *error)
 
     member->is_registered = false;
     member->registrations++;
-    member->listening_ms = clock_ms();
+    member->listening_ms = member->asked_ms = clock_ms();
     message.body_case = CAIRN__NODE_MESSAGE__BODY_REGISTRATION;
     message.registration = (Cairn__Registration *)member->registration;
     return send_now(member, &message, error);
@@ -169,7 +167,7 @@ void *member_socket(const struct member *member)
 int64_t member_deadline_ms(const struct member *member)
 {
     int64_t silent_ms = member->listening_ms + member->lease_ms;
-    int64_t heartbeat_ms = member->sent_ms + member->heartbeat_ms;
+    int64_t heartbeat_ms = member->asked_ms + member->heartbeat_ms;
 
     return member->is_registered && heartbeat_ms < silent_ms ? heartbeat_ms : silent_ms;
 }
@@ -208,7 +206,7 @@ static enum status heartbeat(struct member *member, struct error *error)
     message.body_case = CAIRN__NODE_MESSAGE__BODY_HEARTBEAT;
     message.heartbeat = &body;
     status = send_now(member, &message, error);
-    member->sent_ms = clock_ms(); /* a heartbeat that found no room is not tried again at once */
+    member->asked_ms = clock_ms(); /* a heartbeat that found no room is not tried again at once */
     return status == CAIRN_AGAIN ? CAIRN_OK : status;
 }
 
@@ -218,7 +216,7 @@ static enum status do_what_is_due(struct member *member, struct error *error)
 
     if (now_ms >= member->listening_ms + member->lease_ms)
         return register_again(member, now_ms, error);
-    if (member->is_registered && now_ms >= member->sent_ms + member->heartbeat_ms)
+    if (member->is_registered && now_ms >= member->asked_ms + member->heartbeat_ms)
         return heartbeat(member, error);
     return CAIRN_OK;
 }

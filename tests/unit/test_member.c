@@ -175,11 +175,13 @@ START_TEST(a_member_registers_and_sends_heartbeats)
 }
 END_TEST
 
-START_TEST(a_member_that_speaks_needs_no_heartbeat)
+/* The coordinator answers heartbeats only: a member that reports all the time must still ask. */
+START_TEST(reports_are_no_heartbeats)
 {
     Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
     Cairn__Prepared body = CAIRN__PREPARED__INIT;
     struct rig rig;
+    int64_t begin_ms = clock_ms();
 
     rig_open(&rig);
     rig_join(&rig);
@@ -188,10 +190,12 @@ START_TEST(a_member_that_speaks_needs_no_heartbeat)
     body.job = 5;
     message.body_case = CAIRN__NODE_MESSAGE__BODY_PREPARED;
     message.prepared = &body;
-    ck_assert_int_eq(member_send(rig.member, &message, NULL), CAIRN_OK);
-    ck_assert_int_le(member_deadline_ms(rig.member), clock_ms() + HEARTBEAT_MS);
-    ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_PREPARED);
-    ck_assert_uint_eq(rig.message->prepared->job, 5);
+    do {
+        ck_assert_msg(clock_ms() < begin_ms + PATIENCE_MS, "no heartbeat came among the reports");
+        ck_assert_int_eq(member_send(rig.member, &message, NULL), CAIRN_OK);
+        ck_assert_int_le(member_deadline_ms(rig.member), clock_ms() + HEARTBEAT_MS);
+    } while (next_message(&rig) == CAIRN__NODE_MESSAGE__BODY_PREPARED);
+    ck_assert_int_eq(rig.message->body_case, CAIRN__NODE_MESSAGE__BODY_HEARTBEAT);
     rig_close(&rig);
 }
 END_TEST
@@ -389,7 +393,7 @@ static Suite *make_suite(void)
 
     tcase_set_timeout(tests, 30);
     tcase_add_test(tests, a_member_registers_and_sends_heartbeats);
-    tcase_add_test(tests, a_member_that_speaks_needs_no_heartbeat);
+    tcase_add_test(tests, reports_are_no_heartbeats);
     tcase_add_test(tests, silence_for_a_lease_brings_a_registration);
     tcase_add_test(tests, long_silence_brings_a_new_connection);
     tcase_add_test(tests, commands_reach_the_owner_in_order);
