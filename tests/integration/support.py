@@ -81,7 +81,7 @@ def make_digits(folder, train=1500, test=400):
 
 def write_job(path, data, **changes):
     """Writes the small job to path; changes are the places of JOB."""
-    values = dict(epochs=2, commit_every=10, optimizer="adam", lanes=1, output=os.path.splitext(path)[0] + ".h5",
+    values = dict(epochs=3, commit_every=10, optimizer="{adam: {learning_rate: 0.005}}", lanes=1, output=os.path.splitext(path)[0] + ".h5",
                   data=data)
     values.update(changes)
     with open(path, "w", encoding="ascii") as file:

@@ -18,7 +18,7 @@ def interrupted(job, state, kill):
         def committed():
             if process.poll() is not None:
                 raise Failure("the run ended before it could be interrupted: " + open(state + ".out").read())
-            return os.path.exists(log) and b"event=committed" in open(log, "rb").read()
+            return os.path.exists(log) and b"committed step" in open(log, "rb").read()
         wait_until(committed, "a first committed generation")
         children = descendants(process.pid)
         kill(process, children)
@@ -47,7 +47,7 @@ def test(folder):
     make_digits(folder)
     job = write_job(os.path.join(folder, "job.yaml"), folder)
     two_lanes = write_job(os.path.join(folder, "lanes.yaml"), folder, lanes=2)
-    longer = write_job(os.path.join(folder, "longer.yaml"), folder, epochs=12)
+    longer = write_job(os.path.join(folder, "longer.yaml"), folder, epochs=60)
     state = os.path.join(folder, "state")
 
     runs = [(job, ["--workers", workers, "--servers", servers])
