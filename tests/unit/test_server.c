@@ -7,17 +7,24 @@
 #include "shard_fixture.h"
 #include "sockets.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 
 #define SHARDS 2
 #define NODE   "server-under-test"
 #define EVERY  2 /* steps a generation */
+#define CAST   3 /* server processes that a test can have, one after the other */
 
 struct stage {
     char directory[64];
     char coordinator[128]; /* endpoint */
-    pid_t server;
+    struct {
+        pid_t process;
+        int cue; /* pipe: tells it to begin */
+    } cast[CAST];
+    int started;  /* of the cast */
+    pid_t server; /* the one on stage */
     void *context;
     void *router;
     struct frames frames;      /* of the node's newest message; part 0 is its identity */
@@ -34,22 +41,56 @@ struct stage {
 
 /* ---- the process */
 
-static void server_start(struct stage *stage, const char *name)
+/* What a forked process does: waits for its cue, which is the name to give (empty: none), then is a server.
+ */
+static void serve_on_cue(struct stage *stage, int cue)
 {
-    char data[100];
+    char data[100], name[64] = "";
     struct server_settings settings = {
-        stage->coordinator, "tcp://127.0.0.1:0", NULL, data, name, "error", SHARDS};
+        stage->coordinator, "tcp://127.0.0.1:0", NULL, data, NULL, "error", SHARDS};
     struct error error;
 
+    if (read(cue, name, sizeof(name)) <= 0)
+        _exit(0); /* not needed */
+    if (name[0])
+        settings.name = name;
     snprintf(data, sizeof(data), "%s/data", stage->directory);
-    stage->server = fork();
-    if (stage->server != 0)
-        return;
     log_init(LOG_LEVEL_ERROR, "server");
     if (server_run(&settings, &error) == CAIRN_OK)
         exit(0);
     fprintf(stderr, "server: %s\n", error.message);
     exit(3);
+}
+
+/* All processes are forked before there are threads here. */
+static void fork_cast(struct stage *stage)
+{
+    for (int i = 0; i < CAST; i++) {
+        int ends[2];
+
+        ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+        stage->cast[i].process = fork();
+        if (stage->cast[i].process == 0) {
+            for (int j = 0; j < i; j++)
+                close(stage->cast[j].cue);
+            close(ends[1]);
+            serve_on_cue(stage, ends[0]);
+        }
+        close(ends[0]);
+        stage->cast[i].cue = ends[1];
+    }
+}
+
+static void server_start(struct stage *stage, const char *name)
+{
+    char cue[64] = "";
+
+    ck_assert_int_lt(stage->started, CAST);
+    if (name)
+        snprintf(cue, sizeof(cue), "%s", name);
+    stage->server = stage->cast[stage->started].process;
+    ck_assert_int_eq(write(stage->cast[stage->started].cue, cue, sizeof(cue)), sizeof(cue));
+    stage->started++;
 }
 
 /* Waits for the process; its exit code. */
@@ -326,7 +367,8 @@ static struct stage *stage_new(void)
     stage->weights = calloc(stage->assignment->job->graph->floats, sizeof(float));
     ck_assert_uint_le(stage->assignment->job->graph->chunk_count, 64);
     frames_init(&stage->frames);
-    server_start(stage, NODE); /* before there are threads here */
+    fork_cast(stage);
+    server_start(stage, NODE);
     listen_as_coordinator(stage);
     return stage;
 }
@@ -335,6 +377,10 @@ static void stage_free(struct stage *stage)
 {
     kill(stage->server, SIGTERM);
     ck_assert_int_eq(server_wait(stage), 0);
+    for (int i = 0; i < CAST; i++)
+        close(stage->cast[i].cue);
+    for (int i = stage->started; i < CAST; i++)
+        ck_assert_int_eq(waitpid(stage->cast[i].process, NULL, 0), stage->cast[i].process);
     session_free(stage->session);
     if (stage->heard)
         cairn__node_message__free_unpacked(stage->heard, NULL);
