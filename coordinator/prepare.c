@@ -299,7 +299,8 @@ static void epoch_lists_fini(struct epoch_lists *lists)
     free(lists->span_pointers);
 }
 
-/* The same statement to everyone, but that only the first worker is told where to write the model. */
+/* The same statement to every worker, but that only the first is told where to write the model. Servers know
+ * all that they need from their preparation. */
 static void send_epoch(struct turn *turn, struct job_entry *entry, Cairn__EpochCommand *epoch)
 {
     Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
@@ -311,7 +312,6 @@ static void send_epoch(struct turn *turn, struct job_entry *entry, Cairn__EpochC
     }
     command.body_case = CAIRN__NODE_COMMAND__BODY_EPOCH;
     command.epoch = epoch;
-    participants_command(turn, &entry->servers, &command);
     for (size_t i = 0; i < entry->workers.count; i++) {
         epoch->output = i == 0 ? output : (char *)protobuf_c_empty_string;
         node_command(turn, entry->workers.items[i].node, &command);

@@ -124,16 +124,18 @@ static void post(struct play *play, const char *peer, Cairn__NodeMessage *messag
         post((play), (peer), &posted);                                                                       \
     } while (0)
 
+/* A server makes its generations whenever it likes: all that the job will have, at once. */
+static void make_generations(struct play *play, const char *peer, const Cairn__PrepareCommand *prepare)
+{
+    for (uint64_t step = COMMIT_EVERY; step < FINAL_STEP; step += COMMIT_EVERY) {
+        if (step > prepare->step)
+            POST(play, peer, COMMITTED, committed, Committed, prepare, body.step = step);
+    }
+}
+
 static void train(struct play *play, const char *peer, const Cairn__EpochCommand *epoch)
 {
     check_spans(play, epoch);
-    if (peer[0] == 's') {
-        for (uint64_t step = COMMIT_EVERY; step < FINAL_STEP; step += COMMIT_EVERY) {
-            if (step > epoch->first_step)
-                POST(play, peer, COMMITTED, committed, Committed, epoch, body.step = step);
-        }
-        return;
-    }
     for (uint64_t step = epoch->first_step; step < FINAL_STEP; step += 3)
         POST(play, peer, PROGRESS, progress, Progress, epoch, body.step = step);
     POST(play, peer, VALIDATED, validated, Validated, epoch, body.step = FINAL_STEP);
@@ -146,6 +148,8 @@ static void obey(struct play *play, const char *peer, const Cairn__NodeCommand *
     case CAIRN__NODE_COMMAND__BODY_PREPARE:
         POST(play, peer, PREPARED, prepared, Prepared, command->prepare,
              body.training_samples = peer[0] == 's' ? 0 : SAMPLES);
+        if (peer[0] == 's')
+            make_generations(play, peer, command->prepare);
         break;
     case CAIRN__NODE_COMMAND__BODY_EPOCH:
         train(play, peer, command->epoch);
