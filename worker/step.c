@@ -23,7 +23,8 @@ struct step {
     struct training *training;
     zmq_pollitem_t *items; /* the pipe, the mailbox, then the shards */
     size_t item_count;
-    struct step_report report; /* of the message in hand; large, so not on the stack */
+    struct training_figures figures; /* as last told */
+    struct step_report report;       /* of the message in hand; large, so not on the stack */
 };
 
 /* ---- reports */
@@ -59,6 +60,7 @@ static void tell_progress(void *context, const struct training_figures *figures)
     struct step *step = context;
     struct step_report *report = report_of(step, STEP_PROGRESS);
 
+    step->figures = *figures;
     report->figures = *figures;
     name_metrics(step, report);
     send_report(step);
@@ -299,8 +301,11 @@ static void tell_reached(struct step *step, uint64_t done)
     graph_hash(step->opened.job->graph, training_weights(step->training), report->model_hash);
     if (must_write(step, done))
         write_output(step, report);
-    log_info("training_ends", "job=%s step=%" PRIu64 " model=%s gradient_arenas=%zu",
-             step->params.prepare->job_id, done, report->model_hash, training_arenas(step->training));
+    log_info("training_ends",
+             "job=%s step=%" PRIu64
+             " model=%s compute=%.3f communication=%.3f waiting=%.3f gradient_arenas=%zu",
+             step->params.prepare->job_id, done, report->model_hash, step->figures.compute_share,
+             step->figures.communication_share, step->figures.waiting_share, training_arenas(step->training));
     send_report(step);
 }
 
