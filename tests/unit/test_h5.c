@@ -443,6 +443,8 @@ static const struct config_case config_cases[] = {
     {SEQUENTIAL(INPUT ",17"), NULL, "without a name"},
     {SEQUENTIAL(INPUT ",{\"class_name\":\"LSTM\",\"config\":{\"name\":\"x\"}}"), NULL,
      "layer x: a layer of class LSTM"},
+    {SEQUENTIAL(INPUT ",{\"class_name\":\"A\\nB\",\"config\":{\"name\":\"x\"}}"), NULL,
+     "a layer of class A?B"},
     {SEQUENTIAL(INPUT "," DENSE("\"units\":0")), NULL, "layer d: units: not a whole number"},
     {SEQUENTIAL(INPUT "," DENSE("\"units\":\"3\"")), NULL, "units: not a whole number"},
     {SEQUENTIAL(INPUT "," DENSE("\"units\":99999999999")), NULL, "units: not a whole number"},

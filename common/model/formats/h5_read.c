@@ -4,6 +4,7 @@
 
 #include "model/formats/h5_quiet.h"
 #include "model/formats/keras_config.h"
+#include "model/formats/keras_json.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -276,7 +277,10 @@ static enum status open_and_read(const char *path, hid_t access, uint64_t bytes,
     h5_close(h5.groups);
     h5_close(h5.datasets);
     h5_close(access);
-    return status == CAIRN_OK ? CAIRN_OK : error_prefix(error, status, "%s", path);
+    if (status == CAIRN_OK)
+        return CAIRN_OK;
+    keras_json_one_line(error);
+    return error_prefix(error, status, "%s", path);
 }
 
 enum status h5_read(const char *path, struct model_spec **spec, float **weights, struct error *error)

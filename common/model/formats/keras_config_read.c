@@ -289,6 +289,8 @@ enum status keras_config_parse(struct keras_text model_config, struct keras_text
     if (status == CAIRN_OK) {
         *out = spec;
         spec = NULL;
+    } else {
+        keras_json_one_line(error);
     }
     h5_spec_free(spec);
     json_decref(model);

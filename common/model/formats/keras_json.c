@@ -56,3 +56,10 @@ bool keras_json_same_name(const char *class, const char *name)
         name++;
     }
 }
+
+void keras_json_one_line(struct error *error)
+{
+    for (char *c = error != NULL ? error->message : ""; *c != '\0'; c++)
+        if (iscntrl((unsigned char)*c))
+            *c = '?';
+}

@@ -28,6 +28,10 @@ const char *keras_json_class(const json_t *object);
  * case with underscores). */
 bool keras_json_same_name(const char *class, const char *name);
 
+/* Replaces control characters in a message, as foreign text may be in it, so that it stays one line. NULL is
+ * allowed. */
+void keras_json_one_line(struct error *error);
+
 /* The layers of a model from the input to the output, without the input layer. */
 struct keras_chain {
     const json_t *input_shape; /* [batch, ...]; NULL: not said. All borrowed from the JSON */
