@@ -129,12 +129,24 @@ static void want_accuracy(struct model_spec *spec)
     spec->metric_count = 1;
 }
 
+/* A job says how its model is measured; a model file may not. */
+static void measure_as_job(struct model_spec *spec, const struct job *job)
+{
+    spec->loss = job->model.loss;
+    spec->metric_count = job->model.metric_count;
+    memcpy(spec->metrics, job->model.metrics, sizeof(spec->metrics));
+}
+
 static enum status open_model(struct evaluation *evaluation, const struct evaluate_options *options,
                               struct error *error)
 {
     enum status status = h5_read(options->model, &evaluation->spec, &evaluation->weights, error);
 
-    if (status == CAIRN_OK && options->loss)
+    if (status != CAIRN_OK)
+        return status;
+    if (options->job)
+        measure_as_job(evaluation->spec, evaluation->job);
+    if (options->loss)
         status = replace_loss(evaluation->spec, options->loss, error);
     if (status != CAIRN_OK)
         return status;
