@@ -13,11 +13,14 @@ void commits_init(struct commits *commits, struct dense_table *table, struct sto
     commits->committed_step = committed_step;
 }
 
+/* Frees all generations but the one that the writer has. */
 static void queue_clear(struct commits *commits)
 {
-    for (uint32_t i = 0; i < commits->count; i++)
+    uint32_t kept = commits_writing(commits) ? 1 : 0;
+
+    for (uint32_t i = kept; i < commits->count; i++)
         generation_free(commits->queue[i]);
-    commits->count = 0;
+    commits->count = kept;
 }
 
 void commits_fini(struct commits *commits)

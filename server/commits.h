@@ -63,7 +63,7 @@ bool commits_writing(const struct commits *commits);
 /* The writer is done with the generation that commits_next gave: it is durable here. */
 void commits_written(struct commits *commits);
 
-/* The writer could not write it: nothing more is captured, nobody is held back. */
+/* The job has failed: nothing more is captured, nobody is held back. What the writer has is left to it. */
 void commits_abandon(struct commits *commits);
 
 /* The job's generation is now `step`: makes room. False when no written generation is of that step.

@@ -5,7 +5,8 @@
 #define CAIRN_SERVER_KERNEL_H
 
 #if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                                   \
+    __has_feature(undefined_behavior_sanitizer)
 #define KERNEL_SANITIZED 1
 #endif
 #endif
@@ -22,8 +23,11 @@
 #endif
 
 /* Before a loop whose iterations do not depend on each other: its arrays are the same array or do not
- * overlap. */
-#if defined(__clang__)
+ * overlap. Nothing where it could not be vectorised anyway (no optimisation, sanitizers): Clang would warn.
+ */
+#if defined(KERNEL_SANITIZED) || !defined(__OPTIMIZE__)
+#define KERNEL_LOOP
+#elif defined(__clang__)
 #define KERNEL_LOOP _Pragma("clang loop vectorize(assume_safety)")
 #else
 #define KERNEL_LOOP _Pragma("GCC ivdep")

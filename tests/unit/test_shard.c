@@ -816,6 +816,111 @@ START_TEST(an_archive_is_let_go_when_its_job_begins_again)
 }
 END_TEST
 
+/* Opens shard 0's store of the job, puts a value under a key, closes it. The shards must be stopped. */
+static void spoil(const struct rig *rig, const void *key, size_t key_bytes, const void *value,
+                  size_t value_bytes)
+{
+    char path[128];
+    struct store *store;
+    struct store_transaction *transaction;
+    struct error error;
+
+    snprintf(path, sizeof(path), "%s/jobs/%d/shard-0", rig->directory, RIG_JOB);
+    ck_assert_msg(store_open(path, 0, &store, &error) == CAIRN_OK, "%s", error.message);
+    ck_assert_int_eq(store_begin_write(store, &transaction, &error), CAIRN_OK);
+    ck_assert_int_eq(store_put(transaction, key, key_bytes, value, value_bytes, &error), CAIRN_OK);
+    ck_assert_int_eq(store_commit(transaction, &error), CAIRN_OK);
+    store_close(store);
+}
+
+static struct rig *begin_and_commit(void)
+{
+    struct rig *rig = begin(SGD, 1);
+
+    rig_step(rig, 1, 0);
+    rig_commit(rig, 1, 1);
+    rig_stop_shards(rig);
+    return rig;
+}
+
+START_TEST(a_spoilt_record_is_told)
+{
+    struct rig *rig = begin_and_commit();
+
+    spoil(rig, "c\0\0\0\0\0\0", 7, "torn", 4);
+    rig_start_shards(rig);
+    rig_pull(rig, "c", 1, 1, 0, true);
+    rig_expect_refusal(rig, DATA_REFUSED_UNKNOWN);
+    shard_prepare(rig->shards[0], rig->assignment, 2, 1);
+    ck_assert_ptr_nonnull(strstr(rig_expect_report(rig, SHARD_FAILED).message, "chunk 0"));
+    rig_free(rig);
+}
+END_TEST
+
+START_TEST(a_spoilt_store_is_told)
+{
+    static const struct {
+        size_t bytes;
+        const char *record, *words;
+    } cases[] = {
+        {2, "\xff\xff", "cannot be read"},          {2, "\x08\x63", "format 99"},
+        {4, "\x08\x01\x10\x08", "of job 8"},        {4, "\x08\x01\x10\x07", "server"},
+        {9, "\x08\x01\x10\x07\x2a\x03one", "job "},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct rig *rig = begin_and_commit();
+        const char *message;
+
+        spoil(rig, "shard", 5, cases[i].record, cases[i].bytes);
+        rig_start_shards(rig);
+        shard_prepare(rig->shards[0], rig->assignment, 2, 1);
+        message = rig->reports[0].message;
+        ck_assert_msg(strstr(message, cases[i].words) != NULL, "%s", message);
+        rig_expect_report(rig, SHARD_FAILED);
+        if (i < 4) {
+            rig_pull(rig, "c", 1, 1, 0, true);
+            rig_expect_refusal(rig, DATA_REFUSED_UNKNOWN);
+        }
+        rig_free(rig);
+    }
+}
+END_TEST
+
+START_TEST(an_empty_store_holds_no_state)
+{
+    struct rig *rig = rig_new(SGD, 1);
+
+    spoil(rig, "other", 5, "", 0);
+    shard_prepare(rig->shards[0], rig->assignment, 1, 1);
+    ck_assert_ptr_nonnull(strstr(rig_expect_report(rig, SHARD_FAILED).message, "no state"));
+    rig_free(rig);
+}
+END_TEST
+
+START_TEST(more_clients_than_can_be_kept_are_passed_over)
+{
+    struct rig *rig = begin(SGD, 100);
+    struct data_header header = rig_header(DATA_PULL, 1, TABLE_WEIGHTS, 1);
+    struct buffer *payload = rig_node_buffer(rig, 0, whole, 0);
+
+    rig_add_chunk(rig, &header, 0);
+    for (uint32_t i = 0; i < SUBSCRIBERS_MAX; i++)
+        shard_handle(rig->shards[0], &i, sizeof(i), &header, NULL);
+    rig_send(rig, 0, "late", &header, NULL);
+    shard_refuse(rig->shards[0], "late", 4, "what is this");
+    header = rig_header(DATA_PUSH, 1, TABLE_WEIGHTS, 0);
+    header.node = whole;
+    rig_add_chunk(rig, &header, 0);
+    buffer_ref(payload);
+    rig_send(rig, 0, "late", &header, &payload);
+    ck_assert(buffer_is_exclusive(payload));
+    buffer_unref(payload);
+    ck_assert_uint_eq(rig->reply_count, 0);
+    rig_free(rig);
+}
+END_TEST
+
 static Suite *shard_suite(void)
 {
     Suite *suite = suite_create("shard");
@@ -847,6 +952,10 @@ static Suite *shard_suite(void)
     tcase_add_test(tests, committed_pulls_are_answered_from_disk);
     tcase_add_test(tests, committed_pulls_that_cannot_be_answered_are_refused);
     tcase_add_test(tests, an_archive_is_let_go_when_its_job_begins_again);
+    tcase_add_test(tests, a_spoilt_record_is_told);
+    tcase_add_test(tests, a_spoilt_store_is_told);
+    tcase_add_test(tests, an_empty_store_holds_no_state);
+    tcase_add_test(tests, more_clients_than_can_be_kept_are_passed_over);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -1,0 +1,116 @@
+/* Reading what a PrepareCommand asks of a server. */
+#include "check_main.h"
+#include "shard_fixture.h"
+
+#define THREADS 2
+
+/* A command for three shards: two on "one", one on "two". */
+struct order {
+    Cairn__PrepareCommand command;
+    Cairn__JobText text;
+    Cairn__Shard shards[3], *pointers[3];
+    uint32_t slots[PLACEMENT_SLOTS_MIN];
+};
+
+static void order_init(struct order *order)
+{
+    cairn__prepare_command__init(&order->command);
+    cairn__job_text__init(&order->text);
+    order->text.text = (char *)rig_job_text("sgd: {learning_rate: 0.1}", 10, 1);
+    order->text.file_name = "fixture.yaml";
+    order->text.base_directory = "/";
+    for (uint32_t i = 0; i < 3; i++) {
+        cairn__shard__init(&order->shards[i]);
+        order->shards[i].server = i < 2 ? "one" : "two";
+        order->shards[i].index = i % 2;
+        order->pointers[i] = &order->shards[i];
+    }
+    placement_assign(order->slots, PLACEMENT_SLOTS_MIN, 3);
+    order->command.job = 9;
+    order->command.job_id = "fixture-9";
+    order->command.text = &order->text;
+    order->command.n_shards = 3;
+    order->command.shards = order->pointers;
+    order->command.n_slot_shards = PLACEMENT_SLOTS_MIN;
+    order->command.slot_shards = order->slots;
+}
+
+START_TEST(each_thread_has_its_chunks)
+{
+    struct order order;
+    struct assignment *one = NULL, *two = NULL;
+    struct error error;
+
+    order_init(&order);
+    ck_assert_int_eq(assignment_new(&order.command, "one", THREADS, &one, &error), CAIRN_OK);
+    ck_assert_int_eq(assignment_new(&order.command, "two", THREADS, &two, &error), CAIRN_OK);
+    ck_assert(assignment_takes_part(one, 0) && assignment_takes_part(one, 1));
+    ck_assert(assignment_takes_part(two, 0) && !assignment_takes_part(two, 1));
+    for (uint32_t table = 0; table < TABLE_COUNT; table++) {
+        for (uint32_t chunk = 0; chunk < (table ? 1 : one->job->graph->chunk_count); chunk++) {
+            int owners = assignment_owns(one, 0, table, chunk) + assignment_owns(one, 1, table, chunk) +
+                         assignment_owns(two, 0, table, chunk);
+
+            ck_assert_int_eq(owners, 1);
+            ck_assert(!assignment_owns(two, 1, table, chunk));
+        }
+    }
+    ck_assert_uint_eq(assignment_metric_elements(one), RIG_METRICS);
+    ck_assert_str_eq(one->digest, two->digest);
+    assignment_unref(assignment_ref(one));
+    assignment_unref(one);
+    assignment_unref(two);
+    assignment_unref(NULL);
+}
+END_TEST
+
+static void expect_refused(const struct order *order, const char *words)
+{
+    struct assignment *assignment = NULL;
+    struct error error;
+
+    ck_assert_int_eq(assignment_new(&order->command, "one", THREADS, &assignment, &error), CAIRN_INVALID);
+    ck_assert_msg(strstr(error.message, words) != NULL, "%s", error.message);
+    ck_assert_ptr_null(assignment);
+}
+
+START_TEST(commands_that_cannot_be_are_refused)
+{
+    struct order order;
+
+    order_init(&order);
+    order.command.text = NULL;
+    expect_refused(&order, "text");
+    order_init(&order);
+    order.text.text = "name: x";
+    expect_refused(&order, "fixture.yaml");
+    order_init(&order);
+    order.command.n_slot_shards--;
+    expect_refused(&order, "slots");
+    order_init(&order);
+    order.slots[1000] = 3;
+    expect_refused(&order, "slot 1000");
+    order_init(&order);
+    order.shards[1].index = THREADS;
+    expect_refused(&order, "shard thread 2");
+    order_init(&order);
+    order.text.text =
+        "name: x\nmodel:\n  input_shape: [10]\n  layers:\n    - activation: {activation: relu}\n"
+        "  loss: sparse_categorical_crossentropy\n"
+        "data:\n  train: {format: csv, path: t.csv}\ntrain: {steps: 1, batch_size: 4, optimizer: sgd}\n";
+    expect_refused(&order, "no parameters");
+}
+END_TEST
+
+static Suite *assignment_suite(void)
+{
+    Suite *suite = suite_create("assignment");
+    TCase *tests = tcase_create("assignment");
+
+    tcase_add_test(tests, each_thread_has_its_chunks);
+    tcase_add_test(tests, commands_that_cannot_be_are_refused);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
+
+CHECK_MAIN(assignment_suite)
