@@ -258,5 +258,3 @@ const double *fold_sums(const struct fold *fold, uint32_t cover, enum fold_kind 
 
     return &(kind == FOLD_METRICS ? fold->metrics : fold->validation)[leaf * fold->params.metric_count];
 }
-
-_Static_assert(BLOCK == 16, "the inner loop of add_floats is one cache line");

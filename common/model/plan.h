@@ -26,7 +26,8 @@ struct plan_run {
     uint32_t first_sample; /* position in the batch of the microbatch's first sample */
     float *gradients;      /* [graph->floats], out: sums over the samples (not means); backward only. Gaps
                               between parameters must be zero before and stay so */
-    double *metrics;       /* [plan_metric_count], out: sum of losses, then of each metric of the spec */
+    double *metrics;       /* [plan_metric_count], out: sum of losses, then of each metric of the spec; final before
+                              the first gradients_ready */
     /* Called before layer `layer`'s weights are read; returns when they are there; false: give up. NULL:
      * none. */
     bool (*weights_ready)(void *context, uint32_t layer);
