@@ -22,6 +22,7 @@ void progress_init(struct progress *progress, uint32_t metric_count, uint64_t no
 {
     memset(progress, 0, sizeof(*progress));
     progress->metric_count = metric_count;
+    progress->began_ns = now_ns;
     add_moment(progress, now_ns);
 }
 
@@ -53,6 +54,11 @@ void progress_report(struct progress *progress, uint64_t now_ns, double *means, 
     add_moment(progress, now_ns);
 }
 
+double progress_mean_speed(const struct progress *progress, uint64_t now_ns)
+{
+    return now_ns > progress->began_ns ? progress->samples * 1e9 / (double)(now_ns - progress->began_ns) : 0;
+}
+
 void progress_begin_epoch(struct progress *progress)
 {
     memset(progress->sums, 0, sizeof(progress->sums));
@@ -63,6 +69,7 @@ void progress_skip_time(struct progress *progress, uint64_t now_ns)
 {
     uint64_t skipped = now_ns - moment(progress, 0)->time_ns;
 
+    progress->began_ns += skipped;
     for (uint32_t i = 0; i < progress->moment_count; i++)
         moment(progress, i)->time_ns += skipped;
 }

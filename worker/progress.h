@@ -22,6 +22,7 @@ struct progress {
     double sums[PROGRESS_METRICS_MAX];
     double epoch_samples;                             /* in `sums` */
     double samples;                                   /* since progress_init */
+    uint64_t began_ns;                                /* progress_init, later by what was skipped */
     struct progress_moment moments[PROGRESS_MOMENTS]; /* a ring */
     uint32_t moment_count, next_moment;
 };
@@ -38,6 +39,9 @@ bool progress_is_due(const struct progress *progress, uint64_t now_ns);
 /* A report is made now: the means in means[metric_count] (0 when there were no samples), the speed in
  * samples a second in *speed. */
 void progress_report(struct progress *progress, uint64_t now_ns, double *means, double *speed);
+
+/* Samples a second since progress_init, without what was skipped. */
+double progress_mean_speed(const struct progress *progress, uint64_t now_ns);
 
 /* A training epoch begins: the means start anew. */
 void progress_begin_epoch(struct progress *progress);

@@ -255,6 +255,8 @@ static void tell_progress(struct training *training, uint64_t now_ns)
     figures.communication_share = share(times.weights_ns, &times);
     figures.waiting_share = share(times.data_ns, &times);
     progress_report(&training->progress, now_ns, figures.means, &figures.samples_per_second);
+    if (training->is_last)
+        figures.samples_per_second = progress_mean_speed(&training->progress, now_ns);
     events->progress(events->context, &figures);
 }
 

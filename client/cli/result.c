@@ -98,7 +98,7 @@ json_t *result_metrics(Cairn__Metric *const *metrics, size_t count)
 json_t *result_json(const Cairn__JobStatus *status, int64_t now_ms)
 {
     json_t *object = json_pack(
-        "{s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:f, s:o, s:o, s:o, s:o, s:I}", "status",
+        "{s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:f, s:o, s:o, s:o, s:o, s:I, s:{s:o, s:o, s:o}}", "status",
         job_state_name(status->state), "job", text_or_null(status->id), "name", text_or_null(status->name),
         "model_hash", text_or_null(status->model_hash), "steps", (json_int_t)status->step, "epochs",
         (json_int_t)status->epoch, "workers", (json_int_t)status->workers, "servers",
@@ -106,7 +106,9 @@ json_t *result_json(const Cairn__JobStatus *status, int64_t now_ms)
         number_or_null(status->samples_per_second), "metrics",
         result_metrics(status->validation, status->n_validation), "training",
         result_metrics(status->metrics, status->n_metrics), "output", text_or_null(status->output),
-        "committed_step", (json_int_t)status->committed_step);
+        "committed_step", (json_int_t)status->committed_step, "time", "compute",
+        number_or_null(status->compute_share), "communication", number_or_null(status->communication_share),
+        "waiting", number_or_null(status->waiting_share));
 
     if (object && status->reason[0] != '\0' &&
         json_object_set_new(object, "reason", result_text(status->reason)))
@@ -136,15 +138,13 @@ json_t *result_json_failed(const Cairn__JobStatus *status, const char *reason, i
 json_t *result_status_json(const Cairn__JobStatus *status, int64_t now_ms)
 {
     json_t *object = result_json(status, now_ms);
-    json_t *more = json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o}}", "number",
-        whole(status->number), "step", whole(status->step), "final_step", whole(status->final_step),
-        "epochs_planned", whole(status->epochs), "microbatches", whole(status->microbatches), "incarnation",
-        whole(status->incarnation), "membership_epoch", whole(status->membership_epoch), "submitted_ms",
-        json_integer(status->submitted_ms), "started_ms", json_integer(status->started_ms), "finished_ms",
-        json_integer(status->finished_ms), "time", "compute", number_or_null(status->compute_share),
-        "communication", number_or_null(status->communication_share), "waiting",
-        number_or_null(status->waiting_share));
+    json_t *more =
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "number", whole(status->number),
+                  "step", whole(status->step), "final_step", whole(status->final_step), "epochs_planned",
+                  whole(status->epochs), "microbatches", whole(status->microbatches), "incarnation",
+                  whole(status->incarnation), "membership_epoch", whole(status->membership_epoch),
+                  "submitted_ms", json_integer(status->submitted_ms), "started_ms",
+                  json_integer(status->started_ms), "finished_ms", json_integer(status->finished_ms));
 
     if (!object || !more || json_object_update(object, more) != 0) {
         json_decref(object);

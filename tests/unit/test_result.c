@@ -57,7 +57,8 @@ START_TEST(a_completed_job)
         "{\"status\": \"completed\", \"job\": \"digits-1\", \"name\": \"digits\", \"model_hash\": \"abc\", "
         "\"steps\": 250, \"epochs\": 5, \"workers\": 3, \"servers\": 2, \"seconds\": 2.5, "
         "\"samples_per_second\": 1234.5, \"metrics\": {\"loss\": 0.03125, \"accuracy\": "
-        "0.99070000000000003}, \"training\": {}, \"output\": \"/tmp/digits.h5\", \"committed_step\": 250}");
+        "0.99070000000000003}, \"training\": {}, \"output\": \"/tmp/digits.h5\", \"committed_step\": 250, "
+        "\"time\": {\"compute\": 0.0, \"communication\": 0.0, \"waiting\": 0.0}}");
     ck_assert(result_is_success(&status));
     status.output_error = (char *)"no space";
     ck_assert(!result_is_success(&status));
