@@ -35,7 +35,7 @@ struct cluster {
     struct shard_actor_params shard_params[NODES_MAX];
     struct actor *workers[NODES_MAX];
     struct heard heard[NODES_MAX];
-    char names[NODES_MAX][16];
+    char names[NODES_MAX][24];
     Cairn__PrepareCommand prepare;
     Cairn__JobText text;
     Cairn__Shard shard_messages[NODES_MAX], *shard_pointers[NODES_MAX];
