@@ -63,6 +63,27 @@ static enum status set_integer(struct parser *parser, const struct setting *row,
                      source, text, allowed[0] ? ", " : "", allowed);
 }
 
+static enum status set_choice(struct parser *parser, const struct setting *row, const char *source,
+                              const char *text)
+{
+    int64_t *member = (int64_t *)(void *)((char *)parser->target + row->offset);
+    char allowed[SETTING_WORDS_BYTES];
+    const char *nearest;
+    size_t count = 0;
+
+    for (; row->words[count]; count++) {
+        if (strcmp(text, row->words[count]) == 0) {
+            *member = (int64_t)count;
+            return CAIRN_OK;
+        }
+    }
+    setting_words_text(row, allowed, sizeof(allowed));
+    nearest = nearest_word(text, row->words, count);
+    return error_set(parser->error, CAIRN_INVALID, "%s: \"%.64s\" is not allowed; give %s%s%s%s", source,
+                     text, allowed, nearest ? " (did you mean " : "", nearest ? nearest : "",
+                     nearest ? "?)" : "");
+}
+
 /* source: what a person would correct, "--option" or the variable's name. */
 static enum status set_value(struct parser *parser, const struct setting *row, const char *source,
                              const char *text)
@@ -76,6 +97,8 @@ static enum status set_value(struct parser *parser, const struct setting *row, c
         return CAIRN_OK;
     case SETTING_INTEGER:
         return set_integer(parser, row, source, text);
+    case SETTING_CHOICE:
+        return set_choice(parser, row, source, text);
     case SETTING_FLAG:
         if (flag_value(text, member))
             return CAIRN_OK;
@@ -94,7 +117,7 @@ static void clear_members(struct parser *parser)
         if (row->type == SETTING_TEXT || row->type == SETTING_ARGUMENT)
             *(const char **)member = NULL;
         else
-            *(int64_t *)member = 0;
+            *(int64_t *)member = row->type == SETTING_CHOICE ? -1 : 0;
     }
 }
 

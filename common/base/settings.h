@@ -13,6 +13,7 @@
 enum setting_type {
     SETTING_TEXT,    /* const char *; borrowed from argv, environ or the table */
     SETTING_INTEGER, /* int64_t within [minimum, maximum] */
+    SETTING_CHOICE,  /* int64_t, the index of a word in `words`; without a default -1 when nothing sets it */
     SETTING_FLAG,    /* int64_t 0 or 1; takes no value on the command line */
     SETTING_ARGUMENT /* const char *; a positional argument, in table order */
 };
@@ -27,7 +28,8 @@ struct setting {
     int64_t minimum, maximum; /* SETTING_INTEGER; both 0: any number */
     const char *value_name;   /* shown in --help, such as ENDPOINT */
     const char *help;
-    size_t offset; /* of the member in the target struct */
+    size_t offset;            /* of the member in the target struct */
+    const char *const *words; /* SETTING_CHOICE: all that are allowed, then NULL */
 };
 
 struct settings_table {

@@ -50,14 +50,24 @@ static void append(char *text, size_t size, const char *separator, const char *l
     snprintf(text + used, size - used, "%s%s%s", separator, label, value);
 }
 
+void setting_words_text(const struct setting *row, char *text, size_t size)
+{
+    text[0] = '\0';
+    for (size_t i = 0; row->type == SETTING_CHOICE && row->words[i]; i++)
+        append(text, size, i == 0 ? "" : row->words[i + 1] ? ", " : " or ", "", row->words[i]);
+}
+
 /* The right column: what it does, then in brackets what it may be and where else it comes from. */
 static void description_text(const struct setting *row, char *text, size_t size)
 {
-    char bounds[96], extras[512] = "";
+    char allowed[SETTING_WORDS_BYTES], extras[512] = "";
 
-    setting_bounds_text(row, bounds, sizeof(bounds));
-    if (bounds[0])
-        append(extras, sizeof(extras), "", "", bounds);
+    if (row->type == SETTING_CHOICE)
+        setting_words_text(row, allowed, sizeof(allowed));
+    else
+        setting_bounds_text(row, allowed, sizeof(allowed));
+    if (allowed[0])
+        append(extras, sizeof(extras), "", "", allowed);
     if (row->fallback && row->type != SETTING_FLAG)
         append(extras, sizeof(extras), extras[0] ? "; " : "", "default ", row->fallback);
     if (row->required && row->type != SETTING_ARGUMENT)

@@ -10,8 +10,11 @@
 struct target {
     const char *job, *rest;
     const char *coordinator;
-    int64_t servers, offset, json;
+    int64_t servers, offset, json, transport, format;
 };
+
+static const char *const transports[] = {"ipc", "tcp", "inproc", NULL};
+static const char *const formats[] = {"idx", "csv", NULL};
 
 static const struct setting rows[] = {
     {.name = "JOB",
@@ -48,6 +51,19 @@ static const struct setting rows[] = {
      .environment = "TEST_JSON",
      .help = "JSON",
      .offset = offsetof(struct target, json)},
+    {.name = "transport",
+     .type = SETTING_CHOICE,
+     .environment = "TEST_TRANSPORT",
+     .fallback = "tcp",
+     .value_name = "NAME",
+     .help = "how",
+     .words = transports,
+     .offset = offsetof(struct target, transport)},
+    {.name = "format",
+     .type = SETTING_CHOICE,
+     .help = "of what",
+     .words = formats,
+     .offset = offsetof(struct target, format)},
 };
 
 static const struct settings_table table = {"cairn test", "Tests settings, one line of what it does.", rows,
@@ -152,6 +168,27 @@ START_TEST(numbers_are_whole_and_within_bounds)
 }
 END_TEST
 
+START_TEST(a_choice_is_a_word_of_its_list)
+{
+    ck_assert_int_eq(RESOLVE("a"), CAIRN_OK);
+    ck_assert_int_eq(target.transport, 1);
+    ck_assert_int_eq(target.format, -1); /* no default: nothing chose */
+    ck_assert_int_eq(RESOLVE("a", "--transport", "ipc", "--format=csv"), CAIRN_OK);
+    ck_assert_int_eq(target.transport, 0);
+    ck_assert_int_eq(target.format, 1);
+    setenv("TEST_TRANSPORT", "inproc", 1);
+    ck_assert_int_eq(RESOLVE("a"), CAIRN_OK);
+    ck_assert_int_eq(target.transport, 2);
+    setenv("TEST_TRANSPORT", "TCP", 1);
+    ASSERT_REFUSED("TEST_TRANSPORT: \"TCP\" is not allowed; give ipc, tcp or inproc", "a");
+    ASSERT_REFUSED("--transport: \"inprok\" is not allowed; give ipc, tcp or inproc (did you mean inproc?)",
+                   "a", "--transport", "inprok");
+    ASSERT_REFUSED("--format: \"parquet\" is not allowed; give idx or csv", "a", "--format", "parquet");
+    ASSERT_REFUSED("--format: \"\" is not allowed; give idx or csv", "a", "--format=");
+    ASSERT_REFUSED("--format needs a value: --format VALUE", "a", "--format");
+}
+END_TEST
+
 START_TEST(wrong_options_are_named)
 {
     ASSERT_REFUSED("unknown option --server-count; see cairn test --help", "a", "--server-count=3");
@@ -227,6 +264,8 @@ START_TEST(help_shows_everything)
                                         "[1 to 64; default 2;",
                                         "    --offset VALUE",
                                         "-j, --json",
+                                        "[ipc, tcp or inproc; default",
+                                        "of what [idx or csv]",
                                         "-h, --help",
                                         "--version"};
     char text[4096];
@@ -260,6 +299,7 @@ static Suite *settings_suite(void)
     tcase_add_test(cases, all_ways_to_write_an_option);
     tcase_add_test(cases, the_environment_is_between);
     tcase_add_test(cases, numbers_are_whole_and_within_bounds);
+    tcase_add_test(cases, a_choice_is_a_word_of_its_list);
     tcase_add_test(cases, wrong_options_are_named);
     tcase_add_test(cases, a_required_option);
     tcase_add_test(cases, help_shows_everything);
