@@ -1,34 +1,18 @@
 /* The server program. */
-#include "base/log.h"
+#include "net/daemon.h"
 #include "server.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
-#define EXIT_USAGE 2
-
-static int usage(const char *message)
+static enum status serve(const void *settings, void *zmq_context, int stop_descriptor, struct error *error)
 {
-    fprintf(stderr, "cairn-server: %s\n", message);
-    return EXIT_USAGE;
+    daemon_keep_memory();
+    return server_run(settings, zmq_context, stop_descriptor, error);
 }
 
 int main(int argc, char **argv)
 {
-    struct server_settings settings = {0};
-    enum settings_outcome outcome;
-    enum log_level level;
-    struct error error;
+    struct server_settings settings;
+    const struct daemon_program program = {"server", &server_settings_table, &settings, &settings.log_level,
+                                           serve};
 
-    if (settings_resolve(&server_settings_table, argc, argv, &settings, &outcome, &error) != CAIRN_OK)
-        return usage(error.message);
-    if (outcome != SETTINGS_RUN)
-        return EXIT_SUCCESS;
-    if (!log_level_parse(settings.log_level, &level))
-        return usage("--log-level is error, warn, info or debug");
-    log_init(level, "server");
-    if (server_run(&settings, &error) == CAIRN_OK)
-        return EXIT_SUCCESS;
-    log_error("failed", "reason=\"%s\"", error.message);
-    return EXIT_FAILURE;
+    return daemon_main(&program, argc, argv);
 }

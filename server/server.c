@@ -1,4 +1,4 @@
-/* The server's main thread: one poll over the coordinator, the shard threads and signals. */
+/* The server's main thread: one poll over the coordinator, the shard threads and the end. */
 #include "server.h"
 
 #include "assignment.h"
@@ -16,26 +16,18 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <malloc.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 #include <zmq.h>
-
-/* Blocks up to this size come from the heap and stay there: received chunks reuse pages instead of mapping
- * fresh ones (what glibc does with large blocks otherwise costs more than the copying). */
-#define HEAP_BLOCK_MAX (32 << 20)
-#define HEAP_TRIM      (1 << 30)
 
 struct server {
     const struct server_settings *settings;
     uint32_t shard_count;
     struct identity identity;
-    void *context;
-    int signals;
+    void *context; /* borrowed */
+    int stop_descriptor;
     struct shard_actor_params *params; /* [shard_count], as the next three */
     char (*listen)[ENDPOINT_BYTES];
     char (*endpoints)[ENDPOINT_BYTES]; /* told to others */
@@ -241,12 +233,12 @@ static void serve_shard(struct server *server, uint32_t shard)
 
 /* ---- the loop */
 
-enum { ITEM_COORDINATOR, ITEM_SIGNALS, ITEM_SHARDS };
+enum { ITEM_COORDINATOR, ITEM_STOP, ITEM_SHARDS };
 
 static void items_fill(struct server *server, zmq_pollitem_t *items)
 {
     items[ITEM_COORDINATOR] = (zmq_pollitem_t){member_socket(server->member), 0, ZMQ_POLLIN, 0};
-    items[ITEM_SIGNALS] = (zmq_pollitem_t){NULL, server->signals, ZMQ_POLLIN, 0};
+    items[ITEM_STOP] = (zmq_pollitem_t){NULL, server->stop_descriptor, ZMQ_POLLIN, 0};
     for (uint32_t i = 0; i < server->shard_count; i++)
         items[ITEM_SHARDS + i] = (zmq_pollitem_t){actor_pipe(server->shards[i]), 0, ZMQ_POLLIN, 0};
 }
@@ -268,7 +260,7 @@ static enum status serve(struct server *server, struct error *error)
         if (zmq_poll(items, (int)(ITEM_SHARDS + server->shard_count), wait_ms(server)) < 0 &&
             zmq_errno() != EINTR)
             return error_set(error, CAIRN_IO, "cannot poll: %s", zmq_strerror(zmq_errno()));
-        if (items[ITEM_SIGNALS].revents)
+        if (items[ITEM_STOP].revents)
             return CAIRN_OK;
         for (uint32_t i = 0; i < server->shard_count; i++) {
             if (items[ITEM_SHARDS + i].revents)
@@ -281,27 +273,9 @@ static enum status serve(struct server *server, struct error *error)
 
 /* ---- start and stop */
 
-static enum status signals_take(struct server *server, struct error *error)
+/* One thread moves bytes for two shards. */
+static enum status context_widen(const struct server *server, struct error *error)
 {
-    sigset_t set;
-    int code;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    code = pthread_sigmask(SIG_BLOCK, &set, NULL);
-    if (code != 0)
-        return error_system(error, code, "cannot block signals");
-    server->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    return server->signals >= 0 ? CAIRN_OK : error_system(error, errno, "cannot take signals");
-}
-
-static enum status context_make(struct server *server, struct error *error)
-{
-    server->context = zmq_ctx_new();
-    if (!server->context)
-        return error_system(error, zmq_errno(), "cannot start messaging");
-    /* One thread moves bytes for two shards. */
     if (zmq_ctx_set(server->context, ZMQ_IO_THREADS, (int)(server->shard_count + 1) / 2) != 0)
         return error_system(error, zmq_errno(), "cannot start messaging threads");
     return CAIRN_OK;
@@ -363,16 +337,13 @@ static enum status server_init(struct server *server, const struct server_settin
     enum status status;
 
     server->settings = settings;
-    server->signals = -1;
     server->shard_count = (uint32_t)settings->shards;
     cairn__registration__init(&server->registration);
-    status = signals_take(server, error);
-    if (status == CAIRN_OK)
-        status = identity_init(&server->identity, settings->data, settings->name, error);
+    status = identity_init(&server->identity, settings->data, settings->name, error);
     if (status == CAIRN_OK)
         status = arrays_make(server, error);
     if (status == CAIRN_OK)
-        status = context_make(server, error);
+        status = context_widen(server, error);
     for (uint32_t i = 0; i < server->shard_count && status == CAIRN_OK; i++)
         status = shard_start(server, i, error);
     if (status == CAIRN_OK)
@@ -385,8 +356,6 @@ static void server_fini(struct server *server)
     member_free(server->member, "stopped");
     for (uint32_t i = 0; server->shards && i < server->shard_count; i++)
         actor_stop(server->shards[i]);
-    if (server->context)
-        zmq_ctx_term(server->context);
     tallies_free(server->tallies);
     free(server->registration.endpoints);
     free(server->shards);
@@ -394,19 +363,16 @@ static void server_fini(struct server *server)
     free(server->listen);
     free(server->params);
     identity_fini(&server->identity);
-    if (server->signals >= 0)
-        close(server->signals);
 }
 
-enum status server_run(const struct server_settings *settings, struct error *error)
+enum status server_run(const struct server_settings *settings, void *zmq_context, int stop_descriptor,
+                       struct error *error)
 {
-    struct server server = {0};
+    struct server server = {.context = zmq_context, .stop_descriptor = stop_descriptor};
     enum status status;
 
     if (settings->shards < 1 || settings->shards > SERVER_SHARDS_MAX)
         return error_set(error, CAIRN_INVALID, "a server has 1 to %d shards", SERVER_SHARDS_MAX);
-    mallopt(M_MMAP_THRESHOLD, HEAP_BLOCK_MAX);
-    mallopt(M_TRIM_THRESHOLD, HEAP_TRIM);
     status = server_init(&server, settings, error);
     if (status == CAIRN_OK) {
         log_info("started", "name=%s shards=%" PRIu32 " endpoint=%s data=\"%s\" coordinator=%s",
@@ -415,7 +381,5 @@ enum status server_run(const struct server_settings *settings, struct error *err
         status = serve(&server, error);
     }
     server_fini(&server);
-    if (status == CAIRN_OK)
-        log_info("stopped", "");
     return status;
 }

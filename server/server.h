@@ -15,15 +15,16 @@ struct server_settings {
     const char *advertise;   /* host to tell others, NULL: the one that is listened on, or this machine's */
     const char *data;        /* directory */
     const char *name;        /* NULL: the directory's */
-    const char *log_level;
     int64_t shards;
+    int64_t log_level; /* enum log_level */
 };
 
 extern const struct settings_table server_settings_table;
 
-/* Runs until SIGTERM or SIGINT, which it blocks and takes by a descriptor, or until the coordinator refuses
- * the node. Call before other threads start. Errors: what kept it from starting, or the coordinator's
- * refusal. */
-enum status server_run(const struct server_settings *settings, struct error *error) MUST_CHECK;
+/* Serves until stop_descriptor (a signalfd, an eventfd) can be read, or until the coordinator refuses the
+ * node. zmq_context must have no socket yet: it gets threads by the number of shards. Errors: what kept it
+ * from starting, or the coordinator's refusal. */
+enum status server_run(const struct server_settings *settings, void *zmq_context, int stop_descriptor,
+                       struct error *error) MUST_CHECK;
 
 #endif

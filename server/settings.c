@@ -1,30 +1,50 @@
-/* The server program's settings. */
+/* The server program's settings, one row each. */
 #include "server.h"
 
-#include <stddef.h>
-
-#define AT(member) offsetof(struct server_settings, member)
+#include "net/setting_rows.h"
 
 static const struct setting rows[] = {
-    {"coordinator", 'c', SETTING_TEXT, "CAIRN_COORDINATOR", "tcp://127.0.0.1:7700", 0, 0, 0, "ENDPOINT",
-     "the coordinator", AT(coordinator)},
-    {"listen", 'l', SETTING_TEXT, NULL, "tcp://127.0.0.1:0", 0, 0, 0, "ENDPOINT",
-     "where shards listen: tcp://ADDRESS:PORT (port 0: any that is free; else one a shard from there on) or "
-     "ipc://PATH (.SHARD is appended)",
-     AT(listen)},
-    {"advertise", 0, SETTING_TEXT, NULL, NULL, 0, 0, 0, "HOST",
-     "what others are told instead of the address that is listened on; needed when it is not reachable as "
-     "this "
-     "machine's name",
-     AT(advertise)},
-    {"data", 'd', SETTING_TEXT, NULL, NULL, 1, 0, 0, "DIR", "the directory that holds this server's state",
-     AT(data)},
-    {"name", 'n', SETTING_TEXT, NULL, NULL, 0, 0, 0, "NAME",
-     "this server's name in the cluster; kept in the data directory, made when not given", AT(name)},
-    {"shards", 's', SETTING_INTEGER, NULL, "1", 0, 1, SERVER_SHARDS_MAX, "N", "shard threads", AT(shards)},
-    {"log-level", 0, SETTING_TEXT, "CAIRN_LOG_LEVEL", "info", 0, 0, 0, "LEVEL", "error, warn, info or debug",
-     AT(log_level)},
+    SETTING_ROW_COORDINATOR(struct server_settings),
+    {.name = "listen",
+     .letter = 'l',
+     .type = SETTING_TEXT,
+     .fallback = "tcp://127.0.0.1:0",
+     .value_name = "ENDPOINT",
+     .help = "where shards listen: tcp://ADDRESS:PORT (port 0: any that is free; else one a shard from there "
+             "on) or ipc://PATH (.SHARD is appended)",
+     .offset = offsetof(struct server_settings, listen)},
+    {.name = "advertise",
+     .type = SETTING_TEXT,
+     .value_name = "HOST",
+     .help = "what others are told instead of the address that is listened on; needed when it is not "
+             "reachable as this machine's name",
+     .offset = offsetof(struct server_settings, advertise)},
+    {.name = "data",
+     .letter = 'd',
+     .type = SETTING_TEXT,
+     .required = 1,
+     .value_name = "DIR",
+     .help = "the directory that holds this server's state",
+     .offset = offsetof(struct server_settings, data)},
+    {.name = "name",
+     .letter = 'n',
+     .type = SETTING_TEXT,
+     .value_name = "NAME",
+     .help = "this server's name in the cluster; kept in the data directory, made when not given",
+     .offset = offsetof(struct server_settings, name)},
+    {.name = "shards",
+     .letter = 's',
+     .type = SETTING_INTEGER,
+     .fallback = "1",
+     .minimum = 1,
+     .maximum = SERVER_SHARDS_MAX,
+     .value_name = "N",
+     .help = "shard threads",
+     .offset = offsetof(struct server_settings, shards)},
+    SETTING_ROW_LOG_LEVEL(struct server_settings),
 };
 
-const struct settings_table server_settings_table = {"cairn-server", "A parameter server of a Cairn cluster.",
-                                                     rows, sizeof(rows) / sizeof(rows[0])};
+const struct settings_table server_settings_table = {.program = "cairn-server",
+                                                     .summary = "A parameter server of a Cairn cluster.",
+                                                     .rows = rows,
+                                                     .count = sizeof(rows) / sizeof(rows[0])};

@@ -107,19 +107,6 @@ static void add_leaves(struct evaluation *evaluation, uint32_t begin, uint32_t e
 
 /* ---- what is evaluated */
 
-#define LOSS_WORD(suffix, text) " " text
-
-static enum status replace_loss(struct model_spec *spec, const char *name, struct error *error)
-{
-    for (int loss = 0; loss < LOSS_COUNT; loss++) {
-        if (strcmp(loss_name((enum loss)loss), name) != 0)
-            continue;
-        spec->loss = (enum loss)loss;
-        return CAIRN_OK;
-    }
-    return error_set(error, CAIRN_INVALID, "--loss %.64s: allowed are" LOSS_LIST(LOSS_WORD), name);
-}
-
 /* A model file without metrics is still asked how often it is right. */
 static void want_accuracy(struct model_spec *spec)
 {
@@ -146,10 +133,8 @@ static enum status open_model(struct evaluation *evaluation, const struct evalua
         return status;
     if (options->job)
         measure_as_job(evaluation->spec, evaluation->job);
-    if (options->loss)
-        status = replace_loss(evaluation->spec, options->loss, error);
-    if (status != CAIRN_OK)
-        return status;
+    if (options->loss >= 0)
+        evaluation->spec->loss = (enum loss)options->loss;
     want_accuracy(evaluation->spec);
     status = graph_new(evaluation->spec, &evaluation->graph, NULL, error);
     return status == CAIRN_OK ? CAIRN_OK : error_prefix(error, status, "%s", options->model);

@@ -13,8 +13,9 @@ struct evaluate_options {
     const char *model;
     const char *job;
     const char *data;
-    const char *format, *features, *labels, *label_column, *scale;
-    const char *loss; /* in place of the model file's */
+    int64_t format; /* enum data_format */
+    const char *features, *labels, *label_column, *scale;
+    int64_t loss; /* enum loss, in place of the model file's; -1: none */
     int64_t no_header;
     int64_t batch_size;
     int64_t threads; /* 0: one a core */

@@ -13,6 +13,11 @@
 #define BATCH_DEFAULT  "64"
 #define OPTION(member) offsetof(struct evaluate_options, member)
 
+static const char *const formats[] = {[DATA_FORMAT_IDX] = "idx", [DATA_FORMAT_CSV] = "csv", NULL};
+
+#define LOSS_WORD(suffix, text) text,
+static const char *const losses[] = {LOSS_LIST(LOSS_WORD) NULL};
+
 static const struct setting rows[] = {
     {.name = "MODEL",
      .type = SETTING_ARGUMENT,
@@ -32,10 +37,11 @@ static const struct setting rows[] = {
      .help = "take MNIST's test files in this directory (t10k-...-ubyte, .gz or not), scaled by 1/255",
      .offset = OPTION(data)},
     {.name = "format",
-     .type = SETTING_TEXT,
+     .type = SETTING_CHOICE,
      .fallback = "idx",
      .value_name = "FORMAT",
-     .help = "of --features: idx or csv",
+     .help = "of --features",
+     .words = formats,
      .offset = OPTION(format)},
     {.name = "features",
      .type = SETTING_TEXT,
@@ -63,9 +69,10 @@ static const struct setting rows[] = {
      .help = "multiply every feature by it, such as 1/255",
      .offset = OPTION(scale)},
     {.name = "loss",
-     .type = SETTING_TEXT,
+     .type = SETTING_CHOICE,
      .value_name = "NAME",
      .help = "in place of the loss that the model file names",
+     .words = losses,
      .offset = OPTION(loss)},
     {.name = "batch-size",
      .letter = 'b',
@@ -102,9 +109,7 @@ static enum status check_together(const struct evaluate_options *options, struct
     if (sources != 1)
         return error_set(error, CAIRN_INVALID, "%s; one of --job, --data and --features is needed",
                          sources ? "several data sets are given" : "no data set is given");
-    if (strcmp(options->format, "idx") != 0 && strcmp(options->format, "csv") != 0)
-        return error_set(error, CAIRN_INVALID, "--format %.32s: idx and csv are allowed", options->format);
-    if (options->features && strcmp(options->format, "idx") == 0 && !options->labels)
+    if (options->features && options->format == DATA_FORMAT_IDX && !options->labels)
         return error_set(error, CAIRN_INVALID, "--labels is needed with --format idx");
     return CAIRN_OK;
 }
@@ -184,7 +189,7 @@ static enum status name_files(const struct evaluate_options *options, struct dat
 {
     enum status status = parse_scale(options->scale, &source->scale, error);
 
-    source->format = strcmp(options->format, "csv") == 0 ? DATA_FORMAT_CSV : DATA_FORMAT_IDX;
+    source->format = (enum data_format)options->format;
     source->header = !options->no_header;
     if (status == CAIRN_OK)
         status = copy_text(options->features, &source->features, error);

@@ -3,9 +3,11 @@
 #include "worker.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "cluster/member.h"
 #include "compute/compute.h"
 #include "cores.h"
+#include "net/daemon.h"
 #include "report.h"
 #include "step.h"
 
@@ -79,6 +81,9 @@ static enum status identify(struct worker *worker, struct error *error)
     worker->registration.version = (char *)CAIRN_VERSION;
     worker->registration.lanes = options->threads > 0 ? (uint32_t)options->threads : core_count();
     worker->registration.device = (char *)"cpu";
+    if (options->device == DEVICE_CUDA)
+        return error_set(error, CAIRN_UNSUPPORTED,
+                         "--device cuda: this build has no cuda; auto and cpu are allowed");
     return CAIRN_OK;
 }
 
@@ -245,10 +250,10 @@ static void forward_reports(struct worker *worker)
     }
 }
 
-/* Sleeps until there is something to do; *ends when a signal came. */
-static enum status wait_for_input(struct worker *worker, int signals, bool *ends, struct error *error)
+/* Sleeps until there is something to do; *ends when it is told to end. */
+static enum status wait_for_input(struct worker *worker, int stop_descriptor, bool *ends, struct error *error)
 {
-    zmq_pollitem_t items[3] = {{.fd = signals, .events = ZMQ_POLLIN},
+    zmq_pollitem_t items[3] = {{.fd = stop_descriptor, .events = ZMQ_POLLIN},
                                {.socket = member_socket(worker->member), .events = ZMQ_POLLIN}};
     int count = 2;
     int64_t left_ms = member_deadline_ms(worker->member) - clock_ms();
@@ -261,13 +266,13 @@ static enum status wait_for_input(struct worker *worker, int signals, bool *ends
     return CAIRN_OK;
 }
 
-enum status worker_run(struct worker *worker, int signals, struct error *error)
+enum status worker_run(struct worker *worker, int stop_descriptor, struct error *error)
 {
     enum status status = CAIRN_OK;
     bool ends = false;
 
     while (status == CAIRN_OK && !ends) {
-        status = wait_for_input(worker, signals, &ends, error);
+        status = wait_for_input(worker, stop_descriptor, &ends, error);
         forward_reports(worker);
         if (status == CAIRN_OK && !ends)
             status = take_commands(worker, error);
@@ -277,7 +282,6 @@ enum status worker_run(struct worker *worker, int signals, struct error *error)
 
 void worker_keep_memory(void)
 {
-    mallopt(M_MMAP_THRESHOLD, 32 << 20); /* the most that glibc takes */
-    mallopt(M_TRIM_THRESHOLD, 1 << 30);
+    daemon_keep_memory();
     mallopt(M_ARENA_MAX, 1); /* blocks are freed by other threads than took them */
 }

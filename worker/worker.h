@@ -6,39 +6,38 @@
 #ifndef CAIRN_WORKER_WORKER_H
 #define CAIRN_WORKER_WORKER_H
 
-#include "base/log.h"
 #include "base/settings.h"
+#include "base/status.h"
+
+#include <stdint.h>
 
 /* Text members are borrowed from argv and the environment. */
 struct worker_options {
     const char *coordinator;
-    const char *name; /* NULL: made from host, process and chance */
-    int64_t threads;  /* lanes; 0: as the job says, else one a core */
-    const char *device;
-    const char *log_level_name;
-    enum log_level log_level;
+    const char *name;  /* NULL: made from host, process and chance */
+    int64_t threads;   /* lanes; 0: as the job says, else one a core */
+    int64_t device;    /* enum device */
+    int64_t log_level; /* enum log_level */
 };
 
-/* Resolves the command line. Errors: CAIRN_INVALID with a line that names the option. */
-enum status worker_options_resolve(int argc, char **argv, struct worker_options *options,
-                                   enum settings_outcome *outcome, struct error *error) MUST_CHECK;
+extern const struct settings_table worker_options_table;
 
 struct worker;
 
 /* Registers in the background. Owns: context and options are borrowed for the worker's life.
- * Errors: CAIRN_INVALID for an endpoint that ZeroMQ does not take; CAIRN_NO_MEMORY. */
+ * Errors: CAIRN_INVALID for an endpoint that ZeroMQ does not take; CAIRN_UNSUPPORTED for a device that this
+ * build does not have; CAIRN_NO_MEMORY. */
 enum status worker_new(void *zmq_context, const struct worker_options *options, struct worker **out,
                        struct error *error) MUST_CHECK;
 
 /* Ends the job in hand and leaves the cluster. NULL is allowed. */
 void worker_free(struct worker *worker);
 
-/* Serves until the descriptor `signals` (a signalfd) is readable.
+/* Serves until stop_descriptor (a signalfd, an eventfd) can be read.
  * Errors: CAIRN_CLOSED when the coordinator refused this node for good. */
-enum status worker_run(struct worker *worker, int signals, struct error *error) MUST_CHECK;
+enum status worker_run(struct worker *worker, int stop_descriptor, struct error *error) MUST_CHECK;
 
-/* Makes the C library keep large blocks instead of giving them back to the system, for the whole process:
- * frames of a MiB come and go every step, and fresh pages cost more than copying does. Before other threads
+/* daemon_keep_memory, and one heap for all threads, which free each other's blocks. Before other threads
  * start. */
 void worker_keep_memory(void);
 

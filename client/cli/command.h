@@ -4,6 +4,7 @@
 
 #include "base/settings.h"
 #include "base/status.h"
+#include "net/setting_rows.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -15,13 +16,7 @@ enum {
     EXIT_INTERRUPTED = 130 /* as shells report SIGINT */
 };
 
-/* Rows that many tables have; type is the target struct, with members `coordinator`, `json`, `job`. */
-#define SETTING_ROW_COORDINATOR(type_)                                                                       \
-    {                                                                                                        \
-        .name = "coordinator", .type = SETTING_TEXT, .environment = "CAIRN_COORDINATOR",                     \
-        .fallback = "tcp://127.0.0.1:7700", .value_name = "ENDPOINT", .help = "where the coordinator is",    \
-        .offset = offsetof(type_, coordinator)                                                               \
-    }
+/* Rows that many tables have; type is the target struct, with members `json`, `job`. */
 #define SETTING_ROW_JSON(type_)                                                                              \
     {                                                                                                        \
         .name = "json", .type = SETTING_FLAG, .help = "print one line of JSON on stdout",                    \

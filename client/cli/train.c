@@ -15,10 +15,15 @@
 #include <stdio.h>
 #include <string.h>
 
+enum transport { TRANSPORT_IPC, TRANSPORT_TCP };
+
 struct train_settings {
-    const char *file, *state, *transport;
+    const char *file, *state;
+    int64_t transport; /* enum transport */
     int64_t servers, workers, threads_per_worker, resume, fresh, keep_logs, json;
 };
+
+static const char *const transports[] = {[TRANSPORT_IPC] = "ipc", [TRANSPORT_TCP] = "tcp", NULL};
 
 static const struct setting rows[] = {
     {.name = "JOB_FILE",
@@ -69,10 +74,11 @@ static const struct setting rows[] = {
      .help = "append to the logs of earlier runs",
      .offset = offsetof(struct train_settings, keep_logs)},
     {.name = "transport",
-     .type = SETTING_TEXT,
+     .type = SETTING_CHOICE,
      .fallback = "ipc",
-     .value_name = "ipc|tcp",
+     .value_name = "NAME",
      .help = "how the processes are connected",
+     .words = transports,
      .offset = offsetof(struct train_settings, transport)},
     {.name = "json",
      .type = SETTING_FLAG,
@@ -98,9 +104,6 @@ struct train {
 
 static enum status check_settings(const struct train_settings *settings, struct error *error)
 {
-    if (strcmp(settings->transport, "ipc") != 0 && strcmp(settings->transport, "tcp") != 0)
-        return error_set(error, CAIRN_INVALID, "--transport: \"%.64s\" is not allowed; give ipc or tcp",
-                         settings->transport);
     if (settings->resume && settings->fresh)
         return error_set(error, CAIRN_INVALID, "--resume and --fresh contradict each other");
     return CAIRN_OK;
@@ -264,7 +267,7 @@ static int run(struct train *train)
                                            .servers = train->file.overrides.servers,
                                            .workers = workers,
                                            .threads_per_worker = threads_per_worker(train, workers),
-                                           .over_tcp = strcmp(train->settings.transport, "tcp") == 0,
+                                           .over_tcp = train->settings.transport == TRANSPORT_TCP,
                                            .resume = train->settings.resume != 0,
                                            .keep_logs = train->settings.keep_logs != 0};
     struct training training;

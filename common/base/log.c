@@ -9,23 +9,12 @@
 
 static enum log_level log_threshold = LOG_LEVEL_INFO;
 static const char *log_program = "cairn";
-static const char *const level_names[] = {"error", "warn", "info", "debug"};
+const char *const log_level_words[] = {"error", "warn", "info", "debug", NULL};
 
 void log_init(enum log_level level, const char *program)
 {
     log_threshold = level;
     log_program = program;
-}
-
-bool log_level_parse(const char *text, enum log_level *level)
-{
-    for (unsigned i = 0; i < sizeof(level_names) / sizeof(level_names[0]); i++) {
-        if (strcmp(text, level_names[i]) == 0) {
-            *level = (enum log_level)i;
-            return true;
-        }
-    }
-    return false;
 }
 
 static size_t log_prefix(char *line, size_t size, enum log_level level, const char *event)
@@ -38,7 +27,7 @@ static size_t log_prefix(char *line, size_t size, enum log_level level, const ch
     gmtime_r(&now.tv_sec, &parts);
     used = (int)strftime(line, size, "time=%Y-%m-%dT%H:%M:%S", &parts);
     used += snprintf(line + used, size - (size_t)used, ".%03ldZ level=%s program=%s pid=%d event=%s",
-                     now.tv_nsec / 1000000, level_names[level], log_program, (int)getpid(), event);
+                     now.tv_nsec / 1000000, log_level_words[level], log_program, (int)getpid(), event);
     return (size_t)used < size ? (size_t)used : size - 1;
 }
 

@@ -6,15 +6,13 @@
 #ifndef CAIRN_BASE_LOG_H
 #define CAIRN_BASE_LOG_H
 
-#include <stdbool.h>
-
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 /* Sets the least important level that is written and the program's name (borrowed for ever). */
 void log_init(enum log_level level, const char *program);
 
-/* The level named by text (error, warn, info, debug) in *level; false when there is no such level. */
-bool log_level_parse(const char *text, enum log_level *level);
+/* The levels' names in their order, then NULL. */
+extern const char *const log_level_words[];
 
 /* Writes one line; fields is a printf format of "key=value key=value" or "". Newlines become spaces. */
 void log_event(enum log_level level, const char *event, const char *fields, ...)

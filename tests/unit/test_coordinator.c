@@ -1,4 +1,5 @@
 /* The coordinator as it ships, in a thread of its own, with real sockets, real members and real records. */
+#include "base/log.h"
 #include "check_main.h"
 #include "cluster/member.h"
 #include "coordinator.h"
@@ -490,12 +491,15 @@ START_TEST(options_are_resolved)
     enum settings_outcome outcome;
 
     unsetenv("CAIRN_LISTEN");
-    ck_assert_int_eq(coordinator_options_resolve(7, good, &options, &outcome, &error), CAIRN_OK);
+    ck_assert_int_eq(settings_resolve(&coordinator_options_table, 7, good, &options, &outcome, &error),
+                     CAIRN_OK);
     ck_assert_str_eq(options.listen, "tcp://127.0.0.1:7700");
     ck_assert_int_eq(options.lease_ms, 700);
     ck_assert_int_eq(options.log_level, LOG_LEVEL_DEBUG);
-    ck_assert_int_eq(coordinator_options_resolve(5, bad, &options, &outcome, &error), CAIRN_INVALID);
-    ck_assert_int_eq(coordinator_options_resolve(1, missing, &options, &outcome, &error), CAIRN_INVALID);
+    ck_assert_int_eq(settings_resolve(&coordinator_options_table, 5, bad, &options, &outcome, &error),
+                     CAIRN_INVALID);
+    ck_assert_int_eq(settings_resolve(&coordinator_options_table, 1, missing, &options, &outcome, &error),
+                     CAIRN_INVALID);
 }
 END_TEST
 

@@ -2,6 +2,7 @@
  * life, a restart on the same data, bad messages, a job that cannot be opened. */
 #include "check_main.h"
 #include "base/log.h"
+#include "net/daemon.h"
 #include "server.h"
 #include "session.h"
 #include "shard_fixture.h"
@@ -41,25 +42,27 @@ struct stage {
 
 /* ---- the process */
 
+static enum status serve(const void *settings, void *context, int stop_descriptor, struct error *error)
+{
+    return server_run(settings, context, stop_descriptor, error);
+}
+
 /* What a forked process does: waits for its cue, which is the name to give (empty: none), then is a server.
  */
 static void serve_on_cue(struct stage *stage, int cue)
 {
     char data[100], name[64] = "";
-    struct server_settings settings = {
-        stage->coordinator, "tcp://127.0.0.1:0", NULL, data, NULL, "error", SHARDS};
-    struct error error;
+    struct server_settings settings = {stage->coordinator, "tcp://127.0.0.1:0", NULL, data, NULL, SHARDS,
+                                       LOG_LEVEL_ERROR};
+    const struct daemon_program program = {"server", &server_settings_table, &settings, &settings.log_level,
+                                           serve};
 
     if (read(cue, name, sizeof(name)) <= 0)
         _exit(0); /* not needed */
     if (name[0])
         settings.name = name;
     snprintf(data, sizeof(data), "%s/data", stage->directory);
-    log_init(LOG_LEVEL_ERROR, "server");
-    if (server_run(&settings, &error) == CAIRN_OK)
-        exit(0);
-    fprintf(stderr, "server: %s\n", error.message);
-    exit(3);
+    exit(daemon_run(&program));
 }
 
 /* All processes are forked before there are threads here. */
@@ -376,7 +379,7 @@ static struct stage *stage_new(void)
 static void stage_free(struct stage *stage)
 {
     kill(stage->server, SIGTERM);
-    ck_assert_int_eq(server_wait(stage), 0);
+    ck_assert_int_eq(server_wait(stage), DAEMON_STOPPED);
     for (int i = 0; i < CAST; i++)
         close(stage->cast[i].cue);
     for (int i = stage->started; i < CAST; i++)
@@ -561,7 +564,7 @@ START_TEST(a_leaving_server_says_so)
     prepare(stage, 1, 0);
     kill(stage->server, SIGINT);
     HEAR(stage, LEAVE);
-    ck_assert_int_eq(server_wait(stage), 0);
+    ck_assert_int_eq(server_wait(stage), DAEMON_STOPPED);
     server_start(stage, NODE);
     welcome(stage);
     stage_free(stage);
@@ -579,9 +582,9 @@ START_TEST(a_refused_server_ends)
     command.body_case = CAIRN__NODE_COMMAND__BODY_REFUSAL;
     command.refusal = &body;
     say(stage, &command);
-    ck_assert_int_eq(server_wait(stage), 3);
+    ck_assert_int_eq(server_wait(stage), DAEMON_FAILED);
     server_start(stage, "another"); /* the directory is of a server of another name */
-    ck_assert_int_eq(server_wait(stage), 3);
+    ck_assert_int_eq(server_wait(stage), DAEMON_FAILED);
     server_start(stage, NODE);
     welcome(stage);
     stage_free(stage);

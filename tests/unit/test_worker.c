@@ -18,7 +18,7 @@ struct stage {
     void *context, *router;
     char endpoint[128];
     struct worker_options options;
-    int ends; /* an eventfd in place of the signalfd */
+    int ends; /* an eventfd */
     pthread_t thread;
     enum status status;
     struct error error;
@@ -50,7 +50,7 @@ static void stage_open(struct stage *stage)
     ck_assert_int_eq(zmq_bind(stage->router, "tcp://127.0.0.1:*"), 0);
     ck_assert_int_eq(zmq_getsockopt(stage->router, ZMQ_LAST_ENDPOINT, stage->endpoint, &size), 0);
     stage->ends = eventfd(0, EFD_CLOEXEC);
-    stage->options = (struct worker_options){.coordinator = stage->endpoint, .threads = 3, .device = "auto"};
+    stage->options = (struct worker_options){.coordinator = stage->endpoint, .threads = 3};
     frames_init(&stage->in);
     ck_assert_int_eq(pthread_create(&stage->thread, NULL, run_worker, stage), 0);
 }
@@ -283,7 +283,11 @@ static enum status resolve(struct worker_options *options, struct error *error, 
     enum settings_outcome outcome;
 
     memset(options, 0, sizeof(*options));
-    return worker_options_resolve(second ? 3 : first ? 2 : 1, words, options, &outcome, error);
+    return settings_resolve(&worker_options_table,
+                            second  ? 3
+                            : first ? 2
+                                    : 1,
+                            words, options, &outcome, error);
 }
 
 START_TEST(settings_are_checked)
@@ -299,17 +303,18 @@ START_TEST(settings_are_checked)
     ck_assert_int_eq(resolve(&options, &error, "--threads", "2"), CAIRN_OK);
     ck_assert_str_eq(options.coordinator, "ipc:///there");
     ck_assert_int_eq(options.threads, 2);
-    ck_assert_int_eq(resolve(&options, &error, "--device", "cuda"), CAIRN_INVALID);
-    ck_assert_ptr_nonnull(strstr(error.message, "cuda"));
+    ck_assert_int_eq(options.device, DEVICE_AUTO);
+    ck_assert_int_eq(resolve(&options, &error, "--device", "cpu"), CAIRN_OK);
+    ck_assert_int_eq(options.device, DEVICE_CPU);
     ck_assert_int_eq(resolve(&options, &error, "--device", "gpu"), CAIRN_INVALID);
     ck_assert_int_eq(resolve(&options, &error, "--log-level", "loud"), CAIRN_INVALID);
     ck_assert_int_eq(resolve(&options, &error, "--threads", "0.5"), CAIRN_INVALID);
 }
 END_TEST
 
-START_TEST(a_bad_endpoint_or_name_is_refused)
+START_TEST(a_bad_endpoint_name_or_device_is_refused)
 {
-    struct worker_options options = {.coordinator = "nonsense", .device = "cpu"};
+    struct worker_options options = {.coordinator = "nonsense", .device = DEVICE_CPU};
     struct worker *worker = NULL;
     void *context = zmq_ctx_new();
     struct error error;
@@ -318,6 +323,10 @@ START_TEST(a_bad_endpoint_or_name_is_refused)
     options.coordinator = "tcp://127.0.0.1:9";
     options.name = "";
     ck_assert_int_eq(worker_new(context, &options, &worker, &error), CAIRN_INVALID);
+    options.name = "one";
+    options.device = DEVICE_CUDA;
+    ck_assert_int_eq(worker_new(context, &options, &worker, &error), CAIRN_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(error.message, "cuda"));
     ck_assert_ptr_null(worker);
     zmq_ctx_term(context);
 }
@@ -335,7 +344,7 @@ static Suite *make_suite(void)
     tcase_add_test(test, jobs_fail_and_the_worker_stays);
     tcase_add_test(test, an_epoch_reaches_the_job_in_hand_only);
     tcase_add_test(test, settings_are_checked);
-    tcase_add_test(test, a_bad_endpoint_or_name_is_refused);
+    tcase_add_test(test, a_bad_endpoint_name_or_device_is_refused);
     suite_add_tcase(suite, test);
     return suite;
 }
