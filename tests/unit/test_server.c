@@ -303,7 +303,9 @@ static bool all_at(const struct stage *stage, uint64_t version)
 }
 
 /* Lets the session work until all chunks are at a version; the session's status otherwise. */
-static enum status poll_until(struct stage *stage, uint64_t version, struct error *error)
+/* Until all weights are of `version`, and the metrics of at least `metrics_version`. */
+static enum status poll_until(struct stage *stage, uint64_t version, uint64_t metrics_version,
+                              struct error *error)
 {
     zmq_pollitem_t items[SHARDS];
     size_t count;
@@ -313,7 +315,7 @@ static enum status poll_until(struct stage *stage, uint64_t version, struct erro
     ck_assert_uint_eq(count, SHARDS);
     for (size_t i = 0; i < count; i++)
         items[i] = (zmq_pollitem_t){sockets[i], 0, ZMQ_POLLIN, 0};
-    while (status == CAIRN_OK && !all_at(stage, version)) {
+    while (status == CAIRN_OK && (!all_at(stage, version) || stage->metrics_version < metrics_version)) {
         ck_assert_msg(zmq_poll(items, SHARDS, PATIENCE_MS) > 0, "no values came");
         status = session_poll(stage->session, error);
     }
@@ -327,7 +329,7 @@ static void pull_all(struct stage *stage, uint64_t version, bool committed)
 
     ck_assert_int_eq(session_pull(stage->session, TABLE_WEIGHTS, version, 0, chunks, committed, &error),
                      CAIRN_OK);
-    ck_assert_msg(poll_until(stage, version, &error) == CAIRN_OK, "%s", error.message);
+    ck_assert_msg(poll_until(stage, version, 0, &error) == CAIRN_OK, "%s", error.message);
 }
 
 /* One worker's whole step: weights and metrics in two nodes each. */
@@ -353,7 +355,7 @@ static void train_step(struct stage *stage, uint64_t step)
         buffer_unref(gradients);
         buffer_unref(metrics);
     }
-    ck_assert_msg(poll_until(stage, step + 1, &error) == CAIRN_OK, "%s", error.message);
+    ck_assert_msg(poll_until(stage, step + 1, step + 1, &error) == CAIRN_OK, "%s", error.message);
 }
 
 /* ---- tests */
@@ -551,7 +553,7 @@ START_TEST(an_old_incarnation_is_told_so)
     session_open(stage, 1);
     ck_assert_int_eq(session_pull(stage->session, TABLE_WEIGHTS, 1, 0, chunks, false, &error), CAIRN_OK);
     prepare(stage, 2, 0);
-    ck_assert_int_eq(poll_until(stage, 1, &error), CAIRN_STALE);
+    ck_assert_int_eq(poll_until(stage, 1, 0, &error), CAIRN_STALE);
     stage_free(stage);
 }
 END_TEST
