@@ -302,8 +302,8 @@ static bool all_at(const struct stage *stage, uint64_t version)
     return true;
 }
 
-/* Lets the session work until all chunks are at a version; the session's status otherwise. */
-/* Until all weights are of `version`, and the metrics of at least `metrics_version`. */
+/* Lets the session work until all weights are of `version` and the metrics of at least `metrics_version`; the
+ * session's status otherwise. */
 static enum status poll_until(struct stage *stage, uint64_t version, uint64_t metrics_version,
                               struct error *error)
 {
