@@ -251,17 +251,6 @@ static enum status make_items(struct step *step, struct error *error)
 
 /* ---- the end */
 
-static struct h5_training training_of(const struct optimizer_spec *optimizer)
-{
-    return (struct h5_training){.optimizer = optimizer->type == OPTIMIZER_ADAM ? "Adam" : "SGD",
-                                .learning_rate = optimizer->learning_rate,
-                                .momentum = optimizer->momentum,
-                                .beta_1 = optimizer->beta_1,
-                                .beta_2 = optimizer->beta_2,
-                                .epsilon = optimizer->epsilon,
-                                .nesterov = optimizer->nesterov};
-}
-
 /* The first worker of the epoch, at the last step, writes the model where it was asked to. */
 static bool must_write(const struct step *step, uint64_t done)
 {
@@ -275,7 +264,7 @@ static bool must_write(const struct step *step, uint64_t done)
 static void write_output(struct step *step, struct step_report *report)
 {
     const struct job *job = step->opened.job;
-    struct h5_training training = training_of(&job->optimizer);
+    const struct h5_training training = job_h5_training(job);
     char *path = job_path(job, step->epoch->output);
     struct error error;
     enum status status;

@@ -174,14 +174,7 @@ static enum status read_weights(void *zmq_context, struct download *download, st
 
 static enum status write_model(const struct download *download, const char *path, struct error *error)
 {
-    const struct optimizer_spec *optimizer = &download->job->optimizer;
-    struct h5_training training = {.optimizer = optimizer->type == OPTIMIZER_ADAM ? "Adam" : "SGD",
-                                   .learning_rate = optimizer->learning_rate,
-                                   .momentum = optimizer->momentum,
-                                   .beta_1 = optimizer->beta_1,
-                                   .beta_2 = optimizer->beta_2,
-                                   .epsilon = optimizer->epsilon,
-                                   .nesterov = optimizer->nesterov};
+    const struct h5_training training = job_h5_training(download->job);
 
     return h5_write(path, download->job->graph, download->job->name, download->weights, &training, error);
 }

@@ -35,6 +35,19 @@ char *job_path(const struct job *job, const char *path)
     return asprintf(&full, "%s/%s", job->base_directory, path) < 0 ? NULL : full;
 }
 
+struct h5_training job_h5_training(const struct job *job)
+{
+    const struct optimizer_spec *optimizer = &job->optimizer;
+
+    return (struct h5_training){.optimizer = optimizer->type == OPTIMIZER_ADAM ? "Adam" : "SGD",
+                                .learning_rate = optimizer->learning_rate,
+                                .momentum = optimizer->momentum,
+                                .beta_1 = optimizer->beta_1,
+                                .beta_2 = optimizer->beta_2,
+                                .epsilon = optimizer->epsilon,
+                                .nesterov = optimizer->nesterov};
+}
+
 void job_microbatch(const struct job *job, uint32_t batch_samples, uint32_t microbatch, uint32_t *begin,
                     uint32_t *end)
 {

@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "base/status.h"
+#include "model/formats/h5.h"
 #include "model/graph.h"
 #include "model/spec.h"
 
@@ -89,6 +90,9 @@ char *job_path(const struct job *job, const char *path);
  * microbatches, threads_per_microbatch, but not the cluster, the output, commit_every or the length of the
  * training. */
 void job_digest(const struct job *job, char text[HASH_TEXT_BYTES]);
+
+/* What a model file says of the job's training. */
+struct h5_training job_h5_training(const struct job *job);
 
 /* Microbatch m of a batch of n samples covers its samples [*begin, *end). */
 void job_microbatch(const struct job *job, uint32_t batch_samples, uint32_t microbatch, uint32_t *begin,
