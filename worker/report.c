@@ -1,4 +1,4 @@
-/* One function a message. The messages point into the report; nothing is copied. */
+/* One function a body. The messages point into the report; nothing is copied. */
 #include "report.h"
 
 /* The metrics of a message: an array of pointers, as protobuf-c has them. */
@@ -17,64 +17,36 @@ static void list_metrics(struct metric_list *list, const struct step_report *rep
     }
 }
 
-static enum status send_prepared(struct member *member, Cairn__Prepared *body,
-                                 const struct step_report *report, struct error *error)
+static void fill_prepared(Cairn__Prepared *body, const struct step_report *report)
 {
-    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
-
     body->training_samples = report->training_samples;
     body->validation_samples = report->validation_samples;
-    message.body_case = CAIRN__NODE_MESSAGE__BODY_PREPARED;
-    message.prepared = body;
-    return member_send(member, &message, error);
 }
 
-static enum status send_progress(struct member *member, Cairn__Progress *body,
-                                 const struct step_report *report, struct error *error)
+static void fill_progress(Cairn__Progress *body, const struct step_report *report, struct metric_list *list)
 {
-    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
-    struct metric_list list;
-
-    list_metrics(&list, report);
     body->step = report->figures.step;
     body->n_metrics = report->figures.metric_count;
-    body->metrics = list.pointers;
+    body->metrics = list->pointers;
     body->samples_per_second = report->figures.samples_per_second;
     body->compute_share = report->figures.compute_share;
     body->communication_share = report->figures.communication_share;
     body->waiting_share = report->figures.waiting_share;
-    message.body_case = CAIRN__NODE_MESSAGE__BODY_PROGRESS;
-    message.progress = body;
-    return member_send(member, &message, error);
 }
 
-static enum status send_validated(struct member *member, Cairn__Validated *body,
-                                  const struct step_report *report, struct error *error)
+static void fill_validated(Cairn__Validated *body, const struct step_report *report, struct metric_list *list)
 {
-    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
-    struct metric_list list;
-
-    list_metrics(&list, report);
     body->step = report->figures.step;
     body->n_metrics = report->figures.metric_count;
-    body->metrics = list.pointers;
-    message.body_case = CAIRN__NODE_MESSAGE__BODY_VALIDATED;
-    message.validated = body;
-    return member_send(member, &message, error);
+    body->metrics = list->pointers;
 }
 
-static enum status send_reached(struct member *member, Cairn__Reached *body, const struct step_report *report,
-                                struct error *error)
+static void fill_reached(Cairn__Reached *body, const struct step_report *report)
 {
-    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
-
     body->step = report->figures.step;
     body->model_hash = (char *)report->model_hash;
     body->output = (char *)report->output;
     body->output_error = (char *)report->message;
-    message.body_case = CAIRN__NODE_MESSAGE__BODY_REACHED;
-    message.reached = body;
-    return member_send(member, &message, error);
 }
 
 enum status report_send_failure(struct member *member, uint64_t job, uint64_t incarnation, const char *line,
@@ -94,24 +66,41 @@ enum status report_send_failure(struct member *member, uint64_t job, uint64_t in
 enum status report_send(struct member *member, uint64_t job, uint64_t incarnation,
                         const struct step_report *report, struct error *error)
 {
+    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
     Cairn__Prepared prepared = CAIRN__PREPARED__INIT;
     Cairn__Progress progress = CAIRN__PROGRESS__INIT;
     Cairn__Validated validated = CAIRN__VALIDATED__INIT;
     Cairn__Reached reached = CAIRN__REACHED__INIT;
+    struct metric_list list;
 
     prepared.job = progress.job = validated.job = reached.job = job;
     prepared.incarnation = progress.incarnation = validated.incarnation = reached.incarnation = incarnation;
     switch (report->kind) {
     case STEP_PREPARED:
-        return send_prepared(member, &prepared, report, error);
+        fill_prepared(&prepared, report);
+        message.body_case = CAIRN__NODE_MESSAGE__BODY_PREPARED;
+        message.prepared = &prepared;
+        break;
     case STEP_PROGRESS:
-        return send_progress(member, &progress, report, error);
+        list_metrics(&list, report);
+        fill_progress(&progress, report, &list);
+        message.body_case = CAIRN__NODE_MESSAGE__BODY_PROGRESS;
+        message.progress = &progress;
+        break;
     case STEP_VALIDATED:
-        return send_validated(member, &validated, report, error);
+        list_metrics(&list, report);
+        fill_validated(&validated, report, &list);
+        message.body_case = CAIRN__NODE_MESSAGE__BODY_VALIDATED;
+        message.validated = &validated;
+        break;
     case STEP_REACHED:
-        return send_reached(member, &reached, report, error);
+        fill_reached(&reached, report);
+        message.body_case = CAIRN__NODE_MESSAGE__BODY_REACHED;
+        message.reached = &reached;
+        break;
     case STEP_FAILED:
         return report_send_failure(member, job, incarnation, report->message, error);
     }
-    BUG("a report of no kind");
+    BUG_IF(message.body_case == CAIRN__NODE_MESSAGE__BODY__NOT_SET);
+    return member_send(member, &message, error);
 }
