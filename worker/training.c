@@ -43,7 +43,7 @@ struct training {
     bool is_open; /* step `done` may be pushed, as far as validation allows */
     bool vote;    /* to be added to the next metrics pushed */
     bool is_last; /* no further step will begin: by votes or by number */
-    bool stopped; /* by votes */
+    bool stopped; /* by votes, before the last step */
     struct vectors metrics, validation;
     double root[LANES_METRICS_MAX]; /* metrics of the step that ends */
     enum status problem;            /* of what a shard sent */
@@ -295,8 +295,9 @@ static void end_step(struct training *training)
 
     training->done = training->expected;
     training->is_open = false;
-    training->stopped = was_trained && training->root[0] > 0;
-    training->is_last = training->stopped || training->done == training->params.final_step;
+    training->is_last = training->done == training->params.final_step;
+    training->stopped = !training->is_last && was_trained && training->root[0] > 0;
+    training->is_last |= training->stopped;
     if (was_trained)
         account_step(training);
     if (!training->stopped && schedule_validates(&training->schedule, training->done))

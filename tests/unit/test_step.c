@@ -381,6 +381,24 @@ START_TEST(a_vote_ends_all_at_the_same_step)
 }
 END_TEST
 
+/* It is the end all the same: validated and written. */
+START_TEST(a_vote_in_the_last_step_changes_nothing)
+{
+    struct cluster *cluster = malloc(sizeof(*cluster));
+
+    cluster_open(cluster, 2, "sgd", "");
+    start_workers(cluster, 2, 1, make_ref);
+    tell(cluster, 1, STEP_VOTE);
+    train(cluster, 0, 1, "model.h5");
+    expect_end(cluster, 1);
+    for (uint32_t i = 0; i < 2; i++)
+        ck_assert_uint_eq(cluster->heard[i].validated, 1);
+    ck_assert_str_ne(cluster->heard[0].end.output, "");
+    cluster_close(cluster);
+    free(cluster);
+}
+END_TEST
+
 /* A vote that is there before training begins ends it after the first step; then the rest, in parts. */
 START_TEST(a_training_in_parts_is_the_same)
 {
@@ -536,6 +554,7 @@ static Suite *make_suite(void)
     tcase_add_test(test, the_model_is_the_same_for_all_workers_lanes_and_shards);
     tcase_add_test(test, the_cpu_backend_keeps_the_promise_too);
     tcase_add_test(test, a_vote_ends_all_at_the_same_step);
+    tcase_add_test(test, a_vote_in_the_last_step_changes_nothing);
     tcase_add_test(test, a_training_in_parts_is_the_same);
     tcase_add_test(test, the_first_worker_writes_the_model);
     tcase_add_test(test, a_job_that_cannot_be_opened_fails);
