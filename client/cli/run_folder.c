@@ -154,9 +154,27 @@ static bool wipe_entry(void *context, const char *name)
 enum status run_folder_wipe(const struct run_folder *folder, bool with_logs, struct error *error)
 {
     struct wipe wipe = {folder, with_logs, CAIRN_OK, error};
-    enum status status = for_each_entry(folder->path, wipe_entry, &wipe, error);
+    enum status status;
+
+    /* First what makes it a run: if this is killed half-way, the folder holds none. */
+    if (!wipe_entry(&wipe, "coordinator"))
+        return wipe.status;
+    status = for_each_entry(folder->path, wipe_entry, &wipe, error);
 
     return status == CAIRN_OK ? wipe.status : status;
+}
+
+enum status run_folder_begin(const struct run_folder *folder, uint32_t servers, bool with_logs,
+                             struct error *error)
+{
+    char name[32];
+    enum status status = run_folder_wipe(folder, with_logs, error);
+
+    for (uint32_t i = 0; i < servers && status == CAIRN_OK; i++) {
+        snprintf(name, sizeof(name), "server-%" PRIu32, i);
+        status = run_folder_make(folder, name, error);
+    }
+    return status;
 }
 
 static bool remove_socket(void *context, const char *name)

@@ -49,4 +49,9 @@ enum status run_folder_make(const struct run_folder *folder, const char *name,
 /* Removes what there is of an earlier run; its logs only when asked to. */
 enum status run_folder_wipe(const struct run_folder *folder, bool with_logs, struct error *error) MUST_CHECK;
 
+/* Wipes, then makes the folders of all servers, before anything else that makes it a run: so a run that is
+ * killed at any moment has all of its servers or is none. */
+enum status run_folder_begin(const struct run_folder *folder, uint32_t servers, bool with_logs,
+                             struct error *error) MUST_CHECK;
+
 #endif

@@ -312,16 +312,21 @@ static enum status look_at_former(struct training *training, enum former_run *fo
     return status;
 }
 
+static enum status begin_anew(struct training *training, struct error *error)
+{
+    enum status status =
+        run_folder_begin(training->folder, training->params.servers, !training->params.keep_logs, error);
+
+    return status == CAIRN_OK ? start_coordinator(training, error) : status;
+}
+
 /* Removes a finished run and begins with an empty coordinator. */
 static enum status replace_former(struct training *training, struct error *error)
 {
-    enum status status;
-
     requester_free(training->requester);
     training->requester = NULL;
     supervisor_stop(&training->supervisor, STOP_MS);
-    status = run_folder_wipe(training->folder, !training->params.keep_logs, error);
-    return status == CAIRN_OK ? start_coordinator(training, error) : status;
+    return begin_anew(training, error);
 }
 
 /* A coordinator that is ready for the job, in a folder that holds no other. */
@@ -335,10 +340,12 @@ static enum status prepare(struct training *training, struct error *error)
         return error_set(error, CAIRN_NOT_FOUND,
                          "there is nothing to resume in %s: leave --resume out to begin",
                          training->folder->path);
+    if (!had_run)
+        return begin_anew(training, error);
     status = start_coordinator(training, error);
-    if (status == CAIRN_OK && had_run)
+    if (status == CAIRN_OK)
         status = look_at_former(training, &former, error);
-    if (status == CAIRN_OK && had_run && !training->params.resume)
+    if (status == CAIRN_OK && !training->params.resume)
         status = replace_former(training, error);
     return status;
 }

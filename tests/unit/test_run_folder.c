@@ -91,6 +91,17 @@ START_TEST(wiping_removes_only_a_runs_own)
 }
 END_TEST
 
+START_TEST(a_run_has_all_of_its_servers_from_the_begin)
+{
+    ck_assert_int_eq(run_folder_open(&folder, state, &error), CAIRN_OK);
+    ck_assert_int_eq(run_folder_make(&folder, "server-7", &error), CAIRN_OK); /* a wipe that was killed */
+    ck_assert_int_eq(run_folder_begin(&folder, 3, false, &error), CAIRN_OK);
+    ck_assert(!run_folder_has_run(&folder));
+    ck_assert_uint_eq(run_folder_server_count(&folder), 3);
+    ck_assert(exists("server-0") && exists("server-2") && !exists("server-7"));
+}
+END_TEST
+
 START_TEST(a_folder_of_other_things_is_refused)
 {
     ck_assert_int_eq(run_folder_open(&folder, state, &error), CAIRN_OK);
@@ -176,6 +187,7 @@ static Suite *run_folder_suite(void)
     tcase_set_timeout(cases, 20);
     tcase_add_test(cases, a_new_folder);
     tcase_add_test(cases, wiping_removes_only_a_runs_own);
+    tcase_add_test(cases, a_run_has_all_of_its_servers_from_the_begin);
     tcase_add_test(cases, a_folder_of_other_things_is_refused);
     tcase_add_test(cases, paths_that_cannot_be);
     tcase_add_test(cases, two_runs_do_not_share);
