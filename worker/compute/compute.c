@@ -32,3 +32,15 @@ void *host_allocate(size_t bytes)
     memset(memory, 0, rounded);
     return memory;
 }
+
+void *host_ops_allocate(struct backend *backend, size_t bytes)
+{
+    (void)backend;
+    return host_allocate(bytes);
+}
+
+void host_ops_release(struct backend *backend, void *memory)
+{
+    (void)backend;
+    free(memory);
+}

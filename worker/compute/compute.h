@@ -26,6 +26,10 @@ enum status backend_open(enum device device, unsigned threads, struct backend **
 /* Zeroed, 64-byte aligned, in huge pages when it is large; NULL: out of memory. free() gives it back. */
 void *host_allocate(size_t bytes);
 
+/* The same as a backend's operations. */
+void *host_ops_allocate(struct backend *backend, size_t bytes);
+void host_ops_release(struct backend *backend, void *memory);
+
 /* An OP_LOSS on host memory in plain C; backend is only recorded. Errors: CAIRN_NO_MEMORY. */
 enum status loss_op_new(struct backend *backend, const struct op_spec *spec, struct op **out,
                         struct error *error) MUST_CHECK;

@@ -92,18 +92,6 @@ static enum status plan(struct backend *backend, const struct op_spec *spec, str
     return plans[spec->kind](cpu, spec, out, error);
 }
 
-static void *allocate(struct backend *backend, size_t bytes)
-{
-    (void)backend;
-    return host_allocate(bytes);
-}
-
-static void release(struct backend *backend, void *memory)
-{
-    (void)backend;
-    free(memory);
-}
-
 static void free_backend(struct backend *backend)
 {
     struct cpu_backend *cpu = (struct cpu_backend *)backend;
@@ -117,7 +105,8 @@ static void free_backend(struct backend *backend)
 
 enum status backend_cpu_new(unsigned threads, struct backend **out, struct error *error)
 {
-    static const struct backend_ops ops = {"cpu", plan, cpu_layout_equal, allocate, release, free_backend};
+    static const struct backend_ops ops = {
+        "cpu", plan, cpu_layout_equal, host_ops_allocate, host_ops_release, free_backend};
     struct cpu_backend *cpu;
     enum status status;
 

@@ -85,18 +85,6 @@ static bool layout_equal(const struct layout *a, const struct layout *b)
     return true;
 }
 
-static void *allocate(struct backend *backend, size_t bytes)
-{
-    (void)backend;
-    return host_allocate(bytes);
-}
-
-static void release(struct backend *backend, void *memory)
-{
-    (void)backend;
-    free(memory);
-}
-
 static void free_backend(struct backend *backend)
 {
     free(backend);
@@ -104,7 +92,8 @@ static void free_backend(struct backend *backend)
 
 enum status backend_ref_new(struct backend **out, struct error *error)
 {
-    static const struct backend_ops ops = {"ref", plan, layout_equal, allocate, release, free_backend};
+    static const struct backend_ops ops = {
+        "ref", plan, layout_equal, host_ops_allocate, host_ops_release, free_backend};
 
     *out = calloc(1, sizeof(**out));
     if (*out == NULL)
