@@ -22,6 +22,8 @@
 #define RIG_PENDING_MAX  16
 #define RIG_BATCH        30
 #define RIG_MICROBATCHES 5
+#define RIG_SGD          "sgd: {learning_rate: 0.05, momentum: 0.9}"
+#define RIG_ADAM         "adam: {learning_rate: 0.01}"
 #define RIG_METRICS      4 /* stop votes, losses, accuracy, samples */
 
 static inline const char *rig_job_text(const char *optimizer, uint32_t commit_every, uint64_t seed)
@@ -36,6 +38,8 @@ static inline const char *rig_job_text(const char *optimizer, uint32_t commit_ev
              (unsigned long long)seed, RIG_BATCH, RIG_MICROBATCHES, optimizer, commit_every);
     return text;
 }
+
+static const struct tree_node rig_whole = {0, RIG_MICROBATCHES};
 
 struct rig_reply {
     uint32_t shard;
@@ -219,6 +223,15 @@ static inline void rig_prepare(struct rig *rig, uint64_t incarnation, uint64_t s
         ck_assert_uint_eq(rig_expect_report(rig, SHARD_PREPARED).incarnation, incarnation);
 }
 
+/* A rig whose job is there, at step 0 of incarnation 1. */
+static inline struct rig *rig_begin(const char *optimizer, uint32_t commit_every)
+{
+    struct rig *rig = rig_new(optimizer, commit_every);
+
+    rig_prepare(rig, 1, 0);
+    return rig;
+}
+
 /* The writer does all that it was given; returns how many generations. */
 static inline size_t rig_write(struct rig *rig)
 {
@@ -397,7 +410,7 @@ static inline void rig_push(struct rig *rig, const char *client, uint64_t incarn
 static inline void rig_step(struct rig *rig, uint64_t incarnation, uint64_t step)
 {
     for (uint32_t chunk = 0; chunk < rig->job->graph->chunk_count; chunk++)
-        rig_push(rig, "solo", incarnation, step, (struct tree_node){0, RIG_MICROBATCHES}, chunk, false);
+        rig_push(rig, "solo", incarnation, step, rig_whole, chunk, false);
 }
 
 static inline void rig_pull(struct rig *rig, const char *client, uint64_t incarnation, uint64_t version,

@@ -1,231 +1,13 @@
 /* The coordinator's state machine: the life of a job with fake nodes, and every way in which it can go wrong.
  */
 #include "check_main.h"
-#include "fake_cluster.h"
-
-#include <math.h>
-
-#define TEXT       FAKE_JOB_TEXT("tiny", "steps: 10")
-#define HASH       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define OTHER_HASH "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
-
-static struct cluster cluster;
-
-static void set_up(void)
-{
-    cluster_init(&cluster);
-}
-
-static void tear_down(void)
-{
-    cluster_fini(&cluster);
-}
-
-/* A job with two servers of two shards and two workers, all told to prepare. */
-static void submit_text_with_nodes(const char *text)
-{
-    register_server(&cluster, "s1");
-    register_server(&cluster, "s2");
-    register_worker(&cluster, "w1");
-    register_worker(&cluster, "w2");
-    send_submit(&cluster, text, false, 0);
-    message_free(take_reply(&cluster, "submitter"));
-}
-
-static void submit_with_nodes(void)
-{
-    submit_text_with_nodes(TEXT);
-}
-
-static void prepare_all(uint64_t incarnation)
-{
-    prepared(&cluster, "s1", incarnation, 0);
-    prepared(&cluster, "s2", incarnation, 0);
-    prepared(&cluster, "w1", incarnation, 40);
-    prepared(&cluster, "w2", incarnation, 40);
-}
-
-static void run_job(void)
-{
-    submit_with_nodes();
-    prepare_all(1);
-    EXPECT_STATE(&cluster, RUNNING, "");
-}
-
-static void commit_step(uint64_t incarnation, uint64_t step)
-{
-    committed(&cluster, "s1", incarnation, step);
-    committed(&cluster, "s2", incarnation, step);
-}
-
-/* A run that was stopped at step 6, and is durable up to there. */
-static void stop_job_at_6(void)
-{
-    run_job();
-    commit_step(1, 4);
-    ASK_STOP(&cluster, "stopper", "tiny");
-    reached(&cluster, "w1", 1, 6, HASH);
-    reached(&cluster, "w2", 1, 6, HASH);
-    commit_step(1, 6);
-    EXPECT_STATE(&cluster, STOPPED, "stopped at step 6 as asked");
-    cluster_forget(&cluster);
-}
-
-/* ---- nodes */
-
-START_TEST(nodes_are_welcomed)
-{
-    Cairn__NodeCommand *command;
-
-    register_worker(&cluster, "w1");
-    command = take_command(&cluster, "w1", CAIRN__NODE_COMMAND__BODY_WELCOME);
-    ck_assert_ptr_nonnull(command);
-    ck_assert_uint_eq(command->welcome->lease_ms, FAKE_LEASE_MS);
-    ck_assert_uint_eq(command->welcome->heartbeat_ms, 1000);
-    message_free(command);
-    heartbeat(&cluster, "w1");
-    ck_assert(GOT(&cluster, "w1", WELCOME));
-    register_worker(&cluster, "w1"); /* it did not hear the first answer */
-    ck_assert(GOT(&cluster, "w1", WELCOME));
-    heartbeat(&cluster, "nobody");
-    ck_assert(!GOT(&cluster, "nobody", WELCOME));
-}
-END_TEST
-
-static size_t count_nodes(void)
-{
-    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
-    Cairn__NodesRequest body = CAIRN__NODES_REQUEST__INIT;
-    Cairn__ClientReply *reply;
-    size_t count;
-
-    request.body_case = CAIRN__CLIENT_REQUEST__BODY_NODES;
-    request.nodes = &body;
-    ask(&cluster, "counter", &request);
-    reply = take_reply(&cluster, "counter");
-    ck_assert_ptr_nonnull(reply);
-    count = reply->nodes->n_nodes;
-    message_free(reply);
-    return count;
-}
-
-START_TEST(silent_nodes_are_lost)
-{
-    register_worker(&cluster, "w1");
-    register_worker(&cluster, "w2");
-    pass(&cluster, 4000);
-    heartbeat(&cluster, "w1");
-    pass(&cluster, 999);
-    ck_assert_uint_eq(count_nodes(), 2);
-    pass(&cluster, 1);
-    ck_assert_uint_eq(count_nodes(), 1);
-    leave(&cluster, "w1");
-    ck_assert_uint_eq(count_nodes(), 0);
-}
-END_TEST
-
-START_TEST(own_pauses_are_not_the_nodes_silence)
-{
-    struct event tick = {.type = EVENT_TICK};
-
-    register_worker(&cluster, "w1");
-    pass(&cluster, 1000);
-    ck_assert_int_le(state_deadline_ms(cluster.state) - cluster.now.monotonic_ms, 1000);
-    cluster.now.monotonic_ms += 60000;
-    cluster_handle(&cluster, &tick);
-    ck_assert_uint_eq(count_nodes(), 1);
-    pass(&cluster, 5000);
-    ck_assert_uint_eq(count_nodes(), 0);
-}
-END_TEST
-
-START_TEST(second_live_node_of_a_name_is_refused)
-{
-    register_from(&cluster, "a", "w1", 1, 0);
-    register_from(&cluster, "b", "w1", 2, 0);
-    ck_assert(!GOT(&cluster, "b", REFUSAL));
-    ck_assert(!GOT(&cluster, "b", WELCOME));
-    heartbeat(&cluster, "a");
-    ck_assert(GOT(&cluster, "b", REFUSAL));
-    pass(&cluster, 4000);
-    ck_assert_uint_eq(count_nodes(), 1);
-}
-END_TEST
-
-START_TEST(name_of_a_silent_node_is_inherited)
-{
-    register_from(&cluster, "a", "w1", 1, 0);
-    register_from(&cluster, "b", "w1", 2, 0);
-    pass(&cluster, 1750);
-    ck_assert(!GOT(&cluster, "b", WELCOME));
-    pass(&cluster, 250);
-    ck_assert(GOT(&cluster, "b", WELCOME));
-    ck_assert_uint_eq(count_nodes(), 1);
-}
-END_TEST
-
-START_TEST(name_of_a_gone_connection_is_inherited_at_once)
-{
-    struct event gone = {
-        .type = EVENT_PEER_GONE, .peer = peer_named("a"), .reason = "its connection is gone"};
-
-    register_from(&cluster, "a", "w1", 1, 0);
-    ck_assert(GOT(&cluster, "a", WELCOME));
-    register_from(&cluster, "b", "w1", 2, 0);
-    ck_assert(GOT(&cluster, "a", WELCOME)); /* the probe */
-    cluster_handle(&cluster, &gone);
-    ck_assert(GOT(&cluster, "b", WELCOME));
-    ck_assert_uint_eq(count_nodes(), 1);
-}
-END_TEST
-
-START_TEST(same_process_replaces_itself)
-{
-    register_from(&cluster, "a", "w1", 1, 0);
-    register_from(&cluster, "b", "w1", 1, 0);
-    ck_assert(GOT(&cluster, "b", WELCOME));
-    ck_assert_uint_eq(count_nodes(), 1);
-    heartbeat(&cluster, "a"); /* the old connection is nobody's */
-    cluster_forget(&cluster);
-    heartbeat(&cluster, "a");
-    ck_assert(!GOT(&cluster, "a", WELCOME));
-}
-END_TEST
-
-START_TEST(contenders_that_think_again_are_forgotten)
-{
-    register_from(&cluster, "a", "w1", 1, 0);
-    register_from(&cluster, "b", "w1", 2, 0);
-    register_from(&cluster, "c", "w1", 3, 0); /* b is refused: one contender is enough */
-    ck_assert(GOT(&cluster, "b", REFUSAL));
-    register_from(&cluster, "c", "w2", 3, 0);
-    ck_assert(GOT(&cluster, "c", WELCOME));
-    pass(&cluster, 4000);
-    heartbeat(&cluster, "c");
-    pass(&cluster, 2000);
-    ck_assert_uint_eq(count_nodes(), 1);
-}
-END_TEST
-
-START_TEST(nonsensical_registrations_are_refused)
-{
-    struct event mismatch = {.type = EVENT_MISMATCH, .peer = peer_named("x"), .reason = "protocol 2"};
-
-    register_from(&cluster, "a", "a name with spaces", 1, 0);
-    ck_assert(GOT(&cluster, "a", REFUSAL));
-    cluster_handle(&cluster, &mismatch);
-    ck_assert(GOT(&cluster, "x", REFUSAL));
-    register_from(&cluster, "a", "w1", 1, 0);
-    register_from(&cluster, "a", "w2", 1, 0); /* one peer is one node */
-    ck_assert_uint_eq(count_nodes(), 1);
-}
-END_TEST
+#include "tiny_job.h"
 
 /* ---- the life of a job */
 
 START_TEST(pending_jobs_say_what_they_wait_for)
 {
-    send_submit(&cluster, TEXT, false, 0);
+    send_submit(&cluster, TINY_TEXT, false, 0);
     EXPECT_STATE(&cluster, PENDING, "waits for 2 more servers, 2 more workers");
     register_server(&cluster, "s1");
     register_worker(&cluster, "w1");
@@ -253,7 +35,7 @@ START_TEST(preparation_names_all_that_nodes_need)
         ck_assert_uint_eq(body->job, 1);
         ck_assert_str_eq(body->job_id, "tiny-1");
         ck_assert_uint_eq(body->incarnation, 1);
-        ck_assert_str_eq(body->text->text, TEXT);
+        ck_assert_str_eq(body->text->text, TINY_TEXT);
         ck_assert_uint_eq(body->step, 0);
         ck_assert_uint_eq(body->n_shards, 4);
         ck_assert_str_eq(body->shards[0]->server, "s1");
@@ -326,15 +108,15 @@ START_TEST(whole_life_of_a_job)
     ck_assert_double_eq(reply->job->metrics[0]->value, 0.2);
     ck_assert_double_eq(reply->job->samples_per_second, 1000);
     message_free(reply);
-    reached(&cluster, "w1", 1, 10, HASH);
+    reached(&cluster, "w1", 1, 10, TINY_HASH);
     ck_assert(!GOT(&cluster, "s1", COMMIT));
-    reached(&cluster, "w2", 1, 10, HASH);
+    reached(&cluster, "w2", 1, 10, TINY_HASH);
     EXPECT_STATE(&cluster, COMMITTING, "");
     ck_assert(GOT(&cluster, "s1", COMMIT) && GOT(&cluster, "s2", COMMIT));
     commit_step(1, 10);
     EXPECT_STATE(&cluster, COMPLETED, "");
     reply = status_of(&cluster, "tiny-1");
-    ck_assert_str_eq(reply->job->model_hash, HASH);
+    ck_assert_str_eq(reply->job->model_hash, TINY_HASH);
     ck_assert_str_eq(reply->job->output, "/jobs/out/model.h5");
     ck_assert_uint_eq(reply->job->step, 10);
     ck_assert_uint_eq(reply->job->committed_step, 10);
@@ -361,8 +143,8 @@ START_TEST(committed_end_is_not_waited_for)
     run_job();
     commit_step(1, 10);
     cluster_forget(&cluster);
-    reached(&cluster, "w1", 1, 10, HASH);
-    reached(&cluster, "w2", 1, 10, HASH);
+    reached(&cluster, "w1", 1, 10, TINY_HASH);
+    reached(&cluster, "w2", 1, 10, TINY_HASH);
     ck_assert(!GOT(&cluster, "s1", COMMIT));
     EXPECT_STATE(&cluster, COMPLETED, "");
 }
@@ -371,8 +153,8 @@ END_TEST
 START_TEST(worker_that_did_its_part_may_go)
 {
     run_job();
-    reached(&cluster, "w1", 1, 10, HASH);
-    reached(&cluster, "w2", 1, 10, HASH);
+    reached(&cluster, "w1", 1, 10, TINY_HASH);
+    reached(&cluster, "w2", 1, 10, TINY_HASH);
     leave(&cluster, "w1");
     failed(&cluster, "w2", 1, "too late to matter");
     EXPECT_STATE(&cluster, COMMITTING, "");
@@ -410,7 +192,7 @@ START_TEST(jobs_take_at_most_their_workers)
     }
     register_server(&cluster, "s1");
     register_server(&cluster, "s2");
-    send_submit(&cluster, TEXT, false, 0);
+    send_submit(&cluster, TINY_TEXT, false, 0);
     ck_assert(GOT(&cluster, "w5", PREPARE) && GOT(&cluster, "w4", PREPARE) && GOT(&cluster, "w3", PREPARE));
     ck_assert(!GOT(&cluster, "w2", PREPARE) && !GOT(&cluster, "w1", PREPARE));
 }
@@ -446,10 +228,10 @@ END_TEST
 START_TEST(workers_must_have_the_same_model)
 {
     run_job();
-    reached(&cluster, "w1", 1, 10, HASH);
-    reached(&cluster, "w2", 1, 10, OTHER_HASH);
+    reached(&cluster, "w1", 1, 10, TINY_HASH);
+    reached(&cluster, "w2", 1, 10, TINY_OTHER_HASH);
     EXPECT_STATE(&cluster, FAILED,
-                 "workers disagree about the model: w1 has " HASH " at step 10, w2 has " OTHER_HASH
+                 "workers disagree about the model: w1 has " TINY_HASH " at step 10, w2 has " TINY_OTHER_HASH
                  " at step 10");
 }
 END_TEST
@@ -458,17 +240,18 @@ START_TEST(workers_must_end_at_the_same_step)
 {
     run_job();
     ASK_STOP(&cluster, "stopper", "tiny");
-    reached(&cluster, "w1", 1, 5, HASH);
-    reached(&cluster, "w2", 1, 6, HASH);
+    reached(&cluster, "w1", 1, 5, TINY_HASH);
+    reached(&cluster, "w2", 1, 6, TINY_HASH);
     EXPECT_STATE(&cluster, FAILED,
-                 "workers disagree about the model: w1 has " HASH " at step 5, w2 has " HASH " at step 6");
+                 "workers disagree about the model: w1 has " TINY_HASH " at step 5, w2 has " TINY_HASH
+                 " at step 6");
 }
 END_TEST
 
 START_TEST(early_end_without_a_stop_fails)
 {
     run_job();
-    reached(&cluster, "w1", 1, 5, HASH);
+    reached(&cluster, "w1", 1, 5, TINY_HASH);
     EXPECT_STATE(&cluster, FAILED, "worker w1 ended at step 5 of 10, and nobody asked for that");
 }
 END_TEST
@@ -477,7 +260,7 @@ START_TEST(end_outside_the_training_fails)
 {
     run_job();
     ASK_STOP(&cluster, "stopper", "tiny");
-    reached(&cluster, "w2", 1, 11, HASH);
+    reached(&cluster, "w2", 1, 11, TINY_HASH);
     EXPECT_STATE(&cluster, FAILED, "worker w2 ended at step 11, which is not within 0 to 10");
 }
 END_TEST
@@ -529,7 +312,7 @@ START_TEST(other_incarnations_and_strangers_do_not_count)
     committed(&cluster, "w1", 1, 5);
     progress(&cluster, "s1", 1, 5);
     progress(&cluster, "w1", 1, 11);
-    reached(&cluster, "s1", 1, 10, HASH);
+    reached(&cluster, "s1", 1, 10, TINY_HASH);
     committed(&cluster, "s1", 1, 11);
     committed(&cluster, "s2", 1, 11);
     EXPECT_STATE(&cluster, RUNNING, "");
@@ -540,7 +323,7 @@ END_TEST
 
 START_TEST(stop_before_the_training)
 {
-    send_submit(&cluster, TEXT, false, 0);
+    send_submit(&cluster, TINY_TEXT, false, 0);
     ASK_STOP(&cluster, "stopper", "tiny-1");
     EXPECT_STATE(&cluster, STOPPED, "stopped before the training began");
     register_server(&cluster, "s1");
@@ -572,8 +355,8 @@ START_TEST(stop_while_running)
     ck_assert(GOT(&cluster, "w1", STOP) && GOT(&cluster, "w2", STOP) && !GOT(&cluster, "s1", STOP));
     ASK_STOP(&cluster, "stopper", "tiny");
     ck_assert(!GOT(&cluster, "w1", STOP));
-    reached(&cluster, "w2", 1, 6, HASH);
-    reached(&cluster, "w1", 1, 6, HASH);
+    reached(&cluster, "w2", 1, 6, TINY_HASH);
+    reached(&cluster, "w1", 1, 6, TINY_HASH);
     commit_step(1, 6);
     EXPECT_STATE(&cluster, STOPPED, "stopped at step 6 as asked");
 }
@@ -583,8 +366,8 @@ START_TEST(stop_that_comes_too_late_completes)
 {
     run_job();
     ASK_STOP(&cluster, "stopper", "tiny");
-    reached(&cluster, "w2", 1, 10, HASH);
-    reached(&cluster, "w1", 1, 10, HASH);
+    reached(&cluster, "w2", 1, 10, TINY_HASH);
+    reached(&cluster, "w1", 1, 10, TINY_HASH);
     commit_step(1, 10);
     EXPECT_STATE(&cluster, COMPLETED, "");
     ASK_STOP(&cluster, "stopper", "tiny");
@@ -600,7 +383,7 @@ START_TEST(stopped_job_resumes_where_it_was)
     Cairn__ClientReply *reply;
 
     stop_job_at_6();
-    send_submit(&cluster, TEXT, true, 0);
+    send_submit(&cluster, TINY_TEXT, true, 0);
     reply = take_reply(&cluster, "submitter");
     ck_assert_int_eq(reply->body_case, CAIRN__CLIENT_REPLY__BODY_JOB);
     ck_assert_str_eq(reply->job->id, "tiny-1");
@@ -617,9 +400,9 @@ START_TEST(stopped_job_resumes_where_it_was)
     ck_assert_uint_eq(command->epoch->first_step, 6);
     ck_assert_uint_eq(command->epoch->number, 2);
     message_free(command);
-    reached(&cluster, "w1", 1, 10, HASH); /* a late word of the old incarnation */
-    reached(&cluster, "w1", 2, 10, HASH);
-    reached(&cluster, "w2", 2, 10, HASH);
+    reached(&cluster, "w1", 1, 10, TINY_HASH); /* a late word of the old incarnation */
+    reached(&cluster, "w1", 2, 10, TINY_HASH);
+    reached(&cluster, "w2", 2, 10, TINY_HASH);
     commit_step(2, 10);
     EXPECT_STATE(&cluster, COMPLETED, "");
 }
@@ -632,7 +415,7 @@ START_TEST(resume_wants_the_same_model)
     expect_error(&cluster, "submitter", "the job file changed in what the model depends on");
     send_submit(&cluster, FAKE_JOB_TEXT("other", "steps: 10"), true, 0);
     expect_error(&cluster, "submitter", "there is no job other to resume");
-    send_submit(&cluster, TEXT, true, 3);
+    send_submit(&cluster, TINY_TEXT, true, 3);
     expect_error(&cluster, "submitter", "tiny-1 keeps its state on 2 servers and cannot go on with 3");
     send_submit(&cluster, FAKE_JOB_TEXT("tiny", "steps: 5"), true, 0);
     expect_error(&cluster, "submitter", "tiny-1 has trained 6 steps already, more than the 5");
@@ -645,7 +428,7 @@ END_TEST
 START_TEST(resume_wants_the_same_data)
 {
     stop_job_at_6();
-    send_submit(&cluster, TEXT, true, 0);
+    send_submit(&cluster, TINY_TEXT, true, 0);
     prepared(&cluster, "s1", 2, 0);
     prepared(&cluster, "s2", 2, 0);
     prepared(&cluster, "w1", 2, 48);
@@ -660,13 +443,13 @@ START_TEST(resume_waits_for_its_servers)
     stop_job_at_6();
     leave(&cluster, "s1");
     register_server(&cluster, "s0");
-    send_submit(&cluster, TEXT, true, 0);
+    send_submit(&cluster, TINY_TEXT, true, 0);
     EXPECT_STATE(&cluster, PENDING, "waits for server s1, which holds its state");
     register_from(&cluster, "s1", "s1", 1, 3);
     EXPECT_STATE(&cluster, FAILED,
                  "server s1 came with 3 shards, but it holds the job's state in 2: start it with 2");
     leave(&cluster, "s1");
-    send_submit(&cluster, TEXT, true, 0);
+    send_submit(&cluster, TINY_TEXT, true, 0);
     register_server(&cluster, "s1");
     EXPECT_STATE(&cluster, PREPARING, "");
     ck_assert(!GOT(&cluster, "s0", PREPARE));
@@ -678,7 +461,7 @@ START_TEST(job_without_state_takes_other_servers)
     run_job();
     leave(&cluster, "s1");
     register_server(&cluster, "s0");
-    send_submit(&cluster, TEXT, true, 0);
+    send_submit(&cluster, TINY_TEXT, true, 0);
     EXPECT_STATE(&cluster, PREPARING, "");
     ck_assert(GOT(&cluster, "s0", PREPARE));
 }
@@ -689,10 +472,10 @@ START_TEST(completed_job_resumes_only_for_more)
     Cairn__ClientReply *reply;
 
     run_job();
-    reached(&cluster, "w1", 1, 10, HASH);
-    reached(&cluster, "w2", 1, 10, HASH);
+    reached(&cluster, "w1", 1, 10, TINY_HASH);
+    reached(&cluster, "w2", 1, 10, TINY_HASH);
     commit_step(1, 10);
-    send_submit(&cluster, TEXT, true, 0);
+    send_submit(&cluster, TINY_TEXT, true, 0);
     EXPECT_STATE(&cluster, COMPLETED, "");
     send_submit(&cluster, FAKE_JOB_TEXT("tiny", "steps: 20"), true, 0);
     EXPECT_STATE(&cluster, PREPARING, "");
@@ -710,7 +493,7 @@ START_TEST(new_submit_makes_a_new_job)
     Cairn__ClientReply *reply;
 
     stop_job_at_6();
-    send_submit(&cluster, TEXT, false, 0);
+    send_submit(&cluster, TINY_TEXT, false, 0);
     reply = take_reply(&cluster, "submitter");
     ck_assert_str_eq(reply->job->id, "tiny-2");
     ck_assert_uint_eq(reply->job->incarnation, 1);
@@ -764,9 +547,9 @@ END_TEST
 
 START_TEST(restart_adopts_the_overrides_of_a_resume)
 {
-    send_submit(&cluster, TEXT, false, 0);
+    send_submit(&cluster, TINY_TEXT, false, 0);
     cluster_restart(&cluster);
-    send_submit(&cluster, TEXT, true, 1);
+    send_submit(&cluster, TINY_TEXT, true, 1);
     EXPECT_STATE(&cluster, PENDING, "waits for 1 more server, 2 more workers");
 }
 END_TEST
@@ -784,185 +567,8 @@ START_TEST(records_that_contradict_themselves_are_refused)
 }
 END_TEST
 
-/* ---- clients */
-
-START_TEST(watchers_hear_every_change)
-{
-    Cairn__ClientReply *reply;
-
-    run_job();
-    pass(&cluster, 250);
-    cluster_forget(&cluster);
-    ASK_WATCH(&cluster, "watcher", "tiny");
-    reply = take_reply(&cluster, "watcher");
-    ck_assert_int_eq(reply->job->state, CAIRN__JOB_STATE__JOB_STATE_RUNNING);
-    message_free(reply);
-    progress(&cluster, "w1", 1, 1); /* paced */
-    ck_assert_ptr_null(take_reply(&cluster, "watcher"));
-    ck_assert_int_eq(state_deadline_ms(cluster.state), cluster.now.monotonic_ms + SUBSCRIPTION_PACE_MS);
-    pass(&cluster, 100);
-    reply = take_reply(&cluster, "watcher");
-    ck_assert_uint_eq(reply->job->step, 1);
-    message_free(reply);
-    pass(&cluster, 1900);
-    ck_assert_ptr_null(take_reply(&cluster, "watcher"));
-    pass(&cluster, 250); /* nothing new, but we are there */
-    reply = take_reply(&cluster, "watcher");
-    ck_assert_ptr_nonnull(reply);
-    message_free(reply);
-    failed(&cluster, "w1", 1, "gone wrong"); /* a change of state is told at once, and the last one ends it */
-    reply = take_reply(&cluster, "watcher");
-    ck_assert_int_eq(reply->job->state, CAIRN__JOB_STATE__JOB_STATE_FAILED);
-    message_free(reply);
-    pass(&cluster, 5000);
-    ck_assert_ptr_null(take_reply(&cluster, "watcher"));
-}
-END_TEST
-
-START_TEST(ten_statuses_a_second_at_most)
-{
-    Cairn__ClientReply *reply;
-    int count = 0;
-
-    run_job();
-    ASK_WATCH(&cluster, "watcher", "tiny");
-    for (int i = 0; i < 1000; i++) {
-        struct event tick = {.type = EVENT_TICK};
-
-        cluster.now.monotonic_ms++;
-        progress(&cluster, "w1", 1, (uint64_t)i / 100);
-        cluster_handle(&cluster, &tick);
-    }
-    while ((reply = take_reply(&cluster, "watcher"))) {
-        message_free(reply);
-        count++;
-    }
-    ck_assert_int_ge(count, 10);
-    ck_assert_int_le(count, 11);
-}
-END_TEST
-
-static void ask_logs(const char *client, uint64_t after, bool follow)
-{
-    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
-    Cairn__LogsRequest body = CAIRN__LOGS_REQUEST__INIT;
-
-    body.job = "tiny";
-    body.after = after;
-    body.follow = follow;
-    request.body_case = CAIRN__CLIENT_REQUEST__BODY_LOGS;
-    request.logs = &body;
-    ask(&cluster, client, &request);
-}
-
-START_TEST(followers_get_entries_as_they_come)
-{
-    Cairn__LogLine line = CAIRN__LOG_LINE__INIT;
-    struct effect logs;
-
-    run_job();
-    ask_logs("reader", 2, false);
-    ck_assert(take_logs(&cluster, "reader", &logs));
-    ck_assert(logs.end && logs.after == 2 && logs.job == 1 && logs.number == 7);
-    ask_logs("follower", 0, true);
-    ck_assert(take_logs(&cluster, "follower", &logs));
-    ck_assert(!logs.end && logs.after == 0);
-    line.job = 1;
-    line.level = "shouted";
-    line.text = "hello";
-    SAY(&cluster, "w1", LOG_LINE, log_line, &line);
-    ck_assert_str_eq(cluster.jobs[1].last_line, "hello");
-    ck_assert(take_logs(&cluster, "follower", &logs));
-    ck_assert_uint_eq(logs.after, cluster.jobs[1].newest_entry - 1);
-    failed(&cluster, "w1", 1, "gone wrong");
-    ck_assert(take_logs(&cluster, "follower", &logs));
-    ck_assert(logs.end);
-    SAY(&cluster, "w1", LOG_LINE, log_line, &line);
-    ck_assert(!take_logs(&cluster, "follower", &logs));
-}
-END_TEST
-
-START_TEST(new_request_ends_the_old_subscription)
-{
-    struct event gone = {.type = EVENT_PEER_GONE, .peer = peer_named("b"), .reason = "gone"};
-
-    run_job();
-    ASK_WATCH(&cluster, "a", "tiny");
-    ASK_WATCH(&cluster, "b", "tiny");
-    ASK_JOB(&cluster, "a", "tiny");
-    cluster_handle(&cluster, &gone);
-    cluster_forget(&cluster);
-    failed(&cluster, "w1", 1, "gone wrong");
-    ck_assert_ptr_null(take_reply(&cluster, "a"));
-    ck_assert_ptr_null(take_reply(&cluster, "b"));
-}
-END_TEST
-
-START_TEST(committed_model_can_be_located)
-{
-    Cairn__ClientReply *reply;
-
-    run_job();
-    ASK_LOCATE(&cluster, "client", "tiny");
-    expect_error(&cluster, "client", "tiny-1 has nothing committed yet");
-    commit_step(1, 5);
-    ASK_LOCATE(&cluster, "client", "tiny");
-    reply = take_reply(&cluster, "client");
-    ck_assert_int_eq(reply->body_case, CAIRN__CLIENT_REPLY__BODY_LOCATION);
-    ck_assert_uint_eq(reply->location->committed_step, 5);
-    ck_assert_uint_eq(reply->location->n_shards, 4);
-    ck_assert_str_eq(reply->location->text->base_directory, "/jobs");
-    message_free(reply);
-    leave(&cluster, "s2");
-    ASK_LOCATE(&cluster, "client", "tiny");
-    expect_error(&cluster, "client", "server s2, which holds a part of tiny-1, is not there");
-    register_from(&cluster, "s2", "s2", 1, 1);
-    ASK_LOCATE(&cluster, "client", "tiny");
-    expect_error(&cluster, "client", "server s2 has 1 shards");
-}
-END_TEST
-
-START_TEST(bad_job_files_get_their_line)
-{
-    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
-    Cairn__JobsRequest body = CAIRN__JOBS_REQUEST__INIT;
-    Cairn__ClientReply *reply;
-
-    send_submit(&cluster, "name: x\nmodel: 3\n", false, 0);
-    expect_error(&cluster, "submitter", "job.yaml:2");
-    request.body_case = CAIRN__CLIENT_REQUEST__BODY_JOBS;
-    request.jobs = &body;
-    ask(&cluster, "client", &request);
-    reply = take_reply(&cluster, "client");
-    ck_assert_uint_eq(reply->jobs->n_jobs, 0);
-    message_free(reply);
-}
-END_TEST
-
-/* ---- the suite */
-
-static void add_tests(Suite *suite, const char *name, const TTest *const *tests, size_t count)
-{
-    TCase *group = tcase_create(name);
-
-    tcase_add_checked_fixture(group, set_up, tear_down);
-    for (size_t i = 0; i < count; i++)
-        tcase_add_test(group, tests[i]);
-    suite_add_tcase(suite, group);
-}
-#define ADD(suite, name, tests) add_tests(suite, name, tests, sizeof(tests) / sizeof(tests[0]))
-
 static Suite *make_suite(void)
 {
-    const TTest *const nodes[] = {nodes_are_welcomed,
-                                  silent_nodes_are_lost,
-                                  own_pauses_are_not_the_nodes_silence,
-                                  second_live_node_of_a_name_is_refused,
-                                  name_of_a_silent_node_is_inherited,
-                                  name_of_a_gone_connection_is_inherited_at_once,
-                                  same_process_replaces_itself,
-                                  contenders_that_think_again_are_forgotten,
-                                  nonsensical_registrations_are_refused};
     const TTest *const life[] = {
         pending_jobs_say_what_they_wait_for, preparation_names_all_that_nodes_need,
         last_prepared_node_begins_the_epoch, whole_life_of_a_job,
@@ -988,17 +594,12 @@ static Suite *make_suite(void)
                                     restart_remembers_a_stop,
                                     restart_adopts_the_overrides_of_a_resume,
                                     records_that_contradict_themselves_are_refused};
-    const TTest *const clients[] = {watchers_hear_every_change,         ten_statuses_a_second_at_most,
-                                    followers_get_entries_as_they_come, new_request_ends_the_old_subscription,
-                                    committed_model_can_be_located,     bad_job_files_get_their_line};
     Suite *suite = suite_create("coordinator_state");
 
-    ADD(suite, "nodes", nodes);
     ADD(suite, "life", life);
     ADD(suite, "failures", failures);
     ADD(suite, "stops", stops);
     ADD(suite, "resumes", resumes);
-    ADD(suite, "clients", clients);
     return suite;
 }
 

@@ -3,8 +3,6 @@
 #include "record.h"
 #include "shard_fixture.h"
 
-#define ADAM "adam: {learning_rate: 0.01}"
-
 /* A table of all chunks over a store in the rig's directory. */
 struct bench {
     struct rig *rig;
@@ -27,7 +25,7 @@ static struct dense_table *table_at(const struct rig *rig, uint64_t version)
 
 static struct bench bench_new(void)
 {
-    struct bench bench = {rig_new(ADAM, 10), NULL, NULL};
+    struct bench bench = {rig_new(RIG_ADAM, 10), NULL, NULL};
     struct error error;
 
     bench.table = table_at(bench.rig, 0);
@@ -52,9 +50,9 @@ static void advance(struct bench *bench)
 
     for (uint32_t i = 0; i < bench->table->chunk_count; i++) {
         struct dense_chunk *chunk = &bench->table->chunks[i];
-        struct tree_node whole = {0, RIG_MICROBATCHES};
 
-        ck_assert(dense_push(chunk, whole, rig_node_buffer(bench->rig, chunk->version, whole, i), RIG_BATCH));
+        ck_assert(dense_push(chunk, rig_whole, rig_node_buffer(bench->rig, chunk->version, rig_whole, i),
+                             RIG_BATCH));
         ck_assert_int_eq(dense_update(bench->table, chunk, &error), CAIRN_OK);
     }
 }

@@ -368,7 +368,7 @@ static struct stage *stage_new(void)
     strcpy(stage->directory, "/tmp/cairn-server-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(stage->directory));
     snprintf(stage->coordinator, sizeof(stage->coordinator), "ipc://%s/coordinator", stage->directory);
-    stage->assignment = rig_assignment(rig_job_text("adam: {learning_rate: 0.01}", EVERY, 11), "fixture-7");
+    stage->assignment = rig_assignment(rig_job_text(RIG_ADAM, EVERY, 11), "fixture-7");
     stage->weights = calloc(stage->assignment->job->graph->floats, sizeof(float));
     ck_assert_uint_le(stage->assignment->job->graph->chunk_count, 64);
     frames_init(&stage->frames);
@@ -400,7 +400,7 @@ static void stage_free(struct stage *stage)
 
 static const char *job_text(void)
 {
-    return rig_job_text("adam: {learning_rate: 0.01}", EVERY, 11);
+    return rig_job_text(RIG_ADAM, EVERY, 11);
 }
 
 static void prepare(struct stage *stage, uint64_t incarnation, uint64_t step)
