@@ -1,14 +1,30 @@
-"""The promise: one job gives one model, bit for bit, whatever the cluster looks like and whatever happens."""
+"""The promise: one job gives one model, bit for bit, whatever the cluster looks like and whatever happens.
+
+  test_same_model.py          a small job on digits that it draws
+  test_same_model.py JOB      a job of yours, however large, such as examples/mnist-cnn.yaml"""
 
 import os
 import signal
 import subprocess
+import sys
 
-from support import (BIN, Failure, descendants, expect, last_json, main, make_digits, program, run, train,
-                     wait_until, write_job)
+from support import (Failure, descendants, expect, last_json, main, make_digits, program, run, train, wait_until,
+                     write_job)
+
+CLUSTERS = [
+    "--workers 1 --servers 1 --threads-per-worker 1",
+    "--workers 1 --servers 1 --threads-per-worker 1",
+    "--workers 1 --servers 1 --threads-per-worker 2",
+    "--workers 2 --servers 1 --threads-per-worker 1",
+    "--workers 2 --servers 2 --threads-per-worker 1",
+    "--workers 2 --servers 2 --threads-per-worker 2",
+    "--workers 2 --servers 2 --threads-per-worker 1 --transport tcp",
+    "--workers 3 --servers 2 --threads-per-worker 1",
+    "--workers 5 --servers 3 --threads-per-worker 1",
+]
 
 
-def interrupted(job, state, kill):
+def interrupted(job, state, kill, timeout):
     """Starts a run with `cairn train`, ends it in the middle with kill(process), and resumes it."""
     with open(state + ".out", "wb") as out:
         process = subprocess.Popen([program("cairn"), "train", job, "--state", state, "--workers", "2", "--servers", "2"],
@@ -19,7 +35,7 @@ def interrupted(job, state, kill):
             if process.poll() is not None:
                 raise Failure("the run ended before it could be interrupted: " + open(state + ".out").read())
             return os.path.exists(log) and b"committed step" in open(log, "rb").read()
-        wait_until(committed, "a first committed generation")
+        wait_until(committed, "a first committed generation", timeout)
         children = descendants(process.pid)
         kill(process, children)
         process.wait(timeout=30)
@@ -27,7 +43,7 @@ def interrupted(job, state, kill):
     refused = run("cairn", "train", job, "--state", state)
     expect(refused.returncode != 0 and "--resume" in refused.stderr,
            f"an unfinished run was not protected: {refused.returncode} {refused.stderr}")
-    return train(job, "--resume", "--workers", "3", "--servers", "2", state=state)
+    return train(job, "--resume", "--workers", "3", "--servers", "2", state=state, timeout=timeout)
 
 
 def kill_all(process, children):
@@ -43,31 +59,38 @@ def interrupt(process, _children):
     process.send_signal(signal.SIGINT)
 
 
-def test(folder):
-    make_digits(folder)
-    job = write_job(os.path.join(folder, "job.yaml"), folder)
-    two_lanes = write_job(os.path.join(folder, "lanes.yaml"), folder, lanes=2)
-    longer = write_job(os.path.join(folder, "longer.yaml"), folder, epochs=60)
-    state = os.path.join(folder, "state")
-
-    runs = [(job, ["--workers", workers, "--servers", servers])
-            for workers, servers in [(1, 1), (1, 1), (2, 1), (3, 2), (5, 3), (2, 2)]]
-    runs += [(two_lanes, ["--workers", 1]), (two_lanes, ["--workers", 2, "--servers", 2]),
-             (job, ["--workers", 2, "--servers", 2, "--transport", "tcp"])]
+def any_cluster(job, state, timeout):
+    """Trains the job on every cluster; returns the one result."""
     results = []
-    for file, arguments in runs:
-        result = train(file, *arguments, "--fresh", state=state)
-        print(os.path.basename(file), *arguments, result["model_hash"], result["metrics"], flush=True)
-        results.append(result)
+    for cluster in CLUSTERS:
+        results.append(train(job, *cluster.split(), "--fresh", state=state, timeout=timeout))
+        print(cluster, results[-1]["model_hash"], results[-1]["metrics"], flush=True)
     expect(len({result["model_hash"] for result in results}) == 1, "the cluster's shape changed the model")
     expect(len({str(result["metrics"]) for result in results}) == 1, "the cluster's shape changed the metrics")
-    expect(results[0]["metrics"]["accuracy"] > 0.5, "the network learned nothing")
+    return results[0]
 
-    whole = train(longer, "--workers", 2, "--servers", 2, "--fresh", state=state)
+
+def any_end(job, folder, whole, timeout):
+    """Interrupts runs of the job in several ways and resumes them; whole: the result without an interruption."""
     for kill in (kill_all, kill_parent, interrupt):
-        resumed = interrupted(longer, os.path.join(folder, kill.__name__), kill)
-        print(kill.__name__, resumed["model_hash"], flush=True)
+        resumed = interrupted(job, os.path.join(folder, kill.__name__), kill, timeout)
+        print(kill.__name__, "and --resume:", resumed["model_hash"], flush=True)
         expect(resumed["model_hash"] == whole["model_hash"], f"{kill.__name__} and --resume changed the model")
+        expect(resumed["metrics"] == whole["metrics"], f"{kill.__name__} and --resume changed the metrics")
+
+
+def test(folder):
+    state = os.path.join(folder, "state")
+    if len(sys.argv) > 1:
+        whole = any_cluster(sys.argv[1], state, timeout=3600)
+        any_end(sys.argv[1], folder, whole, timeout=3600)
+        return
+    make_digits(folder)
+    job = write_job(os.path.join(folder, "job.yaml"), folder)
+    longer = write_job(os.path.join(folder, "longer.yaml"), folder, epochs=60)
+    expect(any_cluster(job, state, timeout=60)["metrics"]["accuracy"] > 0.5, "the network learned nothing")
+    whole = train(longer, "--workers", 2, "--servers", 2, "--fresh", state=state)
+    any_end(longer, folder, whole, timeout=60)
     evaluated = last_json(run("cairn", "evaluate", whole["output"], "--job", longer, "--json").stdout)
     expect(evaluated["accuracy"] == whole["metrics"]["accuracy"],
            f"cairn evaluate gives {evaluated}, training gave {whole['metrics']}")
