@@ -2,20 +2,16 @@
 #ifndef CAIRN_TESTS_FILES_H
 #define CAIRN_TESTS_FILES_H
 
-#include <check.h>
-#include <dirent.h>
+#include "folder.h"
+
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 #include <zlib.h>
 
-static char files_folder[64];
+static char files_folder[FOLDER_BYTES];
 
 static inline void files_init(void)
 {
-    strcpy(files_folder, "/tmp/cairn-test-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(files_folder));
+    folder_make(files_folder);
 }
 
 /* The path of `name` in the folder; four paths may be in use at once. */
@@ -53,14 +49,7 @@ static inline char *files_write_gzip(const char *name, const void *bytes, size_t
 
 static inline void files_fini(void)
 {
-    DIR *folder = opendir(files_folder);
-    struct dirent *entry;
-
-    ck_assert_ptr_nonnull(folder);
-    while ((entry = readdir(folder)) != NULL)
-        (void)unlink(files_path(entry->d_name));
-    closedir(folder);
-    ck_assert_int_eq(rmdir(files_folder), 0);
+    folder_remove(files_folder);
 }
 
 #endif

@@ -6,10 +6,10 @@
 #ifndef CAIRN_TESTS_SHARD_FIXTURE_H
 #define CAIRN_TESTS_SHARD_FIXTURE_H
 
+#include "folder.h"
 #include "shard.h"
 
 #include <check.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +56,7 @@ struct rig_side {
 };
 
 struct rig {
-    char directory[64];
+    char directory[FOLDER_BYTES];
     struct assignment *assignment;
     const struct job *job;
     struct shard *shards[RIG_SHARDS];
@@ -169,20 +169,13 @@ static inline struct rig *rig_new(const char *optimizer, uint32_t commit_every)
     struct rig *rig = calloc(1, sizeof(*rig));
 
     ck_assert_ptr_nonnull(rig);
-    strcpy(rig->directory, "/tmp/cairn-shard-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(rig->directory));
+    folder_make(rig->directory);
     rig->assignment = rig_assignment(rig_job_text(optimizer, commit_every, 11), "fixture-7");
     rig->job = rig->assignment->job;
     ck_assert_uint_ge(rig->job->graph->chunk_count, RIG_SHARDS + 1);
     ck_assert_uint_eq(rig->job->microbatches, RIG_MICROBATCHES);
     rig_start_shards(rig);
     return rig;
-}
-
-static inline int rig_remove_entry(const char *path, const struct stat *facts, int type, struct FTW *walk)
-{
-    (void)facts, (void)type, (void)walk;
-    return remove(path);
 }
 
 static inline void rig_forget_replies(struct rig *rig)
@@ -199,7 +192,7 @@ static inline void rig_free(struct rig *rig)
     rig_stop_shards(rig);
     rig_forget_replies(rig);
     assignment_unref(rig->assignment);
-    ck_assert_int_eq(nftw(rig->directory, rig_remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
+    folder_remove(rig->directory);
     free(rig);
 }
 

@@ -3,6 +3,7 @@
 #include "check_main.h"
 #include "cluster/member.h"
 #include "coordinator.h"
+#include "folder.h"
 #include "net/wire.h"
 #include "request.h"
 #include "sockets.h"
@@ -18,7 +19,7 @@
     "  loss: sparse_categorical_crossentropy\n"                                                              \
     "data:\n  train: {format: csv, path: train.csv}\ntrain: {steps: 10, batch_size: 8, optimizer: sgd}\n"
 
-static char directory[64];
+static char directory[FOLDER_BYTES];
 static void *context;
 static struct coordinator *coordinator;
 static struct requester *requester;
@@ -62,24 +63,16 @@ static void end(void)
 static void set_up(void)
 {
     log_init(LOG_LEVEL_ERROR, "test");
-    snprintf(directory, sizeof(directory), "/tmp/cairn-coordinator-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(directory));
+    folder_make(directory);
     context = zmq_ctx_new();
     start();
 }
 
 static void tear_down(void)
 {
-    static const char *const names[] = {"data.mdb", "lock.mdb", "lock", "endpoint"};
-    char path[128];
-
     end();
     zmq_ctx_term(context);
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        snprintf(path, sizeof(path), "%s/%s", directory, names[i]);
-        unlink(path);
-    }
-    ck_assert_int_eq(rmdir(directory), 0);
+    folder_remove(directory);
 }
 
 /* ---- clients */

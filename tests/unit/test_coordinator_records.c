@@ -1,5 +1,6 @@
 /* The coordinator's records: what is stored comes back, logs stay bounded, what is not ours is refused. */
 #include "check_main.h"
+#include "folder.h"
 #include "jobs.h"
 #include "records.h"
 #include "store/store.h"
@@ -9,31 +10,23 @@
 #include <string.h>
 #include <unistd.h>
 
-static char directory[64];
+static char directory[FOLDER_BYTES];
 static struct records *records;
 static struct effects effects;
 static struct error error;
 
 static void set_up(void)
 {
-    snprintf(directory, sizeof(directory), "/tmp/cairn-records-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(directory));
+    folder_make(directory);
     effects_init(&effects);
     ck_assert_int_eq(records_open(directory, &records, &error), CAIRN_OK);
 }
 
 static void tear_down(void)
 {
-    static const char *const names[] = {"data.mdb", "lock.mdb", "lock"};
-    char path[128];
-
     records_close(records);
     effects_fini(&effects);
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        snprintf(path, sizeof(path), "%s/%s", directory, names[i]);
-        unlink(path);
-    }
-    rmdir(directory);
+    folder_remove(directory);
 }
 
 static void reopen(void)

@@ -1,6 +1,7 @@
 /* Keras's HDF5 files: what is written is read back bit for bit, real files of Keras load, broken ones are
  * refused with one line. */
 #include "check_main.h"
+#include "folder.h"
 
 #include "model/formats/h5.h"
 #include "model/formats/keras_config.h"
@@ -12,20 +13,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char folder[] = "/tmp/cairn-test-h5-XXXXXX";
+static char folder[FOLDER_BYTES];
 static char path[128];
 
 static void setup(void)
 {
-    strcpy(folder + sizeof folder - 7, "XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    folder_make(folder);
     snprintf(path, sizeof path, "%s/model.h5", folder);
 }
 
 static void teardown(void)
 {
-    (void)unlink(path);
-    ck_assert_int_eq(rmdir(folder), 0);
+    folder_remove(folder);
 }
 
 static struct layer_spec network[] = {

@@ -1,29 +1,22 @@
 /* The server's name: given, made, kept. */
 #include "check_main.h"
+#include "folder.h"
 #include "identity.h"
 
-#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-static char directory[64];
+static char directory[FOLDER_BYTES];
 
 static void setup(void)
 {
-    strcpy(directory, "/tmp/cairn-identity-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(directory));
-}
-
-static int remove_entry(const char *path, const struct stat *facts, int type, struct FTW *walk)
-{
-    (void)facts, (void)type, (void)walk;
-    return remove(path);
+    folder_make(directory);
 }
 
 static void teardown(void)
 {
-    nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    folder_remove(directory);
 }
 
 START_TEST(a_made_name_is_kept)
@@ -34,7 +27,7 @@ START_TEST(a_made_name_is_kept)
 
     ck_assert_int_eq(identity_init(&identity, directory, NULL, &error), CAIRN_OK);
     strcpy(made, identity.name);
-    ck_assert_ptr_nonnull(strstr(made, "cairn-identity-"));
+    ck_assert_ptr_nonnull(strstr(made, "cairn-test-"));
     ck_assert_uint_gt(strlen(identity.host), 0);
     identity_fini(&identity);
     ck_assert_int_eq(identity_init(&identity, directory, NULL, &error), CAIRN_OK);

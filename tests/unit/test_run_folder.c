@@ -2,34 +2,33 @@
 #include "run_folder.h"
 
 #include "check_main.h"
+#include "folder.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char base[] = "/tmp/cairn-test-run-XXXXXX";
+static char base[FOLDER_BYTES];
 static char state[128];
 static struct run_folder folder;
 static struct error error;
 
 static void setup(void)
 {
-    ck_assert_ptr_nonnull(mkdtemp(base));
+    folder_make(base);
     snprintf(state, sizeof(state), "%s/a/b/state", base);
 }
 
 static void teardown(void)
 {
-    char command[256];
-
     run_folder_close(&folder);
-    snprintf(command, sizeof(command), "rm -rf %s", base);
-    ck_assert_int_eq(system(command), 0);
+    folder_remove(base);
 }
 
 static void write_file(const char *name)
@@ -140,28 +139,24 @@ START_TEST(two_runs_do_not_share)
 }
 END_TEST
 
-/* A child that inherited the lock from a run that was killed: the next run waits for its end. */
+/* A child that inherited the lock from a run that was killed: the next run waits for its end. It ends when
+ * the next run reads who has the lock, which it does once it was refused. */
 START_TEST(a_killed_runs_children_are_waited_for)
 {
     struct run_folder second;
+    struct inotify_event news;
     char path[256], text[160];
-    int ends[2], lock;
+    int reads = inotify_init1(IN_CLOEXEC), lock, result;
     pid_t orphan;
 
     ck_assert_int_eq(run_folder_open(&folder, state, &error), CAIRN_OK);
     snprintf(path, sizeof(path), "%s/cairn.lock", state);
-    ck_assert_int_eq(pipe(ends), 0);
+    ck_assert_int_ge(inotify_add_watch(reads, path, IN_ACCESS), 0);
     orphan = fork();
     ck_assert_int_ge(orphan, 0);
-    if (orphan == 0) { /* lives until the test below is inside flock, or a little longer */
-        char byte;
-
-        close(ends[1]);
-        if (read(ends[0], &byte, 1) < 0)
-            _exit(1);
-        usleep(50000); /* what is tested is the wait */
-        _exit(0);
-    }
+    if (orphan == 0)
+        _exit(read(reads, &news, sizeof(news)) == sizeof(news) ? 0 : 1);
+    close(reads);
     close(folder.lock); /* as if the run had been killed: only the orphan holds the lock now */
     folder.lock = -1;
     lock = open(path, O_RDWR);
@@ -170,10 +165,10 @@ START_TEST(a_killed_runs_children_are_waited_for)
     ck_assert_int_gt(pwrite(lock, text, strlen(text), 0), 0);
     ck_assert_int_ne(flock(lock, LOCK_EX | LOCK_NB), 0);
     close(lock);
-    close(ends[1]);
     ck_assert_int_eq(run_folder_open(&second, state, &error), CAIRN_OK);
     ck_assert_int_ne(access(folder.sockets, F_OK), 0); /* the killed run's sockets are gone */
-    ck_assert_int_eq(waitpid(orphan, NULL, 0), orphan);
+    ck_assert_int_eq(waitpid(orphan, &result, 0), orphan);
+    ck_assert(WIFEXITED(result) && WEXITSTATUS(result) == 0);
     run_folder_close(&second);
 }
 END_TEST

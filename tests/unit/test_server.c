@@ -18,7 +18,7 @@
 #define CAST   3 /* server processes that a test can have, one after the other */
 
 struct stage {
-    char directory[64];
+    char directory[FOLDER_BYTES];
     char coordinator[128]; /* endpoint */
     struct {
         pid_t process;
@@ -365,8 +365,7 @@ static struct stage *stage_new(void)
     struct stage *stage = calloc(1, sizeof(*stage));
 
     ck_assert_ptr_nonnull(stage);
-    strcpy(stage->directory, "/tmp/cairn-server-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(stage->directory));
+    folder_make(stage->directory);
     snprintf(stage->coordinator, sizeof(stage->coordinator), "ipc://%s/coordinator", stage->directory);
     stage->assignment = rig_assignment(rig_job_text(RIG_ADAM, EVERY, 11), "fixture-7");
     stage->weights = calloc(stage->assignment->job->graph->floats, sizeof(float));
@@ -394,7 +393,7 @@ static void stage_free(struct stage *stage)
     zmq_ctx_term(stage->context);
     assignment_unref(stage->assignment);
     free(stage->weights);
-    ck_assert_int_eq(nftw(stage->directory, rig_remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
+    folder_remove(stage->directory);
     free(stage);
 }
 

@@ -1,10 +1,10 @@
 /* The durable map: transactions, bounds, refusals, and a writer that is killed in the middle. */
 #include "check_main.h"
+#include "folder.h"
 #include "store/store.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <lmdb.h>
 #include <sched.h>
 #include <signal.h>
@@ -18,25 +18,16 @@
 
 #define MIB ((size_t)1 << 20)
 
-static char directory[256];
+static char directory[FOLDER_BYTES];
 
 static void setup(void)
 {
-    const char *base = getenv("TMPDIR");
-
-    snprintf(directory, sizeof(directory), "%s/cairn-store-XXXXXX", base ? base : "/tmp");
-    ck_assert_ptr_nonnull(mkdtemp(directory));
-}
-
-static int remove_entry(const char *path, const struct stat *facts, int type, struct FTW *walk)
-{
-    (void)facts, (void)type, (void)walk;
-    return remove(path);
+    folder_make(directory);
 }
 
 static void teardown(void)
 {
-    nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    folder_remove(directory);
 }
 
 static struct store *open_store(const char *path, size_t map_bytes)

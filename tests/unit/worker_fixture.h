@@ -5,6 +5,7 @@
 #define CAIRN_TESTS_WORKER_FIXTURE_H
 
 #include "check_main.h"
+#include "folder.h"
 #include "job/job.h"
 
 #include <stdint.h>
@@ -19,7 +20,7 @@
 #define FIXTURE_STEPS        8 /* of two training epochs */
 
 struct fixture {
-    char folder[64];
+    char folder[FOLDER_BYTES];
     char text[4096]; /* the job file */
 };
 
@@ -75,8 +76,7 @@ static inline void fixture_write_labels(const struct fixture *fixture, const cha
 /* Makes the folder, its data, and the job's text with an optimizer and more lines at its end. */
 static inline void fixture_make(struct fixture *fixture, const char *optimizer, const char *more)
 {
-    snprintf(fixture->folder, sizeof(fixture->folder), "/tmp/cairn-worker-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(fixture->folder));
+    folder_make(fixture->folder);
     fixture_write_images(fixture, "train-images", FIXTURE_TRAINING);
     fixture_write_labels(fixture, "train-labels", FIXTURE_TRAINING);
     fixture_write_images(fixture, "test-images", FIXTURE_VALIDATION);
@@ -110,10 +110,7 @@ static inline void fixture_make(struct fixture *fixture, const char *optimizer, 
 
 static inline void fixture_remove(const struct fixture *fixture)
 {
-    char command[128];
-
-    snprintf(command, sizeof(command), "rm -rf %s", fixture->folder);
-    ck_assert_int_eq(system(command), 0);
+    folder_remove(fixture->folder);
 }
 
 static inline struct job *fixture_job(const struct fixture *fixture)
