@@ -1,6 +1,6 @@
 /* Members against a coordinator that the test plays. Waits are for conditions; leases are short. */
 #include "check_main.h"
-#include "sockets.h"
+#include "played_coordinator.h"
 
 #include "base/log.h"
 #include "cluster/member.h"
@@ -13,13 +13,12 @@
 #define HEARTBEAT_MS 50
 
 struct rig {
-    void *context, *router;
+    void *context;
+    struct played played;
     char endpoint[ENDPOINT_BYTES];
     Cairn__Registration registration;
     struct member *member;
     uint32_t lease_ms; /* of welcomes: long, lest a busy machine be taken for silence */
-    struct frames in;  /* identity and message of what the coordinator got last */
-    Cairn__NodeMessage *message;
 };
 
 static void rig_open(struct rig *rig)
@@ -28,8 +27,7 @@ static void rig_open(struct rig *rig)
     log_init(LOG_LEVEL_ERROR, "test");
     rig->lease_ms = 2 * PATIENCE_MS;
     rig->context = zmq_ctx_new();
-    rig->router = bound_socket(rig->context, ZMQ_ROUTER, rig->endpoint);
-    frames_init(&rig->in);
+    played_init(&rig->played, bound_socket(rig->context, ZMQ_ROUTER, rig->endpoint));
     cairn__registration__init(&rig->registration);
     rig->registration.kind = CAIRN__NODE_KIND__NODE_KIND_WORKER;
     rig->registration.name = (char *)"worker-1";
@@ -45,18 +43,10 @@ static void rig_join(struct rig *rig)
                   "%s", error.message);
 }
 
-static void forget(struct rig *rig)
-{
-    frames_clear(&rig->in);
-    cairn__node_message__free_unpacked(rig->message, NULL);
-    rig->message = NULL;
-}
-
 static void rig_close(struct rig *rig)
 {
-    forget(rig);
     member_free(rig->member, NULL);
-    zmq_close(rig->router);
+    played_fini(&rig->played);
     zmq_ctx_term(rig->context);
 }
 
@@ -64,62 +54,32 @@ static void rig_close(struct rig *rig)
 static enum status turn(struct rig *rig, Cairn__NodeCommand **command, struct error *error)
 {
     zmq_pollitem_t items[] = {{member_socket(rig->member), 0, ZMQ_POLLIN, 0},
-                              {rig->router, 0, ZMQ_POLLIN, 0}};
+                              {rig->played.router, 0, ZMQ_POLLIN, 0}};
     int64_t wait_ms = member_deadline_ms(rig->member) - clock_ms();
 
     zmq_poll(items, 2, wait_ms > 0 ? wait_ms : 0);
     return member_receive(rig->member, command, error);
 }
 
-/* Lets the member run until the coordinator has a message; it is then in rig->message. */
+/* Lets the member run until the coordinator has a message; it is then in rig->played. */
 static Cairn__NodeMessage__BodyCase next_message(struct rig *rig)
 {
     int64_t deadline_ms = clock_ms() + PATIENCE_MS;
     Cairn__NodeCommand *command;
     struct error error = {.message = ""};
 
-    forget(rig);
-    while (frames_receive(rig->router, &rig->in, NULL) == CAIRN_AGAIN) {
+    played_forget(&rig->played);
+    while (frames_receive(rig->played.router, &rig->played.in, NULL) == CAIRN_AGAIN) {
         ck_assert_msg(clock_ms() < deadline_ms, "the coordinator heard nothing");
         ck_assert_int_eq(turn(rig, &command, &error), CAIRN_AGAIN);
     }
-    ck_assert_uint_eq(rig->in.count, 2);
-    ck_assert_msg(wire_node_message_unpack(frames_data(&rig->in, 1), frames_length(&rig->in, 1),
-                                           &rig->message, &error) == CAIRN_OK,
-                  "%s", error.message);
-    return rig->message->body_case;
-}
-
-static void send_bytes(struct rig *rig, const void *bytes, size_t length)
-{
-    struct frames out;
-
-    frames_init(&out);
-    ck_assert_int_eq(frames_append_copy(&out, frames_data(&rig->in, 0), frames_length(&rig->in, 0)),
-                     CAIRN_OK);
-    ck_assert_int_eq(frames_append_copy(&out, bytes, length), CAIRN_OK);
-    ck_assert_int_eq(frames_send(rig->router, &out, NULL), CAIRN_OK);
-}
-
-static void send_command(struct rig *rig, Cairn__NodeCommand *command)
-{
-    unsigned char bytes[512];
-
-    command->protocol = PROTOCOL_VERSION;
-    ck_assert_uint_le(cairn__node_command__get_packed_size(command), sizeof(bytes));
-    send_bytes(rig, bytes, cairn__node_command__pack(command, bytes));
+    played_unpack(&rig->played);
+    return rig->played.message->body_case;
 }
 
 static void send_welcome(struct rig *rig)
 {
-    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
-    Cairn__Welcome body = CAIRN__WELCOME__INIT;
-
-    body.lease_ms = rig->lease_ms;
-    body.heartbeat_ms = HEARTBEAT_MS;
-    command.body_case = CAIRN__NODE_COMMAND__BODY_WELCOME;
-    command.welcome = &body;
-    send_command(rig, &command);
+    played_welcome(&rig->played, rig->lease_ms, HEARTBEAT_MS);
 }
 
 static void send_stop(struct rig *rig, uint64_t job)
@@ -130,7 +90,7 @@ static void send_stop(struct rig *rig, uint64_t job)
     body.job = job;
     command.body_case = CAIRN__NODE_COMMAND__BODY_STOP;
     command.stop = &body;
-    send_command(rig, &command);
+    played_say(&rig->played, &command);
 }
 
 /* Waits until the member hands a command over. */
@@ -162,8 +122,8 @@ START_TEST(a_member_registers_and_sends_heartbeats)
     rig_open(&rig);
     rig_join(&rig);
     ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
-    ck_assert_str_eq(rig.message->registration->name, "worker-1");
-    ck_assert_uint_eq(rig.message->registration->lanes, 2);
+    ck_assert_str_eq(rig.played.message->registration->name, "worker-1");
+    ck_assert_uint_eq(rig.played.message->registration->lanes, 2);
     welcomed_ms = clock_ms();
     send_welcome(&rig);
     for (int i = 0; i < 3; i++) {
@@ -195,7 +155,7 @@ START_TEST(reports_are_no_heartbeats)
         ck_assert_int_eq(member_send(rig.member, &message, NULL), CAIRN_OK);
         ck_assert_int_le(member_deadline_ms(rig.member), clock_ms() + HEARTBEAT_MS);
     } while (next_message(&rig) == CAIRN__NODE_MESSAGE__BODY_PREPARED);
-    ck_assert_int_eq(rig.message->body_case, CAIRN__NODE_MESSAGE__BODY_HEARTBEAT);
+    ck_assert_int_eq(rig.played.message->body_case, CAIRN__NODE_MESSAGE__BODY_HEARTBEAT);
     rig_close(&rig);
 }
 END_TEST
@@ -203,15 +163,16 @@ END_TEST
 /* Whether the coordinator's last message came by the connection of *first. */
 static bool is_same_connection(struct rig *rig, struct frames *first)
 {
-    return frames_length(first, 0) == frames_length(&rig->in, 0) &&
-           memcmp(frames_data(first, 0), frames_data(&rig->in, 0), frames_length(first, 0)) == 0;
+    return frames_length(first, 0) == frames_length(&rig->played.in, 0) &&
+           memcmp(frames_data(first, 0), frames_data(&rig->played.in, 0), frames_length(first, 0)) == 0;
 }
 
 static void remember_connection(struct rig *rig, struct frames *first)
 {
     frames_init(first);
-    ck_assert_int_eq(frames_append_copy(first, frames_data(&rig->in, 0), frames_length(&rig->in, 0)),
-                     CAIRN_OK);
+    ck_assert_int_eq(
+        frames_append_copy(first, frames_data(&rig->played.in, 0), frames_length(&rig->played.in, 0)),
+        CAIRN_OK);
 }
 
 START_TEST(silence_for_a_lease_brings_a_registration)
@@ -229,7 +190,7 @@ START_TEST(silence_for_a_lease_brings_a_registration)
     send_welcome(&rig);
     while (next_message(&rig) == CAIRN__NODE_MESSAGE__BODY_HEARTBEAT)
         ck_assert_int_lt(clock_ms() - welcomed_ms, PATIENCE_MS);
-    ck_assert_int_eq(rig.message->body_case, CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
+    ck_assert_int_eq(rig.played.message->body_case, CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
     ck_assert_int_ge(clock_ms() - welcomed_ms, LEASE_MS);
     ck_assert(is_same_connection(&rig, &first));
     rig.lease_ms = 2 * PATIENCE_MS;
@@ -257,7 +218,7 @@ START_TEST(long_silence_brings_a_new_connection)
         if (next_message(&rig) == CAIRN__NODE_MESSAGE__BODY_REGISTRATION)
             registrations++;
     }
-    ck_assert_int_eq(rig.message->body_case, CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
+    ck_assert_int_eq(rig.played.message->body_case, CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
     ck_assert_int_ge(registrations, 3); /* the last by the new connection */
     rig.lease_ms = 2 * PATIENCE_MS;
     send_welcome(&rig);
@@ -298,13 +259,14 @@ START_TEST(malformed_commands_are_skipped)
     rig_open(&rig);
     rig_join(&rig);
     register_and_welcome(&rig);
-    send_bytes(&rig, "\xff\xff\xff", 3);
-    send_command(&rig, &bodiless);
+    played_say_bytes(&rig.played, "\xff\xff\xff", 3);
+    played_say(&rig.played, &bodiless);
     frames_init(&out);
     for (int i = 0; i < 3; i++)
-        ck_assert_int_eq(frames_append_copy(&out, frames_data(&rig.in, 0), frames_length(&rig.in, 0)),
-                         CAIRN_OK);
-    ck_assert_int_eq(frames_send(rig.router, &out, NULL), CAIRN_OK);
+        ck_assert_int_eq(
+            frames_append_copy(&out, frames_data(&rig.played.in, 0), frames_length(&rig.played.in, 0)),
+            CAIRN_OK);
+    ck_assert_int_eq(frames_send(rig.played.router, &out, NULL), CAIRN_OK);
     send_stop(&rig, 9);
     command = next_command(&rig);
     ck_assert_uint_eq(command->stop->job, 9);
@@ -315,8 +277,7 @@ END_TEST
 
 START_TEST(a_refusal_ends_it)
 {
-    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT, *taken;
-    Cairn__Refusal body = CAIRN__REFUSAL__INIT;
+    Cairn__NodeCommand *taken;
     int64_t deadline_ms = clock_ms() + PATIENCE_MS;
     enum status status = CAIRN_AGAIN;
     struct error error = {.message = ""};
@@ -325,10 +286,7 @@ START_TEST(a_refusal_ends_it)
     rig_open(&rig);
     rig_join(&rig);
     ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
-    body.message = (char *)"the name is in use";
-    command.body_case = CAIRN__NODE_COMMAND__BODY_REFUSAL;
-    command.refusal = &body;
-    send_command(&rig, &command);
+    played_refuse(&rig.played, "the name is in use");
     while (status == CAIRN_AGAIN && clock_ms() < deadline_ms)
         status = turn(&rig, &taken, &error);
     ck_assert_int_eq(status, CAIRN_CLOSED);
@@ -347,13 +305,11 @@ START_TEST(a_member_says_goodbye)
     ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_HEARTBEAT);
     member_free(rig.member, "the day is over");
     rig.member = NULL;
-    forget(&rig);
-    receive_soon(rig.router, &rig.in);
-    ck_assert_int_eq(
-        wire_node_message_unpack(frames_data(&rig.in, 1), frames_length(&rig.in, 1), &rig.message, NULL),
-        CAIRN_OK);
-    ck_assert_int_eq(rig.message->body_case, CAIRN__NODE_MESSAGE__BODY_LEAVE);
-    ck_assert_str_eq(rig.message->leave->reason, "the day is over");
+    played_forget(&rig.played);
+    receive_soon(rig.played.router, &rig.played.in);
+    played_unpack(&rig.played);
+    ck_assert_int_eq(rig.played.message->body_case, CAIRN__NODE_MESSAGE__BODY_LEAVE);
+    ck_assert_str_eq(rig.played.message->leave->reason, "the day is over");
     rig_close(&rig);
 }
 END_TEST
@@ -365,7 +321,7 @@ START_TEST(a_coordinator_may_come_late)
     rig_open(&rig);
     free_endpoint(rig.endpoint);
     rig_join(&rig);
-    ck_assert_int_eq(zmq_bind(rig.router, rig.endpoint), 0);
+    ck_assert_int_eq(zmq_bind(rig.played.router, rig.endpoint), 0);
     register_and_welcome(&rig);
     ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_HEARTBEAT);
     rig_close(&rig);

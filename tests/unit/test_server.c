@@ -3,10 +3,10 @@
 #include "check_main.h"
 #include "base/log.h"
 #include "net/daemon.h"
+#include "played_coordinator.h"
 #include "server.h"
 #include "session.h"
 #include "shard_fixture.h"
-#include "sockets.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -27,9 +27,7 @@ struct stage {
     int started;  /* of the cast */
     pid_t server; /* the one on stage */
     void *context;
-    void *router;
-    struct frames frames;      /* of the node's newest message; part 0 is its identity */
-    Cairn__NodeMessage *heard; /* the newest message */
+    struct played played;
     char endpoints[SHARDS][ENDPOINT_BYTES];
     uint32_t slots[PLACEMENT_SLOTS_MIN];
     struct assignment *assignment; /* the job as the server sees it */
@@ -109,12 +107,9 @@ static int server_wait(struct stage *stage)
 
 static void listen_as_coordinator(struct stage *stage)
 {
-    const int none = 0;
-
     stage->context = zmq_ctx_new();
-    stage->router = zmq_socket(stage->context, ZMQ_ROUTER);
-    ck_assert_int_eq(zmq_setsockopt(stage->router, ZMQ_LINGER, &none, sizeof(none)), 0);
-    ck_assert_int_eq(zmq_bind(stage->router, stage->coordinator), 0);
+    played_init(&stage->played, zmq_socket(stage->context, ZMQ_ROUTER));
+    ck_assert_int_eq(zmq_bind(stage->played.router, stage->coordinator), 0);
 }
 
 /* ---- the coordinator's part */
@@ -122,63 +117,31 @@ static void listen_as_coordinator(struct stage *stage)
 /* Waits for the node's next message of a kind; heartbeats and registrations in between are passed over. */
 static const Cairn__NodeMessage *hear(struct stage *stage, Cairn__NodeMessage__BodyCase body)
 {
-    struct error error;
+    const Cairn__NodeMessage *message;
 
     do {
-        if (stage->heard)
-            cairn__node_message__free_unpacked(stage->heard, NULL);
-        stage->heard = NULL;
-        frames_clear(&stage->frames);
-        receive_soon(stage->router, &stage->frames);
-        ck_assert_uint_eq(stage->frames.count, 2);
-        ck_assert_msg(wire_node_message_unpack(frames_data(&stage->frames, 1),
-                                               frames_length(&stage->frames, 1), &stage->heard,
-                                               &error) == CAIRN_OK,
-                      "%s", error.message);
-        ck_assert_msg(stage->heard->body_case != CAIRN__NODE_MESSAGE__BODY_FAILED ||
+        played_hear(&stage->played);
+        message = stage->played.message;
+        ck_assert_msg(message->body_case != CAIRN__NODE_MESSAGE__BODY_FAILED ||
                           body == CAIRN__NODE_MESSAGE__BODY_FAILED,
-                      "%s", stage->heard->failed ? stage->heard->failed->message : "");
-    } while (stage->heard->body_case != body);
-    return stage->heard;
+                      "%s", message->failed ? message->failed->message : "");
+    } while (message->body_case != body);
+    return message;
 }
 
 #define HEAR(stage, BODY) hear((stage), CAIRN__NODE_MESSAGE__BODY_##BODY)
-
-static void say(struct stage *stage, Cairn__NodeCommand *command)
-{
-    static unsigned char packed[1 << 16];
-    struct frames frames;
-    size_t length;
-
-    command->protocol = PROTOCOL_VERSION;
-    length = cairn__node_command__get_packed_size(command);
-    ck_assert_uint_le(length, sizeof(packed));
-    cairn__node_command__pack(command, packed);
-    frames_init(&frames);
-    ck_assert_int_eq(
-        frames_append_copy(&frames, frames_data(&stage->frames, 0), frames_length(&stage->frames, 0)),
-        CAIRN_OK);
-    ck_assert_int_eq(frames_append_copy(&frames, packed, length), CAIRN_OK);
-    ck_assert_int_eq(frames_send(stage->router, &frames, NULL), CAIRN_OK);
-}
 
 /* Hears the registration and welcomes the node. */
 static void welcome(struct stage *stage)
 {
     const Cairn__Registration *registration = HEAR(stage, REGISTRATION)->registration;
-    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
-    Cairn__Welcome body = CAIRN__WELCOME__INIT;
 
     ck_assert_int_eq(registration->kind, CAIRN__NODE_KIND__NODE_KIND_SERVER);
     ck_assert_str_eq(registration->name, NODE);
     ck_assert_uint_eq(registration->n_endpoints, SHARDS);
     for (int i = 0; i < SHARDS; i++)
         snprintf(stage->endpoints[i], sizeof(stage->endpoints[i]), "%s", registration->endpoints[i]);
-    body.lease_ms = 60000;
-    body.heartbeat_ms = 20000;
-    command.body_case = CAIRN__NODE_COMMAND__BODY_WELCOME;
-    command.welcome = &body;
-    say(stage, &command);
+    played_welcome(&stage->played, 60000, 20000);
 }
 
 static void say_prepare(struct stage *stage, const char *text, uint64_t incarnation, uint64_t step)
@@ -210,7 +173,7 @@ static void say_prepare(struct stage *stage, const char *text, uint64_t incarnat
     body.step = step;
     command.body_case = CAIRN__NODE_COMMAND__BODY_PREPARE;
     command.prepare = &body;
-    say(stage, &command);
+    played_say(&stage->played, &command);
 }
 
 static void say_commit(struct stage *stage, uint64_t incarnation, uint64_t step)
@@ -223,7 +186,7 @@ static void say_commit(struct stage *stage, uint64_t incarnation, uint64_t step)
     body.step = step;
     command.body_case = CAIRN__NODE_COMMAND__BODY_COMMIT;
     command.commit = &body;
-    say(stage, &command);
+    played_say(&stage->played, &command);
 }
 
 static void say_committed(struct stage *stage, uint64_t incarnation, uint64_t step)
@@ -236,19 +199,12 @@ static void say_committed(struct stage *stage, uint64_t incarnation, uint64_t st
     body.step = step;
     command.body_case = CAIRN__NODE_COMMAND__BODY_COMMITTED;
     command.committed = &body;
-    say(stage, &command);
+    played_say(&stage->played, &command);
 }
 
 static void say_release(struct stage *stage, uint64_t incarnation)
 {
-    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
-    Cairn__ReleaseCommand body = CAIRN__RELEASE_COMMAND__INIT;
-
-    body.job = RIG_JOB;
-    body.incarnation = incarnation;
-    command.body_case = CAIRN__NODE_COMMAND__BODY_RELEASE;
-    command.release = &body;
-    say(stage, &command);
+    played_release(&stage->played, RIG_JOB, incarnation);
 }
 
 /* ---- the client's part */
@@ -370,7 +326,6 @@ static struct stage *stage_new(void)
     stage->assignment = rig_assignment(rig_job_text(RIG_ADAM, EVERY, 11), "fixture-7");
     stage->weights = calloc(stage->assignment->job->graph->floats, sizeof(float));
     ck_assert_uint_le(stage->assignment->job->graph->chunk_count, 64);
-    frames_init(&stage->frames);
     fork_cast(stage);
     server_start(stage, NODE);
     listen_as_coordinator(stage);
@@ -386,10 +341,7 @@ static void stage_free(struct stage *stage)
     for (int i = stage->started; i < CAST; i++)
         ck_assert_int_eq(waitpid(stage->cast[i].process, NULL, 0), stage->cast[i].process);
     session_free(stage->session);
-    if (stage->heard)
-        cairn__node_message__free_unpacked(stage->heard, NULL);
-    frames_clear(&stage->frames);
-    zmq_close(stage->router);
+    played_fini(&stage->played);
     zmq_ctx_term(stage->context);
     assignment_unref(stage->assignment);
     free(stage->weights);
@@ -575,14 +527,9 @@ END_TEST
 START_TEST(a_refused_server_ends)
 {
     struct stage *stage = stage_new();
-    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
-    Cairn__Refusal body = CAIRN__REFUSAL__INIT;
 
     HEAR(stage, REGISTRATION);
-    body.message = "the name is in use";
-    command.body_case = CAIRN__NODE_COMMAND__BODY_REFUSAL;
-    command.refusal = &body;
-    say(stage, &command);
+    played_refuse(&stage->played, "the name is in use");
     ck_assert_int_eq(server_wait(stage), DAEMON_FAILED);
     server_start(stage, "another"); /* the directory is of a server of another name */
     ck_assert_int_eq(server_wait(stage), DAEMON_FAILED);

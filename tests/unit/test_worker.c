@@ -2,8 +2,7 @@
 #include "base/log.h"
 #include "check_main.h"
 #include "cluster/placement.h"
-#include "net/frames.h"
-#include "net/wire.h"
+#include "played_coordinator.h"
 #include "worker.h"
 #include "worker_fixture.h"
 
@@ -12,18 +11,17 @@
 #include <sys/eventfd.h>
 #include <zmq.h>
 
-#define DEADLINE_MS 20000
+#define JOB 4
 
 struct stage {
-    void *context, *router;
-    char endpoint[128];
+    void *context;
+    struct played played;
+    char endpoint[ENDPOINT_BYTES];
     struct worker_options options;
     int ends; /* an eventfd */
     pthread_t thread;
     enum status status;
     struct error error;
-    struct frames in;
-    Cairn__NodeMessage *message; /* the last that came */
 };
 
 static void *run_worker(void *argument)
@@ -40,32 +38,19 @@ static void *run_worker(void *argument)
 
 static void stage_open(struct stage *stage)
 {
-    size_t size = sizeof(stage->endpoint);
-    int timeout_ms = DEADLINE_MS;
-
     memset(stage, 0, sizeof(*stage));
     stage->context = zmq_ctx_new();
-    stage->router = zmq_socket(stage->context, ZMQ_ROUTER);
-    zmq_setsockopt(stage->router, ZMQ_RCVTIMEO, &timeout_ms, sizeof(timeout_ms));
-    ck_assert_int_eq(zmq_bind(stage->router, "tcp://127.0.0.1:*"), 0);
-    ck_assert_int_eq(zmq_getsockopt(stage->router, ZMQ_LAST_ENDPOINT, stage->endpoint, &size), 0);
+    played_init(&stage->played, bound_socket(stage->context, ZMQ_ROUTER, stage->endpoint));
     stage->ends = eventfd(0, EFD_CLOEXEC);
     stage->options = (struct worker_options){.coordinator = stage->endpoint, .threads = 3};
-    frames_init(&stage->in);
     ck_assert_int_eq(pthread_create(&stage->thread, NULL, run_worker, stage), 0);
 }
 
 /* Waits for the worker to end by itself. */
 static void stage_await(struct stage *stage)
 {
-    int none = 0;
-
     pthread_join(stage->thread, NULL);
-    if (stage->message)
-        cairn__node_message__free_unpacked(stage->message, NULL);
-    frames_clear(&stage->in);
-    zmq_setsockopt(stage->router, ZMQ_LINGER, &none, sizeof(none));
-    zmq_close(stage->router);
+    played_fini(&stage->played);
     zmq_ctx_term(stage->context);
     close(stage->ends);
 }
@@ -79,51 +64,10 @@ static void stage_close(struct stage *stage)
     stage_await(stage);
 }
 
-/* The next message that is no heartbeat. */
-static Cairn__NodeMessage__BodyCase hear(struct stage *stage)
-{
-    zmq_pollitem_t item = {.socket = stage->router, .events = ZMQ_POLLIN};
-    struct error error = {.message = ""};
-
-    do {
-        if (stage->message)
-            cairn__node_message__free_unpacked(stage->message, NULL);
-        stage->message = NULL;
-        frames_clear(&stage->in);
-        ck_assert_int_eq(zmq_poll(&item, 1, DEADLINE_MS), 1);
-        ck_assert_int_eq(frames_receive(stage->router, &stage->in, &error), CAIRN_OK);
-        ck_assert_msg(wire_node_message_unpack(frames_data(&stage->in, 1), frames_length(&stage->in, 1),
-                                               &stage->message, &error) == CAIRN_OK,
-                      "%s", error.message);
-    } while (stage->message->body_case == CAIRN__NODE_MESSAGE__BODY_HEARTBEAT);
-    return stage->message->body_case;
-}
-
-static void command(struct stage *stage, Cairn__NodeCommand *command)
-{
-    unsigned char bytes[8192];
-    struct frames out;
-
-    command->protocol = PROTOCOL_VERSION;
-    ck_assert_uint_le(cairn__node_command__get_packed_size(command), sizeof(bytes));
-    frames_init(&out);
-    ck_assert_int_eq(frames_append_copy(&out, frames_data(&stage->in, 0), frames_length(&stage->in, 0)),
-                     CAIRN_OK);
-    ck_assert_int_eq(frames_append_copy(&out, bytes, cairn__node_command__pack(command, bytes)), CAIRN_OK);
-    ck_assert_int_eq(frames_send(stage->router, &out, NULL), CAIRN_OK);
-}
-
 static void welcome(struct stage *stage)
 {
-    Cairn__NodeCommand message = CAIRN__NODE_COMMAND__INIT;
-    Cairn__Welcome body = CAIRN__WELCOME__INIT;
-
-    ck_assert_int_eq(hear(stage), CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
-    body.lease_ms = 10000;
-    body.heartbeat_ms = 1000;
-    message.body_case = CAIRN__NODE_COMMAND__BODY_WELCOME;
-    message.welcome = &body;
-    command(stage, &message);
+    ck_assert_int_eq(played_hear(&stage->played), CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
+    played_welcome(&stage->played, 10000, 1000);
 }
 
 static void prepare(struct stage *stage, const struct fixture *fixture, uint64_t incarnation)
@@ -139,7 +83,7 @@ static void prepare(struct stage *stage, const struct fixture *fixture, uint64_t
     text.base_directory = (char *)fixture->folder;
     shard.server = "server";
     shard.endpoint = "tcp://127.0.0.1:9"; /* nobody is there, and nobody needs to be */
-    body.job = 4;
+    body.job = JOB;
     body.job_id = "small-4";
     body.incarnation = incarnation;
     body.text = &text;
@@ -149,7 +93,7 @@ static void prepare(struct stage *stage, const struct fixture *fixture, uint64_t
     body.slot_shards = slot_shards;
     message.body_case = CAIRN__NODE_COMMAND__BODY_PREPARE;
     message.prepare = &body;
-    command(stage, &message);
+    played_say(&stage->played, &message);
 }
 
 static void begin_epoch(struct stage *stage, char *name, uint32_t span_end)
@@ -159,7 +103,7 @@ static void begin_epoch(struct stage *stage, char *name, uint32_t span_end)
     Cairn__Span span = CAIRN__SPAN__INIT, *spans[] = {&span};
     char *workers[] = {name};
 
-    body.job = 4;
+    body.job = JOB;
     body.incarnation = 1;
     body.number = 1;
     body.final_step = 8;
@@ -169,19 +113,7 @@ static void begin_epoch(struct stage *stage, char *name, uint32_t span_end)
     span.end = span_end;
     message.body_case = CAIRN__NODE_COMMAND__BODY_EPOCH;
     message.epoch = &body;
-    command(stage, &message);
-}
-
-static void release(struct stage *stage, uint64_t incarnation)
-{
-    Cairn__NodeCommand message = CAIRN__NODE_COMMAND__INIT;
-    Cairn__ReleaseCommand body = CAIRN__RELEASE_COMMAND__INIT;
-
-    body.job = 4;
-    body.incarnation = incarnation;
-    message.body_case = CAIRN__NODE_COMMAND__BODY_RELEASE;
-    message.release = &body;
-    command(stage, &message);
+    played_say(&stage->played, &message);
 }
 
 START_TEST(a_worker_registers_and_leaves)
@@ -190,10 +122,10 @@ START_TEST(a_worker_registers_and_leaves)
 
     stage_open(&stage);
     welcome(&stage);
-    ck_assert_int_eq(stage.message->registration->kind, CAIRN__NODE_KIND__NODE_KIND_WORKER);
-    ck_assert_uint_eq(stage.message->registration->lanes, 3);
-    ck_assert_uint_eq(stage.message->registration->process, (uint32_t)getpid());
-    ck_assert_int_eq(strncmp(stage.message->registration->name, "worker-", 7), 0);
+    ck_assert_int_eq(stage.played.message->registration->kind, CAIRN__NODE_KIND__NODE_KIND_WORKER);
+    ck_assert_uint_eq(stage.played.message->registration->lanes, 3);
+    ck_assert_uint_eq(stage.played.message->registration->process, (uint32_t)getpid());
+    ck_assert_int_eq(strncmp(stage.played.message->registration->name, "worker-", 7), 0);
     stage_close(&stage);
     ck_assert_int_eq(stage.status, CAIRN_OK);
 }
@@ -201,16 +133,11 @@ END_TEST
 
 START_TEST(a_refused_worker_ends)
 {
-    Cairn__NodeCommand message = CAIRN__NODE_COMMAND__INIT;
-    Cairn__Refusal body = CAIRN__REFUSAL__INIT;
     struct stage stage;
 
     stage_open(&stage);
-    ck_assert_int_eq(hear(&stage), CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
-    body.message = "another protocol";
-    message.body_case = CAIRN__NODE_COMMAND__BODY_REFUSAL;
-    message.refusal = &body;
-    command(&stage, &message);
+    ck_assert_int_eq(played_hear(&stage.played), CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
+    played_refuse(&stage.played, "another protocol");
     stage_await(&stage);
     ck_assert_int_eq(stage.status, CAIRN_CLOSED);
     ck_assert_ptr_nonnull(strstr(stage.error.message, "another protocol"));
@@ -228,19 +155,19 @@ START_TEST(jobs_fail_and_the_worker_stays)
     stage_open(&stage);
     welcome(&stage);
     prepare(&stage, &bad, 1);
-    ck_assert_int_eq(hear(&stage), CAIRN__NODE_MESSAGE__BODY_FAILED);
-    ck_assert_uint_eq(stage.message->failed->job, 4);
-    ck_assert_uint_eq(stage.message->failed->incarnation, 1);
-    ck_assert_ptr_nonnull(strstr(stage.message->failed->message, "nonsense"));
-    release(&stage, 1);
+    ck_assert_int_eq(played_hear(&stage.played), CAIRN__NODE_MESSAGE__BODY_FAILED);
+    ck_assert_uint_eq(stage.played.message->failed->job, JOB);
+    ck_assert_uint_eq(stage.played.message->failed->incarnation, 1);
+    ck_assert_ptr_nonnull(strstr(stage.played.message->failed->message, "nonsense"));
+    played_release(&stage.played, JOB, 1);
     prepare(&stage, &good, 2);
-    ck_assert_int_eq(hear(&stage), CAIRN__NODE_MESSAGE__BODY_PREPARED);
-    ck_assert_uint_eq(stage.message->prepared->incarnation, 2);
-    ck_assert_uint_eq(stage.message->prepared->training_samples, FIXTURE_TRAINING);
-    ck_assert_uint_eq(stage.message->prepared->validation_samples, FIXTURE_VALIDATION);
+    ck_assert_int_eq(played_hear(&stage.played), CAIRN__NODE_MESSAGE__BODY_PREPARED);
+    ck_assert_uint_eq(stage.played.message->prepared->incarnation, 2);
+    ck_assert_uint_eq(stage.played.message->prepared->training_samples, FIXTURE_TRAINING);
+    ck_assert_uint_eq(stage.played.message->prepared->validation_samples, FIXTURE_VALIDATION);
     prepare(&stage, &bad, 3); /* in place of the one in hand */
-    ck_assert_int_eq(hear(&stage), CAIRN__NODE_MESSAGE__BODY_FAILED);
-    ck_assert_uint_eq(stage.message->failed->incarnation, 3);
+    ck_assert_int_eq(played_hear(&stage.played), CAIRN__NODE_MESSAGE__BODY_FAILED);
+    ck_assert_uint_eq(stage.played.message->failed->incarnation, 3);
     stage_close(&stage);
     ck_assert_int_eq(stage.status, CAIRN_OK);
     fixture_remove(&good);
@@ -257,16 +184,16 @@ START_TEST(an_epoch_reaches_the_job_in_hand_only)
     fixture_make(&fixture, "sgd", "");
     stage_open(&stage);
     welcome(&stage);
-    snprintf(name, sizeof(name), "%s", stage.message->registration->name);
+    snprintf(name, sizeof(name), "%s", stage.played.message->registration->name);
     begin_epoch(&stage, name, 99); /* there is no job: ignored */
     prepare(&stage, &fixture, 1);
-    ck_assert_int_eq(hear(&stage), CAIRN__NODE_MESSAGE__BODY_PREPARED);
+    ck_assert_int_eq(played_hear(&stage.played), CAIRN__NODE_MESSAGE__BODY_PREPARED);
     begin_epoch(&stage, name, 99);
-    ck_assert_int_eq(hear(&stage), CAIRN__NODE_MESSAGE__BODY_FAILED);
-    ck_assert_ptr_nonnull(strstr(stage.message->failed->message, "microbatches [0, 99) of 8"));
-    release(&stage, 1);
+    ck_assert_int_eq(played_hear(&stage.played), CAIRN__NODE_MESSAGE__BODY_FAILED);
+    ck_assert_ptr_nonnull(strstr(stage.played.message->failed->message, "microbatches [0, 99) of 8"));
+    played_release(&stage.played, JOB, 1);
     prepare(&stage, &fixture, 1);
-    ck_assert_int_eq(hear(&stage), CAIRN__NODE_MESSAGE__BODY_PREPARED);
+    ck_assert_int_eq(played_hear(&stage.played), CAIRN__NODE_MESSAGE__BODY_PREPARED);
     begin_epoch(&stage, name, 8); /* lanes wait for shards that are not there, and end with the worker */
     stage_close(&stage);
     ck_assert_int_eq(stage.status, CAIRN_OK);
