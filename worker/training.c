@@ -4,8 +4,8 @@
  *   shards answer       -> weights_store: lanes of the next step wake layer by layer
  *   all of version t + 1 and the metrics' root are here -> end_step: votes, progress, validation
  *
- * Completions of step t + 1 can come before step t has ended here (its metrics may be the last to arrive).
- * They are kept; pushes wait until `is_open` says that step t + 1 may be pushed. */
+ * Completions of step t + 1 can come before step t has ended here: its metrics or a validation may be the
+ * last to arrive. They are kept: no more than one step's nodes are pushed until end_step opens the next. */
 #include "training.h"
 
 #include "base/clock.h"
@@ -40,10 +40,10 @@ struct training {
     uint64_t expected; /* version that is to come: done, at the start, then done + 1 */
     bool await_metrics;
     bool await_validation;
-    bool is_open; /* step `done` may be pushed, as far as validation allows */
-    bool vote;    /* to be added to the next metrics pushed */
-    bool is_last; /* no further step will begin: by votes or by number */
-    bool stopped; /* by votes, before the last step */
+    uint32_t gradients_left; /* nodes that step `done` has yet to push; more are of the next */
+    bool vote;               /* to be added to the next metrics pushed */
+    bool is_last;            /* no further step will begin: by votes or by number */
+    bool stopped;            /* by votes, before the last step */
     struct vectors metrics, validation;
     double root[LANES_METRICS_MAX]; /* metrics of the step that ends */
     enum status problem;            /* of what a shard sent */
@@ -206,7 +206,7 @@ static enum status push_gradients(struct training *training, struct error *error
     enum status status = CAIRN_OK;
     struct due due;
 
-    while (status == CAIRN_OK && pushes_next(training->share.pushes, &due)) {
+    while (status == CAIRN_OK && training->gradients_left > 0 && pushes_next(training->share.pushes, &due)) {
         struct tree_node node = fold_cover(training->share.fold, due.cover);
         struct session_push push = {.table = TABLE_WEIGHTS,
                                     .step = training->done,
@@ -219,8 +219,10 @@ static enum status push_gradients(struct training *training, struct error *error
                                     .subscribe = due.subscribe};
 
         status = session_push(training->session, &push, error);
-        if (due.last)
+        if (due.last) {
             fold_release(training->share.fold, due.cover);
+            training->gradients_left--;
+        }
     }
     return status;
 }
@@ -229,7 +231,7 @@ static enum status push_what_is_due(struct training *training, struct error *err
 {
     enum status status = push_vectors(training, &training->validation, error);
 
-    if (status != CAIRN_OK || !training->is_open || training->validation.left_to_push > 0)
+    if (status != CAIRN_OK || training->validation.left_to_push > 0)
         return status;
     status = push_vectors(training, &training->metrics, error);
     return status == CAIRN_OK ? push_gradients(training, error) : status;
@@ -283,9 +285,8 @@ static void begin_step(struct training *training)
 {
     training->expected = training->done + 1;
     training->await_metrics = true;
-    training->metrics.left_to_push = training->share.cover_count;
+    training->metrics.left_to_push = training->gradients_left = training->share.cover_count;
     weights_expect(training->weights, training->expected);
-    training->is_open = true;
 }
 
 /* Version `expected` is complete here. */
@@ -294,7 +295,6 @@ static void end_step(struct training *training)
     bool was_trained = training->expected > training->params.first_step;
 
     training->done = training->expected;
-    training->is_open = false;
     training->is_last = training->done == training->params.final_step;
     training->stopped = !training->is_last && was_trained && training->root[0] > 0;
     training->is_last |= training->stopped;
