@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 
-from support import Failure, descendants, expect, last_json, main, make_digits, program, train, wait_until, write_job
+from support import alive, descendants, expect, last_json, main, make_digits, program, train, wait_until, write_job
 
 ENDS_WITHIN_S = 60
 EPOCHS = 40  # a run of half a second
@@ -95,7 +95,7 @@ def disturb(run, chance, moment):
     act = chance.choice(ACTS)
     act(run, children, chance)
     expect(run.ends_within(ENDS_WITHIN_S), f"the run did not end after {act.__name__}")
-    wait_until(lambda: not any(os.path.exists(f"/proc/{child}") for child in children), "the children's end")
+    wait_until(lambda: not any(alive(child) for child in children), "the children's end")
     return act.__name__
 
 
@@ -155,7 +155,7 @@ def committed(state):
 
 def options():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--kills", type=int, default=8)
+    parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=None)
     return parser.parse_args()
 
