@@ -1,12 +1,9 @@
 /* Control messages: the first byte chooses one of the four, the rest are its bytes. What was taken must be
  * taken again after it is packed. */
 #include "net/wire.h"
+#include "fuzz.h"
 
 #include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
 static enum status unpack(unsigned which, const uint8_t *bytes, size_t length, ProtobufCMessage **out)
 {

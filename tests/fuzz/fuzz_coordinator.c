@@ -4,10 +4,9 @@
  * message. What the wire's checks let through must leave the state whole. */
 #include "net/wire.h"
 #include "state.h"
+#include "fuzz.h"
 
 #include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define SCENE_BYTES 4
@@ -76,8 +75,6 @@ static void act(struct play *play, uint8_t kind, uint8_t who, const uint8_t *byt
         break;
     }
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

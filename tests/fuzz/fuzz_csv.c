@@ -2,18 +2,10 @@
  * crashing: a refusal is one line that names the file, and every value of an accepted table is finite and in
  * its range. */
 #include "data/csv_table.h"
+#include "fuzz.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-
-#define REQUIRE(condition)                                                                                   \
-    do {                                                                                                     \
-        if (!(condition))                                                                                    \
-            abort();                                                                                         \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_table(const struct csv_table *table, const struct reader_wants *wants)
 {

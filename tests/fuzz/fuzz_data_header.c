@@ -1,12 +1,9 @@
 /* The data plane's header: any bytes, and what was taken packs to the same bytes ever after. */
 #include "net/wire.h"
+#include "fuzz.h"
 
 #include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {

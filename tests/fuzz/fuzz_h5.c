@@ -7,20 +7,12 @@
  * training_config (may be empty: none), then model_config. */
 #include "model/formats/h5.h"
 #include "model/formats/keras_config.h"
+#include "fuzz.h"
 
 #include <hdf5.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define REQUIRE(condition)                                                                                   \
-    do {                                                                                                     \
-        if (!(condition))                                                                                    \
-            abort();                                                                                         \
-    } while (0)
-
 #define CHOICES 4
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* A text attribute, of variable or fixed length. */
 static void put_text(hid_t file, const char *name, const char *text, size_t length, int variable)

@@ -1,17 +1,9 @@
 /* The idx decoder. Beyond not crashing: a refusal is one line, and what is accepted has as many elements as
  * bytes came in. */
 #include "data/idx.h"
+#include "fuzz.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-#define REQUIRE(condition)                                                                                   \
-    do {                                                                                                     \
-        if (!(condition))                                                                                    \
-            abort();                                                                                         \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,18 +1,9 @@
 /* The job file's decoder. Beyond not crashing: a refusal is one line that names the file, what passes the
  * check passes the schema, and a job that loads holds what its header promises. */
 #include "job/job.h"
+#include "fuzz.h"
 
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
-
-#define REQUIRE(condition)                                                                                   \
-    do {                                                                                                     \
-        if (!(condition))                                                                                    \
-            abort();                                                                                         \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static int has_prefix(const char *text, const char *prefix)
 {
