@@ -118,6 +118,8 @@ static void line_add_place(struct line *line, const Cairn__JobStatus *status, un
         uint32_t epoch = status->epoch < status->epochs ? status->epoch : status->epochs - 1;
 
         done -= epoch * all < done ? epoch * all : done;
+        if (status->final_step > epoch * all && status->final_step - epoch * all < all)
+            all = status->final_step - epoch * all; /* `steps` may end within an epoch */
         line_add(line, "epoch %" PRIu32 "/%" PRIu32 " ", epoch + 1, status->epochs);
     } else {
         all = status->final_step;

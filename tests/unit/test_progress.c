@@ -100,6 +100,11 @@ START_TEST(the_live_line)
     status.step = 500;
     progress_live_line(&status, 20, 200, line);
     ck_assert_int_eq(strncmp(line, "epoch 5/5 [====================] step 100/100", 45), 0);
+    status.epoch = 4; /* the training's steps end within its last epoch */
+    status.step = 410;
+    status.final_step = 420;
+    progress_live_line(&status, 20, 200, line);
+    ck_assert_int_eq(strncmp(line, "epoch 5/5 [==========>         ] step 10/20  loss", 49), 0);
 }
 END_TEST
 
