@@ -192,26 +192,28 @@ const struct child *supervisor_reap(struct supervisor *supervisor)
     return ended;
 }
 
-static bool is_any_running(const struct supervisor *supervisor)
+/* Of the children from `first` on. */
+static bool is_any_running(const struct supervisor *supervisor, size_t first)
 {
-    for (size_t i = 0; i < supervisor->count; i++) {
+    for (size_t i = first; i < supervisor->count; i++) {
         if (supervisor->children[i].is_running)
             return true;
     }
     return false;
 }
 
-static void send_signal(const struct supervisor *supervisor, int number)
+static void send_signal(const struct supervisor *supervisor, size_t first, int number)
 {
-    for (size_t i = 0; i < supervisor->count; i++) {
+    for (size_t i = first; i < supervisor->count; i++) {
         if (supervisor->children[i].is_running)
             kill(supervisor->children[i].process, number);
     }
 }
 
-static void wait_for_ends(struct supervisor *supervisor, int patience_ms)
+/* False: the user would not wait. */
+static bool wait_for_ends(struct supervisor *supervisor, size_t first, int64_t deadline_ms)
 {
-    int64_t deadline_ms = clock_ms() + patience_ms, left_ms;
+    int64_t left_ms;
     sigset_t news;
 
     sigemptyset(&news);
@@ -219,23 +221,34 @@ static void wait_for_ends(struct supervisor *supervisor, int patience_ms)
     sigaddset(&news, SIGINT);
     sigaddset(&news, SIGTERM);
     supervisor_reap(supervisor);
-    while (is_any_running(supervisor) && (left_ms = deadline_ms - clock_ms()) > 0) {
+    while (is_any_running(supervisor, first) && (left_ms = deadline_ms - clock_ms()) > 0) {
         struct timespec left = {left_ms / 1000, left_ms % 1000 * 1000000};
         int number = sigtimedwait(&news, NULL, &left);
 
         if (number == SIGINT || number == SIGTERM)
-            return;
+            return false;
         supervisor_reap(supervisor);
     }
+    return true;
+}
+
+/* The first child ends last: the others tell the coordinator that they leave. */
+static void end_in_order(struct supervisor *supervisor, int patience_ms)
+{
+    int64_t deadline_ms = clock_ms() + patience_ms;
+
+    send_signal(supervisor, 1, SIGTERM);
+    if (!wait_for_ends(supervisor, 1, deadline_ms))
+        return;
+    send_signal(supervisor, 0, SIGTERM);
+    wait_for_ends(supervisor, 0, deadline_ms);
 }
 
 void supervisor_stop(struct supervisor *supervisor, int patience_ms)
 {
-    if (patience_ms > 0) {
-        send_signal(supervisor, SIGTERM);
-        wait_for_ends(supervisor, patience_ms);
-    }
-    send_signal(supervisor, SIGKILL);
+    if (patience_ms > 0)
+        end_in_order(supervisor, patience_ms);
+    send_signal(supervisor, 0, SIGKILL);
     for (size_t i = 0; i < supervisor->count; i++) {
         struct child *child = &supervisor->children[i];
 

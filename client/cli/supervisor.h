@@ -47,8 +47,9 @@ const struct child *supervisor_reap(struct supervisor *supervisor);
 /* Sets *error to one line: which child, how it ended, and the last error of its log. Returns CAIRN_CLOSED. */
 enum status supervisor_describe(const struct child *child, struct error *error);
 
-/* Asks all children to end (SIGTERM), waits for that at most patience_ms (or until SIGINT or SIGTERM comes,
- * which must be blocked), then kills. All are gone afterwards, and can be started again. */
+/* Asks all children to end (SIGTERM; the first one when the others have ended), waits for that at most
+ * patience_ms (or until SIGINT or SIGTERM comes, which must be blocked), then kills. All are gone afterwards,
+ * and can be started again. */
 void supervisor_stop(struct supervisor *supervisor, int patience_ms);
 
 #endif
