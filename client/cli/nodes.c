@@ -44,9 +44,9 @@ static void add_row(struct table *list, const Cairn__NodeStatus *node)
     table_add(list, "%" PRIu32, node->process);
     table_add(list, "%s", node->version);
     if (computes)
-        table_add(list, "%s, %" PRIu32 " lanes", node->device, node->lanes);
+        table_add(list, "%s, %" PRIu32 " lane%s", node->device, node->lanes, node->lanes == 1 ? "" : "s");
     else
-        table_add(list, "%zu shards from %s", node->n_endpoints,
+        table_add(list, "%zu shard%s from %s", node->n_endpoints, node->n_endpoints == 1 ? "" : "s",
                   node->n_endpoints ? node->endpoints[0] : "-");
     table_add(list, "%.1f s", node->silent_ms / 1000.0);
     table_add(list, "%s", node->job[0] ? node->job : computes ? "idle" : "-");

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "command.h"
+#include "progress.h"
 #include "result.h"
 
 #include <inttypes.h>
@@ -20,10 +21,14 @@ static void print_metrics(const char *label, Cairn__Metric *const *metrics, size
 
 void report_print(const Cairn__JobStatus *status)
 {
+    char speed[32];
+
     printf("%s %s: %" PRIu64 " steps in %.1f s", status->id, job_state_name(status->state), status->step,
            result_seconds(status, clock_unix_ms()));
-    if (status->samples_per_second > 0)
-        printf(", %.0f samples/s", status->samples_per_second);
+    if (status->samples_per_second > 0) {
+        progress_count((uint64_t)(status->samples_per_second + 0.5), speed, sizeof(speed));
+        printf(", %s samples/s", speed);
+    }
     printf("\n");
     print_metrics("training", status->metrics, status->n_metrics);
     print_metrics("validation", status->validation, status->n_validation);

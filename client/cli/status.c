@@ -3,6 +3,7 @@
 #include "command.h"
 #include "commands.h"
 #include "connection.h"
+#include "progress.h"
 #include "result.h"
 
 #include <inttypes.h>
@@ -40,6 +41,8 @@ static void print_text(const char *label, const char *text)
 
 static void print_work(const Cairn__JobStatus *status)
 {
+    char speed[32];
+
     if (status->epochs > 0)
         printf("%-12s  %" PRIu32 " of %" PRIu32 "\n", "epochs done", status->epoch, status->epochs);
     if (status->final_step > 0)
@@ -47,8 +50,10 @@ static void print_work(const Cairn__JobStatus *status)
     printf("%-12s  step %" PRIu64 "\n", "committed", status->committed_step);
     print_metrics("training", status->metrics, status->n_metrics);
     print_metrics("validation", status->validation, status->n_validation);
-    if (status->samples_per_second > 0)
-        printf("%-12s  %.0f samples/s\n", "speed", status->samples_per_second);
+    if (status->samples_per_second > 0) {
+        progress_count((uint64_t)(status->samples_per_second + 0.5), speed, sizeof(speed));
+        printf("%-12s  %s samples/s\n", "speed", speed);
+    }
     if (status->compute_share + status->communication_share + status->waiting_share > 0)
         printf("%-12s  compute %.0f %%, communication %.0f %%, waiting %.0f %%\n", "time",
                100 * status->compute_share, 100 * status->communication_share, 100 * status->waiting_share);
