@@ -268,7 +268,7 @@ static enum status resolve_cluster(struct resolve *resolve, const struct job_ove
     job->device = form->device;
     if (job->workers_max > job->microbatches)
         return wrong(resolve, "cluster.workers",
-                     "%u workers at most, allowed: up to train.microbatches, which is %u, as each needs one",
+                     "%u workers, allowed: up to train.microbatches, which is %u, as each worker needs one",
                      job->workers_max, job->microbatches);
     if (job->workers_min > job->workers_max)
         return wrong(resolve, "cluster.workers", "at least %u workers, allowed: up to the most, which is %u",

@@ -646,7 +646,7 @@ static const struct {
     {GOOD "cluster: {workers: {min: 5, max: 2}}\n", 12,
      "cluster.workers: at least 5 workers, allowed: up to the most, which is 2"},
     {GOOD "cluster:\n  workers: 9\n", 13,
-     "cluster.workers: 9 workers at most, allowed: up to train.microbatches, which is 8"},
+     "cluster.workers: 9 workers, allowed: up to train.microbatches, which is 8"},
     {GOOD "cluster: {workers: many}\n", 12, "cluster.workers.min: \"many\", allowed: a whole number"},
     {GOOD "cluster: {workers: [1, 2]}\n", 12,
      "cluster.workers: a list, allowed: a whole number, or the keys min, max"},
