@@ -258,7 +258,7 @@ static enum status blocks_allocate(struct store *store, uint64_t until, struct e
             break;
         if (errno != EINTR)
             return error_system(error, errno, "%s: cannot grow the store to %llu MiB", store->directory,
-                                (unsigned long long)(until >> 20));
+                                (unsigned long long)((until + (1 << 20) - 1) >> 20));
     }
     store->allocated_bytes = until;
     return CAIRN_OK;
