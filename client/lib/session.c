@@ -10,10 +10,12 @@
  * queue would be one more state to get wrong, and would save nothing. */
 #include "session.h"
 
+#include "base/clock.h"
 #include "net/frames.h"
 #include "net/wire.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,7 +41,7 @@ struct session {
     uint32_t shard_count, slot_count;
     uint32_t *slot_shards; /* [slot_count] */
     char **endpoints;      /* [shard_count] */
-    void **sockets;        /* [shard_count] */
+    void **sockets;        /* [2 * shard_count]: to the shards, then what tells of their connections */
     struct layout layouts[TABLE_COUNT];
     struct session_events events;
     struct batch *batches; /* [shard_count] */
@@ -93,7 +95,7 @@ static enum status memory_init(struct session *session, const struct session_par
 
     session->slot_shards = malloc(params->slot_count * sizeof(session->slot_shards[0]));
     session->endpoints = calloc(params->shard_count, sizeof(session->endpoints[0]));
-    session->sockets = calloc(params->shard_count, sizeof(session->sockets[0]));
+    session->sockets = calloc(2 * (size_t)params->shard_count, sizeof(session->sockets[0]));
     session->batches = calloc(params->shard_count, sizeof(session->batches[0]));
     session->touched = calloc(params->shard_count, sizeof(session->touched[0]));
     session->scratch = malloc(scratch_bytes);
@@ -104,11 +106,30 @@ static enum status memory_init(struct session *session, const struct session_par
     return CAIRN_OK;
 }
 
+/* ZeroMQ connects again by itself, but what was on its way is lost, answers that we wait for among it, and
+ * the shard does not know us by the new connection. So its end is watched for. */
+static enum status watch_connection(struct session *session, void *zmq_context, uint32_t shard,
+                                    struct error *error)
+{
+    void *socket = session->sockets[shard], *watch = zmq_socket(zmq_context, ZMQ_PAIR);
+    char name[96]; /* a closed socket keeps its name for a moment, so an address alone would not do */
+
+    if (!watch)
+        return error_system(error, zmq_errno(), "session: cannot make a socket");
+    session->sockets[session->shard_count + shard] = watch;
+    snprintf(name, sizeof(name), "inproc://session-%p-%" PRIu64, socket, clock_ns());
+    if (zmq_socket_monitor(socket, name, ZMQ_EVENT_DISCONNECTED) != 0 || zmq_connect(watch, name) != 0)
+        return error_set(error, CAIRN_IO, "session: cannot watch a connection: %s",
+                         zmq_strerror(zmq_errno()));
+    return CAIRN_OK;
+}
+
 static enum status connect_shard(struct session *session, void *zmq_context, uint32_t shard,
                                  const char *endpoint, struct error *error)
 {
     const int none = 0;
     void *socket = zmq_socket(zmq_context, ZMQ_DEALER);
+    enum status status;
 
     if (!socket)
         return error_system(error, zmq_errno(), "session: cannot make a socket");
@@ -120,6 +141,9 @@ static enum status connect_shard(struct session *session, void *zmq_context, uin
         zmq_setsockopt(socket, ZMQ_SNDHWM, &none, sizeof(none)) != 0 ||
         zmq_setsockopt(socket, ZMQ_RCVHWM, &none, sizeof(none)) != 0)
         return error_set(error, CAIRN_IO, "session: cannot set up a socket: %s", zmq_strerror(zmq_errno()));
+    status = watch_connection(session, zmq_context, shard, error);
+    if (status != CAIRN_OK)
+        return status;
     if (zmq_connect(socket, endpoint) != 0)
         return error_set(error, CAIRN_INVALID, "session: cannot connect to shard %u at \"%s\": %s", shard,
                          endpoint, zmq_strerror(zmq_errno()));
@@ -160,12 +184,12 @@ void session_free(struct session *session)
     if (!session)
         return;
     frames_clear(&session->frames);
-    for (uint32_t i = 0; i < session->shard_count; i++) {
-        if (session->sockets && session->sockets[i])
+    for (uint32_t i = 0; session->sockets && i < 2 * session->shard_count; i++) {
+        if (session->sockets[i])
             zmq_close(session->sockets[i]);
-        if (session->endpoints)
-            free(session->endpoints[i]);
     }
+    for (uint32_t i = 0; session->endpoints && i < session->shard_count; i++)
+        free(session->endpoints[i]);
     free(session->slot_shards);
     free(session->endpoints);
     free(session->sockets);
@@ -177,7 +201,7 @@ void session_free(struct session *session)
 
 void *const *session_sockets(const struct session *session, size_t *count)
 {
-    *count = session->shard_count;
+    *count = 2 * (size_t)session->shard_count;
     return session->sockets;
 }
 
@@ -466,11 +490,28 @@ static enum status shard_poll(struct session *session, uint32_t shard, struct er
     }
 }
 
+/* Whether a shard's connection still stands; the watch tells of nothing but its end. */
+static enum status connection_check(struct session *session, uint32_t shard, struct error *error)
+{
+    void *watch = session->sockets[session->shard_count + shard];
+    enum status status = frames_receive(watch, &session->frames, error);
+
+    if (status == CAIRN_AGAIN)
+        return CAIRN_OK;
+    frames_clear(&session->frames);
+    if (status != CAIRN_OK)
+        return error_prefix(error, status, "shard %u at %s", shard, session->endpoints[shard]);
+    return error_set(error, CAIRN_IO, "the connection to shard %u at %s broke", shard,
+                     session->endpoints[shard]);
+}
+
 enum status session_poll(struct session *session, struct error *error)
 {
     enum status status = CAIRN_OK;
 
     for (uint32_t i = 0; i < session->shard_count && status == CAIRN_OK; i++)
         status = shard_poll(session, i, error);
+    for (uint32_t i = 0; i < session->shard_count && status == CAIRN_OK; i++)
+        status = connection_check(session, i, error);
     return status;
 }

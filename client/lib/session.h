@@ -76,14 +76,15 @@ enum status session_push(struct session *session, const struct session_push *pus
 enum status session_pull(struct session *session, enum table_id table, uint64_t version, uint32_t first_chunk,
                          uint32_t chunk_count, bool committed, struct error *error) MUST_CHECK;
 
-/* Items that the caller's zmq_poll is to watch for ZMQ_POLLIN: *count of them (one a shard). Stable for the
- * session's life: void *sockets[]. */
+/* Items that the caller's zmq_poll is to watch for ZMQ_POLLIN: *count of them, one a shard for messages, then
+ * one a shard for the end of its connection. Stable for the session's life: void *sockets[]. */
 void *const *session_sockets(const struct session *session, size_t *count);
 
 /* Receives and handles all that is there, never blocking. Messages of an older incarnation are dropped.
  * Values are checked (job, table, place of the chunk, type, exact length) before the callback sees any.
  * Errors: CAIRN_STALE (this incarnation or version is over), CAIRN_PROTOCOL, CAIRN_NOT_FOUND as the shard
- * refused: the message names shard and reason. The session can be polled on. */
+ * refused; CAIRN_IO when the connection to a shard broke, since what was on its way is lost. The message
+ * names shard and reason. The session can be polled on. */
 enum status session_poll(struct session *session, struct error *error) MUST_CHECK;
 
 #endif

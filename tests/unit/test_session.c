@@ -333,7 +333,7 @@ START_TEST(messages_wait_for_a_shard_that_is_late)
     rig.endpoint_list[1] = late;
     ck_assert_int_eq(rig_connect(&rig, NULL), CAIRN_OK);
     ck_assert_ptr_nonnull(session_sockets(rig.session, &count));
-    ck_assert_uint_eq(count, SHARDS);
+    ck_assert_uint_eq(count, 2 * SHARDS);
     ck_assert_int_eq(session_pull(rig.session, TABLE_WEIGHTS, 5, 0, 3, false, NULL), CAIRN_OK);
     arrive(&rig, 0);
     ck_assert_int_eq(zmq_bind(rig.shards[1], late), 0);
@@ -626,6 +626,31 @@ START_TEST(older_incarnations_are_dropped_newer_ones_end_us)
 }
 END_TEST
 
+/* What was on its way is lost with the connection: nobody may wait for it. */
+START_TEST(a_shard_whose_connection_breaks_is_an_error)
+{
+    struct rig rig;
+    struct error error = {.message = ""};
+    size_t count;
+    void *const *sockets;
+
+    rig_open(&rig, CHUNK_FLOATS * 3);
+    introduce(&rig);
+    for (uint32_t shard = 0; shard < SHARDS; shard++)
+        arrive(&rig, shard);
+    ck_assert_int_eq(session_poll(rig.session, &error), CAIRN_OK);
+    zmq_close(rig.shards[1]);
+    sockets = session_sockets(rig.session, &count);
+    ck_assert_uint_eq(count, 2 * SHARDS);
+    ck_assert(has_input(sockets[SHARDS + 1], PATIENCE_MS));
+    ck_assert_int_eq(session_poll(rig.session, &error), CAIRN_IO);
+    ck_assert_ptr_nonnull(strstr(error.message, "shard 1 at "));
+    ck_assert_ptr_nonnull(strstr(error.message, rig.endpoints[1]));
+    rig.shards[1] = zmq_socket(rig.context, ZMQ_ROUTER); /* for rig_close */
+    rig_close(&rig);
+}
+END_TEST
+
 START_TEST(a_refusal_names_shard_and_reason)
 {
     static const struct {
@@ -675,6 +700,7 @@ static Suite *make_suite(void)
     tcase_add_test(receiving, noise_from_a_shard_is_refused);
     tcase_add_test(receiving, older_incarnations_are_dropped_newer_ones_end_us);
     tcase_add_loop_test(receiving, a_refusal_names_shard_and_reason, 0, 3);
+    tcase_add_test(receiving, a_shard_whose_connection_breaks_is_an_error);
     suite_add_tcase(suite, sending);
     suite_add_tcase(suite, receiving);
     return suite;
