@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* The folder in which path lies, absolute. */
@@ -97,5 +98,38 @@ enum status job_file_find_missing(const struct job_file *file, job_file_missing 
     if (status == CAIRN_OK && job->has_validation)
         status =
             look_for(&search, "data.validation.labels", job->validation.labels, job->validation.line, error);
+    return status;
+}
+
+/* 0, or why no file can be written to path. Cuts path down to its folder. */
+static int output_problem(char *path)
+{
+    struct stat about;
+    const char *folder;
+
+    if (stat(path, &about) == 0 && S_ISDIR(about.st_mode))
+        return EISDIR;
+    folder = dirname(path);
+    if (stat(folder, &about) != 0)
+        return errno;
+    if (!S_ISDIR(about.st_mode))
+        return ENOTDIR;
+    return access(folder, W_OK | X_OK) == 0 ? 0 : errno;
+}
+
+enum status job_file_check_output(const struct job_file *file, struct error *error)
+{
+    char *full = job_path(file->job, file->job->output_path);
+    char *cut = full ? strdup(full) : NULL;
+    enum status status = CAIRN_OK;
+    int problem;
+
+    if (!cut)
+        status = error_set(error, CAIRN_NO_MEMORY, "out of memory");
+    else if ((problem = output_problem(cut)) != 0)
+        status = error_set(error, CAIRN_INVALID, "%s: output.path: cannot write %s: %s", file->path, full,
+                           strerror(problem));
+    free(cut);
+    free(full);
     return status;
 }

@@ -35,4 +35,8 @@ typedef void job_file_missing(void *context, const char *key, const char *path, 
 enum status job_file_find_missing(const struct job_file *file, job_file_missing *missing, void *context,
                                   struct error *error) MUST_CHECK;
 
+/* Whether the model file can be written from here, as far as that shows before: its folder is there and takes
+ * files, and it is no folder itself. Errors: CAIRN_INVALID: one line with the job file; NO_MEMORY. */
+enum status job_file_check_output(const struct job_file *file, struct error *error) MUST_CHECK;
+
 #endif

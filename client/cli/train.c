@@ -168,6 +168,8 @@ static enum status load_job(struct train *train, struct error *error)
 
     if (status == CAIRN_OK)
         status = check_data(&train->file, error);
+    if (status == CAIRN_OK)
+        status = job_file_check_output(&train->file, error); /* hours later it would be a pity */
     if (status == CAIRN_OK) {
         train->file.overrides.servers = train->file.job->servers;
         train->file.overrides.workers_min = train->file.job->workers_min;
@@ -230,6 +232,8 @@ static int report_interrupted(const struct train *train, const Cairn__JobStatus 
     } else if (status) {
         printf("stopped; step %" PRIu64 " is committed\n", status->committed_step);
         print_how_to_resume(train);
+    } else {
+        printf("stopped before training began\n");
     }
     return EXIT_INTERRUPTED;
 }

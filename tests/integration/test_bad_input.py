@@ -107,6 +107,17 @@ def bad_commands(folder, job):
         one_line(" ".join(arguments), run(*filled, cwd=folder), [word], [code])
 
 
+def bad_outputs(folder, good):
+    """A model file that cannot be written is refused before hours of training, not after."""
+    for output, word in [("missing/model.h5", "No such file"), ("bad.yaml/model.h5", "Not a directory"),
+                         ("digits", "Is a directory")]:
+        path = os.path.join(folder, "bad.yaml")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(good.replace(f"path: {folder}/good.h5", f"path: {output}"))
+        one_line(f"output {output}", run("cairn", "train", path, "--state", os.path.join(folder, "state")),
+                 [path, "output.path", word], [2])
+
+
 def bad_data(folder, digits):
     """Each breaks one file of the data set, trains, and puts the file back."""
     images = open(os.path.join(digits, "train-images-idx3-ubyte"), "rb").read()
@@ -188,6 +199,7 @@ def test(folder):
     expect(good.returncode == 0, f"the good job is refused: {good.stderr}")
     bad_jobs(folder, open(job, encoding="ascii").read())
     bad_commands(folder, job)
+    bad_outputs(folder, open(job, encoding="ascii").read())
     bad_data(folder, digits)
     bad_tables(folder)
 
