@@ -126,6 +126,7 @@ static enum status record_check(const Cairn__ChunkRecord *header, uint32_t table
         return error_set(error, CAIRN_CORRUPT, "the record of chunk %u says that it is chunk %u of table %u",
                          chunk, header->chunk, header->table);
     if (header->arrays == 0 || header->arrays > RECORD_ARRAYS_MAX || header->value_bytes > values_bytes ||
+        header->value_bytes == 0 || header->value_bytes % sizeof(float) != 0 ||
         header->arrays * header->value_bytes != values_bytes)
         return error_set(error, CAIRN_CORRUPT,
                          "the record of chunk %u has %zu bytes of values, not %u x %llu", chunk, values_bytes,

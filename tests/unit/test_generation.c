@@ -300,6 +300,25 @@ START_TEST(a_record_of_another_layout_is_refused)
 }
 END_TEST
 
+/* Its checksum is right, but its bytes are no whole floats: who answers a pull from it must not have to look.
+ */
+START_TEST(a_record_of_broken_floats_is_refused)
+{
+    struct bench bench = bench_new();
+    struct store_transaction *transaction;
+    float values[2] = {1, 2};
+    struct record record = {1, 0, 0, 1, sizeof(values) - 2, {values}}, found;
+    struct error error;
+
+    ck_assert_int_eq(store_begin_write(bench.store, &transaction, NULL), CAIRN_OK);
+    ck_assert_int_eq(record_write(transaction, 1, &record, &error), CAIRN_OK);
+    ck_assert_int_eq(record_find(transaction, 0, 0, 1, &found, &error), CAIRN_CORRUPT);
+    ck_assert_msg(strstr(error.message, "bytes of values") != NULL, "%s", error.message);
+    store_abort(transaction);
+    bench_free(&bench);
+}
+END_TEST
+
 /* A generation that does not fit is an error that leaves the old one as it was. */
 START_TEST(a_full_store_keeps_the_old_generation)
 {
@@ -343,6 +362,7 @@ static Suite *generation_suite(void)
     tcase_add_test(tests, damaged_records_are_refused);
     tcase_add_test(tests, a_record_under_anothers_key_is_refused);
     tcase_add_test(tests, a_record_of_another_layout_is_refused);
+    tcase_add_test(tests, a_record_of_broken_floats_is_refused);
     tcase_add_test(tests, a_full_store_keeps_the_old_generation);
     suite_add_tcase(suite, tests);
     return suite;
