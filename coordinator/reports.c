@@ -48,7 +48,8 @@ void report_validated(struct turn *turn, struct job_entry *entry, const Cairn__V
     turn_set_metrics(turn, &status->validation, &status->n_validation, validated->metrics,
                      validated->n_metrics);
     for (size_t i = 0; i < status->n_validation; i++)
-        line_add(&line, " %s %.6g", status->validation[i]->name, status->validation[i]->value);
+        line_add(&line, " %s %.6g", status->validation[i]->name,
+                 isnan(status->validation[i]->value) ? (double)NAN : status->validation[i]->value);
     entry_tell(turn, entry, "validated at step %" PRIu64 ":%s", validated->step, line.text);
     entry->revision++;
     entry->unsaved = true;

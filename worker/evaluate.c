@@ -218,10 +218,16 @@ static enum status print_json(const struct evaluation *evaluation, struct error 
     return CAIRN_OK;
 }
 
+/* A NaN's sign says nothing. */
+static double printable(double value)
+{
+    return isnan(value) ? (double)NAN : value;
+}
+
 static void print_text(const struct evaluation *evaluation)
 {
     for (uint32_t i = 0; i <= evaluation->spec->metric_count; i++)
-        printf("%s%s %.6g", i > 0 ? "  " : "", sum_name(evaluation, i), mean(evaluation, i));
+        printf("%s%s %.6g", i > 0 ? "  " : "", sum_name(evaluation, i), printable(mean(evaluation, i)));
     if (correct(evaluation) >= 0)
         printf("  (%lld of %llu right)\n", correct(evaluation),
                (unsigned long long)reader_count(evaluation->reader));

@@ -160,8 +160,9 @@ void result_metrics_text(Cairn__Metric *const *metrics, size_t count, char *text
 
     text[0] = '\0';
     for (size_t i = 0; i < count && used < size; i++) {
+        double value = metrics[i]->value;
         int more = snprintf(text + used, size - used, "%s%s %.4f", i > 0 ? "  " : "", metrics[i]->name,
-                            metrics[i]->value);
+                            isnan(value) ? (double)NAN : value); /* a NaN's sign says nothing */
 
         if (more < 0)
             return;

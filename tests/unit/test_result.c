@@ -154,6 +154,9 @@ START_TEST(metrics_as_text_are_cut)
     ck_assert_str_eq(text, "loss 0.0312  accuracy 0.9907");
     result_metrics_text(status.validation, 2, text, 8);
     ck_assert_str_eq(text, "loss 0.");
+    status.validation[0]->value = -(double)NAN; /* whose sign says nothing */
+    result_metrics_text(status.validation, 1, text, sizeof(text));
+    ck_assert_ptr_nonnull(strstr(text, " nan"));
     result_metrics_text(NULL, 0, text, sizeof(text));
     ck_assert_str_eq(text, "");
 }
