@@ -50,7 +50,9 @@ static void print_help(void)
            "  cairn check job.yaml\n"
            "  cairn train job.yaml --workers 2\n\n"
            "\"cairn COMMAND --help\" shows a command's options. Commands with a coordinator take\n"
-           "--coordinator ENDPOINT or the environment variable CAIRN_COORDINATOR.\n");
+           "--coordinator ENDPOINT or the environment variable CAIRN_COORDINATOR.\n\n"
+           "Exit codes: 0 done; 1 failed, and a line on stderr says why; 2 a wrong command line\n"
+           "or job file; 130 interrupted.\n");
 }
 
 static const struct command *find_command(const char *name)
