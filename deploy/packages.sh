@@ -1,10 +1,21 @@
-# Sourced by deploy/demo and deploy/test: the Debian packages that Cairn needs, and how to get those that are
-# missing. Knows nothing of building.
+# Sourced by the scripts: the Debian packages that Cairn needs, how to get those that are missing, and how to run
+# something without its noise.
 
 build_packages="gcc libc6-dev cmake ninja-build pkg-config libzmq3-dev libprotobuf-c-dev protobuf-c-compiler
   protobuf-compiler liblmdb-dev libdnnl-dev libcyaml-dev libyaml-dev libjansson-dev libhdf5-dev libsodium-dev zlib1g-dev
   libcsv-dev"
 test_packages="check python3"
+
+# Runs the given command quietly; shows its last words only when it fails.
+quietly() {
+  log=$(mktemp)
+  if ! "$@" >"$log" 2>&1; then
+    echo "this failed: $*; the last lines of $log:" >&2
+    tail -n 40 "$log" >&2
+    exit 1
+  fi
+  rm -f "$log"
+}
 
 # Prints those of the given packages that are not installed.
 missing_packages() {
@@ -32,26 +43,8 @@ install_packages() {
     exit 1
   fi
   echo "installing $missing"
-  log=$(mktemp)
   # shellcheck disable=SC2086 # lists of words
-  if ! { $as_root apt-get update && DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y \
-         --no-install-recommends $missing; } >"$log" 2>&1; then
-    echo "installing packages failed; the last lines of $log:" >&2
-    tail -n 15 "$log" >&2
-    exit 1
-  fi
-  rm -f "$log"
-}
-
-# Configures and builds a preset quietly; prints the compiler's words only when it fails.
-build_preset() {
-  preset=$1
-  shift
-  log=$(mktemp)
-  if ! { cmake --preset "$preset" && cmake --build --preset "$preset" "$@"; } >"$log" 2>&1; then
-    echo "building failed ($preset); the last lines of $log:" >&2
-    tail -n 40 "$log" >&2
-    exit 1
-  fi
-  rm -f "$log"
+  quietly $as_root apt-get update
+  # shellcheck disable=SC2086
+  quietly $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
 }
