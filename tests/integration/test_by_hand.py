@@ -39,6 +39,11 @@ def test(folder):
         expect("committed" in daemons.cairn("logs", name).stdout, "logs tell of no generation")
         expect("alpha" in daemons.cairn("nodes").stdout, "nodes does not list the server")
 
+        # Two jobs at once on one server's shards do not touch each other.
+        both = [daemons.json("submit", job, "--workers", 1)["job"] for _ in range(2)]
+        hashes = [daemons.json("wait", one)["model_hash"] for one in both]
+        expect(hashes == [result["model_hash"]] * 2, f"two jobs at once ended with other models: {hashes}")
+
         # What the servers hold is what the worker wrote, also after they were stopped and started.
         first = os.path.join(folder, "export-1.h5")
         expect(daemons.json("export", name, "--output", first)["model_hash"] == result["model_hash"],
