@@ -10,9 +10,9 @@
 #include <math.h>
 #include <string.h>
 
-#define RANDOM_SPREAD 0.05 /* Keras's default limit and deviation of random_uniform and random_normal */
+#define RANDOM_SPREAD 0.05 /* Keras's default limit and deviation of the initializers without a fan */
 
-/* Keras cuts normals at two deviations, and widens them by the deviation that the cut leaves. */
+/* Keras cuts normals at two deviations; the scaled ones are widened by the deviation that the cut leaves. */
 #define PHI_MINUS_2         0.022750131948179207
 #define PHI_PLUS_2          0.97724986805182079
 #define TRUNCATED_DEVIATION 0.87962566103423978
@@ -56,6 +56,8 @@ static struct sampler sampler_of(const struct graph_parameter *parameter)
         return (struct sampler){UNIFORM, RANDOM_SPREAD};
     case INITIALIZER_RANDOM_NORMAL:
         return (struct sampler){NORMAL, RANDOM_SPREAD};
+    case INITIALIZER_TRUNCATED_NORMAL:
+        return (struct sampler){TRUNCATED_NORMAL, RANDOM_SPREAD};
     case INITIALIZER_ONES:
         return (struct sampler){CONSTANT, 1.0};
     case INITIALIZER_ZEROS:

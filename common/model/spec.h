@@ -40,6 +40,7 @@
     X(LECUN_NORMAL, "lecun_normal")                                                                          \
     X(RANDOM_UNIFORM, "random_uniform")                                                                      \
     X(RANDOM_NORMAL, "random_normal")                                                                        \
+    X(TRUNCATED_NORMAL, "truncated_normal")                                                                  \
     X(ZEROS, "zeros")                                                                                        \
     X(ONES, "ones")
 #define LOSS_LIST(X)                                                                                         \
@@ -77,6 +78,13 @@ const char *metric_name(enum metric metric);
 
 /* The class that Keras has for a layer type ("Conv2D"); NULL for a number outside the enum. */
 const char *layer_class_name(enum layer_type type);
+
+/* An initializer with Keras's arguments; those that it does not have are 0. */
+struct initializer_spec {
+    enum initializer type;
+    double minval, maxval; /* random_uniform */
+    double mean, stddev;   /* random_normal, truncated_normal (which ends two deviations from the mean) */
+};
 
 /* One layer with its arguments; those that its type does not have are 0. */
 struct layer_spec {

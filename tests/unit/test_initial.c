@@ -47,6 +47,7 @@ static const struct {
     {INITIALIZER_LECUN_NORMAL, 0.057735027, 2 * 0.057735027 / 0.87962566, false},
     {INITIALIZER_RANDOM_UNIFORM, 0.05 / 1.7320508, 0.0500000008, true},
     {INITIALIZER_RANDOM_NORMAL, 0.05, 0.05 * 6, false},
+    {INITIALIZER_TRUNCATED_NORMAL, 0.05 * 0.87962566, 0.1, false},
 };
 
 START_TEST(distributions_are_those_of_keras)

@@ -15,6 +15,7 @@ static const char *const initializer_classes[INITIALIZER_COUNT] = {
     [INITIALIZER_LECUN_NORMAL] = "LecunNormal",
     [INITIALIZER_RANDOM_UNIFORM] = "RandomUniform",
     [INITIALIZER_RANDOM_NORMAL] = "RandomNormal",
+    [INITIALIZER_TRUNCATED_NORMAL] = "TruncatedNormal",
     [INITIALIZER_ZEROS] = "Zeros",
     [INITIALIZER_ONES] = "Ones",
 };
@@ -31,6 +32,7 @@ static json_t *initializer_json(enum initializer initializer)
         return json_pack("{s:s, s:{s:f, s:f, s:n}}", "class_name", class, "config", "minval", -0.05, "maxval",
                          0.05, "seed");
     case INITIALIZER_RANDOM_NORMAL:
+    case INITIALIZER_TRUNCATED_NORMAL:
         return json_pack("{s:s, s:{s:f, s:f, s:n}}", "class_name", class, "config", "mean", 0.0, "stddev",
                          0.05, "seed");
     default:
