@@ -1,6 +1,21 @@
 /* Placement rules: plain arithmetic. */
 #include "cluster/placement.h"
 
+#define CHUNK_FLOATS_MIN 4096u /* 16 KiB: below that, a message costs more than its bytes */
+#define CHUNKS_WANTED    64u   /* so that every shard of a small cluster has several */
+#define CHUNK_ALIGNMENT  16u   /* floats: one cache line */
+
+uint32_t placement_chunk_floats(uint64_t floats)
+{
+    uint64_t share = floats / CHUNKS_WANTED + (floats % CHUNKS_WANTED != 0);
+
+    if (share <= CHUNK_FLOATS_MIN)
+        return CHUNK_FLOATS_MIN;
+    if (share >= PLACEMENT_CHUNK_FLOATS_MAX)
+        return PLACEMENT_CHUNK_FLOATS_MAX;
+    return (uint32_t)((share + CHUNK_ALIGNMENT - 1) / CHUNK_ALIGNMENT * CHUNK_ALIGNMENT);
+}
+
 uint32_t placement_slot_count(uint32_t chunks)
 {
     return chunks > PLACEMENT_SLOTS_MIN ? chunks : PLACEMENT_SLOTS_MIN;
@@ -13,6 +28,18 @@ uint32_t placement_slot(uint32_t table, uint32_t chunk, uint32_t slot_count)
     uint64_t first = slot_count - table % slot_count;
 
     return (uint32_t)((first + chunk) % slot_count);
+}
+
+/* Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014: mixes every bit of a key into
+ * every other, so that keys of any pattern spread evenly. */
+uint32_t placement_key_slot(uint64_t key, uint32_t slot_count)
+{
+    uint64_t hash = key + 0x9e3779b97f4a7c15u;
+
+    hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9u;
+    hash = (hash ^ (hash >> 27)) * 0x94d049bb133111ebu;
+    hash ^= hash >> 31;
+    return (uint32_t)((hash >> 32) * slot_count >> 32);
 }
 
 void placement_assign(uint32_t *slot_shards, uint32_t slot_count, uint32_t shard_count)

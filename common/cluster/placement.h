@@ -12,18 +12,29 @@ enum table_id {
     TABLE_WEIGHTS = 0,    /* dense float32, an optimizer applied each step */
     TABLE_METRICS = 1,    /* sums of training metrics, float64, one chunk; version t + 1 is step t's root */
     TABLE_VALIDATION = 2, /* sums of validation metrics, float64, one chunk; steps may be skipped */
-    TABLE_COUNT = 3
+    TABLE_COUNT = 3,
+    TABLE_FIRST_USER = 3 /* + the index in the job file's tables; such a job has none of those above */
 };
 
 /* At least so many slots, so that sparse rows spread well. */
 #define PLACEMENT_SLOTS_MIN 1024
 #define PLACEMENT_SHARDS_MAX 4096
+/* The largest chunk: 1 MiB, where ZeroMQ is fastest. */
+#define PLACEMENT_CHUNK_FLOATS_MAX (256u * 1024u)
+
+/* The size of every chunk but the last of a dense table of so many floats: the same for any cluster. */
+uint32_t placement_chunk_floats(uint64_t floats);
 
 /* The number of slots of a job whose weights make `chunks` chunks: each dense chunk has a slot of its own. */
 uint32_t placement_slot_count(uint32_t chunks);
 
 /* The slot of a chunk of a table. */
 uint32_t placement_slot(uint32_t table, uint32_t chunk, uint32_t slot_count);
+
+/* The slot of a row of a sparse table: the top of the key's hash (a step of SplitMix64) times slot_count.
+ * Fixed for ever: rows lie where it says. A shard's own hash table must hash in another way, or all its keys
+ * would begin with the same bits. slot_count > 0. */
+uint32_t placement_key_slot(uint64_t key, uint32_t slot_count);
 
 /* Fills slot_shards[slot_count] with shard indices, round robin: dense load is balanced to within one chunk. */
 void placement_assign(uint32_t *slot_shards, uint32_t slot_count, uint32_t shard_count);

@@ -13,9 +13,6 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "model bytes are hashed and sent as they lie in memory");
 
-#define CHUNK_FLOATS_MIN 4096u /* 16 KiB: below that, a message costs more than its bytes */
-#define CHUNKS_WANTED    64u   /* so that every shard of a small cluster has several */
-
 uint64_t shape_elements(const struct shape *shape)
 {
     uint64_t elements = 1;
@@ -336,17 +333,10 @@ static enum status check_loss(const struct graph *graph, uint32_t *bad_layer, st
     return check_crossentropy(graph, bad_layer, error);
 }
 
-/* Equal chunks, the same for any cluster. */
 static void cut_into_chunks(struct graph *graph)
 {
-    uint64_t chunk = round_up((graph->floats + CHUNKS_WANTED - 1) / CHUNKS_WANTED, GRAPH_ALIGNMENT);
-
-    if (chunk < CHUNK_FLOATS_MIN)
-        chunk = CHUNK_FLOATS_MIN;
-    if (chunk > GRAPH_CHUNK_MAX)
-        chunk = GRAPH_CHUNK_MAX;
-    graph->chunk_floats = (uint32_t)chunk;
-    graph->chunk_count = (uint32_t)((graph->floats + chunk - 1) / chunk);
+    graph->chunk_floats = placement_chunk_floats(graph->floats);
+    graph->chunk_count = (uint32_t)((graph->floats + graph->chunk_floats - 1) / graph->chunk_floats);
 }
 
 static enum status build(struct graph *graph, uint32_t *bad_layer, struct error *error)

@@ -8,6 +8,7 @@
 #define CAIRN_MODEL_GRAPH_H
 
 #include "base/status.h"
+#include "cluster/placement.h"
 #include "model/spec.h"
 
 #include <stddef.h>
@@ -15,7 +16,7 @@
 
 #define GRAPH_ALIGNMENT   16                   /* floats: one cache line */
 #define GRAPH_FLOATS_MAX  (UINT64_C(1) << 40)
-#define GRAPH_CHUNK_MAX   (256u * 1024u)       /* floats: 1 MiB, where ZeroMQ is fastest */
+#define GRAPH_CHUNK_MAX   PLACEMENT_CHUNK_FLOATS_MAX
 
 #define GRAPH_ELEMENTS_MAX INT32_MAX           /* of one sample between two layers */
 

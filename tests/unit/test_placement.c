@@ -3,6 +3,8 @@
 
 #include "check_main.h"
 
+#include <string.h>
+
 START_TEST(every_dense_chunk_has_a_slot_of_its_own)
 {
     ck_assert_uint_eq(placement_slot_count(0), PLACEMENT_SLOTS_MIN);
@@ -59,6 +61,77 @@ START_TEST(shards_have_as_many_slots_as_others)
 }
 END_TEST
 
+START_TEST(chunks_are_cut_by_one_rule)
+{
+    const struct {
+        uint64_t floats;
+        uint32_t chunk;
+    } cases[] = {
+        {0, 4096},           {1, 4096},           {64 * 4096, 4096},         {64 * 4096 + 1, 4112},
+        {1199888, 18752},    {64u << 18, 262144}, {(64u << 18) + 1, 262144}, {UINT64_C(1) << 40, 262144},
+        {UINT64_MAX, 262144}};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        ck_assert_uint_eq(placement_chunk_floats(cases[i].floats), cases[i].chunk);
+}
+END_TEST
+
+/* Rows lie where the numbers say: they must never change. */
+START_TEST(keys_have_their_slots_for_ever)
+{
+    const struct {
+        uint64_t key;
+        uint32_t slots, slot;
+    } cases[] = {{UINT64_C(0), 1024, 904},
+                 {UINT64_C(1), 1024, 580},
+                 {UINT64_C(2), 1024, 605},
+                 {UINT64_C(3), 5000, 567},
+                 {UINT64_C(12345678901234567), 1024, 747},
+                 {UINT64_C(18446744073709551615), 1024, 915},
+                 {UINT64_C(18446744073709551615), 1, 0},
+                 {UINT64_C(9223372036854775808), 4194304, 1181616}};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        ck_assert_uint_eq(placement_key_slot(cases[i].key, cases[i].slots), cases[i].slot);
+}
+END_TEST
+
+/* The keys of a pattern: chi-square over 1024 slots, which has mean 1023 and deviation 45. */
+static void assert_even(uint64_t first, uint64_t stride)
+{
+    static uint32_t counts[1024];
+    double chi_square = 0;
+    const int keys = 1 << 17;
+
+    memset(counts, 0, sizeof(counts));
+    for (int i = 0; i < keys; i++)
+        counts[placement_key_slot(first + (uint64_t)i * stride, 1024)]++;
+    for (int slot = 0; slot < 1024; slot++)
+        chi_square += (counts[slot] - keys / 1024.0) * (counts[slot] - keys / 1024.0) / (keys / 1024.0);
+    ck_assert_double_lt(chi_square, 1023 + 6 * 45);
+}
+
+START_TEST(keys_of_any_pattern_spread_evenly)
+{
+    const uint64_t strides[] = {1,
+                                2,
+                                3,
+                                10,
+                                64,
+                                1000,
+                                4096,
+                                1u << 20,
+                                UINT64_C(1) << 32,
+                                UINT64_C(1) << 47,
+                                UINT64_C(0x9e3779b97f4a7c15)};
+
+    for (size_t i = 0; i < sizeof(strides) / sizeof(strides[0]); i++) {
+        assert_even(0, strides[i]);
+        assert_even(UINT64_C(1) << 63, strides[i]);
+    }
+}
+END_TEST
+
 static void assert_spans(uint32_t microbatches, uint32_t workers)
 {
     uint32_t reached = 0;
@@ -94,6 +167,9 @@ static Suite *placement_suite(void)
     tcase_add_test(cases, tables_begin_at_different_slots);
     tcase_add_test(cases, slots_stay_in_range_for_any_numbers);
     tcase_add_test(cases, shards_have_as_many_slots_as_others);
+    tcase_add_test(cases, chunks_are_cut_by_one_rule);
+    tcase_add_test(cases, keys_have_their_slots_for_ever);
+    tcase_add_test(cases, keys_of_any_pattern_spread_evenly);
     tcase_add_test(cases, spans_cut_all_microbatches_evenly);
     suite_add_tcase(suite, cases);
     return suite;
