@@ -207,6 +207,8 @@ enum status document_load(struct document *document, const char *text, size_t le
     if (!yaml_parser_load(&parser, &document->yaml))
         status = parser_error(document, &parser, text, length, error);
     yaml_parser_delete(&parser);
+    if (status == CAIRN_OK)
+        document->written = (int)(document->yaml.nodes.top - document->yaml.nodes.start);
     return status;
 }
 
@@ -266,18 +268,35 @@ static bool find_entry(struct document *document, int at, const char *part, size
     return false;
 }
 
-uint32_t document_find_line(struct document *document, const char *path)
+/* Follows a path as far as it goes: *place is the last part's node; false: the path ends early. */
+static bool find_path(struct document *document, const char *path, int *place)
 {
-    int at = document_root(document), place = at;
+    int at = document_root(document);
 
+    *place = at;
     while (*path != '\0') {
         size_t length = strcspn(path, ".");
 
-        if (!find_entry(document, at, path, length, &at, &place))
-            break;
+        if (!find_entry(document, at, path, length, &at, place))
+            return false;
         path += length + (path[length] == '.');
     }
+    return true;
+}
+
+uint32_t document_find_line(struct document *document, const char *path)
+{
+    int place;
+
+    find_path(document, path, &place);
     return document_line(document, place);
+}
+
+bool document_has(struct document *document, const char *path)
+{
+    int place;
+
+    return find_path(document, path, &place) && place <= document->written;
 }
 
 /* Gives a new node the place of another. */

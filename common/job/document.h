@@ -21,6 +21,7 @@
 struct document {
     const char *file_name; /* for messages; borrowed */
     yaml_document_t yaml;
+    int written; /* nodes that the text has; later ones were added */
 };
 
 /* Reads a text. A document that failed to load needs no document_fini.
@@ -43,6 +44,9 @@ uint32_t document_line(struct document *document, int node);
  * A key's line is that of the key itself. Where the path ends early, the line of the last part that is there.
  */
 uint32_t document_find_line(struct document *document, const char *path);
+
+/* Whether the text itself has the key that a path leads to. */
+bool document_has(struct document *document, const char *path);
 
 /* Writes a foreign text in double quotes, one line, cut when long. Returns quoted. */
 const char *document_quote(const char *text, char quoted[DOCUMENT_QUOTE_MAX]);

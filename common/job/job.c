@@ -17,6 +17,7 @@ void job_free(struct job *job)
 {
     if (job == NULL)
         return;
+    free(job->tables);
     graph_free(job->graph);
     free(job->model.layers);
     free_source(&job->training);
@@ -34,6 +35,55 @@ char *job_path(const struct job *job, const char *path)
         return strdup(path);
     return asprintf(&full, "%s/%s", job->base_directory, path) < 0 ? NULL : full;
 }
+
+/* ---- tables */
+
+bool job_has_tables(const struct job *job)
+{
+    return job->table_count > 0;
+}
+
+const struct table_spec *job_table(const struct job *job, uint32_t number)
+{
+    if (number < TABLE_FIRST_USER || number - TABLE_FIRST_USER >= job->table_count)
+        return NULL;
+    return &job->tables[number - TABLE_FIRST_USER];
+}
+
+uint32_t table_chunk_floats(const struct table_spec *table)
+{
+    return placement_chunk_floats(table->size);
+}
+
+uint32_t table_chunk_count(const struct table_spec *table)
+{
+    uint64_t chunk = table_chunk_floats(table);
+
+    return (uint32_t)((table->size + chunk - 1) / chunk);
+}
+
+void table_chunk(const struct table_spec *table, uint32_t chunk, uint64_t *begin, uint64_t *end)
+{
+    uint32_t floats = table_chunk_floats(table);
+
+    BUG_IF(chunk >= table_chunk_count(table));
+    *begin = (uint64_t)chunk * floats;
+    *end = *begin + floats < table->size ? *begin + floats : table->size;
+}
+
+uint32_t job_slot_count(const struct job *job)
+{
+    uint32_t chunks = job->graph != NULL ? job->graph->chunk_count : 0;
+
+    for (uint32_t i = 0; i < job->table_count; i++) {
+        uint32_t count = table_chunk_count(&job->tables[i]);
+
+        chunks = count > chunks ? count : chunks;
+    }
+    return placement_slot_count(chunks);
+}
+
+/* ---- training */
 
 struct h5_training job_h5_training(const struct job *job)
 {
@@ -139,10 +189,38 @@ static void add_optimizer(struct hash *hash, const struct optimizer_spec *optimi
         optimizer->beta_1, optimizer->beta_2, optimizer->epsilon);
 }
 
+static void add_table(struct hash *hash, const struct table_spec *table)
+{
+    const struct initializer_spec *initializer = &table->initializer;
+
+    add_text(hash, table->kind == TABLE_KIND_DENSE ? "dense" : "sparse", table->name);
+    add(hash, "size %" PRIu64 " dimension %" PRIu32 " admit_after %" PRIu32 " expire_after %" PRIu64 "\n",
+        table->size, table->dimension, table->admit_after, table->expire_after);
+    add(hash, "initializer %s minval %a maxval %a mean %a stddev %a\n", initializer_name(initializer->type),
+        initializer->minval, initializer->maxval, initializer->mean, initializer->stddev);
+    add_optimizer(hash, &table->optimizer);
+}
+
+static void tables_digest(const struct job *job, char text[HASH_TEXT_BYTES])
+{
+    struct hash hash;
+
+    hash_init(&hash);
+    add(&hash, "cairn tables 1\nseed %" PRIu64 " microbatches %u mode sync\ntables %u\n", job->seed,
+        job->microbatches, job->table_count);
+    for (uint32_t i = 0; i < job->table_count; i++)
+        add_table(&hash, &job->tables[i]);
+    hash_text(&hash, text);
+}
+
 void job_digest(const struct job *job, char text[HASH_TEXT_BYTES])
 {
     struct hash hash;
 
+    if (job_has_tables(job)) {
+        tables_digest(job, text);
+        return;
+    }
     hash_init(&hash);
     add(&hash, "cairn job 1\nseed %" PRIu64 "\n", job->seed);
     add_model(&hash, &job->model);

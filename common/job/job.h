@@ -1,4 +1,5 @@
-/* The job file: one declarative YAML file that says all of a training. docs/job-file.md lists every key.
+/* The job file: one declarative YAML file that says all of a training, or which tables the servers hold for
+ * programs that push and pull by themselves (a tables job). docs/job-file.md lists every key.
  *
  * Loaded by schema with libcyaml; everything wrong gets one line "FILE:LINE: what, what is allowed". The
  * result is plain data that all programs read; nobody parses the text in another way. Immutable after
@@ -43,9 +44,34 @@ struct optimizer_spec {
 
 enum device { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
 
+#define JOB_TABLES_MAX          256
+#define JOB_TABLE_DIMENSION_MAX 65536
+#define JOB_TABLE_SIZE_MAX      GRAPH_FLOATS_MAX
+
+enum table_kind {
+    TABLE_KIND_DENSE, /* one vector of floats, cut into chunks */
+    TABLE_KIND_SPARSE /* rows of floats by 64-bit keys, which appear with their first update */
+};
+#define TABLE_KIND_COUNT 2
+
+struct table_spec {
+    char name[JOB_NAME_MAX];             /* letters, digits, - and _; unique in the job */
+    enum table_kind kind;
+    uint64_t size;                       /* dense: floats; sparse: 0 */
+    uint32_t dimension;                  /* sparse: floats a row; dense: 0 */
+    struct initializer_spec initializer; /* table_initial.h makes the values */
+    struct optimizer_spec optimizer;     /* its own, or that of `train` */
+    uint32_t admit_after;                /* sparse: steps with a key until it becomes a row; 0: at once */
+    uint64_t expire_after;               /* sparse: steps without a key until its row is forgotten; 0: never */
+};
+
+/* What a tables job has not: model, graph, data, shuffle, epochs and steps (it runs until it is stopped),
+ * batch_size, workers and their threads, output_path; all 0 or NULL. */
 struct job {
     char name[JOB_NAME_MAX];       /* letters, digits, - and _ */
     uint64_t seed;
+    uint32_t table_count;          /* 0: the job trains a model */
+    struct table_spec *tables;     /* number on the wire and in records: TABLE_FIRST_USER + index */
     struct model_spec model;
     struct graph *graph;           /* of the model, checked */
     struct data_source training;
@@ -56,7 +82,7 @@ struct job {
     uint64_t steps;
     uint32_t batch_size;
     uint32_t microbatches;         /* default: the greatest of 1..8 that divides into batch_size; <= batch_size */
-    struct optimizer_spec optimizer;
+    struct optimizer_spec optimizer; /* of the model; each table has its own */
     uint32_t threads_per_microbatch;
     uint64_t commit_every;         /* steps; default 100 */
     uint32_t servers;              /* default 1 */
@@ -86,15 +112,33 @@ void job_free(struct job *job);
 /* path made absolute with the job's base directory. Owns: the caller, free(); NULL: out of memory. */
 char *job_path(const struct job *job, const char *path);
 
-/* The digest of all that the final model depends on: model, data paths and formats, seed, optimizer, batch,
- * microbatches, threads_per_microbatch, but not the cluster, the output, commit_every or the length of the
+/* Whether it is a tables job. */
+bool job_has_tables(const struct job *job);
+
+/* The user table of a number (TABLE_FIRST_USER and up); NULL: the job has none. */
+const struct table_spec *job_table(const struct job *job, uint32_t number);
+
+/* How a dense table lies in chunks: all but the last have chunk_floats. A sparse table has none. */
+uint32_t table_chunk_floats(const struct table_spec *table);
+uint32_t table_chunk_count(const struct table_spec *table);
+
+/* Chunk `chunk` covers floats [*begin, *end) of a dense table. */
+void table_chunk(const struct table_spec *table, uint32_t chunk, uint64_t *begin, uint64_t *end);
+
+/* The number of slots of the job (cluster/placement.h). */
+uint32_t job_slot_count(const struct job *job);
+
+/* The digest of all that the final model, or the tables' state, depends on: model or tables, data paths and
+ * formats, seed, optimizer, batch, microbatches, threads_per_microbatch, but not the cluster, the output, commit_every or the length of the
  * training. */
 void job_digest(const struct job *job, char text[HASH_TEXT_BYTES]);
 
 /* What a model file says of the job's training. */
 struct h5_training job_h5_training(const struct job *job);
 
-/* Microbatch m of a batch of n samples covers its samples [*begin, *end). */
+/* ---- of a job that trains a model
+ *
+ * Microbatch m of a batch of n samples covers its samples [*begin, *end). */
 void job_microbatch(const struct job *job, uint32_t batch_samples, uint32_t microbatch, uint32_t *begin,
                     uint32_t *end);
 

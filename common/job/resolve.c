@@ -1,5 +1,7 @@
 #include "job/resolve.h"
 
+#include "job/check.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,27 +10,52 @@
 #define MICROBATCHES_DEFAULT_MAX                                                                             \
     8 /* few enough to keep batches whole, enough for the workers of one machine */
 
-struct resolve {
-    struct job_form *form;
-    struct document *document;
-    struct job *job;
-    struct error *error;
-};
-
-static enum status wrong(struct resolve *resolve, const char *path, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-/* A message about a key: "file:line: PATH: ...". */
-static enum status wrong(struct resolve *resolve, const char *path, const char *format, ...)
+/* A path as check.c writes it: "tables.2.dense" is tables[2].dense. */
+static const char *display_path(const char *path, char text[RESOLVE_PATH_MAX])
 {
-    char what[sizeof(resolve->error->message)];
+    size_t used = 0;
+
+    text[0] = '\0';
+    while (*path != '\0') {
+        int length = (int)strcspn(path, ".");
+        bool entry = *path >= '0' && *path <= '9';
+
+        used += (size_t)snprintf(text + used, RESOLVE_PATH_MAX - used,
+                                 entry  ? "[%.*s]"
+                                 : used ? ".%.*s"
+                                        : "%.*s",
+                                 length, path);
+        BUG_IF(used >= RESOLVE_PATH_MAX);
+        path += length + (path[length] == '.');
+    }
+    return text;
+}
+
+enum status resolve_wrong(struct resolve *resolve, const char *path, const char *format, ...)
+{
+    char what[sizeof(resolve->error->message)], display[RESOLVE_PATH_MAX];
     va_list arguments;
 
     va_start(arguments, format);
     vsnprintf(what, sizeof(what), format, arguments);
     va_end(arguments);
     return document_error(resolve->document, document_find_line(resolve->document, path), resolve->error,
-                          "%s: %s", path, what);
+                          "%s: %s", display_path(path, display), what);
+}
+
+/* A key that the text must have, as check.c says it of one that all jobs must have. */
+static enum status need_key(struct resolve *resolve, const char *section, const char *path, const char *other)
+{
+    const struct field_rule *rule;
+    const cyaml_schema_value_t *schema = job_schema_of(path, &rule);
+    char allowed[ALLOWED_TEXT_MAX];
+    size_t outside = strlen(section);
+
+    if (document_has(resolve->document, path))
+        return CAIRN_OK;
+    return document_error(resolve->document, document_find_line(resolve->document, section), resolve->error,
+                          "%s%smissing key \"%s\"%s, allowed: %s", section, outside ? ": " : "",
+                          path + outside + (outside > 0), other, allowed_value(schema, rule, allowed));
 }
 
 /* Gives a text to the job. */
@@ -60,7 +87,7 @@ static void copy_layer(const struct form_layer *form, uint32_t line, struct laye
 
 static enum status copy_layers(struct resolve *resolve)
 {
-    const struct form_model *form = &resolve->form->model;
+    const struct form_model *form = resolve->form->model;
     struct model_spec *model = &resolve->job->model;
 
     model->layers = calloc(form->layers_count, sizeof(*model->layers));
@@ -79,7 +106,7 @@ static enum status copy_layers(struct resolve *resolve)
 
 static enum status resolve_input_shape(struct resolve *resolve)
 {
-    const struct form_model *form = &resolve->form->model;
+    const struct form_model *form = resolve->form->model;
     struct model_spec *model = &resolve->job->model;
     uint64_t elements = 1;
 
@@ -88,15 +115,15 @@ static enum status resolve_input_shape(struct resolve *resolve)
         model->input_shape[i] = form->input_shape[i];
         elements *= form->input_shape[i];
         if (elements > GRAPH_ELEMENTS_MAX)
-            return wrong(resolve, "model.input_shape", "too many elements a sample, allowed: at most %d",
-                         GRAPH_ELEMENTS_MAX);
+            return resolve_wrong(resolve, "model.input_shape",
+                                 "too many elements a sample, allowed: at most %d", GRAPH_ELEMENTS_MAX);
     }
     return CAIRN_OK;
 }
 
 static enum status resolve_metrics(struct resolve *resolve)
 {
-    const struct form_model *form = &resolve->form->model;
+    const struct form_model *form = resolve->form->model;
     struct model_spec *model = &resolve->job->model;
 
     model->loss = form->loss;
@@ -105,13 +132,13 @@ static enum status resolve_metrics(struct resolve *resolve)
         model->metrics[i] = form->metrics[i];
         for (uint32_t j = 0; j < i; j++) {
             if (form->metrics[j] == form->metrics[i])
-                return wrong(resolve, "model.metrics", "%s is given twice, allowed: once",
-                             metric_name(form->metrics[i]));
+                return resolve_wrong(resolve, "model.metrics", "%s is given twice, allowed: once",
+                                     metric_name(form->metrics[i]));
         }
         if (form->metrics[i] == METRIC_ACCURACY && form->loss == LOSS_MEAN_SQUARED_ERROR)
-            return wrong(resolve, "model.metrics",
-                         "accuracy says nothing about %s, allowed: accuracy with a crossentropy",
-                         loss_name(form->loss));
+            return resolve_wrong(resolve, "model.metrics",
+                                 "accuracy says nothing about %s, allowed: accuracy with a crossentropy",
+                                 loss_name(form->loss));
     }
     return CAIRN_OK;
 }
@@ -150,11 +177,12 @@ static enum status check_source_key(struct resolve *resolve, const char *section
     char path[48];
 
     if (use == KEY_NEEDED && !given)
-        return wrong(resolve, section, "missing key \"%s\", which this format needs, allowed: a path", key);
+        return resolve_wrong(resolve, section, "missing key \"%s\", which this format needs, allowed: a path",
+                             key);
     if (use != KEY_FOREIGN || !given)
         return CAIRN_OK;
     snprintf(path, sizeof(path), "%s.%s", section, key);
-    return wrong(
+    return resolve_wrong(
         resolve, path,
         "not a key of this format, allowed: features and labels with idx; path, label_column and header "
         "with csv");
@@ -195,7 +223,7 @@ static enum status resolve_source(struct resolve *resolve, const char *section, 
 
 static enum status resolve_data(struct resolve *resolve)
 {
-    struct form_data *form = &resolve->form->data;
+    struct form_data *form = resolve->form->data;
     struct job *job = resolve->job;
     enum status status = resolve_source(resolve, "data.train", &form->train, &job->training);
 
@@ -218,25 +246,30 @@ static uint32_t default_microbatches(uint32_t batch_size)
     return count;
 }
 
+void resolve_optimizer(const struct form_optimizer *form, struct optimizer_spec *optimizer)
+{
+    for (int type = 0; type < OPTIMIZER_COUNT; type++) {
+        if (form->of[type] == NULL)
+            continue;
+        *optimizer = *form->of[type];
+        optimizer->type = (enum optimizer_type)type;
+    }
+}
+
 static enum status resolve_train(struct resolve *resolve)
 {
     const struct form_train *form = &resolve->form->train;
     struct job *job = resolve->job;
 
     if (form->epochs != 0 && form->steps != 0)
-        return wrong(resolve, "train.steps", "given beside epochs, allowed: one of epochs and steps");
+        return resolve_wrong(resolve, "train.steps", "given beside epochs, allowed: one of epochs and steps");
     if (form->epochs == 0 && form->steps == 0)
-        return wrong(resolve, "train",
-                     "missing key \"epochs\" (or \"steps\"), allowed: a whole number from 1");
+        return resolve_wrong(resolve, "train",
+                             "missing key \"epochs\" (or \"steps\"), allowed: a whole number from 1");
     if (form->microbatches > form->batch_size)
-        return wrong(resolve, "train.microbatches", "%u, allowed: at most batch_size, which is %u",
-                     form->microbatches, form->batch_size);
-    for (int type = 0; type < OPTIMIZER_COUNT; type++) {
-        if (form->optimizer.of[type] == NULL)
-            continue;
-        job->optimizer = *form->optimizer.of[type];
-        job->optimizer.type = (enum optimizer_type)type;
-    }
+        return resolve_wrong(resolve, "train.microbatches", "%u, allowed: at most batch_size, which is %u",
+                             form->microbatches, form->batch_size);
+    resolve_optimizer(form->optimizer, &job->optimizer);
     job->epochs = form->epochs;
     job->steps = form->steps;
     job->batch_size = form->batch_size;
@@ -253,26 +286,26 @@ static uint32_t first_given(uint32_t first, uint32_t second, uint32_t third)
     return first != 0 ? first : second != 0 ? second : third;
 }
 
-static enum status resolve_cluster(struct resolve *resolve, const struct job_overrides *overrides)
+static enum status resolve_cluster(struct resolve *resolve)
 {
     const struct form_cluster *form = &resolve->form->cluster;
+    const struct job_overrides *overrides = resolve->overrides;
     struct job *job = resolve->job;
-    static const struct job_overrides none;
 
-    if (overrides == NULL)
-        overrides = &none;
     job->servers = first_given(overrides->servers, form->servers, 1);
     job->workers_min = first_given(overrides->workers_min, form->workers.min, 1);
     job->workers_max = first_given(overrides->workers_max, form->workers.max, job->microbatches);
     job->threads_per_worker = form->threads_per_worker;
     job->device = form->device;
     if (job->workers_max > job->microbatches)
-        return wrong(resolve, "cluster.workers",
-                     "%u workers, allowed: up to train.microbatches, which is %u, as each worker needs one",
-                     job->workers_max, job->microbatches);
+        return resolve_wrong(
+            resolve, "cluster.workers",
+            "%u workers, allowed: up to train.microbatches, which is %u, as each worker needs one",
+            job->workers_max, job->microbatches);
     if (job->workers_min > job->workers_max)
-        return wrong(resolve, "cluster.workers", "at least %u workers, allowed: up to the most, which is %u",
-                     job->workers_min, job->workers_max);
+        return resolve_wrong(resolve, "cluster.workers",
+                             "at least %u workers, allowed: up to the most, which is %u", job->workers_min,
+                             job->workers_max);
     return CAIRN_OK;
 }
 
@@ -287,22 +320,38 @@ static enum status resolve_output(struct resolve *resolve)
     return error_set(resolve->error, CAIRN_NO_MEMORY, "no memory for the output's path");
 }
 
+/* ---- the two kinds of job */
+
+static enum status resolve_model_job(struct resolve *resolve)
+{
+    enum status status = need_key(resolve, "", "model", " (or \"tables\")");
+
+    if (status == CAIRN_OK)
+        status = need_key(resolve, "", "data", "");
+    if (status == CAIRN_OK)
+        status = need_key(resolve, "", "train", "");
+    if (status == CAIRN_OK)
+        status = need_key(resolve, "train", "train.optimizer", "");
+    if (status == CAIRN_OK)
+        status = resolve_model(resolve);
+    if (status == CAIRN_OK)
+        status = resolve_data(resolve);
+    if (status == CAIRN_OK)
+        status = resolve_train(resolve);
+    if (status == CAIRN_OK)
+        status = resolve_cluster(resolve);
+    if (status == CAIRN_OK)
+        status = resolve_output(resolve);
+    return status;
+}
+
 enum status job_resolve(struct job_form *form, struct document *document,
                         const struct job_overrides *overrides, struct job *job, struct error *error)
 {
-    struct resolve resolve = {form, document, job, error};
-    enum status status;
+    static const struct job_overrides none;
+    struct resolve resolve = {form, document, overrides != NULL ? overrides : &none, job, error};
 
     memcpy(job->name, form->name, sizeof(job->name));
     job->seed = form->seed;
-    status = resolve_model(&resolve);
-    if (status == CAIRN_OK)
-        status = resolve_data(&resolve);
-    if (status == CAIRN_OK)
-        status = resolve_train(&resolve);
-    if (status == CAIRN_OK)
-        status = resolve_cluster(&resolve, overrides);
-    if (status == CAIRN_OK)
-        status = resolve_output(&resolve);
-    return status;
+    return form->tables_count > 0 ? resolve_tables_job(&resolve) : resolve_model_job(&resolve);
 }

@@ -12,4 +12,27 @@ enum status job_resolve(struct job_form *form, struct document *document,
                         const struct job_overrides *overrides, struct job *job,
                         struct error *error) MUST_CHECK;
 
+/* ---- between resolve.c and resolve_tables.c */
+
+#define RESOLVE_PATH_MAX 96 /* bytes of a path with its end */
+
+struct resolve {
+    struct job_form *form;
+    struct document *document;
+    const struct job_overrides *overrides;
+    struct job *job;
+    struct error *error;
+};
+
+/* A message about a key by its path, as document_find_line takes it: "file:line: PATH: ...". Returns
+ * CAIRN_INVALID. */
+enum status resolve_wrong(struct resolve *resolve, const char *path, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The optimizer that a form says. */
+void resolve_optimizer(const struct form_optimizer *form, struct optimizer_spec *optimizer);
+
+/* All but the name and the seed of a job with tables. */
+enum status resolve_tables_job(struct resolve *resolve) MUST_CHECK;
+
 #endif

@@ -157,11 +157,72 @@ static const cyaml_schema_field_t train_fields[] = {
     CYAML_FIELD_UINT("batch_size", OPTIONAL, struct form_train, batch_size),
     CYAML_FIELD_UINT("microbatches", OPTIONAL, struct form_train, microbatches),
     FIELD_ENUM("mode", OPTIONAL, struct form_train, mode, modes),
-    CYAML_FIELD_MAPPING("optimizer", CYAML_FLAG_DEFAULT, struct form_train, optimizer, optimizer_fields),
+    CYAML_FIELD_MAPPING_PTR("optimizer", OPTIONAL, struct form_train, optimizer, optimizer_fields),
     CYAML_FIELD_UINT("threads_per_microbatch", OPTIONAL, struct form_train, threads_per_microbatch),
     CYAML_FIELD_UINT("commit_every", OPTIONAL, struct form_train, commit_every),
     CYAML_FIELD_END,
 };
+
+/* ---- tables */
+
+static const cyaml_schema_field_t no_fields[] = {CYAML_FIELD_END};
+static const cyaml_schema_field_t uniform_fields[] = {
+    CYAML_FIELD_FLOAT("minval", OPTIONAL, struct initializer_spec, minval),
+    CYAML_FIELD_FLOAT("maxval", OPTIONAL, struct initializer_spec, maxval),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t normal_fields[] = {
+    CYAML_FIELD_FLOAT("mean", OPTIONAL, struct initializer_spec, mean),
+    CYAML_FIELD_FLOAT("stddev", OPTIONAL, struct initializer_spec, stddev),
+    CYAML_FIELD_END,
+};
+
+#define INITIALIZER_FIELD(key, type, fields)                                                                 \
+    CYAML_FIELD_MAPPING_PTR(key, OPTIONAL, struct form_initializer, of[INITIALIZER_##type], fields)
+static const cyaml_schema_field_t initializer_fields[] = {
+    INITIALIZER_FIELD("zeros", ZEROS, no_fields),
+    INITIALIZER_FIELD("ones", ONES, no_fields),
+    INITIALIZER_FIELD("random_uniform", RANDOM_UNIFORM, uniform_fields),
+    INITIALIZER_FIELD("random_normal", RANDOM_NORMAL, normal_fields),
+    INITIALIZER_FIELD("truncated_normal", TRUNCATED_NORMAL, normal_fields),
+    INITIALIZER_FIELD("glorot_uniform", GLOROT_UNIFORM, no_fields),
+    INITIALIZER_FIELD("glorot_normal", GLOROT_NORMAL, no_fields),
+    CYAML_FIELD_END,
+};
+
+#define TABLE_FIELD_NAME CYAML_FIELD_STRING("name", CYAML_FLAG_DEFAULT, struct form_table_arguments, name, 1)
+#define TABLE_FIELDS_VALUES                                                                                  \
+    CYAML_FIELD_MAPPING("initializer", OPTIONAL, struct form_table_arguments, initializer,                   \
+                        initializer_fields),                                                                 \
+        CYAML_FIELD_MAPPING_PTR("optimizer", OPTIONAL, struct form_table_arguments, optimizer,               \
+                                optimizer_fields)
+
+static const cyaml_schema_field_t dense_table_fields[] = {
+    TABLE_FIELD_NAME,
+    CYAML_FIELD_UINT("size", CYAML_FLAG_DEFAULT, struct form_table_arguments, size),
+    TABLE_FIELDS_VALUES,
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t sparse_table_fields[] = {
+    TABLE_FIELD_NAME,
+    CYAML_FIELD_UINT("dimension", CYAML_FLAG_DEFAULT, struct form_table_arguments, dimension),
+    TABLE_FIELDS_VALUES,
+    CYAML_FIELD_UINT("admit_after", OPTIONAL, struct form_table_arguments, admit_after),
+    CYAML_FIELD_UINT("expire_after", OPTIONAL, struct form_table_arguments, expire_after),
+    CYAML_FIELD_END,
+};
+
+#define TABLE_FIELD(key, kind, fields)                                                                       \
+    CYAML_FIELD_MAPPING_PTR(key, OPTIONAL, struct form_table, of[TABLE_KIND_##kind], fields)
+static const cyaml_schema_field_t table_fields[] = {
+    TABLE_FIELD("dense", DENSE, dense_table_fields),
+    TABLE_FIELD("sparse", SPARSE, sparse_table_fields),
+    CYAML_FIELD_END,
+};
+_Static_assert(COUNT_OF(table_fields) == TABLE_KIND_COUNT + 1, "every kind of table has its keys");
+
+static const cyaml_schema_value_t table = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct form_table, table_fields)};
 
 /* ---- cluster, output */
 
@@ -187,9 +248,11 @@ static const cyaml_schema_field_t output_fields[] = {
 static const cyaml_schema_field_t job_fields[] = {
     CYAML_FIELD_STRING("name", CYAML_FLAG_DEFAULT, struct job_form, name, 1),
     CYAML_FIELD_UINT("seed", OPTIONAL, struct job_form, seed),
-    CYAML_FIELD_MAPPING("model", CYAML_FLAG_DEFAULT, struct job_form, model, model_fields),
-    CYAML_FIELD_MAPPING("data", CYAML_FLAG_DEFAULT, struct job_form, data, data_fields),
-    CYAML_FIELD_MAPPING("train", CYAML_FLAG_DEFAULT, struct job_form, train, train_fields),
+    CYAML_FIELD_MAPPING_PTR("model", OPTIONAL, struct job_form, model, model_fields),
+    CYAML_FIELD_MAPPING_PTR("data", OPTIONAL, struct job_form, data, data_fields),
+    CYAML_FIELD_SEQUENCE("tables", CYAML_FLAG_POINTER | OPTIONAL, struct job_form, tables, &table, 1,
+                         JOB_TABLES_MAX),
+    CYAML_FIELD_MAPPING("train", OPTIONAL, struct job_form, train, train_fields),
     CYAML_FIELD_MAPPING("cluster", OPTIONAL, struct job_form, cluster, cluster_fields),
     CYAML_FIELD_MAPPING("output", OPTIONAL, struct job_form, output, output_fields),
     CYAML_FIELD_END,
@@ -207,6 +270,7 @@ const cyaml_schema_value_t job_schema = {
 #define NODES_MAXIMUM         4096
 #define THREADS_MAXIMUM       1024
 #define LEARNING_RATE_MAXIMUM 1e6
+#define INITIAL_MAXIMUM       1e6 /* of initial values */
 
 #define FALLBACK(table, name, value)                                                                         \
     {                                                                                                        \
@@ -270,6 +334,33 @@ const struct field_rule job_rules[] = {
     {.fields = adam_fields, .key = "beta_2", .maximum = 1, .below_maximum = true, .fallback = "0.999"},
     {.fields = adam_fields, .key = "epsilon", .maximum = 1, .above_minimum = true, .fallback = "1e-7"},
 
+    {.fields = table_fields, .forms = FORM_ONE_OF},
+    {.fields = dense_table_fields, .key = "name", .forms = FORM_WORD},
+    {.fields = dense_table_fields, .key = "size", .minimum = 1, .maximum = JOB_TABLE_SIZE_MAX},
+    FALLBACK(dense_table_fields, "initializer", "zeros"),
+    {.fields = sparse_table_fields, .key = "name", .forms = FORM_WORD},
+    {.fields = sparse_table_fields, .key = "dimension", .minimum = 1, .maximum = JOB_TABLE_DIMENSION_MAX},
+    FALLBACK(sparse_table_fields, "initializer", "random_uniform"),
+    {.fields = sparse_table_fields, .key = "admit_after", .maximum = INT32_MAX, .fallback = "0"},
+    {.fields = sparse_table_fields, .key = "expire_after", .maximum = STEPS_MAXIMUM, .fallback = "0"},
+    {.fields = initializer_fields, .forms = FORM_ONE_OF},
+    {.fields = uniform_fields,
+     .key = "minval",
+     .minimum = -INITIAL_MAXIMUM,
+     .maximum = INITIAL_MAXIMUM,
+     .fallback = "-0.05"},
+    {.fields = uniform_fields,
+     .key = "maxval",
+     .minimum = -INITIAL_MAXIMUM,
+     .maximum = INITIAL_MAXIMUM,
+     .fallback = "0.05"},
+    {.fields = normal_fields,
+     .key = "mean",
+     .minimum = -INITIAL_MAXIMUM,
+     .maximum = INITIAL_MAXIMUM,
+     .fallback = "0"},
+    {.fields = normal_fields, .key = "stddev", .maximum = INITIAL_MAXIMUM, .fallback = "0.05"},
+
     {.fields = cluster_fields, .key = "servers", .minimum = 1, .maximum = NODES_MAXIMUM, .fallback = "1"},
     {.fields = cluster_fields, .key = "threads_per_worker", .minimum = 1, .maximum = THREADS_MAXIMUM},
     FALLBACK(cluster_fields, "device", "auto"),
@@ -292,4 +383,22 @@ const struct field_rule *job_rule_of(const cyaml_schema_field_t *fields, const c
             return rule;
     }
     return &nothing;
+}
+
+const cyaml_schema_value_t *job_schema_of(const char *path, const struct field_rule **rule)
+{
+    const cyaml_schema_value_t *value = &job_schema;
+
+    while (*path != '\0') {
+        const cyaml_schema_field_t *field = value->mapping.fields;
+        size_t length = strcspn(path, ".");
+
+        while (field->key != NULL && (strncmp(field->key, path, length) != 0 || field->key[length] != '\0'))
+            field++;
+        BUG_IF(field->key == NULL);
+        *rule = job_rule_of(value->mapping.fields, field->key);
+        value = &field->value;
+        path += length + (path[length] == '.');
+    }
+    return value;
 }

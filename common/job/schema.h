@@ -44,11 +44,29 @@ struct form_optimizer {
     struct optimizer_spec *of[OPTIMIZER_COUNT]; /* one is set */
 };
 
-struct form_train { /* epochs, steps, microbatches: 0 if not given */
+struct form_initializer {
+    struct initializer_spec *of[INITIALIZER_COUNT]; /* one is set */
+};
+
+struct form_table_arguments { /* of both kinds; optimizer: NULL if not given */
+    char name[JOB_NAME_MAX];
+    uint64_t size;
+    uint32_t dimension;
+    struct form_initializer initializer;
+    struct form_optimizer *optimizer;
+    uint32_t admit_after;
+    uint64_t expire_after;
+};
+
+struct form_table {
+    struct form_table_arguments *of[TABLE_KIND_COUNT]; /* one is set */
+};
+
+struct form_train { /* epochs, steps, microbatches: 0 if not given; optimizer: NULL */
     uint32_t epochs;
     uint64_t steps;
     uint32_t batch_size, microbatches, mode;
-    struct form_optimizer optimizer;
+    struct form_optimizer *optimizer;
     uint32_t threads_per_microbatch;
     uint64_t commit_every;
 };
@@ -71,8 +89,10 @@ struct form_output {
 struct job_form {
     char name[JOB_NAME_MAX];
     uint64_t seed;
-    struct form_model model;
-    struct form_data data;
+    struct form_table *tables; /* NULL if not given; so are the next two */
+    uint32_t tables_count;
+    struct form_model *model;
+    struct form_data *data;
     struct form_train train;
     struct form_cluster cluster;
     struct form_output output;
@@ -100,6 +120,10 @@ struct field_rule {
 
 /* The whole document: a struct job_form. */
 extern const cyaml_schema_value_t job_schema;
+
+/* The value of a key by its path from the document, "train.optimizer"; the path must lead through mappings
+ * only. */
+const cyaml_schema_value_t *job_schema_of(const char *path, const struct field_rule **rule);
 
 /* All rules, for tests. */
 extern const struct field_rule job_rules[];

@@ -10,10 +10,35 @@ static int has_prefix(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-static void check_job(const struct job *job)
+static void check_table(const struct table_spec *table)
 {
-    char digest[HASH_TEXT_BYTES];
+    uint32_t chunks = table_chunk_count(table);
+    uint64_t begin, end;
 
+    REQUIRE(table->name[0] != '\0' && memchr(table->name, '\0', sizeof(table->name)) != NULL);
+    REQUIRE((table->kind == TABLE_KIND_DENSE) == (table->size > 0));
+    REQUIRE((table->kind == TABLE_KIND_SPARSE) == (table->dimension > 0));
+    REQUIRE(table->initializer.minval <= table->initializer.maxval && table->initializer.stddev >= 0);
+    REQUIRE((chunks > 0) == (table->kind == TABLE_KIND_DENSE));
+    if (chunks > 0) {
+        table_chunk(table, chunks - 1, &begin, &end);
+        REQUIRE(begin < end && end == table->size);
+    }
+}
+
+static void check_tables(const struct job *job)
+{
+    REQUIRE(job->graph == NULL && job->output_path == NULL && job->table_count <= JOB_TABLES_MAX);
+    REQUIRE(job->workers_max == 0 && job->epochs == 0 && job->steps == 0 && job->batch_size == 0);
+    REQUIRE(job->microbatches >= 1 && job->servers >= 1 && job->commit_every >= 1);
+    for (uint32_t i = 0; i < job->table_count; i++) {
+        check_table(&job->tables[i]);
+        REQUIRE(job_slot_count(job) >= table_chunk_count(&job->tables[i]));
+    }
+}
+
+static void check_training(const struct job *job)
+{
     REQUIRE((job->epochs == 0) != (job->steps == 0));
     REQUIRE(job->microbatches >= 1 && job->microbatches <= job->batch_size);
     REQUIRE(job->workers_min >= 1 && job->workers_min <= job->workers_max);
@@ -21,6 +46,16 @@ static void check_job(const struct job *job)
     REQUIRE(job->graph->layer_count == job->model.layer_count && job->graph->chunk_count >= 1);
     REQUIRE(job->training.features != NULL && job->output_path != NULL);
     REQUIRE(job->model.layers[0].line >= 1);
+}
+
+static void check_job(const struct job *job)
+{
+    char digest[HASH_TEXT_BYTES];
+
+    if (job_has_tables(job))
+        check_tables(job);
+    else
+        check_training(job);
     job_digest(job, digest);
     REQUIRE(strlen(digest) == 64);
 }

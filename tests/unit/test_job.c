@@ -426,7 +426,7 @@ static char *read_source(const char *name, size_t *length)
 }
 
 static const char *const examples[] = {"examples/mnist-cnn.yaml", "examples/mnist-linear.yaml",
-                                       "examples/heart-csv.yaml"};
+                                       "examples/heart-csv.yaml", "examples/tables.yaml"};
 
 START_TEST(examples_load)
 {
@@ -503,7 +503,7 @@ static const struct {
     {HEAD "seed: !mine 1\n", 2, "a tag (!mine)"},
     {"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", 1, "nested too deep, allowed: 16 levels"},
     {"name: \"a\\0b\"\n", 1, "a text with a zero byte"},
-    {"- name\n", 1, "a list, allowed: the keys name, seed, model, data, train, cluster, output"},
+    {"- name\n", 1, "a list, allowed: the keys name, seed, model, data, tables, train, cluster, output"},
     {"job\n", 1, "\"job\", allowed: the keys name"},
     /* keys */
     {"nmae: digits\n", 1, "unknown key \"nmae\", did you mean \"name\"? allowed: name, seed, model"},

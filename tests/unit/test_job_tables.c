@@ -1,0 +1,335 @@
+/* Job files with tables: what good ones become, how their tables lie, and the one line of each bad one. */
+#include "check_main.h"
+#include "job/job.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HEAD   "name: tables\n"
+#define USERS  "  - sparse: {name: users, dimension: 16}\n"
+#define COMMON "  - dense: {name: common, size: 1000}\n"
+#define TRAIN  "train: {optimizer: adam}\n"
+#define GOOD   HEAD "tables:\n" USERS COMMON TRAIN
+
+static struct job *load(const char *text)
+{
+    struct error error = {0};
+    struct job *job;
+    enum status status = job_load_text(text, strlen(text), "job.yaml", "/base", NULL, &job, &error);
+
+    ck_assert_msg(status == CAIRN_OK, "%s", error.message);
+    return job;
+}
+
+START_TEST(defaults_are_as_documented)
+{
+    struct job *job = load(GOOD);
+    const struct table_spec *users = &job->tables[0], *common = &job->tables[1];
+
+    ck_assert(job_has_tables(job));
+    ck_assert_uint_eq(job->table_count, 2);
+    ck_assert_str_eq(users->name, "users");
+    ck_assert_int_eq(users->kind, TABLE_KIND_SPARSE);
+    ck_assert_uint_eq(users->dimension, 16);
+    ck_assert_uint_eq(users->size, 0);
+    ck_assert_int_eq(users->initializer.type, INITIALIZER_RANDOM_UNIFORM);
+    ck_assert_double_eq(users->initializer.minval, -0.05);
+    ck_assert_double_eq(users->initializer.maxval, 0.05);
+    ck_assert_int_eq(users->optimizer.type, OPTIMIZER_ADAM);
+    ck_assert_double_eq(users->optimizer.learning_rate, 0.001);
+    ck_assert_uint_eq(users->admit_after, 0);
+    ck_assert_uint_eq(users->expire_after, 0);
+    ck_assert_str_eq(common->name, "common");
+    ck_assert_int_eq(common->kind, TABLE_KIND_DENSE);
+    ck_assert_uint_eq(common->size, 1000);
+    ck_assert_uint_eq(common->dimension, 0);
+    ck_assert_int_eq(common->initializer.type, INITIALIZER_ZEROS);
+    ck_assert_uint_eq(job->microbatches, 1);
+    ck_assert_uint_eq(job->commit_every, 100);
+    ck_assert_uint_eq(job->servers, 1);
+    job_free(job);
+}
+END_TEST
+
+START_TEST(a_tables_job_has_no_training)
+{
+    struct job *job = load(GOOD);
+
+    ck_assert_ptr_null(job->graph);
+    ck_assert_ptr_null(job->model.layers);
+    ck_assert_ptr_null(job->training.features);
+    ck_assert_ptr_null(job->output_path);
+    ck_assert_uint_eq(job->epochs, 0);
+    ck_assert_uint_eq(job->steps, 0);
+    ck_assert_uint_eq(job->batch_size, 0);
+    ck_assert_uint_eq(job->workers_min, 0);
+    ck_assert_uint_eq(job->workers_max, 0);
+    job_free(job);
+}
+END_TEST
+
+static const char everything[] =
+    "name: all\n"
+    "seed: 7\n"
+    "tables:\n"
+    "  - dense: {name: a, size: 1099511627776, initializer: {truncated_normal: {mean: 1, stddev: 2e-1}}}\n"
+    "  - dense: {name: b, size: 1, initializer: {random_normal: {stddev: 0.5}}, optimizer: sgd}\n"
+    "  - sparse:\n"
+    "      name: c\n"
+    "      dimension: 65536\n"
+    "      initializer:\n"
+    "        random_uniform: {minval: -1, maxval: 3}\n"
+    "      optimizer: {sgd: {momentum: 0.5}}\n"
+    "      admit_after: 2147483647\n"
+    "      expire_after: 9007199254740992\n"
+    "  - sparse: {name: d, dimension: 1, initializer: glorot_normal}\n"
+    "train: {optimizer: adam, microbatches: 16, commit_every: 3, mode: sync}\n"
+    "cluster: {servers: 3}\n";
+
+START_TEST(every_key_arrives)
+{
+    struct job *job = load(everything);
+    const struct table_spec *tables = job->tables;
+
+    ck_assert_uint_eq(job->table_count, 4);
+    ck_assert_uint_eq(tables[0].size, UINT64_C(1) << 40);
+    ck_assert_int_eq(tables[0].initializer.type, INITIALIZER_TRUNCATED_NORMAL);
+    ck_assert_double_eq(tables[0].initializer.mean, 1);
+    ck_assert_double_eq(tables[0].initializer.stddev, 0.2);
+    ck_assert_int_eq(tables[0].optimizer.type, OPTIMIZER_ADAM);
+    ck_assert_int_eq(tables[1].initializer.type, INITIALIZER_RANDOM_NORMAL);
+    ck_assert_double_eq(tables[1].initializer.mean, 0);
+    ck_assert_double_eq(tables[1].initializer.stddev, 0.5);
+    ck_assert_int_eq(tables[1].optimizer.type, OPTIMIZER_SGD);
+    ck_assert_double_eq(tables[1].optimizer.learning_rate, 0.01);
+    ck_assert_uint_eq(tables[2].dimension, 65536);
+    ck_assert_double_eq(tables[2].initializer.minval, -1);
+    ck_assert_double_eq(tables[2].initializer.maxval, 3);
+    ck_assert_double_eq(tables[2].optimizer.momentum, 0.5);
+    ck_assert_uint_eq(tables[2].admit_after, INT32_MAX);
+    ck_assert_uint_eq(tables[2].expire_after, UINT64_C(1) << 53);
+    ck_assert_int_eq(tables[3].initializer.type, INITIALIZER_GLOROT_NORMAL);
+    ck_assert_uint_eq(job->microbatches, 16);
+    ck_assert_uint_eq(job->commit_every, 3);
+    ck_assert_uint_eq(job->servers, 3);
+    job_free(job);
+}
+END_TEST
+
+START_TEST(train_may_be_left_out)
+{
+    struct job *job = load(HEAD "tables: [{dense: {name: a, size: 3, optimizer: sgd}}]\n");
+
+    ck_assert_int_eq(job->tables[0].optimizer.type, OPTIMIZER_SGD);
+    ck_assert_uint_eq(job->microbatches, 1);
+    ck_assert_uint_eq(job->commit_every, 100);
+    job_free(job);
+}
+END_TEST
+
+START_TEST(tables_are_found_by_their_numbers)
+{
+    struct job *job = load(GOOD);
+
+    for (uint32_t number = 0; number < TABLE_FIRST_USER; number++)
+        ck_assert_ptr_null(job_table(job, number));
+    ck_assert_ptr_eq(job_table(job, TABLE_FIRST_USER), &job->tables[0]);
+    ck_assert_ptr_eq(job_table(job, TABLE_FIRST_USER + 1), &job->tables[1]);
+    ck_assert_ptr_null(job_table(job, TABLE_FIRST_USER + 2));
+    ck_assert_ptr_null(job_table(job, UINT32_MAX));
+    job_free(job);
+}
+END_TEST
+
+START_TEST(chunks_cover_a_dense_table)
+{
+    const uint64_t sizes[] = {1, 4095, 4096, 4097, 64 * 4096 + 1, 100000000};
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct table_spec table = {.kind = TABLE_KIND_DENSE, .size = sizes[i]};
+        uint32_t count = table_chunk_count(&table);
+        uint64_t begin, end, reached = 0;
+
+        for (uint32_t chunk = 0; chunk < count; chunk++) {
+            table_chunk(&table, chunk, &begin, &end);
+            ck_assert_uint_eq(begin, reached);
+            ck_assert_uint_gt(end, begin);
+            if (chunk + 1 < count)
+                ck_assert_uint_eq(end - begin, table_chunk_floats(&table));
+            reached = end;
+        }
+        ck_assert_uint_eq(reached, sizes[i]);
+    }
+}
+END_TEST
+
+START_TEST(slots_are_as_many_as_the_largest_table_has_chunks)
+{
+    struct job *small = load(GOOD), *large = load(everything);
+
+    ck_assert_uint_eq(table_chunk_count(&small->tables[0]), 0); /* sparse */
+    ck_assert_uint_eq(job_slot_count(small), PLACEMENT_SLOTS_MIN);
+    ck_assert_uint_eq(job_slot_count(large), 1u << 22);
+    job_free(small);
+    job_free(large);
+}
+END_TEST
+
+/* ---- the digest */
+
+static const struct {
+    const char *text;
+    bool same; /* digest as GOOD's */
+} digests[] = {
+    {"seed: 0\n" HEAD "tables:\n"
+     "  - sparse: {dimension: 16, name: users, initializer: {random_uniform: {maxval: 5e-2}}, admit_after: "
+     "0}\n"
+     "  - dense: {name: common, size: 1000, optimizer: {adam: {beta_1: 0.90}}}\n"
+     "train: {optimizer: adam, microbatches: 1, commit_every: 7}\ncluster: {servers: 9}\n",
+     true},
+    {GOOD "seed: 1\n", false},
+    {HEAD "tables:\n" COMMON USERS TRAIN, false},
+    {HEAD "tables:\n" USERS TRAIN, false},
+    {HEAD "tables:\n" USERS "  - dense: {name: common, size: 1001}\n" TRAIN, false},
+    {HEAD "tables:\n" USERS "  - dense: {name: other, size: 1000}\n" TRAIN, false},
+    {HEAD "tables:\n" USERS "  - dense: {name: common, size: 1000, initializer: ones}\n" TRAIN, false},
+    {HEAD "tables:\n" USERS "  - dense: {name: common, size: 1000, optimizer: sgd}\n" TRAIN, false},
+    {HEAD "tables:\n  - sparse: {name: users, dimension: 17}\n" COMMON TRAIN, false},
+    {HEAD "tables:\n  - sparse: {name: users, dimension: 16, admit_after: 1}\n" COMMON TRAIN, false},
+    {HEAD "tables:\n  - sparse: {name: users, dimension: 16, expire_after: 1}\n" COMMON TRAIN, false},
+    {HEAD
+     "tables:\n  - sparse: {name: users, dimension: 16, initializer: {random_uniform: {minval: 0}}}\n" COMMON
+         TRAIN,
+     false},
+    {HEAD "tables:\n" USERS COMMON "train: {optimizer: adam, microbatches: 2}\n", false},
+};
+
+START_TEST(digest_is_of_what_the_state_depends_on)
+{
+    struct job *good = load(GOOD), *other = load(digests[_i].text);
+    char a[HASH_TEXT_BYTES], b[HASH_TEXT_BYTES];
+
+    job_digest(good, a);
+    job_digest(other, b);
+    ck_assert_int_eq(strcmp(a, b) == 0, digests[_i].same);
+    job_free(good);
+    job_free(other);
+}
+END_TEST
+
+/* ---- bad files */
+
+#define ONE(arguments) HEAD "tables:\n  - " arguments "\n" TRAIN
+
+static const struct {
+    const char *text;
+    unsigned line;
+    const char *words; /* in the message after "job.yaml:LINE: " */
+} bad[] = {
+    /* model or tables */
+    {HEAD TRAIN, 1, "missing key \"model\" (or \"tables\"), allowed: the keys input_shape"},
+    {GOOD "model: {input_shape: [3], layers: [dense: {units: 1}], loss: mean_squared_error}\n", 6,
+     "model: given beside tables, allowed: one of the two"},
+    {GOOD "data: {train: {format: csv, path: b}}\n", 6, "data: a job with tables reads no data"},
+    {GOOD "output: {path: x}\n", 6, "output: a job with tables writes no model file"},
+    {HEAD "tables:\n" USERS "train:\n  optimizer: sgd\n  epochs: 1\n", 6,
+     "train.epochs: a job with tables runs until it is stopped"},
+    {HEAD "tables:\n" USERS "train: {optimizer: sgd, steps: 1}\n", 4, "train.steps: a job with tables runs"},
+    {HEAD "tables:\n" USERS "train: {optimizer: sgd, batch_size: 32}\n", 4,
+     "train.batch_size: a job with tables counts the samples that pushes name"},
+    {HEAD "tables:\n" USERS "train: {optimizer: sgd, threads_per_microbatch: 1}\n", 4,
+     "train.threads_per_microbatch: a job with tables has no workers"},
+    {GOOD "cluster: {servers: 1, workers: 1}\n", 6, "cluster.workers: a job with tables has no workers"},
+    {GOOD "cluster: {threads_per_worker: 1}\n", 6, "cluster.threads_per_worker: a job with tables"},
+    {GOOD "cluster:\n  device: auto\n", 7, "cluster.device: a job with tables has no workers"},
+    /* the list */
+    {HEAD "tables: []\n" TRAIN, 2, "tables: a list of 0, allowed: a list of 1 to 256 entries"},
+    {HEAD "tables:\n" TRAIN, 2, "tables: no value, allowed: a list of 1 to 256 entries"},
+    {ONE("users"), 3, "tables[0]: unknown word \"users\", allowed: dense, sparse"},
+    {ONE("spares: {name: a}"), 3, "tables[0]: unknown key \"spares\", did you mean \"sparse\"?"},
+    {ONE("sparse"), 3, "tables[0].sparse: missing key \"name\""},
+    {ONE("{dense: {name: a, size: 1}, sparse: {name: b, dimension: 1}}"), 3,
+     "tables[0]: a second key \"sparse\", allowed: exactly one"},
+    {HEAD "tables:\n" USERS COMMON "  - dense:\n      size: 1\n      name: users\n" TRAIN, 7,
+     "tables[2].dense.name: a second table named users, allowed: each name once"},
+    /* arguments */
+    {ONE("dense: {name: a b, size: 1}"), 3,
+     "tables[0].dense.name: \"a b\", allowed: a text of 1 to 63 bytes"},
+    {ONE("dense: {name: a}"), 3, "tables[0].dense: missing key \"size\", allowed: a whole number from 1 to"},
+    {ONE("dense: {name: a, size: 0}"), 3, "size: \"0\", allowed: a whole number from 1 to 1099511627776"},
+    {ONE("dense: {name: a, size: 1099511627777}"), 3, "size: \"1099511627777\""},
+    {ONE("dense: {name: a, size: 1, dimension: 2}"), 3, "tables[0].dense: unknown key \"dimension\""},
+    {ONE("dense: {name: a, size: 1, expire_after: 2}"), 3, "tables[0].dense: unknown key \"expire_after\""},
+    {ONE("sparse: {name: a, dimension: 65537}"), 3, "\"65537\", allowed: a whole number from 1 to 65536"},
+    {ONE("sparse: {name: a, dimension: 1, size: 2}"), 3, "tables[0].sparse: unknown key \"size\""},
+    {ONE("sparse: {name: a, dimension: 1, admit_after: -1}"), 3, "admit_after: \"-1\""},
+    {ONE("sparse: {name: a, dimension: 1, initializer: he_normal}"), 3,
+     "tables[0].sparse.initializer: unknown word \"he_normal\", allowed: zeros, ones"},
+    {ONE("sparse: {name: a, dimension: 1, initializer: {zeros: {mean: 1}}}"), 3,
+     "initializer.zeros: unknown key \"mean\""},
+    {ONE("sparse: {name: a, dimension: 1, initializer: {random_normal: {stddev: -1}}}"), 3,
+     "stddev: \"-1\", allowed: a number from 0 to 1e+06"},
+    {ONE("sparse:\n      name: a\n      dimension: 1\n      initializer: {random_uniform: {minval: 0.06}}"),
+     6, "tables[0].sparse.initializer.random_uniform: minval 0.06, allowed: at most maxval, which is 0.05"},
+    {HEAD "tables:\n" USERS, 3,
+     "tables[0].sparse: missing key \"optimizer\", allowed: one here, or train.optimizer for all tables"},
+    {HEAD "tables:\n  - dense: {name: a, size: 1, optimizer: sgd}\n" USERS "train:\n", 4,
+     "tables[1].sparse: missing key \"optimizer\""},
+};
+
+START_TEST(each_mistake_gets_one_line)
+{
+    const char *text = bad[_i].text;
+    struct error error = {0};
+    struct job *job;
+    char place[32];
+
+    ck_assert_int_eq(job_load_text(text, strlen(text), "job.yaml", ".", NULL, &job, &error), CAIRN_INVALID);
+    ck_assert_ptr_null(job);
+    ck_assert_ptr_null(strchr(error.message, '\n'));
+    snprintf(place, sizeof(place), "job.yaml:%u: ", bad[_i].line);
+    ck_assert_msg(strncmp(error.message, place, strlen(place)) == 0, "not %s: %s", place, error.message);
+    ck_assert_msg(strstr(error.message, bad[_i].words) != NULL, "\"%s\" is not in: %s", bad[_i].words,
+                  error.message);
+}
+END_TEST
+
+START_TEST(the_command_line_overrides_the_servers_only)
+{
+    struct job_overrides overrides = {.servers = 4};
+    struct error error = {0};
+    struct job *job;
+
+    ck_assert_int_eq(job_load_text(GOOD, strlen(GOOD), "job.yaml", NULL, &overrides, &job, &error), CAIRN_OK);
+    ck_assert_uint_eq(job->servers, 4);
+    job_free(job);
+    overrides.workers_max = 2;
+    ck_assert_int_eq(job_load_text(GOOD, strlen(GOOD), "job.yaml", NULL, &overrides, &job, &error),
+                     CAIRN_INVALID);
+    ck_assert_str_eq(error.message, "job.yaml:2: tables: a job with tables has no workers: drop --workers");
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("job_tables");
+    TCase *good = tcase_create("good"), *wrong = tcase_create("bad");
+
+    tcase_add_test(good, defaults_are_as_documented);
+    tcase_add_test(good, a_tables_job_has_no_training);
+    tcase_add_test(good, every_key_arrives);
+    tcase_add_test(good, train_may_be_left_out);
+    tcase_add_test(good, tables_are_found_by_their_numbers);
+    tcase_add_test(good, chunks_cover_a_dense_table);
+    tcase_add_test(good, slots_are_as_many_as_the_largest_table_has_chunks);
+    tcase_add_loop_test(good, digest_is_of_what_the_state_depends_on, 0,
+                        (int)(sizeof(digests) / sizeof(digests[0])));
+    suite_add_tcase(suite, good);
+    tcase_add_loop_test(wrong, each_mistake_gets_one_line, 0, (int)(sizeof(bad) / sizeof(bad[0])));
+    tcase_add_test(wrong, the_command_line_overrides_the_servers_only);
+    suite_add_tcase(suite, wrong);
+    return suite;
+}
+
+CHECK_MAIN(make_suite)
