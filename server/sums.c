@@ -1,7 +1,7 @@
 /* Adding arrays. */
 #include "sums.h"
 
-#include "kernel.h"
+#include "base/kernel.h"
 
 KERNEL void sum_float32(float *left, const float *right, size_t count)
 {

@@ -4,8 +4,8 @@
  *     v += (gradient^2 - v) * (1 - beta_2)
  *     weights -= rate * m / (sqrt(v) + epsilon)
  * Source: D. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015, end of section 2. */
+#include "base/kernel.h"
 #include "math/real.h"
-#include "kernel.h"
 #include "optimizers/optimizer.h"
 
 #include <math.h>

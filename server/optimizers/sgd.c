@@ -3,7 +3,7 @@
  *     weights += velocity                                              or, with nesterov,
  *     weights += momentum * velocity - learning_rate * gradient
  * Without momentum there is no velocity: weights -= learning_rate * gradient. */
-#include "kernel.h"
+#include "base/kernel.h"
 #include "optimizers/optimizer.h"
 
 static uint32_t sgd_slot_count(const struct optimizer_spec *spec)

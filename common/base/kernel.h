@@ -1,8 +1,7 @@
-/* How the server's elementwise loops are compiled: as wide as the machine allows, and to the same bits on all
- * of them. Every element is computed on its own with IEEE 754's +, -, *, / and sqrt, multiply-adds are never
+/* How elementwise loops are compiled: as wide as the machine allows, and to the same bits on all of them. Every element is computed on its own with IEEE 754's +, -, *, / and sqrt, multiply-adds are never
  * contracted (cmake/flags.cmake), so the width cannot be seen in the result. */
-#ifndef CAIRN_SERVER_KERNEL_H
-#define CAIRN_SERVER_KERNEL_H
+#ifndef CAIRN_BASE_KERNEL_H
+#define CAIRN_BASE_KERNEL_H
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                                   \
