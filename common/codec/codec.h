@@ -1,0 +1,73 @@
+/* Wire codecs: how an array of float32 travels between a client and a shard, a choice a table.
+ *
+ * Problem: Cairn promises the same model for any number of workers (docs/design.md, "Codecs"). A codec that
+ * is applied to what a worker happens to push breaks it: who has two microbatches pushes their sum, and
+ * rounding a sum is not the sum of roundings.
+ *
+ * Design: a codec is a kind of number with one rounding, and the reduction tree adds in these numbers. Let R
+ * be the rounding. A leaf's value is R(gradient), an inner node's R(left + right), whoever computes it. A
+ * node's value is then a function of its leaves, and since every number of the codec encodes without loss, it
+ * may be sent at any height of the tree: decode(encode(R(x))) = R(x). For top-k, R drops elements at the leaf
+ * only; inner nodes are plain float32 sums, packed without loss.
+ *
+ * What R may use besides the values must be a function of the node as well:
+ *  - nothing (CODEC_NEAREST);
+ *  - chance from Philox, keyed by seed, table, step, node and element (CODEC_STOCHASTIC): unbiased, so that
+ * small elements do not vanish for ever, and without state: workers may come, go and die at any step;
+ *  - a residual of the leaf, what earlier steps failed to send (error feedback). It is kept a microbatch, not
+ * a worker, and is lost with the worker; whoever uses it must empty it at steps where work may change hands
+ *    (codec_encode_leaf, docs/design.md).
+ *
+ * Encoded arrays must be cut alike on any cluster: a chunk of a dense table or one row of a sparse one, never
+ * "all rows of this message", for elements of a block or of a top-k share one scale or one threshold.
+ *
+ * Bits do not depend on the machine or on vector widths. Numbers are little-endian, at any alignment. Pure
+ * functions, no allocation; any thread. Knows nothing of messages, tables or sockets. */
+#ifndef CAIRN_CODEC_CODEC_H
+#define CAIRN_CODEC_CODEC_H
+
+#include "base/status.h"
+#include "math/philox.h"
+#include "math/tree.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The numbers are part of the wire contract and of records. Never renumber. */
+enum codec_type {
+    CODEC_FLOAT32 = 0,  /* as it is */
+    CODEC_FLOAT16 = 1,  /* IEEE 754 binary16: 11 bits from 2^-14 to 65504, infinity beyond */
+    CODEC_BFLOAT16 = 2, /* the upper half of a float32: 8 bits, float32's range */
+    CODEC_INT8 = 3,     /* -127..127 times a power of two, one a block */
+    CODEC_TOP_K = 4,    /* a share of the elements, those of greatest magnitude; dense tables only */
+    CODEC_COUNT
+};
+
+enum codec_rounding {
+    CODEC_NEAREST,   /* ties to even */
+    CODEC_STOCHASTIC /* up with the probability of the fraction */
+};
+
+#define CODEC_BLOCK_MIN     16
+#define CODEC_BLOCK_MAX     1024
+#define CODEC_BLOCK_DEFAULT 64
+
+/* In the job file `codec: float16`, or with arguments `codec: {int8: {block: 64, rounding: stochastic}}`. All
+ * zero is float32. */
+struct codec_spec {
+    enum codec_type type;
+    enum codec_rounding rounding; /* float16, bfloat16 (nearest), int8 (stochastic) */
+    uint32_t block; /* int8: elements a scale, a power of two in [CODEC_BLOCK_MIN, CODEC_BLOCK_MAX] */
+    double share;   /* top_k: of an array's elements, in (0, 1]; default 0.01 */
+};
+
+/* The defaults of a type's arguments. */
+struct codec_spec codec_spec_default(enum codec_type type);
+
+/* "float32", "float16", "bfloat16", "int8", "top_k"; NULL for other numbers. */
+const char *codec_name(enum codec_type type);
+
+/* Whether the arguments are allowed. Errors: CAIRN_INVALID with what is allowed. */
+enum status codec_spec_check(const struct codec_spec *spec, struct error *error) MUST_CHECK;
+
+#endif
