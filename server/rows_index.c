@@ -1,0 +1,250 @@
+/* The hash table from keys to places. */
+#include "rows_index.h"
+
+#include "rows_hash.h"
+#include "rows_region.h"
+
+#include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#define BUCKETS_FIRST   16u /* of a small segment of an empty index */
+#define BUCKET_ROWS_USE 10u /* rows a bucket at most, on average */
+#define AHEAD           16u /* look-ups between two stages */
+#define LINE_BYTES      64u
+#define LINES_MOST      4u /* of a row that are asked for ahead */
+
+_Static_assert(sizeof(struct index_bucket) == LINE_BYTES, "a bucket is one cache line");
+
+/* --- one bucket --- */
+
+/* The positions in a bucket whose tag is `tag`, as bits. */
+static inline uint32_t bucket_match(const struct index_bucket *bucket, uint8_t tag)
+{
+#if defined(__SSE2__)
+    __m128i tags = _mm_load_si128((const __m128i *)(const void *)bucket);
+
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8((char)tag))) &
+           ((1u << BUCKET_ROWS) - 1);
+#else
+    uint32_t found = 0;
+
+    for (uint32_t i = 0; i < BUCKET_ROWS; i++)
+        found |= (uint32_t)(bucket->tags[i] == tag) << i;
+    return found;
+#endif
+}
+
+/* The lowest bits of the hash, which do not choose the bucket. */
+static inline uint8_t tag_of(uint64_t hash)
+{
+    return (uint8_t)((hash & 0xff) + ((hash & 0xff) == 0));
+}
+
+static inline uint32_t home_of(const struct index_segment *segment, uint64_t hash)
+{
+    uint64_t inner = hash << (64 - INDEX_SEGMENT_SHIFT) >> 32;
+
+    return (uint32_t)(inner * segment->bucket_count >> 32);
+}
+
+static inline const struct index_segment *segment_of(const struct rows_index *index, uint64_t hash)
+{
+    return &index->segments[hash >> INDEX_SEGMENT_SHIFT];
+}
+
+/* --- segments --- */
+
+static size_t segment_bytes(uint32_t buckets)
+{
+    return (size_t)buckets * sizeof(struct index_bucket);
+}
+
+static bool segment_init(struct index_segment *segment, uint32_t buckets)
+{
+    *segment =
+        (struct index_segment){region_map(segment_bytes(buckets)), buckets, 0, buckets * BUCKET_ROWS_USE};
+    return segment->buckets != NULL;
+}
+
+static void segment_fini(struct index_segment *segment)
+{
+    region_unmap(segment->buckets, segment_bytes(segment->bucket_count));
+    segment->buckets = NULL;
+}
+
+/* Puts a row into the first bucket from its home on that has room; there is one. */
+static void segment_put(struct index_segment *segment, uint64_t hash, uint32_t place)
+{
+    uint32_t at = home_of(segment, hash), free;
+
+    while ((free = bucket_match(&segment->buckets[at], 0)) == 0) {
+        segment->buckets[at].passed++;
+        at = at + 1 == segment->bucket_count ? 0 : at + 1;
+    }
+    free = (uint32_t)__builtin_ctz(free);
+    segment->buckets[at].tags[free] = tag_of(hash);
+    segment->buckets[at].places[free] = place;
+    segment->row_count++;
+}
+
+static void bucket_prefetch_rows(const struct index_bucket *bucket, const struct slab *slab)
+{
+    for (uint32_t i = 0; i < BUCKET_ROWS; i++) {
+        if (bucket->tags[i])
+            __builtin_prefetch(slab_row(slab, bucket->places[i]));
+    }
+}
+
+/* Moves all rows into half as many buckets again. The keys are read ahead; old and new buckets are in the
+ * same order. */
+static bool segment_grow(struct index_segment *segment, const struct slab *slab)
+{
+    const uint32_t ahead = 4;
+    struct index_segment next;
+
+    if (!segment_init(&next, segment->bucket_count + segment->bucket_count / 2))
+        return false;
+    for (uint32_t i = 0; i < segment->bucket_count; i++) {
+        const struct index_bucket *bucket = &segment->buckets[i];
+
+        if (i + ahead < segment->bucket_count)
+            bucket_prefetch_rows(&segment->buckets[i + ahead], slab);
+        for (uint32_t j = 0; j < BUCKET_ROWS; j++) {
+            if (bucket->tags[j])
+                segment_put(&next, rows_hash(slab_row(slab, bucket->places[j])->key), bucket->places[j]);
+        }
+    }
+    segment_fini(segment);
+    *segment = next;
+    return true;
+}
+
+/* --- the index --- */
+
+/* Segments begin with different sizes, half as many again from the first to the last, and so grow at
+ * different times. */
+enum status index_init(struct rows_index *index, struct error *error)
+{
+    memset(index, 0, sizeof(*index));
+    for (uint32_t i = 0; i < INDEX_SEGMENTS; i++) {
+        if (!segment_init(&index->segments[i], BUCKETS_FIRST + BUCKETS_FIRST * i / (2 * INDEX_SEGMENTS)))
+            return error_set(error, CAIRN_NO_MEMORY, "no memory for the index of a table");
+    }
+    return CAIRN_OK;
+}
+
+void index_fini(struct rows_index *index)
+{
+    for (uint32_t i = 0; i < INDEX_SEGMENTS; i++)
+        segment_fini(&index->segments[i]);
+}
+
+uint32_t index_find(const struct rows_index *index, const struct slab *slab, uint64_t hash, uint64_t key)
+{
+    const struct index_segment *segment = segment_of(index, hash);
+    uint32_t at = home_of(segment, hash);
+    const struct index_bucket *bucket;
+
+    do {
+        bucket = &segment->buckets[at];
+        for (uint32_t found = bucket_match(bucket, tag_of(hash)); found; found &= found - 1) {
+            uint32_t place = bucket->places[__builtin_ctz(found)];
+
+            if (slab_row(slab, place)->key == key)
+                return place;
+        }
+        at = at + 1 == segment->bucket_count ? 0 : at + 1;
+    } while (bucket->passed > 0);
+    return SLAB_NONE;
+}
+
+static inline void find_first_stage(const struct rows_index *index, uint64_t hash)
+{
+    const struct index_segment *segment = segment_of(index, hash);
+
+    __builtin_prefetch(&segment->buckets[home_of(segment, hash)]);
+}
+
+/* The first row of the home bucket with the tag, asked for; SLAB_NONE: none. */
+static inline uint32_t find_second_stage(const struct rows_index *index, const struct slab *slab,
+                                         uint64_t hash)
+{
+    const struct index_segment *segment = segment_of(index, hash);
+    const struct index_bucket *bucket = &segment->buckets[home_of(segment, hash)];
+    uint32_t found = bucket_match(bucket, tag_of(hash)), place;
+    const char *row;
+
+    if (!found)
+        return SLAB_NONE;
+    place = bucket->places[__builtin_ctz(found)];
+    row = (const char *)slab_row(slab, place);
+    __builtin_prefetch(row);
+    for (uint32_t line = 1; line < LINES_MOST && line * LINE_BYTES < slab->stride; line++)
+        __builtin_prefetch(row + line * LINE_BYTES);
+    __builtin_prefetch(row + (slab->stride < LINES_MOST * LINE_BYTES ? slab->stride - 1 : 0));
+    return place;
+}
+
+/* Three stages, AHEAD look-ups between them: ask for the bucket, ask for the row, compare the key. */
+void index_find_block(const struct rows_index *index, const struct slab *slab, const uint64_t *keys,
+                      uint32_t count, uint64_t *hashes, uint32_t *places)
+{
+    for (uint32_t i = 0; i < count + 2 * AHEAD; i++) {
+        if (i < count) {
+            hashes[i] = rows_hash(keys[i]);
+            find_first_stage(index, hashes[i]);
+        }
+        if (i >= AHEAD && i - AHEAD < count)
+            places[i - AHEAD] = find_second_stage(index, slab, hashes[i - AHEAD]);
+        if (i >= 2 * AHEAD) {
+            uint32_t at = i - 2 * AHEAD;
+
+            if (places[at] == SLAB_NONE || slab_row(slab, places[at])->key != keys[at])
+                places[at] = index_find(index, slab, hashes[at], keys[at]);
+        }
+    }
+}
+
+bool index_add(struct rows_index *index, const struct slab *slab, uint64_t hash, uint32_t place)
+{
+    struct index_segment *segment = &index->segments[hash >> INDEX_SEGMENT_SHIFT];
+
+    if (segment->row_count == segment->rows_most && !segment_grow(segment, slab))
+        return false;
+    segment_put(segment, hash, place);
+    return true;
+}
+
+void index_remove(struct rows_index *index, uint64_t hash, uint32_t place)
+{
+    struct index_segment *segment = &index->segments[hash >> INDEX_SEGMENT_SHIFT];
+    uint32_t at = home_of(segment, hash);
+
+    for (;;) {
+        struct index_bucket *bucket = &segment->buckets[at];
+
+        for (uint32_t found = bucket_match(bucket, tag_of(hash)); found; found &= found - 1) {
+            uint32_t position = (uint32_t)__builtin_ctz(found);
+
+            if (bucket->places[position] == place) {
+                bucket->tags[position] = 0;
+                segment->row_count--;
+                return;
+            }
+        }
+        BUG_IF(bucket->passed == 0);
+        bucket->passed--;
+        at = at + 1 == segment->bucket_count ? 0 : at + 1;
+    }
+}
+
+uint64_t index_bytes(const struct rows_index *index)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < INDEX_SEGMENTS; i++)
+        bytes += segment_bytes(index->segments[i].bucket_count);
+    return bytes;
+}
