@@ -173,13 +173,12 @@ static enum status client_run(void *context, uint32_t steps, uint64_t *times_ns,
 {
     struct client *client = context;
     uint64_t total = (uint64_t)steps * client->messages, sent = 0, heard = 0;
-    uint64_t window = (uint64_t)client->params->window * client->messages;
 
     while (heard < total) {
         uint64_t before = heard / client->messages;
         int more;
 
-        for (; sent < total && sent - heard < window; sent++) {
+        for (; sent < total && sent / client->messages - before < client->params->window; sent++) {
             if (sent % client->messages == 0)
                 times_ns[sent / client->messages] = clock_ns();
             if (ask(client, (uint32_t)(sent % client->messages)) != 0)

@@ -3,7 +3,7 @@
  * (zmq_msg_init_data).
  *
  * A step is step_bytes cut into messages of message_bytes, dealt to the servers in turn. Each message is
- * answered with one; up to `window` steps' messages are under way. */
+ * answered with one. A step begins when fewer than `window` are under way, as with an array of parameters. */
 #ifndef CAIRN_BENCH_RAW_ZEROMQ_H
 #define CAIRN_BENCH_RAW_ZEROMQ_H
 
