@@ -64,6 +64,7 @@ static struct reply *reply_append(struct replies *replies, const struct reply_su
     reply->header.table = subject->table;
     reply->header.step = subject->version;
     reply->header.payload_count = 0;
+    reply->payload_bytes = 0;
     return reply;
 }
 
@@ -76,9 +77,9 @@ static struct reply *reply_open(struct replies *replies, const struct reply_subj
     if (client->open_reply == 0)
         return NULL;
     reply = &replies->items[client->open_reply - 1];
-    if (reply->header.payload_count == WIRE_PAYLOADS_MAX || reply->header.job != subject->job ||
-        reply->header.incarnation != subject->incarnation || reply->header.table != subject->table ||
-        reply->header.step != subject->version)
+    if (reply->header.payload_count == WIRE_PAYLOADS_MAX || reply->payload_bytes >= WIRE_GATHER_BYTES ||
+        reply->header.job != subject->job || reply->header.incarnation != subject->incarnation ||
+        reply->header.table != subject->table || reply->header.step != subject->version)
         return NULL;
     return reply;
 }
@@ -98,6 +99,7 @@ enum status replies_values(struct replies *replies, const struct reply_subject *
     index = reply->header.payload_count++;
     reply->header.payloads[index] = (struct data_payload){chunk, type, values->length_bytes};
     reply->payloads[index] = buffer_ref(values);
+    reply->payload_bytes += values->length_bytes;
     return CAIRN_OK;
 }
 

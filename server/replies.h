@@ -1,7 +1,8 @@
 /* The answers that come out of handling messages: collected, then sent by whoever has the socket.
  *
- * Chunks of one version for one client gather in one message, up to WIRE_PAYLOADS_MAX, until the replies are
- * taken. Payloads are references to version buffers: nothing is copied. One thread an object. */
+ * Chunks of one version for one client gather in one message, up to WIRE_PAYLOADS_MAX of them or some
+ * WIRE_GATHER_BYTES, until the replies are taken. Payloads are references to version buffers: nothing is
+ * copied. One thread an object. */
 #ifndef CAIRN_SERVER_REPLIES_H
 #define CAIRN_SERVER_REPLIES_H
 
@@ -14,6 +15,7 @@
 struct reply {
     struct client *client;
     struct data_header header;                  /* of kind VALUES or REFUSED */
+    uint64_t payload_bytes;                     /* of all payloads */
     struct buffer *payloads[WIRE_PAYLOADS_MAX]; /* header.payload_count of them */
 };
 

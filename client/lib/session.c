@@ -1,8 +1,8 @@
 /* Sessions: which chunk goes to which shard, in how many messages, and what of the answers is believed.
  *
- * Chunks of one push or pull are gathered by shard into headers of up to WIRE_PAYLOADS_MAX payloads; the
- * headers stand ready in the session, so that a message costs no allocation here. Knows nothing of training
- * or of when a version is needed.
+ * Chunks of one push or pull are gathered by shard into messages of up to WIRE_PAYLOADS_MAX payloads or some
+ * WIRE_GATHER_BYTES; the headers stand ready in the session, so that a message costs no allocation here.
+ * Knows nothing of training or of when a version is needed.
  *
  * Queues have no high-water mark, since what can be in one is bounded by the rules of the data plane: a
  * worker pushes a step only once it has all weights of that step, so at most one step's pushes wait to be
@@ -24,7 +24,8 @@ _Static_assert(FRAMES_MAX >= 1 + WIRE_PAYLOADS_MAX, "a message of ours must fit"
 /* The chunks of the call in hand that go to one shard. */
 struct batch {
     struct data_header header;
-    bool is_touched; /* in this call: the shard is in session->touched */
+    uint64_t payload_bytes; /* carried by it */
+    bool is_touched;        /* in this call: the shard is in session->touched */
 };
 
 /* How a table lies in chunks. */
@@ -254,6 +255,7 @@ static enum status batch_send(struct session *session, uint32_t shard, struct bu
                                       chunk_offset_bytes(layout, header->payloads[i].chunk),
                                       header->payloads[i].length_bytes);
     header->payload_count = 0;
+    session->batches[shard].payload_bytes = 0;
     if (status != CAIRN_OK) {
         frames_clear(&session->frames);
         return error_set(error, status, "session: out of memory for a message");
@@ -291,9 +293,15 @@ static void batches_clear(struct session *session)
 {
     for (uint32_t i = 0; i < session->touched_count; i++) {
         session->batches[session->touched[i]].header.payload_count = 0;
+        session->batches[session->touched[i]].payload_bytes = 0;
         session->batches[session->touched[i]].is_touched = false;
     }
     session->touched_count = 0;
+}
+
+static bool is_full(const struct batch *batch)
+{
+    return batch->header.payload_count == WIRE_PAYLOADS_MAX || batch->payload_bytes >= WIRE_GATHER_BYTES;
 }
 
 /* Adds a chunk to its shard's batch, which is sent when it is full. */
@@ -303,14 +311,16 @@ static enum status gather(struct session *session, const struct data_header *com
     const struct layout *layout = &session->layouts[common->table];
     uint32_t shard = shard_of(session, common->table, chunk);
     struct data_header *header = batch_of(session, shard, common);
+    uint64_t bytes = buffer ? chunk_length_bytes(layout, chunk) : 0;
 
     if (!session->batches[shard].is_touched) {
         session->batches[shard].is_touched = true;
         session->touched[session->touched_count++] = shard;
     }
-    header->payloads[header->payload_count++] = (struct data_payload){
-        .chunk = chunk, .type = layout->type, .length_bytes = buffer ? chunk_length_bytes(layout, chunk) : 0};
-    return header->payload_count == WIRE_PAYLOADS_MAX ? batch_send(session, shard, buffer, error) : CAIRN_OK;
+    header->payloads[header->payload_count++] =
+        (struct data_payload){.chunk = chunk, .type = layout->type, .length_bytes = bytes};
+    session->batches[shard].payload_bytes += bytes;
+    return is_full(&session->batches[shard]) ? batch_send(session, shard, buffer, error) : CAIRN_OK;
 }
 
 /* Sends the chunks of a range with the members of `common`, by shard. */
