@@ -1,13 +1,15 @@
 /* The durable map over LMDB. Knows nothing of what keys and values mean.
  *
  * Problem: LMDB with a writable map is fast and durable, but a page touched on a full disk is a SIGBUS, a
- * shortened file is read as zeros, and any LMDB file is as good as ours to it. Design: before each write the
- * file's blocks are allocated (fallocate), so that a full disk is an error and not a signal; sizes are
- * compared before the map is trusted; the data lies in a named database whose name is the format. One process
- * at a time is held by an flock beside the map. Rejected: plain writes instead of the map (twice the copies,
- * half the speed), NOSYNC with a sync at the end (a power cut between the two may leave a tree without its
- * pages). */
+ * damaged file is a wild read, and any LMDB file is as good as ours to it. Design: before each write the
+ * file's blocks are allocated (map_file.h), so that a full disk is an error and not a signal; the file's
+ * pages are checked before it is mapped (pages.h); the data lies in a named database whose name is the
+ * format. One process at a time is held by an flock beside the map. Rejected: LMDB without a writable map
+ * (twice the copies, and a transaction's pages all in memory), NOSYNC with a sync at the end (a power cut
+ * between the two may leave a tree without its pages). */
 #include "store/store.h"
+
+#include "store/map_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,10 +26,19 @@
 #define STORE_PATH_MAX 4096
 #define STORE_MAP_MIN  ((size_t)1 << 20)
 #define STORE_READERS  64
-/* Pages that one write can dirty beside its value's: the path from the root, copied and split. */
+/* LMDB's table of readers: a cache line for each, and a head. */
+#define STORE_READERS_BYTES ((STORE_READERS + 8) * 64)
+/* Pages of the tree that one write can dirty: the path from the root, copied and split. */
 #define STORE_PAGES_A_WRITE 8
+/* And so many leaves: its own, and one that it is merged or split with. */
+#define STORE_LEAVES_A_WRITE 2
+/* A page that was split is at least a third full. */
+#define STORE_SPLIT_FILL 3
 /* Pages that a commit itself writes: roots and the list of free pages (which also grows with the values). */
 #define STORE_PAGES_A_COMMIT 64
+/* What the tree needs for a record beside its bytes, at most: a head, a place in its page, a page's number.
+ */
+#define STORE_NODE_BYTES 20
 /* One page of the list of free pages names so many. */
 #define STORE_PAGES_A_LIST 256
 
@@ -36,14 +47,17 @@ struct store {
     MDB_dbi database;
     int lock; /* descriptor of the lock file, -1: none */
     size_t page_bytes;
-    uint64_t allocated_bytes; /* the file has blocks up to here (writer's thread) */
+    struct map_file file; /* the writer's thread */
     char directory[STORE_PATH_MAX];
 };
 
 struct store_transaction {
     struct store *store;
     MDB_txn *handle;
-    uint64_t needed_bytes; /* writes only: the file may be used up to here */
+    /* For writes: what the file may be used for. */
+    uint64_t base_pages;                 /* used when it began, and for the commit */
+    uint64_t branch_pages, leaf_pages;   /* of the trees when it began */
+    uint64_t writes, node_bytes, values; /* so far; values: pages of large ones */
 };
 
 /* The one table of LMDB's codes. */
@@ -75,9 +89,15 @@ static enum status status_of_code(int code)
 
 static enum status store_error(const struct store *store, int code, const char *what, struct error *error)
 {
-    enum status status =
-        error_set(error, status_of_code(code), "%s: %s: %s", store->directory, what, mdb_strerror(code));
+    enum status status = status_of_code(code);
 
+    if (code == MDB_MAP_FULL)
+        error_set(error, status,
+                  "%s: %s: its map of %llu MiB is full, and this process may not have more address space "
+                  "(ulimit -v): allow more and start again from what was committed, which is intact",
+                  store->directory, what, (unsigned long long)(store->file.map_bytes >> 20));
+    else
+        error_set(error, status, "%s: %s: %s", store->directory, what, mdb_strerror(code));
     if (error)
         error->system = code;
     return status;
@@ -153,20 +173,44 @@ static enum status lock_take(struct store *store, struct error *error)
     return error_system(error, errno, "%s: cannot lock", path);
 }
 
-/* The size of the map's file before it is opened; 0: there is none. */
-static enum status file_size(const struct store *store, uint64_t *bytes, struct error *error)
+/* Gives LMDB's table of readers its blocks: it is mapped, too. */
+static enum status readers_allocate(const struct store *store, struct error *error)
+{
+    char path[STORE_PATH_MAX + 16];
+    enum status status = CAIRN_OK;
+    int file;
+
+    file_path(store, "lock.mdb", path);
+    file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (file < 0)
+        return error_system(error, errno, "%s: cannot open", path);
+    if (fallocate(file, 0, 0, STORE_READERS_BYTES) != 0 && errno != EOPNOTSUPP && errno != ENOSYS)
+        status = error_system(error, errno, "%s: cannot make the file", path);
+    close(file);
+    return status;
+}
+
+/* Checks the map's file before it is opened; its size, 0: there is none. */
+static enum status file_check(const struct store *store, uint64_t *bytes, struct error *error)
 {
     char path[STORE_PATH_MAX + 16];
     struct stat facts;
+    enum status status = CAIRN_OK;
+    int file;
 
     *bytes = 0;
     file_path(store, "data.mdb", path);
-    if (stat(path, &facts) != 0)
-        return errno == ENOENT ? CAIRN_OK : error_system(error, errno, "%s", path);
-    if (!S_ISREG(facts.st_mode))
-        return error_set(error, CAIRN_CORRUPT, "%s: not a file", path);
-    *bytes = (uint64_t)facts.st_size;
-    return CAIRN_OK;
+    file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return errno == ENOENT ? CAIRN_OK : error_system(error, errno, "%s: cannot open", path);
+    if (fstat(file, &facts) != 0)
+        status = error_system(error, errno, "%s", path);
+    else if (!S_ISREG(facts.st_mode))
+        status = error_set(error, CAIRN_CORRUPT, "%s: not a file", path);
+    else if (facts.st_size > 0)
+        *bytes = (uint64_t)facts.st_size;
+    close(file);
+    return status;
 }
 
 static uint64_t used_bytes(const struct store *store)
@@ -177,41 +221,52 @@ static uint64_t used_bytes(const struct store *store)
     return ((uint64_t)facts.me_last_pgno + 1) * store->page_bytes;
 }
 
-/* Opens LMDB's environment. The file is made as large as the map (without blocks); if it was too short for
- * its own tree, it is put back as it was and refused. */
-static enum status environment_open(struct store *store, size_t map_bytes, struct error *error)
+/* Opens LMDB's environment with a map of this size; its code. */
+static int environment_try(struct store *store, uint64_t map_bytes)
 {
-    uint64_t file_bytes;
-    MDB_stat facts;
-    mdb_filehandle_t file;
     int code;
-    enum status status = file_size(store, &file_bytes, error);
 
-    if (status != CAIRN_OK)
-        return status;
-    if (map_bytes < file_bytes)
-        map_bytes = file_bytes;
-    if (map_bytes < STORE_MAP_MIN)
-        map_bytes = STORE_MAP_MIN;
-    map_bytes = (map_bytes + 4095) / 4096 * 4096;
     if ((code = mdb_env_create(&store->environment)) != 0 ||
         (code = mdb_env_set_mapsize(store->environment, map_bytes)) != 0 ||
         (code = mdb_env_set_maxdbs(store->environment, 1)) != 0 ||
         (code = mdb_env_set_maxreaders(store->environment, STORE_READERS)) != 0 ||
-        (code = mdb_env_open(store->environment, store->directory, MDB_WRITEMAP | MDB_NOTLS, 0666)) != 0)
+        (code = mdb_env_open(store->environment, store->directory, MDB_WRITEMAP | MDB_NOTLS, 0666)) != 0) {
+        mdb_env_close(store->environment);
+        store->environment = NULL;
+    }
+    return code;
+}
+
+/* Opens LMDB's environment: with a map that it will not fill, or where that is refused, with as much as was
+ * asked for. */
+static enum status environment_open(struct store *store, size_t asked_bytes, struct error *error)
+{
+    uint64_t file_bytes, map_bytes, least_bytes;
+    MDB_stat facts;
+    enum status status = file_check(store, &file_bytes, error);
+    int code;
+
+    if (status == CAIRN_OK)
+        status = readers_allocate(store, error);
+    if (status != CAIRN_OK)
+        return status;
+    least_bytes = asked_bytes > STORE_MAP_MIN ? asked_bytes : STORE_MAP_MIN;
+    if (least_bytes < 2 * file_bytes)
+        least_bytes = 2 * file_bytes;
+    least_bytes = (least_bytes + 4095) / 4096 * 4096;
+    map_bytes = map_bytes_preferred(store->directory, file_bytes) / 4096 * 4096;
+    if (map_bytes < least_bytes)
+        map_bytes = least_bytes;
+    code = environment_try(store, map_bytes);
+    if ((code == ENOMEM || code == EFBIG || code == EINVAL) && map_bytes > least_bytes)
+        code = environment_try(store, map_bytes = least_bytes);
+    if (code != 0)
         return store_error(store, code, "cannot open the store", error);
     mdb_env_stat(store->environment, &facts);
     store->page_bytes = facts.ms_psize;
-    if (file_bytes > 0 && file_bytes < used_bytes(store)) {
-        mdb_env_get_fd(store->environment, &file);
-        if (ftruncate(file, (off_t)file_bytes) != 0)
-            return error_system(error, errno, "%s: cannot restore the size", store->directory);
-        return error_set(error, CAIRN_CORRUPT,
-                         "%s: data.mdb is shorter than what it holds (%llu of %llu bytes)", store->directory,
-                         (unsigned long long)file_bytes, (unsigned long long)used_bytes(store));
-    }
-    store->allocated_bytes = used_bytes(store);
-    return CAIRN_OK;
+    store->file = (struct map_file){.directory = store->directory, .map_bytes = map_bytes};
+    mdb_env_get_fd(store->environment, &store->file.descriptor);
+    return map_file_begin(&store->file, used_bytes(store), error);
 }
 
 /* Opens our database in the environment; an environment that holds anything else is not ours. */
@@ -240,30 +295,6 @@ out:
     return code == 0 ? CAIRN_OK : store_error(store, code, "cannot make the store", error);
 }
 
-/* Gives the file blocks for [allocated, until), so that touching the map cannot fail afterwards. A file
- * system without fallocate keeps the risk of a signal; it is not one to keep a database on. */
-static enum status blocks_allocate(struct store *store, uint64_t until, struct error *error)
-{
-    mdb_filehandle_t file;
-    MDB_envinfo facts;
-
-    mdb_env_info(store->environment, &facts);
-    if (until > facts.me_mapsize)
-        until = facts.me_mapsize; /* LMDB itself stops there */
-    if (until <= store->allocated_bytes)
-        return CAIRN_OK;
-    mdb_env_get_fd(store->environment, &file);
-    while (fallocate(file, 0, (off_t)store->allocated_bytes, (off_t)(until - store->allocated_bytes)) != 0) {
-        if (errno == EOPNOTSUPP || errno == ENOSYS)
-            break;
-        if (errno != EINTR)
-            return error_system(error, errno, "%s: cannot grow the store to %llu MiB", store->directory,
-                                (unsigned long long)((until + (1 << 20) - 1) >> 20));
-    }
-    store->allocated_bytes = until;
-    return CAIRN_OK;
-}
-
 enum status store_open(const char *directory, size_t map_bytes, struct store **out, struct error *error)
 {
     struct store *store;
@@ -284,7 +315,8 @@ enum status store_open(const char *directory, size_t map_bytes, struct store **o
     if (status == CAIRN_OK)
         status = environment_open(store, map_bytes, error);
     if (status == CAIRN_OK)
-        status = blocks_allocate(store, used_bytes(store) + STORE_PAGES_A_COMMIT * store->page_bytes, error);
+        status =
+            map_file_grow(&store->file, used_bytes(store) + STORE_PAGES_A_COMMIT * store->page_bytes, error);
     if (status == CAIRN_OK)
         status = database_open(store, error);
     if (status == CAIRN_OK)
@@ -326,16 +358,37 @@ static enum status transaction_begin(struct store *store, unsigned flags, struct
     return CAIRN_OK;
 }
 
+/* Counts the pages that the transaction's writes could copy. */
+static enum status pages_count(struct store_transaction *transaction, struct error *error)
+{
+    struct store *store = transaction->store;
+    MDB_stat facts;
+    int code = mdb_stat(transaction->handle, store->database, &facts);
+
+    if (code != 0)
+        return store_error(store, code, "cannot begin a transaction", error);
+    transaction->base_pages = used_bytes(store) / store->page_bytes + STORE_PAGES_A_COMMIT;
+    transaction->branch_pages = facts.ms_branch_pages;
+    transaction->leaf_pages = facts.ms_leaf_pages;
+    return CAIRN_OK;
+}
+
 enum status store_begin_write(struct store *store, struct store_transaction **out, struct error *error)
 {
+    struct store_transaction *transaction = NULL;
     uint64_t needed = used_bytes(store) + STORE_PAGES_A_COMMIT * (uint64_t)store->page_bytes;
-    enum status status = blocks_allocate(store, needed, error);
+    enum status status = map_file_grow(&store->file, needed, error);
 
     if (status == CAIRN_OK)
-        status = transaction_begin(store, 0, out, error);
+        status = transaction_begin(store, 0, &transaction, error);
     if (status == CAIRN_OK)
-        (*out)->needed_bytes = needed;
-    return status;
+        status = pages_count(transaction, error);
+    if (status != CAIRN_OK) {
+        store_abort(transaction);
+        return status;
+    }
+    *out = transaction;
+    return CAIRN_OK;
 }
 
 enum status store_begin_read(struct store *store, struct store_transaction **out, struct error *error)
@@ -374,16 +427,29 @@ enum status store_get(struct store_transaction *transaction, const void *key, si
     return CAIRN_OK;
 }
 
-/* Blocks for one more write of the transaction. */
-static enum status write_allocate(struct store_transaction *transaction, size_t value_bytes,
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Blocks for one more write of the transaction. A write copies its way through the tree, but no page is
+ * copied twice; what it adds splits pages. A value of more than half a page has pages of its own. */
+static enum status write_allocate(struct store_transaction *transaction, size_t key_bytes, size_t value_bytes,
                                   struct error *error)
 {
-    uint64_t page = transaction->store->page_bytes;
-    uint64_t value_pages = value_bytes / page + 1;
+    uint64_t page = transaction->store->page_bytes, tree, pages;
+    bool is_large = value_bytes > page / 2;
 
-    transaction->needed_bytes +=
-        (value_pages + value_pages / STORE_PAGES_A_LIST + STORE_PAGES_A_WRITE) * page;
-    return blocks_allocate(transaction->store, transaction->needed_bytes, error);
+    transaction->writes++;
+    transaction->node_bytes += STORE_NODE_BYTES + key_bytes + (is_large ? 0 : value_bytes);
+    transaction->values += is_large ? value_bytes / page + 2 : 0;
+    tree = least(STORE_PAGES_A_WRITE * transaction->writes,
+                 STORE_PAGES_A_COMMIT + transaction->branch_pages +
+                     least(transaction->leaf_pages, STORE_LEAVES_A_WRITE * transaction->writes) +
+                     STORE_SPLIT_FILL * transaction->node_bytes / page);
+    pages = transaction->base_pages + transaction->values + tree;
+    pages += (transaction->values + tree) / STORE_PAGES_A_LIST;
+    return map_file_grow(&transaction->store->file, pages * page, error);
 }
 
 enum status store_reserve(struct store_transaction *transaction, const void *key, size_t key_bytes,
@@ -391,7 +457,7 @@ enum status store_reserve(struct store_transaction *transaction, const void *key
 {
     struct store *store = transaction->store;
     MDB_val name = {key_bytes, (void *)(uintptr_t)key}, room = {value_bytes, NULL};
-    enum status status = write_allocate(transaction, value_bytes, error);
+    enum status status = write_allocate(transaction, key_bytes, value_bytes, error);
     int code;
 
     if (status != CAIRN_OK)
@@ -419,7 +485,7 @@ enum status store_delete(struct store_transaction *transaction, const void *key,
 {
     struct store *store = transaction->store;
     MDB_val name = {key_bytes, (void *)(uintptr_t)key};
-    enum status status = write_allocate(transaction, 0, error);
+    enum status status = write_allocate(transaction, key_bytes, 0, error);
     int code;
 
     if (status != CAIRN_OK)

@@ -4,7 +4,11 @@
  * One writer thread a store (LMDB allows one write transaction); readers may be other threads, each with a
  * transaction of its own. A write transaction's commit is synchronous: after CAIRN_OK the data survives a
  * power cut; on any error the store is as before the transaction.
- * Refused, never guessed at: an environment that is not ours or of another format, a full disk or map. */
+ *
+ * The map grows by itself: it is opened as large as its file system (address space, not disk), and the file grows
+ * as it is written, so no transaction has to wait for another to make room (map_file.h says why).
+ * Refused, never guessed at: a file that is cut or damaged (pages.h), an environment that is not ours or of
+ * another format, a full disk. A full disk leaves what was committed as it was; go on when there is room. */
 #ifndef CAIRN_STORE_STORE_H
 #define CAIRN_STORE_STORE_H
 
@@ -17,7 +21,8 @@ struct store;
 struct store_transaction;
 
 /* Opens or makes the environment in `directory` (made when missing, parents too).
- * map_bytes: the most that it can hold (address space, not disk); an existing larger map is kept.
+ * map_bytes: the least that it must be able to hold. It can hold as much as the disk, unless the process has a
+ * limit of address space (ulimit -v): then this, or twice the file when that is more.
  * Errors: CAIRN_IO, CAIRN_FULL, CAIRN_CORRUPT (not an LMDB file, or damaged), CAIRN_EXISTS (another process
  * has it open: an flock beside the map tells), each naming the directory. */
 enum status store_open(const char *directory, size_t map_bytes, struct store **out, struct error *error) MUST_CHECK;
@@ -40,7 +45,7 @@ void store_abort(struct store_transaction *transaction);
 enum status store_get(struct store_transaction *transaction, const void *key, size_t key_bytes,
                       const void **value, size_t *value_bytes, struct error *error) MUST_CHECK;
 
-/* Sets key to a copy of value. Errors: CAIRN_FULL when the map or disk is. Keys: 1 to 511 bytes. */
+/* Sets key to a copy of value. Errors: CAIRN_FULL when the disk (or a map of limited size) is. Keys: 1 to 511 bytes. */
 enum status store_put(struct store_transaction *transaction, const void *key, size_t key_bytes,
                       const void *value, size_t value_bytes, struct error *error) MUST_CHECK;
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -222,16 +223,76 @@ static int fill(struct store *store, struct error *error)
     return count;
 }
 
+/* With any limit of address space, maps are as large as was asked for. */
+static void limit_address_space(void)
+{
+    struct rlimit limit = {RLIM_INFINITY - 1, RLIM_INFINITY};
+
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+}
+
+static void file_facts(struct stat *facts)
+{
+    char path[300];
+
+    snprintf(path, sizeof(path), "%s/data.mdb", directory);
+    ck_assert_int_eq(stat(path, facts), 0);
+}
+
+START_TEST(a_store_outgrows_what_was_asked_for)
+{
+    struct store *store = open_store(directory, MIB);
+    struct store_transaction *transaction;
+    struct stat facts;
+    void *place;
+
+    for (int round = 0; round < 3; round++) {
+        ck_assert_int_eq(store_begin_write(store, &transaction, NULL), CAIRN_OK);
+        for (int key = 0; key < 100; key++) {
+            ck_assert_int_eq(store_reserve(transaction, &key, sizeof(key), MIB, &place, NULL), CAIRN_OK);
+            memset(place, round, MIB);
+        }
+        ck_assert_int_eq(store_commit(transaction, NULL), CAIRN_OK);
+        file_facts(&facts);
+        ck_assert_int_ge(facts.st_size, 100 * (off_t)MIB);
+        ck_assert_int_le(facts.st_size, 500 * (off_t)MIB); /* as long as what it holds, not as the map */
+    }
+    store_close(store);
+    store = open_store(directory, 0);
+    file_facts(&facts);
+    ck_assert_int_le(facts.st_blocks * 512, 330 * (off_t)MIB);
+    put(store, "more", "value");
+    store_close(store);
+}
+END_TEST
+
+START_TEST(many_stores_are_open_at_once)
+{
+    struct store *stores[24];
+    char path[300];
+
+    for (int i = 0; i < 24; i++) {
+        snprintf(path, sizeof(path), "%s/%d", directory, i);
+        stores[i] = open_store(path, MIB);
+    }
+    for (int i = 0; i < 24; i++)
+        store_close(stores[i]);
+}
+END_TEST
+
 START_TEST(a_full_map_is_an_error_and_no_end)
 {
-    struct store *store = open_store(directory, 4 * MIB);
+    struct store *store;
     struct error error;
     int count;
 
+    limit_address_space();
+    store = open_store(directory, 4 * MIB);
     put(store, "first", "value");
     count = fill(store, &error);
     ck_assert_int_ge(count, 12);
     ck_assert_ptr_nonnull(strstr(error.message, directory));
+    ck_assert_ptr_nonnull(strstr(error.message, "map of 4 MiB is full"));
     expect(store, "first", "value");
     put(store, "second", "value");
     ck_assert_int_eq(fill(store, &error), count);
@@ -265,6 +326,7 @@ START_TEST(a_full_disk_is_an_error_and_no_signal)
     put(store, "first", "value");
     ck_assert_int_ge(fill(store, &error), 4);
     ck_assert_int_eq(error.system, ENOSPC);
+    ck_assert_ptr_nonnull(strstr(error.message, "the disk is full"));
     expect(store, "first", "value");
     put(store, "second", "value");
     store_close(store);
@@ -275,15 +337,22 @@ START_TEST(a_full_disk_is_an_error_and_no_signal)
 }
 END_TEST
 
-START_TEST(an_existing_larger_map_is_kept)
+START_TEST(a_small_map_has_room_for_what_is_there)
 {
-    struct store *store = open_store(directory, 8 * MIB);
+    struct store *store;
+    struct store_transaction *transaction;
     struct error error;
-    int count = fill(store, &error);
+    void *place;
 
+    limit_address_space();
+    store = open_store(directory, 32 * MIB);
+    ck_assert_int_eq(store_begin_write(store, &transaction, NULL), CAIRN_OK);
+    ck_assert_int_eq(store_reserve(transaction, "large", 5, 16 * MIB, &place, NULL), CAIRN_OK);
+    memset(place, 1, 16 * MIB);
+    ck_assert_int_eq(store_commit(transaction, NULL), CAIRN_OK);
     store_close(store);
-    store = open_store(directory, 0);
-    ck_assert_int_eq(fill(store, &error), count);
+    store = open_store(directory, 0); /* what it holds, and room to go on */
+    ck_assert_int_ge(fill(store, &error), 16);
     store_close(store);
 }
 END_TEST
@@ -469,9 +538,11 @@ static Suite *store_suite(void)
     tcase_add_test(tests, keys_have_bounds);
     tcase_add_test(tests, a_reserved_place_is_the_value);
     tcase_add_test(tests, a_scan_goes_over_a_prefix_in_order);
+    tcase_add_test(tests, a_store_outgrows_what_was_asked_for);
+    tcase_add_test(tests, many_stores_are_open_at_once);
     tcase_add_test(tests, a_full_map_is_an_error_and_no_end);
     tcase_add_test(tests, a_full_disk_is_an_error_and_no_signal);
-    tcase_add_test(tests, an_existing_larger_map_is_kept);
+    tcase_add_test(tests, a_small_map_has_room_for_what_is_there);
     tcase_add_test(tests, overwriting_reuses_space);
     tcase_add_test(tests, a_second_opener_is_refused);
     tcase_add_test(tests, foreign_files_are_refused);
