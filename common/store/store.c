@@ -10,6 +10,7 @@
 #include "store/store.h"
 
 #include "store/map_file.h"
+#include "store/pages.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -208,7 +209,7 @@ static enum status file_check(const struct store *store, uint64_t *bytes, struct
     else if (!S_ISREG(facts.st_mode))
         status = error_set(error, CAIRN_CORRUPT, "%s: not a file", path);
     else if (facts.st_size > 0)
-        *bytes = (uint64_t)facts.st_size;
+        status = pages_check(file, *bytes = (uint64_t)facts.st_size, path, error);
     close(file);
     return status;
 }
