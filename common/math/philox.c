@@ -1,6 +1,8 @@
 /* Philox4x32-10 and what is drawn from it. Knows nothing of what the numbers are for. */
 #include "math/philox.h"
 
+#include "base/kernel.h"
+
 /* The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection of 64 bits that leaves no pattern. */
 static uint64_t mix64(uint64_t x)
 {
@@ -41,6 +43,41 @@ void philox_words(struct philox philox, const uint32_t counter[4], uint32_t word
     }
     for (int i = 0; i < 4; i++)
         words[i] = x[i];
+}
+
+#define LANES (PHILOX_WORDS_WIDE / 4)
+
+/* The rounds of philox_words with the counters side by side. */
+KERNEL void philox_words_wide(struct philox philox, const uint32_t counter[4],
+                              uint32_t words[PHILOX_WORDS_WIDE])
+{
+    uint32_t x0[LANES], x1[LANES], x2[LANES], x3[LANES], key_0 = philox.key[0], key_1 = philox.key[1];
+
+    for (uint32_t i = 0; i < LANES; i++) {
+        x0[i] = counter[0] + i;
+        x1[i] = counter[1];
+        x2[i] = counter[2];
+        x3[i] = counter[3];
+    }
+    for (int round = 0; round < 10; round++) {
+        KERNEL_LOOP
+        for (int i = 0; i < LANES; i++) {
+            uint64_t product_0 = (uint64_t)0xd2511f53u * x0[i], product_1 = (uint64_t)0xcd9e8d57u * x2[i];
+
+            x0[i] = (uint32_t)(product_1 >> 32) ^ x1[i] ^ key_0;
+            x1[i] = (uint32_t)product_1;
+            x2[i] = (uint32_t)(product_0 >> 32) ^ x3[i] ^ key_1;
+            x3[i] = (uint32_t)product_0;
+        }
+        key_0 += 0x9e3779b9u;
+        key_1 += 0xbb67ae85u;
+    }
+    for (int i = 0; i < LANES; i++) {
+        words[4 * i] = x0[i];
+        words[4 * i + 1] = x1[i];
+        words[4 * i + 2] = x2[i];
+        words[4 * i + 3] = x3[i];
+    }
 }
 
 /* A number in [0, bound). The remainder's bias is below bound / 2^64, far under what any draw could show. */

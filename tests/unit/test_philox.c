@@ -41,14 +41,33 @@ START_TEST(counter_and_words_may_be_one_array)
 }
 END_TEST
 
+START_TEST(wide_words_are_those_of_four_counters)
+{
+    const struct philox philox = {{0xa4093822, 0x299f31d0}};
+    const uint32_t counters[][4] = {
+        {0, 0, 0, 0}, {0xfffffffc, 0xffffffff, 0xffffffff, 0xffffffff}, {12, 0x85a308d3, 7, 0x03707344}};
+
+    for (int i = 0; i < 3; i++) {
+        uint32_t wide[PHILOX_WORDS_WIDE], words[4], counter[4];
+
+        philox_words_wide(philox, counters[i], wide);
+        memcpy(counter, counters[i], sizeof(counter));
+        for (int j = 0; j < 4; j++, counter[0]++) {
+            philox_words(philox, counter, words);
+            ck_assert_mem_eq(words, wide + 4 * (size_t)j, sizeof(words));
+        }
+    }
+}
+END_TEST
+
 START_TEST(uses_and_seeds_have_keys_of_their_own)
 {
     const uint64_t seeds[] = {0, 1, 2, 42, UINT64_MAX, 0x9e3779b97f4a7c15u};
-    struct philox keys[6 * 4];
+    struct philox keys[6 * 6];
     size_t count = 0;
 
     for (size_t i = 0; i < 6; i++) {
-        for (int use = PHILOX_INITIAL_WEIGHTS; use <= PHILOX_SYNTHETIC_DATA; use++)
+        for (int use = PHILOX_INITIAL_WEIGHTS; use <= PHILOX_TABLE_VALUES; use++)
             keys[count++] = philox_for(seeds[i], (enum philox_use)use);
     }
     for (size_t i = 0; i < count; i++) {
@@ -136,6 +155,7 @@ static Suite *philox_suite(void)
 
     tcase_add_test(cases, known_answers);
     tcase_add_test(cases, counter_and_words_may_be_one_array);
+    tcase_add_test(cases, wide_words_are_those_of_four_counters);
     tcase_add_test(cases, uses_and_seeds_have_keys_of_their_own);
     tcase_add_test(cases, keys_are_fixed);
     tcase_add_test(cases, unit_numbers_stay_inside);
