@@ -19,11 +19,11 @@ static enum status job_load(const Cairn__PrepareCommand *command, struct job **j
 static enum status slots_copy(struct assignment *assignment, const Cairn__PrepareCommand *command,
                               struct error *error)
 {
-    uint32_t chunks = assignment->job->graph->chunk_count, expected = placement_slot_count(chunks);
+    uint32_t expected = job_slot_count(assignment->job);
 
     if (command->n_slot_shards != expected)
-        return error_set(error, CAIRN_INVALID, "the job has %zu slots, %u chunks need %u",
-                         command->n_slot_shards, chunks, expected);
+        return error_set(error, CAIRN_INVALID, "the job has %zu slots, its tables need %u",
+                         command->n_slot_shards, expected);
     assignment->slot_count = expected;
     assignment->slot_shards = calloc(expected, sizeof(assignment->slot_shards[0]));
     if (!assignment->slot_shards)
@@ -73,7 +73,7 @@ enum status assignment_new(const Cairn__PrepareCommand *command, const char *ser
     assignment->id = strdup(command->job_id);
     status = assignment->id ? job_load(command, &assignment->job, error)
                             : error_set(error, CAIRN_NO_MEMORY, "out of memory");
-    if (status == CAIRN_OK && assignment->job->graph->floats == 0)
+    if (status == CAIRN_OK && !job_has_tables(assignment->job) && assignment->job->graph->floats == 0)
         status = error_set(error, CAIRN_INVALID, "the model has no parameters to train");
     if (status == CAIRN_OK) {
         job_digest(assignment->job, assignment->digest);
@@ -116,6 +116,23 @@ bool assignment_owns(const struct assignment *assignment, uint32_t thread, uint3
     uint32_t slot = placement_slot(table, chunk, assignment->slot_count);
 
     return assignment->slot_shards[slot] == assignment->positions[thread];
+}
+
+bool assignment_owns_key(const struct assignment *assignment, uint32_t thread, uint64_t key)
+{
+    uint32_t slot = placement_key_slot(key, assignment->slot_count);
+
+    return assignment->slot_shards[slot] == assignment->positions[thread];
+}
+
+bool assignment_has_state(const struct assignment *assignment, uint32_t thread)
+{
+    for (uint32_t slot = 0; slot < assignment->slot_count; slot++) {
+        if (assignment->slot_shards[slot] == assignment->positions[thread] &&
+            job_slot_has_state(assignment->job, slot))
+            return true;
+    }
+    return false;
 }
 
 uint32_t assignment_metric_elements(const struct assignment *assignment)

@@ -1,4 +1,4 @@
-/* What a PrepareCommand gives this server to do: the job, and which chunks are its shard threads'.
+/* What a PrepareCommand gives this server to do: the job, and which chunks and rows are its shard threads'.
  *
  * Made once by the main thread and shared, read only, by the shard threads: reference-counted. */
 #ifndef CAIRN_SERVER_ASSIGNMENT_H
@@ -36,7 +36,13 @@ void assignment_unref(struct assignment *assignment);
 bool assignment_takes_part(const struct assignment *assignment, uint32_t thread);
 bool assignment_owns(const struct assignment *assignment, uint32_t thread, uint32_t table, uint32_t chunk);
 
-/* Elements (float64) of the vectors of the two metric tables: stop votes, sum of losses, each metric,
+/* Whether the rows of a key in sparse tables are the thread's. */
+bool assignment_owns_key(const struct assignment *assignment, uint32_t thread, uint64_t key);
+
+/* Whether a shard thread may have anything to make durable; if not, it takes no part in generations. */
+bool assignment_has_state(const struct assignment *assignment, uint32_t thread);
+
+/* Elements (float64) of the vectors of the two metric tables of a training: stop votes, sum of losses, each metric,
  * samples. */
 uint32_t assignment_metric_elements(const struct assignment *assignment);
 

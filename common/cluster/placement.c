@@ -30,6 +30,11 @@ uint32_t placement_slot(uint32_t table, uint32_t chunk, uint32_t slot_count)
     return (uint32_t)((first + chunk) % slot_count);
 }
 
+uint32_t placement_chunk(uint32_t table, uint32_t slot, uint32_t slot_count)
+{
+    return (uint32_t)(((uint64_t)slot + table % slot_count) % slot_count);
+}
+
 /* Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014: mixes every bit of a key into
  * every other, so that keys of any pattern spread evenly. */
 uint32_t placement_key_slot(uint64_t key, uint32_t slot_count)

@@ -31,6 +31,9 @@ uint32_t placement_slot_count(uint32_t chunks);
 /* The slot of a chunk of a table. */
 uint32_t placement_slot(uint32_t table, uint32_t chunk, uint32_t slot_count);
 
+/* The other way round: the chunk of a table whose slot this is, if the table has so many. slot < slot_count. */
+uint32_t placement_chunk(uint32_t table, uint32_t slot, uint32_t slot_count);
+
 /* The slot of a row of a sparse table: the top of the key's hash (a step of SplitMix64) times slot_count.
  * Fixed for ever: rows lie where it says. A shard's own hash table must hash in another way, or all its keys
  * would begin with the same bits. slot_count > 0. */

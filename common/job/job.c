@@ -83,6 +83,22 @@ uint32_t job_slot_count(const struct job *job)
     return placement_slot_count(chunks);
 }
 
+bool job_slot_has_state(const struct job *job, uint32_t slot)
+{
+    uint32_t slot_count = job_slot_count(job);
+
+    if (job->graph != NULL && placement_chunk(TABLE_WEIGHTS, slot, slot_count) < job->graph->chunk_count)
+        return true;
+    for (uint32_t i = 0; i < job->table_count; i++) {
+        const struct table_spec *table = &job->tables[i];
+
+        if (table->kind == TABLE_KIND_SPARSE ||
+            placement_chunk(TABLE_FIRST_USER + i, slot, slot_count) < table_chunk_count(table))
+            return true;
+    }
+    return false;
+}
+
 /* ---- training */
 
 struct h5_training job_h5_training(const struct job *job)

@@ -128,6 +128,10 @@ void table_chunk(const struct table_spec *table, uint32_t chunk, uint64_t *begin
 /* The number of slots of the job (cluster/placement.h). */
 uint32_t job_slot_count(const struct job *job);
 
+/* Whether there may be durable state in a slot: a chunk of weights or of a dense table, or rows. A shard that
+ * has no such slot makes no generations. slot < job_slot_count(job). */
+bool job_slot_has_state(const struct job *job, uint32_t slot);
+
 /* The digest of all that the final model, or the tables' state, depends on: model or tables, data paths and
  * formats, seed, optimizer, batch, microbatches, threads_per_microbatch, but not the cluster, the output, commit_every or the length of the
  * training. */

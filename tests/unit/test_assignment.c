@@ -64,6 +64,63 @@ START_TEST(each_thread_has_its_chunks)
 }
 END_TEST
 
+static const char tables_text[] = "name: x\ntables:\n  - dense: {name: a, size: 5000}\n"
+                                  "  - sparse: {name: b, dimension: 3}\ntrain: {optimizer: sgd}\n";
+
+START_TEST(tables_are_shared_out)
+{
+    struct order order;
+    struct assignment *one = NULL, *two = NULL;
+    struct error error;
+    uint32_t rows[3] = {0};
+
+    order_init(&order);
+    order.text.text = (char *)tables_text;
+    ck_assert_int_eq(assignment_new(&order.command, "one", THREADS, &one, &error), CAIRN_OK);
+    ck_assert_int_eq(assignment_new(&order.command, "two", THREADS, &two, &error), CAIRN_OK);
+    for (uint32_t chunk = 0; chunk < 2; chunk++)
+        ck_assert_int_eq(assignment_owns(one, 0, TABLE_FIRST_USER, chunk) +
+                             assignment_owns(one, 1, TABLE_FIRST_USER, chunk) +
+                             assignment_owns(two, 0, TABLE_FIRST_USER, chunk),
+                         1);
+    for (uint64_t key = 0; key < 3000; key++) {
+        bool owners[] = {assignment_owns_key(one, 0, key), assignment_owns_key(one, 1, key),
+                         assignment_owns_key(two, 0, key)};
+
+        ck_assert_int_eq(owners[0] + owners[1] + owners[2], 1);
+        for (int i = 0; i < 3; i++)
+            rows[i] += owners[i];
+        ck_assert(!assignment_owns_key(two, 1, key));
+    }
+    for (int i = 0; i < 3; i++) /* six standard errors */
+        ck_assert(rows[i] > 845 && rows[i] < 1155);
+    assignment_unref(one);
+    assignment_unref(two);
+}
+END_TEST
+
+START_TEST(only_threads_with_state_make_generations)
+{
+    struct order order;
+    struct assignment *one = NULL, *two = NULL;
+    struct error error;
+
+    order_init(&order);
+    order.text.text = (char *)tables_text; /* rows are everywhere */
+    ck_assert_int_eq(assignment_new(&order.command, "one", THREADS, &one, &error), CAIRN_OK);
+    ck_assert(assignment_has_state(one, 0) && assignment_has_state(one, 1));
+    assignment_unref(one);
+    order.text.text = "name: x\ntables: [dense: {name: a, size: 1}]\ntrain: {optimizer: sgd}\n";
+    ck_assert_int_eq(assignment_new(&order.command, "one", THREADS, &one, &error), CAIRN_OK);
+    ck_assert_int_eq(assignment_new(&order.command, "two", THREADS, &two, &error), CAIRN_OK);
+    ck_assert_int_eq(
+        assignment_has_state(one, 0) + assignment_has_state(one, 1) + assignment_has_state(two, 0), 1);
+    ck_assert(!assignment_has_state(two, 1));
+    assignment_unref(one);
+    assignment_unref(two);
+}
+END_TEST
+
 static void expect_refused(const struct order *order, const char *words)
 {
     struct assignment *assignment = NULL;
@@ -108,6 +165,8 @@ static Suite *assignment_suite(void)
     TCase *tests = tcase_create("assignment");
 
     tcase_add_test(tests, each_thread_has_its_chunks);
+    tcase_add_test(tests, tables_are_shared_out);
+    tcase_add_test(tests, only_threads_with_state_make_generations);
     tcase_add_test(tests, commands_that_cannot_be_are_refused);
     suite_add_tcase(suite, tests);
     return suite;

@@ -176,6 +176,35 @@ START_TEST(slots_are_as_many_as_the_largest_table_has_chunks)
 }
 END_TEST
 
+static uint32_t count_slots_with_state(const char *text)
+{
+    struct job *job = load(text);
+    uint32_t count = 0;
+
+    for (uint32_t slot = 0; slot < job_slot_count(job); slot++)
+        count += job_slot_has_state(job, slot);
+    job_free(job);
+    return count;
+}
+
+START_TEST(slots_have_the_state_of_all_tables)
+{
+    struct job *job = load(HEAD "tables: [dense: {name: a, size: 1}, dense: {name: b, size: 1}]\n" TRAIN);
+
+    ck_assert(job_slot_has_state(job, placement_slot(TABLE_FIRST_USER, 0, PLACEMENT_SLOTS_MIN)));
+    ck_assert(job_slot_has_state(job, placement_slot(TABLE_FIRST_USER + 1, 0, PLACEMENT_SLOTS_MIN)));
+    ck_assert(!job_slot_has_state(job, 0));
+    job_free(job);
+    ck_assert_uint_eq(count_slots_with_state(HEAD "tables: [dense: {name: a, size: 10000}]\n" TRAIN), 3);
+    ck_assert_uint_eq(count_slots_with_state(GOOD), PLACEMENT_SLOTS_MIN); /* rows are everywhere */
+    ck_assert_uint_eq(
+        count_slots_with_state("name: model\nmodel: {input_shape: [8192], layers: [dense: {units: 2}], loss: "
+                               "mean_squared_error}\ndata: {train: {format: csv, path: b}}\n"
+                               "train: {steps: 1, optimizer: sgd}\n"),
+        5);
+}
+END_TEST
+
 /* ---- the digest */
 
 static const struct {
@@ -323,6 +352,7 @@ static Suite *make_suite(void)
     tcase_add_test(good, tables_are_found_by_their_numbers);
     tcase_add_test(good, chunks_cover_a_dense_table);
     tcase_add_test(good, slots_are_as_many_as_the_largest_table_has_chunks);
+    tcase_add_test(good, slots_have_the_state_of_all_tables);
     tcase_add_loop_test(good, digest_is_of_what_the_state_depends_on, 0,
                         (int)(sizeof(digests) / sizeof(digests[0])));
     suite_add_tcase(suite, good);

@@ -41,6 +41,19 @@ START_TEST(slots_stay_in_range_for_any_numbers)
 }
 END_TEST
 
+START_TEST(chunks_are_found_by_their_slots)
+{
+    const uint32_t tables[] = {0, 1, 2, 3, 258, 1500, 4000};
+
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+        for (uint32_t chunk = 0; chunk < 1500; chunk++)
+            ck_assert_uint_eq(placement_chunk(tables[i], placement_slot(tables[i], chunk, 1500), 1500),
+                              chunk);
+    }
+    ck_assert_uint_eq(placement_chunk(UINT32_MAX, UINT32_MAX - 1, UINT32_MAX), UINT32_MAX - 1);
+}
+END_TEST
+
 START_TEST(shards_have_as_many_slots_as_others)
 {
     uint32_t slots[1500];
@@ -166,6 +179,7 @@ static Suite *placement_suite(void)
     tcase_add_test(cases, every_dense_chunk_has_a_slot_of_its_own);
     tcase_add_test(cases, tables_begin_at_different_slots);
     tcase_add_test(cases, slots_stay_in_range_for_any_numbers);
+    tcase_add_test(cases, chunks_are_found_by_their_slots);
     tcase_add_test(cases, shards_have_as_many_slots_as_others);
     tcase_add_test(cases, chunks_are_cut_by_one_rule);
     tcase_add_test(cases, keys_have_their_slots_for_ever);
