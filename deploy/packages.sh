@@ -3,7 +3,7 @@
 
 build_packages="gcc libc6-dev cmake ninja-build pkg-config libzmq3-dev libprotobuf-c-dev protobuf-c-compiler
   protobuf-compiler liblmdb-dev libdnnl-dev libcyaml-dev libyaml-dev libjansson-dev libhdf5-dev libsodium-dev zlib1g-dev
-  libcsv-dev"
+  libcsv-dev libxxhash-dev"
 test_packages="check python3"
 
 # Runs the given command quietly; shows its last words only when it fails.
