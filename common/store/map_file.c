@@ -103,3 +103,25 @@ enum status map_file_grow(struct map_file *file, uint64_t until, struct error *e
     return file->length_bytes < target + SPARE_BYTES / 2 ? set_length(file, target + SPARE_BYTES, error)
                                                          : CAIRN_OK;
 }
+
+enum status map_file_write(const struct map_file *file, uint64_t offset, const void *data, size_t bytes,
+                           struct error *error)
+{
+    BUG_IF(offset > file->allocated_bytes || bytes > file->allocated_bytes - offset);
+    for (size_t done = 0; done < bytes;) {
+        ssize_t wrote =
+            pwrite(file->descriptor, (const char *)data + done, bytes - done, (off_t)(offset + done));
+
+        if (wrote > 0)
+            done += (size_t)wrote;
+        else if (wrote == 0 || errno != EINTR)
+            return error_system(error, wrote == 0 ? EIO : errno, "%s: cannot write data.mdb",
+                                file->directory);
+    }
+    return CAIRN_OK;
+}
+
+void map_file_send(const struct map_file *file, uint64_t offset, uint64_t bytes)
+{
+    (void)sync_file_range(file->descriptor, (off_t)offset, (off_t)bytes, SYNC_FILE_RANGE_WRITE);
+}

@@ -43,4 +43,13 @@ enum status map_file_begin(struct map_file *file, uint64_t used_bytes, struct er
  * Errors: CAIRN_FULL, saying how much is needed and free; CAIRN_IO. What was allocated before stays. */
 enum status map_file_grow(struct map_file *file, uint64_t until, struct error *error) MUST_CHECK;
 
+/* Writes bytes into the file below what is allocated: the map shows them at once, as Linux keeps one copy of both.
+ * For long runs half the cost of storing through the map, where each page is a fault after each sync, and
+ * nothing is read first. Errors: CAIRN_FULL, CAIRN_IO. */
+enum status map_file_write(const struct map_file *file, uint64_t offset, const void *data, size_t bytes,
+                           struct error *error) MUST_CHECK;
+
+/* Lets the disk begin with a range that is not written again before the commit. A hint. */
+void map_file_send(const struct map_file *file, uint64_t offset, uint64_t bytes);
+
 #endif

@@ -25,6 +25,11 @@
 
 #define STORE_DATABASE "cairn.1" /* the name is the format */
 #define STORE_PATH_MAX 4096
+/* What this file and pages.c know of LMDB's format. */
+#if MDB_VERSION_MAJOR != 0 || MDB_VERSION_MINOR != 9
+#error "another LMDB: compare its format with pages.c"
+#endif
+#define LMDB_PAGE_HEAD 16
 #define STORE_MAP_MIN  ((size_t)1 << 20)
 #define STORE_READERS  64
 /* LMDB's table of readers: a cache line for each, and a head. */
@@ -468,6 +473,58 @@ enum status store_reserve(struct store_transaction *transaction, const void *key
         return store_error(store, code, "cannot write a record", error);
     *place = room.mv_data;
     return CAIRN_OK;
+}
+
+/* Where in the file a value's place in the map is. A large one stands behind its page's head, which begins
+ * with the page's number (pages.c has the layout). */
+static uint64_t file_offset(const struct store *store, const unsigned char *place)
+{
+    uint64_t page;
+
+    memcpy(&page, place - LMDB_PAGE_HEAD, sizeof(page));
+    return page * store->page_bytes + LMDB_PAGE_HEAD;
+}
+
+enum status store_value_begin(struct store_transaction *transaction, const void *key, size_t key_bytes,
+                              size_t value_bytes, struct store_value *value, struct error *error)
+{
+    void *place = NULL;
+    enum status status = store_reserve(transaction, key, key_bytes, value_bytes, &place, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    *value = (struct store_value){transaction, place, value_bytes, 0};
+    if (value_bytes > transaction->store->page_bytes)
+        value->offset = file_offset(transaction->store, place);
+    return CAIRN_OK;
+}
+
+enum status store_value_write(const struct store_value *value, size_t at, const void *data, size_t bytes,
+                              struct error *error)
+{
+    const struct store *store = value->transaction->store;
+    size_t seen = bytes < LMDB_PAGE_HEAD ? bytes : LMDB_PAGE_HEAD;
+    enum status status;
+
+    BUG_IF(at > value->bytes || bytes > value->bytes - at);
+    if (!value->offset) {
+        memcpy(value->place + at, data, bytes);
+        return CAIRN_OK;
+    }
+    status = map_file_write(&store->file, value->offset + at, data, bytes, error);
+    if (status == CAIRN_OK && at == 0 && memcmp(value->place, data, seen) != 0)
+        return error_set(error, CAIRN_IO, "%s: this file system does not show in a map what is written",
+                         store->directory);
+    return status;
+}
+
+void store_value_end(const struct store_value *value)
+{
+    const struct store *store = value->transaction->store;
+    uint64_t first_page = store->page_bytes - LMDB_PAGE_HEAD; /* its head is changed by the commit */
+
+    if (value->offset)
+        map_file_send(&store->file, value->offset + first_page, value->bytes - first_page);
 }
 
 enum status store_put(struct store_transaction *transaction, const void *key, size_t key_bytes,

@@ -54,6 +54,26 @@ enum status store_put(struct store_transaction *transaction, const void *key, si
 enum status store_reserve(struct store_transaction *transaction, const void *key, size_t key_bytes,
                           size_t value_bytes, void **place, struct error *error) MUST_CHECK;
 
+/* A value that is being filled. */
+struct store_value {
+    struct store_transaction *transaction;
+    unsigned char *place; /* in the map */
+    size_t bytes;
+    uint64_t offset; /* in the file; 0: filled through the map, being small */
+};
+
+/* Makes room as store_reserve does, to be filled by store_value_write before the next call of another kind on the
+ * transaction: the way for large values, which are then written past the map. */
+enum status store_value_begin(struct store_transaction *transaction, const void *key, size_t key_bytes,
+                              size_t value_bytes, struct store_value *value, struct error *error) MUST_CHECK;
+
+/* Sets the bytes [at, at + bytes) of the value. Errors: CAIRN_IO, CAIRN_FULL. */
+enum status store_value_write(const struct store_value *value, size_t at, const void *data, size_t bytes,
+                              struct error *error) MUST_CHECK;
+
+/* The value is whole: lets the disk begin with it. */
+void store_value_end(const struct store_value *value);
+
 /* Removes key; CAIRN_NOT_FOUND when it is not there. */
 enum status store_delete(struct store_transaction *transaction, const void *key, size_t key_bytes,
                          struct error *error) MUST_CHECK;

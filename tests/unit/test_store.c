@@ -162,6 +162,46 @@ START_TEST(a_reserved_place_is_the_value)
 }
 END_TEST
 
+/* Large enough to be written past the map, and too small for it. */
+START_TEST(a_value_is_filled_piece_by_piece)
+{
+    const size_t length = _i ? 300 : 700001;
+    struct store *store = open_store(directory, MIB);
+    struct store_transaction *transaction;
+    struct store_value value;
+    unsigned char piece[1000];
+    const unsigned char *found;
+    const void *start;
+    size_t bytes, wrong = 0;
+
+    for (int round = 0; round < 4; round++) {
+        ck_assert_int_eq(store_begin_write(store, &transaction, NULL), CAIRN_OK);
+        ck_assert_int_eq(store_value_begin(transaction, "v", 1, length, &value, NULL), CAIRN_OK);
+        for (size_t at = length; at > 0;) { /* in any order */
+            size_t count = at < sizeof(piece) ? at : sizeof(piece);
+
+            at -= count;
+            for (size_t i = 0; i < count; i++)
+                piece[i] = (unsigned char)((at + i) * 7 + (size_t)round);
+            ck_assert_int_eq(store_value_write(&value, at, piece, count, NULL), CAIRN_OK);
+        }
+        store_value_end(&value);
+        ck_assert_int_eq(store_commit(transaction, NULL), CAIRN_OK);
+        store_close(store);
+        store = open_store(directory, MIB);
+        ck_assert_int_eq(store_begin_read(store, &transaction, NULL), CAIRN_OK);
+        ck_assert_int_eq(store_get(transaction, "v", 1, &start, &bytes, NULL), CAIRN_OK);
+        ck_assert_uint_eq(bytes, length);
+        found = start;
+        for (size_t i = 0; i < length; i++)
+            wrong += found[i] != (unsigned char)(i * 7 + (size_t)round);
+        ck_assert_uint_eq(wrong, 0);
+        store_abort(transaction);
+    }
+    store_close(store);
+}
+END_TEST
+
 struct visited {
     char keys[64];
     int stop_after;
@@ -537,6 +577,7 @@ static Suite *store_suite(void)
     tcase_add_test(tests, records_are_deleted);
     tcase_add_test(tests, keys_have_bounds);
     tcase_add_test(tests, a_reserved_place_is_the_value);
+    tcase_add_loop_test(tests, a_value_is_filled_piece_by_piece, 0, 2);
     tcase_add_test(tests, a_scan_goes_over_a_prefix_in_order);
     tcase_add_test(tests, a_store_outgrows_what_was_asked_for);
     tcase_add_test(tests, many_stores_are_open_at_once);
