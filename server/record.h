@@ -25,7 +25,7 @@ struct record {
     const void *values[RECORD_ARRAYS_MAX];
 };
 
-/* Writes a record over whatever is in the place. The arrays are copied once, into the map.
+/* Writes a record over whatever is in the place. The arrays are copied once, into the file.
  * Errors: CAIRN_FULL and others of store_reserve. */
 enum status record_write(struct store_transaction *transaction, uint32_t place, const struct record *record,
                          struct error *error) MUST_CHECK;
