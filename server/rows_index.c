@@ -1,4 +1,7 @@
-/* The hash table from keys to places. */
+/* The hash table from keys to places.
+ *
+ * Reads ahead stand in the functions whose loops they serve: GCC takes a function that only reads ahead for
+ * one without effect and drops its calls. */
 #include "rows_index.h"
 
 #include "rows_hash.h"
@@ -89,14 +92,6 @@ static void segment_put(struct index_segment *segment, uint64_t hash, uint32_t p
     segment->row_count++;
 }
 
-static void bucket_prefetch_rows(const struct index_bucket *bucket, const struct slab *slab)
-{
-    for (uint32_t i = 0; i < BUCKET_ROWS; i++) {
-        if (bucket->tags[i])
-            __builtin_prefetch(slab_row(slab, bucket->places[i]));
-    }
-}
-
 /* Moves all rows into half as many buckets again. The keys are read ahead; old and new buckets are in the
  * same order. */
 static bool segment_grow(struct index_segment *segment, const struct slab *slab)
@@ -107,10 +102,12 @@ static bool segment_grow(struct index_segment *segment, const struct slab *slab)
     if (!segment_init(&next, segment->bucket_count + segment->bucket_count / 2))
         return false;
     for (uint32_t i = 0; i < segment->bucket_count; i++) {
-        const struct index_bucket *bucket = &segment->buckets[i];
+        const struct index_bucket *bucket = &segment->buckets[i], *later = bucket + ahead;
 
-        if (i + ahead < segment->bucket_count)
-            bucket_prefetch_rows(&segment->buckets[i + ahead], slab);
+        for (uint32_t j = 0; j < BUCKET_ROWS && i + ahead < segment->bucket_count; j++) {
+            if (later->tags[j])
+                __builtin_prefetch(slab_row(slab, later->places[j]));
+        }
         for (uint32_t j = 0; j < BUCKET_ROWS; j++) {
             if (bucket->tags[j])
                 segment_put(&next, rows_hash(slab_row(slab, bucket->places[j])->key), bucket->places[j]);
@@ -160,13 +157,6 @@ uint32_t index_find(const struct rows_index *index, const struct slab *slab, uin
     return SLAB_NONE;
 }
 
-static inline void find_first_stage(const struct rows_index *index, uint64_t hash)
-{
-    const struct index_segment *segment = segment_of(index, hash);
-
-    __builtin_prefetch(&segment->buckets[home_of(segment, hash)]);
-}
-
 /* The first row of the home bucket with the tag, asked for; SLAB_NONE: none. */
 static inline uint32_t find_second_stage(const struct rows_index *index, const struct slab *slab,
                                          uint64_t hash)
@@ -193,8 +183,11 @@ void index_find_block(const struct rows_index *index, const struct slab *slab, c
 {
     for (uint32_t i = 0; i < count + 2 * AHEAD; i++) {
         if (i < count) {
+            const struct index_segment *segment;
+
             hashes[i] = rows_hash(keys[i]);
-            find_first_stage(index, hashes[i]);
+            segment = segment_of(index, hashes[i]);
+            __builtin_prefetch(&segment->buckets[home_of(segment, hashes[i])]);
         }
         if (i >= AHEAD && i - AHEAD < count)
             places[i - AHEAD] = find_second_stage(index, slab, hashes[i - AHEAD]);
