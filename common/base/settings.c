@@ -63,6 +63,31 @@ static enum status set_integer(struct parser *parser, const struct setting *row,
                      source, text, allowed[0] ? ", " : "", allowed);
 }
 
+/* A whole number with the letter of a power of 1024 behind it, or none. */
+static bool bytes_value(const char *text, int64_t *value)
+{
+    static const char letters[] = "KMGT";
+    long long number;
+    const char *letter;
+    char *end;
+    int shift = 0;
+
+    errno = 0;
+    number = strtoll(text, &end, 10);
+    if (!isdigit((unsigned char)text[0]) || errno != 0)
+        return false;
+    if (*end != '\0') {
+        letter = strchr(letters, toupper((unsigned char)*end));
+        if (!letter || end[1] != '\0')
+            return false;
+        shift = 10 * (int)(letter - letters + 1);
+    }
+    if (number > INT64_MAX >> shift)
+        return false;
+    *value = (int64_t)number << shift;
+    return true;
+}
+
 static enum status set_choice(struct parser *parser, const struct setting *row, const char *source,
                               const char *text)
 {
@@ -97,6 +122,11 @@ static enum status set_value(struct parser *parser, const struct setting *row, c
         return CAIRN_OK;
     case SETTING_INTEGER:
         return set_integer(parser, row, source, text);
+    case SETTING_BYTES:
+        if (bytes_value(text, member))
+            return CAIRN_OK;
+        return error_set(parser->error, CAIRN_INVALID,
+                         "%s: \"%.64s\" is not allowed; give bytes, such as 4096, 512M or 8G", source, text);
     case SETTING_CHOICE:
         return set_choice(parser, row, source, text);
     case SETTING_FLAG:

@@ -13,6 +13,7 @@
 enum setting_type {
     SETTING_TEXT,    /* const char *; borrowed from argv, environ or the table */
     SETTING_INTEGER, /* int64_t within [minimum, maximum] */
+    SETTING_BYTES,   /* int64_t; "512", "64K", "8M", "2G", "1T" in powers of 1024 */
     SETTING_CHOICE,  /* int64_t, the index of a word in `words`; without a default -1 when nothing sets it */
     SETTING_FLAG,    /* int64_t 0 or 1; takes no value on the command line */
     SETTING_ARGUMENT /* const char *; a positional argument, in table order */

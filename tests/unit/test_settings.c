@@ -10,7 +10,7 @@
 struct target {
     const char *job, *rest;
     const char *coordinator;
-    int64_t servers, offset, json, transport, format;
+    int64_t servers, offset, json, transport, format, memory;
 };
 
 static const char *const transports[] = {"ipc", "tcp", "inproc", NULL};
@@ -64,6 +64,11 @@ static const struct setting rows[] = {
      .help = "of what",
      .words = formats,
      .offset = offsetof(struct target, format)},
+    {.name = "memory",
+     .type = SETTING_BYTES,
+     .value_name = "BYTES",
+     .help = "at most",
+     .offset = offsetof(struct target, memory)},
 };
 
 static const struct settings_table table = {"cairn test", "Tests settings, one line of what it does.", rows,
@@ -290,11 +295,35 @@ START_TEST(version_names_the_program)
 }
 END_TEST
 
+START_TEST(bytes_have_letters)
+{
+    static const struct {
+        const char *text;
+        int64_t bytes;
+    } good[] = {{"0", 0}, {"4096", 4096}, {"64K", 65536}, {"3m", 3 << 20}, {"8G", INT64_C(8) << 30}, {"1T", INT64_C(1) << 40}};
+    static const char *const bad[] = {"", "G", "-1", "1GB", "1.5G", " 1", "8388608T", "1P"};
+
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        const char *words[9] = {"job.yaml", "--memory", good[i].text};
+
+        ck_assert_msg(resolve(words) == CAIRN_OK, "%s", error.message);
+        ck_assert_int_eq(target.memory, good[i].bytes);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        const char *words[9] = {"job.yaml", "--memory", bad[i]};
+
+        ck_assert_int_eq(resolve(words), CAIRN_INVALID);
+        ck_assert_msg(strstr(error.message, "512M"), "%s", error.message);
+    }
+}
+END_TEST
+
 static Suite *settings_suite(void)
 {
     Suite *suite = suite_create("settings");
     TCase *cases = tcase_create("settings");
 
+    tcase_add_test(cases, bytes_have_letters);
     tcase_add_test(cases, defaults);
     tcase_add_test(cases, all_ways_to_write_an_option);
     tcase_add_test(cases, the_environment_is_between);
