@@ -142,19 +142,39 @@ static enum status append_begin(struct frames *frames, zmq_msg_t **part)
     return CAIRN_OK;
 }
 
-enum status frames_append_copy(struct frames *frames, const void *bytes, size_t length)
+static enum status part_copy(zmq_msg_t *part, const void *bytes, size_t length)
 {
-    zmq_msg_t *part;
-    enum status status = append_begin(frames, &part);
-
-    if (status != CAIRN_OK)
-        return status;
     if (zmq_msg_init_size(part, length) != 0)
         return CAIRN_NO_MEMORY;
     if (length > 0)
         memcpy(zmq_msg_data(part), bytes, length);
     ORDER_BEFORE(zmq_msg_data(part));
-    frames->count++;
+    return CAIRN_OK;
+}
+
+enum status frames_append_copy(struct frames *frames, const void *bytes, size_t length)
+{
+    zmq_msg_t *part;
+    enum status status = append_begin(frames, &part);
+
+    if (status == CAIRN_OK)
+        status = part_copy(part, bytes, length);
+    if (status == CAIRN_OK)
+        frames->count++;
+    return status;
+}
+
+enum status frames_set_copy(struct frames *frames, size_t index, const void *bytes, size_t length)
+{
+    zmq_msg_t part;
+    enum status status = part_copy(&part, bytes, length);
+
+    BUG_IF(index >= frames->count);
+    if (status != CAIRN_OK)
+        return status;
+    zmq_msg_close(&frames->parts[index]);
+    zmq_msg_init(&frames->parts[index]);
+    zmq_msg_move(&frames->parts[index], &part);
     return CAIRN_OK;
 }
 

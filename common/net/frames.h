@@ -41,6 +41,10 @@ enum status frames_send(void *socket, struct frames *frames, struct error *error
  * Errors: CAIRN_FULL when there are FRAMES_MAX parts, CAIRN_NO_MEMORY; frames is unchanged then. */
 enum status frames_append_copy(struct frames *frames, const void *bytes, size_t length) MUST_CHECK;
 
+/* Replaces the part at `index`, which must be there, by a copy of length bytes.
+ * Errors: CAIRN_NO_MEMORY; frames is unchanged then. */
+enum status frames_set_copy(struct frames *frames, size_t index, const void *bytes, size_t length) MUST_CHECK;
+
 /* Appends a part over bytes [offset, offset + length) of buffer without a copy; takes a reference of its own,
  * dropped on a ZeroMQ thread after the send. The range must lie within the buffer (BUG otherwise).
  * Errors: as frames_append_copy. */

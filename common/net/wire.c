@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* What a packed header takes at most: all members at their longest varints, the message, the payloads. */
-#define FIELDS_BYTES  (2 * 6 + 5 * 11 + 3 * 6 + 3 * 2)
+#define FIELDS_BYTES  (2 * 6 + 6 * 11 + 3 * 6 + 2 + 3 * 3)
 #define PAYLOAD_BYTES (2 + 6 + 2 + 11)
 _Static_assert(FIELDS_BYTES + WIRE_MESSAGE_MAX + 3 + WIRE_PAYLOADS_MAX * PAYLOAD_BYTES <= WIRE_HEADER_MAX,
                "a header at its bounds must fit");
@@ -47,6 +47,7 @@ static size_t type_bytes(enum data_type type)
     case DATA_FLOAT32:
         return 4;
     case DATA_FLOAT64:
+    case DATA_UINT64:
         return 8;
     }
     return 0;
@@ -56,12 +57,14 @@ static size_t type_bytes(enum data_type type)
 static const char *payload_problem(const struct data_payload *payload, enum data_kind kind)
 {
     size_t element_bytes = type_bytes(payload->type);
+    bool carries =
+        kind == DATA_PUSH || kind == DATA_VALUES || (kind == DATA_PULL && payload->type == DATA_UINT64);
 
     if (element_bytes == 0)
         return "a payload's type is unknown";
-    if (kind == DATA_PULL || kind == DATA_REFUSED)
+    if (!carries)
         return payload->length_bytes == 0 ? NULL : "a payload has a length where none is carried";
-    if (payload->length_bytes == 0 || payload->length_bytes > WIRE_PAYLOAD_BYTES_MAX)
+    if (payload->length_bytes > WIRE_PAYLOAD_BYTES_MAX || (payload->length_bytes == 0 && kind == DATA_VALUES))
         return "a payload's length is out of bounds";
     return payload->length_bytes % element_bytes == 0 ? NULL
                                                       : "a payload's length is no multiple of its type's";
@@ -79,6 +82,7 @@ static const char *kind_problem(const struct data_header *header)
         return header->samples <= WIRE_SAMPLES_MAX ? NULL : "a push's samples are out of bounds";
     case DATA_PULL:
     case DATA_VALUES:
+    case DATA_APPLIED:
         return NULL;
     case DATA_REFUSED:
         if (header->refused < DATA_REFUSED_STALE || header->refused > DATA_REFUSED_MALFORMED)
@@ -99,11 +103,20 @@ static const char *header_problem(const struct data_header *header)
         return "the step is out of bounds";
     if (header->payload_count > WIRE_PAYLOADS_MAX)
         return "there are too many payloads";
-    if (header->payload_count == 0 && header->kind != DATA_REFUSED)
+    if (header->payload_count == 0 && (header->kind == DATA_PULL || header->kind == DATA_VALUES))
         return "there are no payloads";
     for (uint32_t i = 0; i < header->payload_count && !problem; i++)
         problem = payload_problem(&header->payloads[i], header->kind);
     return problem;
+}
+
+uint32_t wire_data_frames(const struct data_header *header)
+{
+    uint32_t frames = 0;
+
+    for (uint32_t i = 0; i < header->payload_count; i++)
+        frames += header->payloads[i].length_bytes > 0;
+    return frames;
 }
 
 static void pack_fields(Cairn__DataHeader *packed, const struct data_header *header)
@@ -114,14 +127,18 @@ static void pack_fields(Cairn__DataHeader *packed, const struct data_header *hea
     packed->incarnation = header->incarnation;
     packed->table = header->table;
     packed->step = header->step;
+    packed->request = header->request;
     if (header->kind == DATA_PUSH) {
         packed->node_begin = header->node.begin;
         packed->node_end = header->node.end;
         packed->samples = header->samples;
         packed->subscribe = header->subscribe;
+        packed->acknowledge = header->acknowledge;
     }
-    if (header->kind == DATA_PULL)
+    if (header->kind == DATA_PULL) {
         packed->committed = header->committed;
+        packed->newest = header->newest;
+    }
     if (header->kind == DATA_REFUSED) {
         packed->refused = (Cairn__RefusedReason)header->refused;
         packed->message = (char *)header->message;
@@ -168,10 +185,13 @@ static void unpack_fields(struct data_header *header, const Cairn__DataHeader *p
     header->incarnation = packed->incarnation;
     header->table = packed->table;
     header->step = packed->step;
+    header->request = packed->request;
     header->node = (struct tree_node){packed->node_begin, packed->node_end};
     header->samples = packed->samples;
     header->subscribe = packed->subscribe;
+    header->acknowledge = packed->acknowledge;
     header->committed = packed->committed;
+    header->newest = packed->newest;
     header->refused = (enum data_refused)packed->refused;
     unpack_message(header->message, packed->message);
 }

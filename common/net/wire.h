@@ -35,8 +35,8 @@
 #define WIRE_SHARDS_MAX        4096u              /* shards a job, shard threads a server */
 #define WIRE_CONTROL_MAX       ((size_t)16 << 20) /* bytes of a packed control message */
 
-enum data_kind { DATA_PUSH = 1, DATA_PULL, DATA_VALUES, DATA_REFUSED };
-enum data_type { DATA_FLOAT32 = 1, DATA_FLOAT64 };
+enum data_kind { DATA_PUSH = 1, DATA_PULL, DATA_VALUES, DATA_REFUSED, DATA_APPLIED };
+enum data_type { DATA_FLOAT32 = 1, DATA_FLOAT64, DATA_UINT64 };
 enum data_refused { DATA_REFUSED_STALE = 1, DATA_REFUSED_UNKNOWN, DATA_REFUSED_MALFORMED };
 
 struct data_payload {
@@ -45,23 +45,30 @@ struct data_payload {
     uint64_t length_bytes;
 };
 
-/* See proto/data.proto for what each member means. Every message but a refusal has a payload; those of pulls
- * and refusals have length 0. Members that are named for some kinds are neither sent nor meant with others.
+/* See proto/data.proto for what each member means. A payload with a length has a frame; in pulls only keys
+ * do, in refusals and APPLIED none. Members that are named for some kinds are neither sent nor meant with
+ * others.
  */
 struct data_header {
     enum data_kind kind;
     uint64_t job, incarnation;
     uint32_t table;
     uint64_t step;
+    uint64_t request;
     struct tree_node node; /* DATA_PUSH only */
     uint64_t samples;      /* DATA_PUSH only */
     bool subscribe;        /* DATA_PUSH only */
+    bool acknowledge;      /* DATA_PUSH only */
     bool committed;        /* DATA_PULL only */
+    bool newest;           /* DATA_PULL only */
     uint32_t payload_count;
     struct data_payload payloads[WIRE_PAYLOADS_MAX];
     enum data_refused refused;      /* DATA_REFUSED only */
     char message[WIRE_MESSAGE_MAX]; /* DATA_REFUSED only */
 };
+
+/* How many of the payloads have a frame. */
+uint32_t wire_data_frames(const struct data_header *header);
 
 /* Packs a header; returns its length, at most WIRE_HEADER_MAX. header must be within its own bounds (BUG
  * otherwise: we made it). */

@@ -17,7 +17,8 @@ static struct data_header sample(enum data_kind kind)
     header.step = 1000;
     header.payload_count = 1;
     header.payloads[0] =
-        (struct data_payload){5, DATA_FLOAT32, kind == DATA_PULL || kind == DATA_REFUSED ? 0 : 64};
+        (struct data_payload){5, DATA_FLOAT32, kind == DATA_PUSH || kind == DATA_VALUES ? 64 : 0};
+    header.request = 12;
     if (kind == DATA_PUSH) {
         header.node = (struct tree_node){2, 4};
         header.samples = 32;
@@ -38,6 +39,7 @@ static struct data_header largest(enum data_kind kind)
     header.incarnation = UINT64_MAX;
     header.table = UINT32_MAX;
     header.step = WIRE_STEP_MAX;
+    header.request = UINT64_MAX;
     header.payload_count = WIRE_PAYLOADS_MAX;
     for (int i = 0; i < WIRE_PAYLOADS_MAX; i++)
         header.payloads[i] = (struct data_payload){
@@ -46,10 +48,10 @@ static struct data_header largest(enum data_kind kind)
         header.step = WIRE_STEP_MAX - 1; /* the version that it makes is a step as well */
         header.node = (struct tree_node){TREE_LEAVES_MAX - 1, TREE_LEAVES_MAX};
         header.samples = WIRE_SAMPLES_MAX;
-        header.subscribe = true;
+        header.subscribe = header.acknowledge = true;
     }
     if (kind == DATA_PULL)
-        header.committed = true;
+        header.committed = header.newest = true;
     if (kind == DATA_REFUSED) {
         header.refused = DATA_REFUSED_MALFORMED;
         memset(header.message, 'x', WIRE_MESSAGE_MAX - 1);
@@ -64,11 +66,14 @@ static void check_equal(const struct data_header *a, const struct data_header *b
     ck_assert_uint_eq(a->incarnation, b->incarnation);
     ck_assert_uint_eq(a->table, b->table);
     ck_assert_uint_eq(a->step, b->step);
+    ck_assert_uint_eq(a->request, b->request);
     ck_assert_uint_eq(a->node.begin, b->node.begin);
     ck_assert_uint_eq(a->node.end, b->node.end);
     ck_assert_uint_eq(a->samples, b->samples);
     ck_assert_int_eq(a->subscribe, b->subscribe);
+    ck_assert_int_eq(a->acknowledge, b->acknowledge);
     ck_assert_int_eq(a->committed, b->committed);
+    ck_assert_int_eq(a->newest, b->newest);
     ck_assert_uint_eq(a->payload_count, b->payload_count);
     for (uint32_t i = 0; i < a->payload_count; i++) {
         ck_assert_uint_eq(a->payloads[i].chunk, b->payloads[i].chunk);
@@ -101,6 +106,24 @@ START_TEST(a_header_comes_back_as_it_was)
 }
 END_TEST
 
+START_TEST(keys_travel_in_pulls_and_nothing_in_pushes)
+{
+    struct data_header pull = sample(DATA_PULL), push = sample(DATA_PUSH);
+
+    pull.payloads[0] = (struct data_payload){0, DATA_UINT64, 80};
+    check_round_trip(&pull);
+    ck_assert_uint_eq(wire_data_frames(&pull), 1);
+    push.payload_count = 3;
+    push.payloads[1] = (struct data_payload){6, DATA_FLOAT32, 0};
+    push.payloads[2] = (struct data_payload){7, DATA_FLOAT32, 8};
+    check_round_trip(&push);
+    ck_assert_uint_eq(wire_data_frames(&push), 2);
+    push.payload_count = 0;
+    check_round_trip(&push);
+    ck_assert_uint_eq(wire_data_frames(&push), 0);
+}
+END_TEST
+
 START_TEST(a_refusal_needs_no_payload)
 {
     struct data_header header = sample(DATA_REFUSED);
@@ -121,13 +144,13 @@ START_TEST(members_of_other_kinds_stay_behind)
 
     header.node = (struct tree_node){9, 1};
     header.samples = UINT64_MAX;
-    header.subscribe = header.committed = true;
+    header.subscribe = header.acknowledge = header.committed = header.newest = true;
     header.refused = (enum data_refused)77;
     memset(header.message, 'x', sizeof(header.message));
     length = wire_data_pack(&header, bytes);
     ck_assert_int_eq(wire_data_unpack(bytes, length, &back, NULL), CAIRN_OK);
     ck_assert_uint_eq(back.samples, 0);
-    ck_assert(!back.subscribe && !back.committed);
+    ck_assert(!back.subscribe && !back.acknowledge && !back.committed && !back.newest);
     ck_assert_str_eq(back.message, "");
 }
 END_TEST
@@ -150,7 +173,7 @@ static void foreign_init(struct foreign *foreign, enum data_kind kind)
     for (int i = 0; i <= WIRE_PAYLOADS_MAX; i++) {
         cairn__payload__init(&foreign->payloads[i]);
         foreign->payloads[i].type = CAIRN__DATA_TYPE__DATA_TYPE_FLOAT32;
-        foreign->payloads[i].length_bytes = kind == DATA_PULL || kind == DATA_REFUSED ? 0 : 4;
+        foreign->payloads[i].length_bytes = kind == DATA_PUSH || kind == DATA_VALUES ? 4 : 0;
         foreign->pointers[i] = &foreign->payloads[i];
     }
     foreign->header.n_payloads = 1;
@@ -188,7 +211,7 @@ START_TEST(foreign_numbers_are_bounded)
     check_refused(&foreign, "protocol 2");
     foreign_init(&foreign, (enum data_kind)0);
     check_refused(&foreign, "kind");
-    foreign_init(&foreign, (enum data_kind)5);
+    foreign_init(&foreign, (enum data_kind)6);
     check_refused(&foreign, "kind");
     foreign_init(&foreign, (enum data_kind) - 1);
     check_refused(&foreign, "kind");
@@ -235,7 +258,7 @@ START_TEST(foreign_payloads_are_bounded)
     foreign_init(&foreign, DATA_VALUES);
     foreign.payloads[0].type = CAIRN__DATA_TYPE__DATA_TYPE_UNSPECIFIED;
     check_refused(&foreign, "type");
-    foreign.payloads[0].type = (Cairn__DataType)3;
+    foreign.payloads[0].type = (Cairn__DataType)4;
     check_refused(&foreign, "type");
     foreign_init(&foreign, DATA_VALUES);
     foreign.payloads[0].length_bytes = 0;
@@ -276,9 +299,11 @@ START_TEST(noise_does_not_parse)
 {
     struct data_header header = largest(DATA_VALUES), back;
     unsigned char bytes[WIRE_HEADER_MAX], many[WIRE_HEADER_MAX + 1] = {0};
-    size_t length = wire_data_pack(&header, bytes);
+    size_t length;
     struct error error;
 
+    header.request = 0; /* the payloads come last then */
+    length = wire_data_pack(&header, bytes);
     ck_assert_int_eq(wire_data_unpack("", 0, &back, &error), CAIRN_PROTOCOL);
     ck_assert_int_eq(wire_data_unpack("\xff\xff\xff", 3, &back, &error), CAIRN_PROTOCOL);
     ck_assert_int_eq(wire_data_unpack(many, sizeof(many), &back, &error), CAIRN_PROTOCOL);
@@ -312,7 +337,8 @@ static Suite *make_suite(void)
     Suite *suite = suite_create("wire");
     TCase *tests = tcase_create("wire");
 
-    tcase_add_loop_test(tests, a_header_comes_back_as_it_was, DATA_PUSH, DATA_REFUSED + 1);
+    tcase_add_loop_test(tests, a_header_comes_back_as_it_was, DATA_PUSH, DATA_APPLIED + 1);
+    tcase_add_test(tests, keys_travel_in_pulls_and_nothing_in_pushes);
     tcase_add_test(tests, a_refusal_needs_no_payload);
     tcase_add_test(tests, members_of_other_kinds_stay_behind);
     tcase_add_test(tests, foreign_numbers_are_bounded);
