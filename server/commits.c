@@ -3,11 +3,11 @@
 
 #include <string.h>
 
-void commits_init(struct commits *commits, struct dense_table *table, struct store *store, uint64_t every,
+void commits_init(struct commits *commits, const struct tables *tables, struct store *store, uint64_t every,
                   uint64_t committed_step)
 {
     memset(commits, 0, sizeof(*commits));
-    commits->table = table;
+    commits->tables = tables;
     commits->store = store;
     commits->every = every;
     commits->committed_step = committed_step;
@@ -57,7 +57,7 @@ static enum status queue_open(struct commits *commits, uint64_t step, struct gen
     if (*out)
         return CAIRN_OK;
     BUG_IF(commits->count == COMMITS_UNDER_WAY);
-    *out = generation_new(commits->table, step);
+    *out = generation_new(commits->tables, step);
     if (!*out)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory for the generation of step %llu",
                          (unsigned long long)step);
@@ -66,7 +66,8 @@ static enum status queue_open(struct commits *commits, uint64_t step, struct gen
     return CAIRN_OK;
 }
 
-enum status commits_reached(struct commits *commits, const struct dense_chunk *chunk, struct error *error)
+enum status commits_reached_dense(struct commits *commits, uint32_t table, const struct dense_chunk *chunk,
+                                  struct error *error)
 {
     struct generation *generation;
     enum status status;
@@ -75,20 +76,34 @@ enum status commits_reached(struct commits *commits, const struct dense_chunk *c
         return CAIRN_OK;
     status = queue_open(commits, chunk->version, &generation, error);
     if (status == CAIRN_OK)
-        generation_capture(generation, commits->table, chunk);
+        generation_capture_dense(generation, commits->tables, table, chunk);
     return status;
 }
 
-static bool all_at(const struct commits *commits, uint64_t step)
+enum status commits_reached_sparse(struct commits *commits, uint32_t table, struct error *error)
 {
-    for (uint32_t i = 0; i < commits->table->chunk_count; i++) {
-        if (commits->table->chunks[i].version != step)
-            return false;
-    }
-    return true;
+    uint64_t version = commits->tables->items[table].sparse->version;
+    struct generation *generation;
+    enum status status;
+
+    if (!is_boundary(commits, version))
+        return CAIRN_OK;
+    status = queue_open(commits, version, &generation, error);
+    return status == CAIRN_OK ? generation_capture_sparse(generation, commits->tables, table, error) : status;
 }
 
-/* Captures all chunks at once, when there is room for the asked generation. */
+/* Captures all pieces of a table. */
+static enum status table_capture(struct generation *generation, const struct tables *tables, uint32_t number,
+                                 struct error *error)
+{
+    const struct table *table = &tables->items[number];
+
+    for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++)
+        generation_capture_dense(generation, tables, number, &table->dense->chunks[i]);
+    return table->sparse ? generation_capture_sparse(generation, tables, number, error) : CAIRN_OK;
+}
+
+/* Captures all pieces at once, when there is room for the asked generation. */
 static enum status asked_capture(struct commits *commits, struct error *error)
 {
     struct generation *generation;
@@ -98,8 +113,8 @@ static enum status asked_capture(struct commits *commits, struct error *error)
         return CAIRN_OK;
     commits->asked = false;
     status = queue_open(commits, commits->asked_step, &generation, error);
-    for (uint32_t i = 0; status == CAIRN_OK && i < commits->table->chunk_count; i++)
-        generation_capture(generation, commits->table, &commits->table->chunks[i]);
+    for (uint32_t number = 0; status == CAIRN_OK && number < commits->tables->count; number++)
+        status = table_capture(generation, commits->tables, number, error);
     return status;
 }
 
@@ -109,14 +124,14 @@ enum status commits_ask(struct commits *commits, uint64_t step, enum commits_ans
     const struct generation *generation = queue_find(commits, step);
 
     *answer = COMMITS_COMING;
-    if (commits->table->chunk_count == 0 || step == commits->committed_step ||
+    if (commits->tables->piece_count == 0 || step == commits->committed_step ||
         (generation && generation->state == GENERATION_WRITTEN)) {
         *answer = COMMITS_DURABLE;
         return CAIRN_OK;
     }
     if (generation)
         return CAIRN_OK;
-    if (commits->abandoned || !all_at(commits, step)) {
+    if (commits->abandoned || !tables_all_at(commits->tables, step)) {
         *answer = COMMITS_WRONG;
         return CAIRN_OK;
     }

@@ -1,8 +1,8 @@
 /* When a job's versions on one shard become generations, and how far training may run ahead of the disk.
  *
- * Every `every` steps, and when asked to, each chunk is captured as it reaches the version. At most two
+ * Every `every` steps, and when asked to, each piece is captured as it reaches the version. At most two
  * generations are under way: one with the writer, or written and waiting for the job's other shards, and one
- * that is being captured or waits its turn. A chunk that would reach a third is held back: back-pressure, not
+ * that is being captured or waits its turn. A piece that would reach a third is held back: back-pressure, not
  * loss. The second is written only once the first is the job's (commits_confirm), so that the job's committed
  * step is on disk at every moment.
  *
@@ -10,9 +10,9 @@
 #ifndef CAIRN_SERVER_COMMITS_H
 #define CAIRN_SERVER_COMMITS_H
 
-#include "dense_table.h"
 #include "generation.h"
 #include "store/store.h"
+#include "tables.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,7 +20,7 @@
 #define COMMITS_UNDER_WAY 2
 
 struct commits {
-    struct dense_table *table; /* borrowed, as the store */
+    const struct tables *tables; /* borrowed, as the store */
     struct store *store;
     uint64_t every;
     uint64_t committed_step;                     /* the job's */
@@ -34,23 +34,24 @@ struct commits {
 enum commits_answer {
     COMMITS_DURABLE, /* the step is on disk */
     COMMITS_COMING,  /* it will be */
-    COMMITS_WRONG    /* some chunk is at another version */
+    COMMITS_WRONG    /* some piece is at another version */
 };
 
-void commits_init(struct commits *commits, struct dense_table *table, struct store *store, uint64_t every,
+void commits_init(struct commits *commits, const struct tables *tables, struct store *store, uint64_t every,
                   uint64_t committed_step);
 /* Frees what is under way; nothing may be with the writer. */
 void commits_fini(struct commits *commits);
 
-/* Whether a chunk may reach `version` now. */
+/* Whether a piece may reach `version` now. */
 bool commits_allow(const struct commits *commits, uint64_t version);
 
-/* A chunk has reached its version, which commits_allow allowed: captures it when a generation of it is due.
- * Errors: CAIRN_NO_MEMORY. */
-enum status commits_reached(struct commits *commits, const struct dense_chunk *chunk,
-                            struct error *error) MUST_CHECK;
+/* A dense chunk, or a sparse table, has reached its version, which commits_allow allowed: captures it when a
+ * generation of it is due. Errors: CAIRN_NO_MEMORY; those of generation_capture_sparse. */
+enum status commits_reached_dense(struct commits *commits, uint32_t table, const struct dense_chunk *chunk,
+                                  struct error *error) MUST_CHECK;
+enum status commits_reached_sparse(struct commits *commits, uint32_t table, struct error *error) MUST_CHECK;
 
-/* Makes the version that every chunk now has, `step`, durable. Errors: CAIRN_NO_MEMORY. */
+/* Makes the version that every piece now has, `step`, durable. Errors: as above. */
 enum status commits_ask(struct commits *commits, uint64_t step, enum commits_answer *answer,
                         struct error *error) MUST_CHECK;
 

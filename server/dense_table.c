@@ -6,19 +6,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- the tree's payloads are buffers */
+/* ---- the tree's payloads are buffers, or this for a node without gradients */
 
-static void fold(void *context, void *left, void *right)
-{
-    const struct dense_chunk *chunk = context;
-
-    sum_float32(((struct buffer *)left)->data, ((struct buffer *)right)->data, chunk->floats);
-}
+static char nothing;
 
 static void drop(void *context, void *payload)
 {
     (void)context;
-    buffer_unref(payload);
+    if (payload != &nothing)
+        buffer_unref(payload);
+}
+
+static void *fold(void *context, void *left, void *right)
+{
+    const struct dense_chunk *chunk = context;
+
+    if (left == &nothing)
+        return right;
+    if (right == &nothing)
+        return left;
+    sum_float32(((struct buffer *)left)->data, ((struct buffer *)right)->data, chunk->floats);
+    buffer_unref(right);
+    return left;
 }
 
 static const struct tree_ops tree_ops = {fold, drop};
@@ -51,14 +60,16 @@ static struct buffer *zeros_new(struct dense_table *table, const struct dense_ch
 static bool chunk_init(struct dense_table *table, struct dense_chunk *chunk, uint32_t number,
                        uint64_t version)
 {
-    uint64_t end;
+    const struct dense_params *params = &table->params;
+    uint64_t left;
     bool whole;
 
-    graph_chunk(table->job->graph, number, &chunk->begin, &end);
     chunk->number = number;
-    chunk->floats = (uint32_t)(end - chunk->begin);
+    chunk->begin = (uint64_t)number * params->chunk_floats;
+    left = params->floats - chunk->begin;
+    chunk->floats = left < params->chunk_floats ? (uint32_t)left : params->chunk_floats;
     chunk->version = version;
-    chunk->tree = tree_new(table->job->microbatches, &tree_ops, chunk);
+    chunk->tree = tree_new(params->microbatches, &tree_ops, chunk);
     chunk->current = zeros_new(table, chunk);
     whole = chunk->tree && chunk->current;
     for (uint32_t i = 0; i < table->slot_count; i++) {
@@ -78,20 +89,20 @@ static void chunk_fini(struct dense_chunk *chunk)
         buffer_unref(chunk->slots[i]);
 }
 
-enum status dense_table_new(const struct job *job, const uint32_t *numbers, uint32_t count, uint64_t version,
-                            struct dense_table **out, struct error *error)
+enum status dense_table_new(const struct dense_params *params, const uint32_t *numbers, uint32_t count,
+                            uint64_t version, struct dense_table **out, struct error *error)
 {
     struct dense_table *table = calloc(1, sizeof(*table));
     bool whole;
 
     if (!table)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory for a table");
-    table->job = job;
-    table->optimizer = optimizer_find(job->optimizer.type);
+    table->params = *params;
+    table->optimizer = optimizer_find(params->optimizer->type);
     BUG_IF(!table->optimizer);
-    table->slot_count = table->optimizer->slot_count(&job->optimizer);
-    table->pool = buffer_pool_new((size_t)job->graph->chunk_floats * sizeof(float));
-    table->index = calloc(job->graph->chunk_count, sizeof(table->index[0]));
+    table->slot_count = table->optimizer->slot_count(params->optimizer);
+    table->pool = buffer_pool_new((size_t)params->chunk_floats * sizeof(float));
+    table->index = calloc(params->chunk_count, sizeof(table->index[0]));
     table->chunks = calloc(count ? count : 1, sizeof(table->chunks[0]));
     whole = table->pool && table->index && table->chunks;
     for (; whole && table->chunk_count < count; table->chunk_count++) {
@@ -101,7 +112,7 @@ enum status dense_table_new(const struct job *job, const uint32_t *numbers, uint
     if (!whole) {
         dense_table_free(table);
         return error_set(error, CAIRN_NO_MEMORY, "out of memory for %u chunks of %zu bytes", count,
-                         (size_t)job->graph->chunk_floats * sizeof(float));
+                         (size_t)params->chunk_floats * sizeof(float));
     }
     *out = table;
     return CAIRN_OK;
@@ -119,21 +130,11 @@ void dense_table_free(struct dense_table *table)
     free(table);
 }
 
-void dense_initialize(struct dense_table *table)
-{
-    for (uint32_t i = 0; i < table->chunk_count; i++) {
-        struct dense_chunk *chunk = &table->chunks[i];
-
-        graph_initial_values(table->job->graph, table->job->seed, chunk->begin, chunk->begin + chunk->floats,
-                             chunk->current->data);
-    }
-}
-
 /* ---- use */
 
 struct dense_chunk *dense_find(struct dense_table *table, uint32_t number)
 {
-    uint32_t position = number < table->job->graph->chunk_count ? table->index[number] : 0;
+    uint32_t position = number < table->params.chunk_count ? table->index[number] : 0;
 
     return position ? &table->chunks[position - 1] : NULL;
 }
@@ -147,13 +148,17 @@ struct buffer *dense_version(const struct dense_chunk *chunk, uint64_t version)
 
 bool dense_push(struct dense_chunk *chunk, struct tree_node node, struct buffer *gradients, uint64_t samples)
 {
-    if (chunk->sum) {
+    void *payload = gradients ? (void *)gradients : &nothing;
+
+    if (chunk->is_summed) {
         buffer_unref(gradients);
         return false;
     }
-    if (tree_add(chunk->tree, node, gradients, samples) != TREE_ROOT)
+    if (tree_add(chunk->tree, node, payload, samples) != TREE_ROOT)
         return false;
-    chunk->sum = tree_take_root(chunk->tree, &chunk->sum_samples);
+    payload = tree_take_root(chunk->tree, &chunk->sum_samples);
+    chunk->sum = payload == &nothing ? NULL : payload;
+    chunk->is_summed = true;
     return true;
 }
 
@@ -165,44 +170,71 @@ static struct buffer *slot_next(struct dense_table *table, struct dense_chunk *c
     return array_new(table, chunk);
 }
 
-enum status dense_update(struct dense_table *table, struct dense_chunk *chunk, struct error *error)
+/* The next version's slots; false: out of memory, and none are held. */
+static bool slots_next(struct dense_table *table, struct dense_chunk *chunk,
+                       struct buffer *slots[OPTIMIZER_SLOTS_MAX])
 {
-    struct buffer *next = array_new(table, chunk), *slots[OPTIMIZER_SLOTS_MAX] = {NULL};
-    bool whole = next != NULL;
+    for (uint32_t i = 0; i < table->slot_count; i++) {
+        slots[i] = slot_next(table, chunk, i);
+        if (slots[i])
+            continue;
+        while (i > 0)
+            buffer_unref(slots[--i]);
+        return false;
+    }
+    return true;
+}
+
+static void apply(const struct dense_table *table, const struct dense_chunk *chunk, struct buffer *next,
+                  struct buffer *const slots[OPTIMIZER_SLOTS_MAX])
+{
     struct optimizer_update update = {
         .number = chunk->version + 1,
         .sums = chunk->sum->data,
         .samples = chunk->sum_samples ? (float)chunk->sum_samples : 1.0f,
         .weights = chunk->current->data,
+        .next_weights = next->data,
         .count = chunk->floats,
     };
 
     for (uint32_t i = 0; i < table->slot_count; i++) {
-        slots[i] = slot_next(table, chunk, i);
-        whole = whole && slots[i];
-    }
-    if (!whole) {
-        buffer_unref(next);
-        for (uint32_t i = 0; i < table->slot_count; i++)
-            buffer_unref(slots[i]);
-        return error_set(error, CAIRN_NO_MEMORY, "out of memory for version %llu of chunk %u",
-                         (unsigned long long)chunk->version + 1, chunk->number);
-    }
-    update.next_weights = next->data;
-    for (uint32_t i = 0; i < table->slot_count; i++) {
         update.slots[i] = chunk->slots[i]->data;
         update.next_slots[i] = slots[i]->data;
     }
-    table->optimizer->apply(&table->job->optimizer, &update);
-    for (uint32_t i = 0; i < table->slot_count; i++) {
-        buffer_unref(chunk->slots[i]);
-        chunk->slots[i] = slots[i];
-    }
+    table->optimizer->apply(table->params.optimizer, &update);
+}
+
+/* Makes `next` the current version. Takes it. */
+static void move_on(struct dense_chunk *chunk, struct buffer *next)
+{
     buffer_unref(chunk->sum);
     chunk->sum = NULL;
+    chunk->is_summed = false;
     buffer_unref(chunk->previous);
     chunk->previous = chunk->current;
     chunk->current = next;
     chunk->version++;
+}
+
+enum status dense_update(struct dense_table *table, struct dense_chunk *chunk, struct error *error)
+{
+    struct buffer *next, *slots[OPTIMIZER_SLOTS_MAX] = {NULL};
+
+    if (!chunk->sum) {
+        move_on(chunk, buffer_ref(chunk->current));
+        return CAIRN_OK;
+    }
+    next = array_new(table, chunk);
+    if (!next || !slots_next(table, chunk, slots)) {
+        buffer_unref(next);
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for version %llu of chunk %u",
+                         (unsigned long long)chunk->version + 1, chunk->number);
+    }
+    apply(table, chunk, next, slots);
+    for (uint32_t i = 0; i < table->slot_count; i++) {
+        buffer_unref(chunk->slots[i]);
+        chunk->slots[i] = slots[i];
+    }
+    move_on(chunk, next);
     return CAIRN_OK;
 }

@@ -9,18 +9,32 @@
 
 _Static_assert(DENSE_ARRAYS_MAX <= RECORD_ARRAYS_MAX, "a chunk's arrays fit its record");
 
-struct generation *generation_new(const struct dense_table *table, uint64_t step)
+/* The pieces of a table, from its first. */
+static void table_pieces(struct generation *generation, const struct tables *tables, uint32_t number)
+{
+    const struct dense_table *dense = tables->items[number].dense;
+    struct generation_piece *piece = &generation->pieces[tables->first_pieces[number]];
+
+    for (uint32_t i = 0; dense && i < dense->chunk_count; i++, piece++) {
+        piece->table = number;
+        piece->chunk = dense->chunks[i].number;
+        piece->array_count = 1 + dense->slot_count;
+    }
+    if (tables->items[number].sparse)
+        piece->table = number;
+}
+
+struct generation *generation_new(const struct tables *tables, uint64_t step)
 {
     struct generation *generation =
-        calloc(1, sizeof(*generation) + table->chunk_count * sizeof(generation->chunks[0]));
+        calloc(1, sizeof(*generation) + tables->piece_count * sizeof(generation->pieces[0]));
 
     if (!generation)
         return NULL;
     generation->step = step;
-    generation->chunk_count = table->chunk_count;
-    generation->array_count = 1 + table->slot_count;
-    for (uint32_t i = 0; i < table->chunk_count; i++)
-        generation->chunks[i].number = table->chunks[i].number;
+    generation->piece_count = tables->piece_count;
+    for (uint32_t number = 0; number < tables->count; number++)
+        table_pieces(generation, tables, number);
     return generation;
 }
 
@@ -32,29 +46,37 @@ void generation_free(struct generation *generation)
     free(generation);
 }
 
-void generation_capture(struct generation *generation, const struct dense_table *table,
-                        const struct dense_chunk *chunk)
+void generation_capture_dense(struct generation *generation, const struct tables *tables, uint32_t table,
+                              const struct dense_chunk *chunk)
 {
-    struct generation_chunk *captured = &generation->chunks[chunk - table->chunks];
+    struct generation_piece *piece = &generation->pieces[tables_dense_piece(tables, table, chunk)];
 
-    BUG_IF(chunk->version != generation->step || captured->arrays[0]);
-    captured->arrays[0] = buffer_ref(chunk->current);
-    for (uint32_t i = 0; i < table->slot_count; i++)
-        captured->arrays[1 + i] = buffer_ref(chunk->slots[i]);
+    BUG_IF(chunk->version != generation->step || piece->arrays[0]);
+    piece->arrays[0] = buffer_ref(chunk->current);
+    for (uint32_t i = 1; i < piece->array_count; i++)
+        piece->arrays[i] = buffer_ref(chunk->slots[i - 1]);
     generation->captured++;
+}
+
+enum status generation_capture_sparse(struct generation *generation, const struct tables *tables,
+                                      uint32_t table, struct error *error)
+{
+    (void)generation;
+    return error_set(error, CAIRN_UNSUPPORTED, "table %s: rows are not made durable yet",
+                     tables->items[table].sparse->spec->name);
 }
 
 bool generation_is_complete(const struct generation *generation)
 {
-    return generation->captured == generation->chunk_count;
+    return generation->captured == generation->piece_count;
 }
 
 void generation_drop(struct generation *generation)
 {
-    for (uint32_t i = 0; i < generation->chunk_count; i++) {
-        for (uint32_t j = 0; j < generation->array_count; j++) {
-            buffer_unref(generation->chunks[i].arrays[j]);
-            generation->chunks[i].arrays[j] = NULL;
+    for (uint32_t i = 0; i < generation->piece_count; i++) {
+        for (uint32_t j = 0; j < DENSE_ARRAYS_MAX; j++) {
+            buffer_unref(generation->pieces[i].arrays[j]);
+            generation->pieces[i].arrays[j] = NULL;
         }
     }
 }
@@ -62,13 +84,13 @@ void generation_drop(struct generation *generation)
 /* The place that may be overwritten: not the one with the committed step; else an empty or unreadable one,
  * else the older. */
 static uint32_t place_choose(const struct generation *generation, struct store_transaction *transaction,
-                             uint32_t chunk)
+                             const struct generation_piece *piece)
 {
     uint64_t steps[RECORD_PLACES];
     bool there[RECORD_PLACES];
 
     for (uint32_t place = 0; place < RECORD_PLACES; place++) {
-        there[place] = record_tag(transaction, TABLE_WEIGHTS, chunk, place, &steps[place]);
+        there[place] = record_tag(transaction, piece->table, piece->chunk, place, &steps[place]);
         if (there[place] && steps[place] == generation->keep_step)
             return 1 - place;
     }
@@ -78,17 +100,17 @@ static uint32_t place_choose(const struct generation *generation, struct store_t
 }
 
 static enum status chunk_write(const struct generation *generation, struct store_transaction *transaction,
-                               const struct generation_chunk *chunk, struct error *error)
+                               const struct generation_piece *piece, struct error *error)
 {
     struct record record = {.step = generation->step,
-                            .table = TABLE_WEIGHTS,
-                            .chunk = chunk->number,
-                            .arrays = generation->array_count,
-                            .array_bytes = chunk->arrays[0]->length_bytes};
+                            .table = piece->table,
+                            .chunk = piece->chunk,
+                            .arrays = piece->array_count,
+                            .array_bytes = piece->arrays[0]->length_bytes};
 
     for (uint32_t i = 0; i < record.arrays; i++)
-        record.values[i] = chunk->arrays[i]->data;
-    return record_write(transaction, place_choose(generation, transaction, chunk->number), &record, error);
+        record.values[i] = piece->arrays[i]->data;
+    return record_write(transaction, place_choose(generation, transaction, piece), &record, error);
 }
 
 enum status generation_write(const struct generation *generation, struct error *error)
@@ -99,8 +121,8 @@ enum status generation_write(const struct generation *generation, struct error *
     if (status != CAIRN_OK)
         return status;
     BUG_IF(!generation_is_complete(generation));
-    for (uint32_t i = 0; i < generation->chunk_count && status == CAIRN_OK; i++)
-        status = chunk_write(generation, transaction, &generation->chunks[i], error);
+    for (uint32_t i = 0; i < generation->piece_count && status == CAIRN_OK; i++)
+        status = chunk_write(generation, transaction, &generation->pieces[i], error);
     if (status != CAIRN_OK) {
         store_abort(transaction);
         return status;
@@ -108,12 +130,11 @@ enum status generation_write(const struct generation *generation, struct error *
     return store_commit(transaction, error);
 }
 
-static enum status chunk_load(struct store_transaction *transaction, const struct dense_table *table,
-                              struct dense_chunk *chunk, struct error *error)
+static enum status chunk_load(struct store_transaction *transaction, uint32_t number,
+                              const struct dense_table *table, struct dense_chunk *chunk, struct error *error)
 {
     struct record record;
-    enum status status =
-        record_find(transaction, TABLE_WEIGHTS, chunk->number, chunk->version, &record, error);
+    enum status status = record_find(transaction, number, chunk->number, chunk->version, &record, error);
 
     if (status != CAIRN_OK)
         return status;
@@ -128,27 +149,41 @@ static enum status chunk_load(struct store_transaction *transaction, const struc
     return CAIRN_OK;
 }
 
-enum status generation_load(struct store *store, struct dense_table *table, struct error *error)
+enum status generation_load(struct store *store, const struct tables *tables, struct error *error)
 {
     struct store_transaction *transaction;
     enum status status = store_begin_read(store, &transaction, error);
 
     if (status != CAIRN_OK)
         return status;
-    for (uint32_t i = 0; i < table->chunk_count && status == CAIRN_OK; i++)
-        status = chunk_load(transaction, table, &table->chunks[i], error);
+    for (uint32_t number = 0; number < tables->count; number++) {
+        const struct dense_table *dense = tables->items[number].dense;
+
+        for (uint32_t i = 0; dense && i < dense->chunk_count && status == CAIRN_OK; i++)
+            status = chunk_load(transaction, number, dense, &dense->chunks[i], error);
+    }
     store_abort(transaction);
     return status;
 }
 
-size_t generation_map_bytes(const struct dense_table *table)
+static size_t dense_bytes(const struct dense_table *table)
 {
-    const size_t page = 4096, spare = (size_t)64 << 20;
+    const size_t page = 4096;
     size_t bytes = 0;
 
     for (uint32_t i = 0; i < table->chunk_count; i++)
         bytes +=
             (1 + table->slot_count) * table->chunks[i].floats * sizeof(float) + RECORD_OVERHEAD + 2 * page;
+    return bytes;
+}
+
+size_t generation_map_bytes(const struct tables *tables)
+{
+    const size_t spare = (size_t)64 << 20;
+    size_t bytes = 0;
+
+    for (uint32_t number = 0; number < tables->count; number++)
+        bytes += tables->items[number].dense ? dense_bytes(tables->items[number].dense) : 0;
     /* Two places, and as many pages again that older transactions have freed; twice that, for runs of free
      * pages that do not fit. It is address space only. */
     return 8 * bytes + spare;

@@ -1,17 +1,18 @@
-/* A generation: all of a shard's dense chunks, weights and optimizer slots, of one version, on their way to
- * disk and back.
+/* A generation: all that a shard holds of a job at one version, weights and optimizer slots, on its way to
+ * disk and back. Its pieces are the dense chunks and the sparse tables (tables.h).
  *
- * Capturing takes references, no copies: the writer thread writes what the shard thread has moved on from.
- * Each chunk is captured when it reaches the version, so the generation is complete once all have. Records
- * have two places; a write leaves the one that holds the job's committed step alone (`keep_step`), whatever a
- * run that was rolled back may have left in the other.
+ * Capturing a chunk takes references, no copies: the writer thread writes what the shard thread has moved on
+ * from. Each piece is captured when it
+ * reaches the version, so the generation is complete once all have. Records of chunks have two places; a
+ * write leaves the one that holds the job's committed step alone (`keep_step`), whatever a run that was
+ * rolled back may have left in the other.
  *
  * Threads: captured by the shard's thread; from generation_write's start to its report the writer's. */
 #ifndef CAIRN_SERVER_GENERATION_H
 #define CAIRN_SERVER_GENERATION_H
 
-#include "dense_table.h"
 #include "store/store.h"
+#include "tables.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,38 +28,44 @@ struct generation {
     void *owner;         /* the shard's own */
     struct store *store; /* borrowed */
     uint64_t step, keep_step;
-    uint32_t chunk_count, captured;
-    uint32_t array_count; /* 1 + optimizer slots */
-    struct generation_chunk {
-        uint32_t number;
-        struct buffer *arrays[DENSE_ARRAYS_MAX]; /* [0] NULL: not captured yet */
-    } chunks[];
+    uint32_t piece_count, captured;
+    struct generation_piece {
+        uint32_t table, chunk;
+        uint32_t array_count;                    /* of a dense chunk: 1 + optimizer slots */
+        struct buffer *arrays[DENSE_ARRAYS_MAX]; /* [0] NULL: not captured yet, or no chunk */
+    } pieces[];
 };
 
-/* An empty generation of `step` for all of the table's chunks. NULL: out of memory. Owns: the caller. */
-struct generation *generation_new(const struct dense_table *table, uint64_t step);
+/* An empty generation of `step` for all pieces of a job's tables. NULL: out of memory. Owns: the caller. */
+struct generation *generation_new(const struct tables *tables, uint64_t step);
 void generation_free(struct generation *generation);
 
-/* Takes references to a chunk of the table, which must be at the generation's step; once a chunk. */
-void generation_capture(struct generation *generation, const struct dense_table *table,
-                        const struct dense_chunk *chunk);
+/* Takes references to a chunk of a table, which must be at the generation's step; once a chunk. */
+void generation_capture_dense(struct generation *generation, const struct tables *tables, uint32_t table,
+                              const struct dense_chunk *chunk);
+
+/* Captures a sparse table, which must be at the generation's step; once a table.
+ * Errors: CAIRN_UNSUPPORTED: rows are not made durable yet. */
+enum status generation_capture_sparse(struct generation *generation, const struct tables *tables,
+                                      uint32_t table, struct error *error) MUST_CHECK;
 
 bool generation_is_complete(const struct generation *generation);
 
-/* Drops the references, so that slots are updated in place again. */
+/* Drops what was captured, so that slots are updated in place again. */
 void generation_drop(struct generation *generation);
 
 /* Writes a complete generation in one synchronous transaction.
  * Errors: CAIRN_FULL and others of the store; what was durable before is as it was. */
 enum status generation_write(const struct generation *generation, struct error *error) MUST_CHECK;
 
-/* Fills the table's current values and slots from the records of its version.
- * Errors: CAIRN_NOT_FOUND, CAIRN_CORRUPT (also when a record does not fit the table); the table's values are
+/* Fills the dense tables' current values and slots from the records of their version.
+ * Errors: CAIRN_NOT_FOUND, CAIRN_CORRUPT (also when a record does not fit the table); the values are
  * unspecified then, the store is never changed. */
-enum status generation_load(struct store *store, struct dense_table *table, struct error *error) MUST_CHECK;
+enum status generation_load(struct store *store, const struct tables *tables, struct error *error) MUST_CHECK;
 
-/* Bytes of map that a table's records need, with room for two places and what is free but not yet reusable.
+/* Bytes of map that the dense tables' records need, with room for two places and what is free but not yet
+ * reusable.
  */
-size_t generation_map_bytes(const struct dense_table *table);
+size_t generation_map_bytes(const struct tables *tables);
 
 #endif

@@ -63,6 +63,7 @@ static struct reply *reply_append(struct replies *replies, const struct reply_su
     reply->header.incarnation = subject->incarnation;
     reply->header.table = subject->table;
     reply->header.step = subject->version;
+    reply->header.request = subject->request;
     reply->header.payload_count = 0;
     reply->payload_bytes = 0;
     return reply;
@@ -70,7 +71,7 @@ static struct reply *reply_append(struct replies *replies, const struct reply_su
 
 /* The client's reply that takes chunks of this subject still, or NULL. */
 static struct reply *reply_open(struct replies *replies, const struct reply_subject *subject,
-                                const struct client *client)
+                                const struct client *client, enum data_kind kind)
 {
     struct reply *reply;
 
@@ -78,8 +79,9 @@ static struct reply *reply_open(struct replies *replies, const struct reply_subj
         return NULL;
     reply = &replies->items[client->open_reply - 1];
     if (reply->header.payload_count == WIRE_PAYLOADS_MAX || reply->payload_bytes >= WIRE_GATHER_BYTES ||
-        reply->header.job != subject->job || reply->header.incarnation != subject->incarnation ||
-        reply->header.table != subject->table || reply->header.step != subject->version)
+        reply->header.kind != kind || reply->header.job != subject->job ||
+        reply->header.incarnation != subject->incarnation || reply->header.table != subject->table ||
+        reply->header.step != subject->version || reply->header.request != subject->request)
         return NULL;
     return reply;
 }
@@ -87,19 +89,20 @@ static struct reply *reply_open(struct replies *replies, const struct reply_subj
 enum status replies_values(struct replies *replies, const struct reply_subject *subject,
                            struct client *client, uint32_t chunk, enum data_type type, struct buffer *values)
 {
-    struct reply *reply = reply_open(replies, subject, client);
+    enum data_kind kind = values ? DATA_VALUES : DATA_APPLIED;
+    struct reply *reply = reply_open(replies, subject, client, kind);
     uint32_t index;
 
     if (!reply) {
-        reply = reply_append(replies, subject, client, DATA_VALUES);
+        reply = reply_append(replies, subject, client, kind);
         if (!reply)
             return CAIRN_NO_MEMORY;
         client->open_reply = (uint32_t)replies->count;
     }
     index = reply->header.payload_count++;
-    reply->header.payloads[index] = (struct data_payload){chunk, type, values->length_bytes};
-    reply->payloads[index] = buffer_ref(values);
-    reply->payload_bytes += values->length_bytes;
+    reply->header.payloads[index] = (struct data_payload){chunk, type, values ? values->length_bytes : 0};
+    reply->payloads[index] = values ? buffer_ref(values) : NULL;
+    reply->payload_bytes += reply->header.payloads[index].length_bytes;
     return CAIRN_OK;
 }
 

@@ -14,9 +14,10 @@
 
 struct reply {
     struct client *client;
-    struct data_header header;                  /* of kind VALUES or REFUSED */
-    uint64_t payload_bytes;                     /* of all payloads */
-    struct buffer *payloads[WIRE_PAYLOADS_MAX]; /* header.payload_count of them */
+    struct data_header header; /* of kind VALUES, APPLIED or REFUSED */
+    uint64_t payload_bytes;    /* of all payloads */
+    struct buffer
+        *payloads[WIRE_PAYLOADS_MAX]; /* header.payload_count of them; NULL where it has no length */
 };
 
 struct replies;
@@ -30,10 +31,11 @@ struct reply_subject {
     uint64_t job, incarnation;
     uint32_t table;
     uint64_t version;
+    uint64_t request; /* the client's number for what is answered */
 };
 
-/* Adds one chunk for a client; takes references of its own to client and values.
- * Errors: CAIRN_NO_MEMORY. */
+/* Adds one chunk for a client; takes references of its own to client and values. values NULL: only that the
+ * version exists. Errors: CAIRN_NO_MEMORY. */
 enum status replies_values(struct replies *replies, const struct reply_subject *subject,
                            struct client *client, uint32_t chunk, enum data_type type,
                            struct buffer *values) MUST_CHECK;

@@ -16,6 +16,7 @@ struct server_settings {
     const char *data;        /* directory */
     const char *name;        /* NULL: the directory's */
     int64_t shards;
+    int64_t memory; /* bytes for the rows of sparse tables, 0: no bound */
     int64_t log_level; /* enum log_level */
 };
 

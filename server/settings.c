@@ -41,6 +41,14 @@ static const struct setting rows[] = {
      .value_name = "N",
      .help = "shard threads",
      .offset = offsetof(struct server_settings, shards)},
+    {.name = "memory",
+     .letter = 'm',
+     .type = SETTING_BYTES,
+     .fallback = "0",
+     .value_name = "BYTES",
+     .help = "what the rows of sparse tables may take in memory, such as 8G; rows beyond it lie on disk; 0: all "
+             "are in memory",
+     .offset = offsetof(struct server_settings, memory)},
     SETTING_ROW_LOG_LEVEL(struct server_settings),
 };
 

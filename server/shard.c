@@ -50,65 +50,33 @@ static void part_free(struct shard_job *job)
     if (!job)
         return;
     commits_fini(&job->commits);
-    dense_table_free(job->weights);
-    for (int table = 0; table < TABLE_COUNT; table++)
-        sum_table_free(job->sums[table]);
+    tables_free(job->tables);
     store_close(job->store);
     assignment_unref(job->assignment);
     assignment_unref(job->successor.assignment);
     free(job);
 }
 
-static enum status weights_new(const struct shard *shard, struct shard_job *job, uint64_t step,
-                               struct error *error)
-{
-    const struct assignment *assignment = job->assignment;
-    uint32_t chunks = assignment->job->graph->chunk_count, count = 0;
-    uint32_t *numbers = malloc(chunks * sizeof(numbers[0]));
-    enum status status;
-
-    if (!numbers)
-        return error_set(error, CAIRN_NO_MEMORY, "out of memory");
-    for (uint32_t chunk = 0; chunk < chunks; chunk++) {
-        if (assignment_owns(assignment, shard->owner.shard, TABLE_WEIGHTS, chunk))
-            numbers[count++] = chunk;
-    }
-    status = dense_table_new(assignment->job, numbers, count, step, &job->weights, error);
-    free(numbers);
-    return status;
-}
-
-static enum status sums_new(const struct shard *shard, struct shard_job *job, uint64_t step,
-                            struct error *error)
-{
-    const struct assignment *assignment = job->assignment;
-
-    for (uint32_t table = TABLE_METRICS; table <= TABLE_VALIDATION; table++) {
-        if (!assignment_owns(assignment, shard->owner.shard, table, 0))
-            continue;
-        job->sums[table] = sum_table_new(assignment_metric_elements(assignment),
-                                         assignment->job->microbatches, table == TABLE_VALIDATION, step);
-        if (!job->sums[table])
-            return error_set(error, CAIRN_NO_MEMORY, "out of memory for a table");
-    }
-    return CAIRN_OK;
-}
-
 /* The values of version `step`: from the store, or the initial ones in an empty store. */
 static enum status values_load(const struct shard *shard, struct shard_job *job, uint64_t step,
                                struct error *error)
 {
-    size_t map_bytes = generation_map_bytes(job->weights);
+    size_t map_bytes = generation_map_bytes(job->tables);
     enum status status;
 
     if (step > 0) {
         status = job_store_resume(&shard->owner, job->assignment, map_bytes, &job->store, error);
-        return status == CAIRN_OK ? generation_load(job->store, job->weights, error) : status;
+        if (status == CAIRN_OK)
+            status = generation_load(job->store, job->tables, error);
+    } else {
+        status = job_store_begin(&shard->owner, job->assignment, map_bytes, &job->store, error);
+        if (status == CAIRN_OK)
+            tables_initialize(job->tables);
     }
-    status = job_store_begin(&shard->owner, job->assignment, map_bytes, &job->store, error);
-    if (status == CAIRN_OK)
-        dense_initialize(job->weights);
-    return status;
+    if (status != CAIRN_OK)
+        return status;
+    return tables_open_rows(job->tables, job->assignment, &shard->owner, job->store, shard->memory_bytes,
+                            step, error);
 }
 
 static enum status job_open(const struct shard *shard, struct assignment *assignment, uint64_t incarnation,
@@ -121,16 +89,14 @@ static enum status job_open(const struct shard *shard, struct assignment *assign
         return error_set(error, CAIRN_NO_MEMORY, "out of memory");
     job->assignment = assignment_ref(assignment);
     job->incarnation = incarnation;
-    status = weights_new(shard, job, step, error);
-    if (status == CAIRN_OK)
-        status = sums_new(shard, job, step, error);
+    status = tables_new(assignment, shard->owner.shard, step, &job->tables, error);
     if (status == CAIRN_OK)
         status = values_load(shard, job, step, error);
     if (status != CAIRN_OK) {
         part_free(job);
         return status;
     }
-    commits_init(&job->commits, job->weights, job->store, assignment->job->commit_every, step);
+    commits_init(&job->commits, job->tables, job->store, assignment->job->commit_every, step);
     *out = job;
     return CAIRN_OK;
 }
@@ -176,32 +142,51 @@ static void job_remove(struct shard *shard, struct shard_job *job)
     part_free(job);
 }
 
+void shard_reply_check(const struct reply_subject *subject, enum status status)
+{
+    if (status != CAIRN_OK)
+        log_error("reply_lost", "job=%" PRIu64 " table=%u reason=\"%s\"", subject->job, subject->table,
+                  status_text(status));
+}
+
+struct reply_subject shard_subject(const struct shard_job *job, uint32_t table, const struct wait *wait)
+{
+    return (struct reply_subject){job->assignment->number, job->incarnation, table, wait->version,
+                                  wait->request};
+}
+
 /* Refuses all who wait in a list. */
 static void waiting_refuse(struct shard *shard, const struct shard_job *job, uint32_t table,
                            struct waiting_list *list)
 {
-    struct client *client;
-    uint64_t version;
+    struct wait wait;
 
-    while ((client = subscriber_take(shard->subscribers, list, UINT64_MAX, &version))) {
-        struct reply_subject subject = shard_subject(job, table, version);
+    while (subscriber_take(shard->subscribers, list, UINT64_MAX, &wait)) {
+        struct reply_subject subject = shard_subject(job, table, &wait);
 
-        if (replies_refuse(shard->replies, &subject, client, DATA_REFUSED_STALE,
-                           "the job was released or has a newer incarnation") != CAIRN_OK)
-            log_error("reply_lost", "job=%" PRIu64 " reason=\"out of memory\"", subject.job);
-        client_release(shard->subscribers, client);
+        shard_reply_check(&subject, replies_refuse(shard->replies, &subject, wait.client, DATA_REFUSED_STALE,
+                                                   "the job was released or has a newer incarnation"));
+        wait_release(shard->subscribers, &wait);
     }
+}
+
+static void table_refuse(struct shard *shard, const struct shard_job *job, uint32_t number)
+{
+    struct table *table = &job->tables->items[number];
+
+    for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++)
+        waiting_refuse(shard, job, number, &table->dense->chunks[i].waiting);
+    if (table->sums)
+        waiting_refuse(shard, job, number, &table->sums->waiting);
+    if (table->sparse)
+        waiting_refuse(shard, job, number, &table->sparse->waiting);
 }
 
 /* Ends a job's live state; what the writer still has is waited for. Returns whether the job is gone. */
 static bool job_retire(struct shard *shard, struct shard_job *job)
 {
-    for (uint32_t i = 0; i < job->weights->chunk_count; i++)
-        waiting_refuse(shard, job, TABLE_WEIGHTS, &job->weights->chunks[i].waiting);
-    for (uint32_t table = 0; table < TABLE_COUNT; table++) {
-        if (job->sums[table])
-            waiting_refuse(shard, job, table, &job->sums[table]->waiting);
-    }
+    for (uint32_t number = 0; number < job->tables->count; number++)
+        table_refuse(shard, job, number);
     job->retired = true;
     if (commits_writing(&job->commits))
         return false;
@@ -211,48 +196,82 @@ static bool job_retire(struct shard *shard, struct shard_job *job)
 
 /* ---- what follows */
 
-struct reply_subject shard_subject(const struct shard_job *job, uint32_t table, uint64_t version)
-{
-    return (struct reply_subject){job->assignment->number, job->incarnation, table, version};
-}
-
 /* Answers those who wait for the chunk's new version. */
-static void chunk_answer(struct shard *shard, struct shard_job *job, struct dense_chunk *chunk)
+static void dense_answer(struct shard *shard, struct shard_job *job, uint32_t number,
+                         struct dense_chunk *chunk)
 {
-    struct reply_subject subject = shard_subject(job, TABLE_WEIGHTS, chunk->version);
-    struct client *client;
-    uint64_t version;
+    struct wait wait;
 
-    while ((client = subscriber_take(shard->subscribers, &chunk->waiting, chunk->version, &version))) {
-        if (replies_values(shard->replies, &subject, client, chunk->number, DATA_FLOAT32, chunk->current) !=
-            CAIRN_OK)
-            log_error("reply_lost", "job=%" PRIu64 " reason=\"out of memory\"", subject.job);
-        client_release(shard->subscribers, client);
+    while (subscriber_take(shard->subscribers, &chunk->waiting, chunk->version, &wait)) {
+        struct reply_subject subject = shard_subject(job, number, &wait);
+
+        shard_reply_check(&subject, replies_values(shard->replies, &subject, wait.client, chunk->number,
+                                                   DATA_FLOAT32, wait.values ? chunk->current : NULL));
+        wait_release(shard->subscribers, &wait);
     }
 }
 
-void shard_advance(struct shard *shard, struct shard_job *job, struct dense_chunk *chunk)
+/* A generation could not be begun. */
+static void abandon(struct shard *shard, struct shard_job *job, const struct error *error)
+{
+    commits_abandon(&job->commits);
+    shard_fail(shard, job, error);
+}
+
+void shard_advance_dense(struct shard *shard, struct shard_job *job, uint32_t number,
+                         struct dense_chunk *chunk)
 {
     struct error error;
 
-    if (!chunk->sum || !commits_allow(&job->commits, chunk->version + 1))
+    if (!chunk->is_summed || !commits_allow(&job->commits, chunk->version + 1))
         return;
-    if (dense_update(job->weights, chunk, &error) != CAIRN_OK) {
+    if (dense_update(job->tables->items[number].dense, chunk, &error) != CAIRN_OK) {
         shard_fail(shard, job, &error);
         return;
     }
-    if (commits_reached(&job->commits, chunk, &error) != CAIRN_OK) {
-        commits_abandon(&job->commits);
-        shard_fail(shard, job, &error);
-    }
-    chunk_answer(shard, job, chunk);
+    if (commits_reached_dense(&job->commits, number, chunk, &error) != CAIRN_OK)
+        abandon(shard, job, &error);
+    dense_answer(shard, job, number, chunk);
 }
 
-/* Room was made for a generation: moves chunks that were held back. */
+static void sparse_answer(struct shard *shard, struct shard_job *job, uint32_t number)
+{
+    struct sparse_table *sparse = job->tables->items[number].sparse;
+    struct wait wait;
+
+    while (subscriber_take(shard->subscribers, &sparse->waiting, sparse->version, &wait)) {
+        shard_answer_rows(shard, job, number, &wait);
+        wait_release(shard->subscribers, &wait);
+    }
+}
+
+void shard_advance_sparse(struct shard *shard, struct shard_job *job, uint32_t number)
+{
+    struct sparse_table *sparse = job->tables->items[number].sparse;
+    struct error error;
+
+    if (!sparse->sum || job->failed || !commits_allow(&job->commits, sparse->version + 1))
+        return;
+    if (sparse_update(sparse, &error) != CAIRN_OK) {
+        abandon(shard, job, &error); /* rows of two versions: nothing more may be made durable */
+        return;
+    }
+    if (commits_reached_sparse(&job->commits, number, &error) != CAIRN_OK)
+        abandon(shard, job, &error);
+    sparse_answer(shard, job, number);
+}
+
+/* Room was made for a generation: moves pieces that were held back. */
 static void advance_all(struct shard *shard, struct shard_job *job)
 {
-    for (uint32_t i = 0; i < job->weights->chunk_count; i++)
-        shard_advance(shard, job, &job->weights->chunks[i]);
+    for (uint32_t number = 0; number < job->tables->count; number++) {
+        struct table *table = &job->tables->items[number];
+
+        for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++)
+            shard_advance_dense(shard, job, number, &table->dense->chunks[i]);
+        if (table->sparse)
+            shard_advance_sparse(shard, job, number);
+    }
 }
 
 void shard_flush(struct shard *shard)
@@ -294,7 +313,7 @@ static void job_begin(struct shard *shard, struct assignment *assignment, uint64
     job->next = shard->jobs;
     shard->jobs = job;
     report(shard, assignment, incarnation,
-           (struct shard_report){.kind = SHARD_PREPARED, .holds_weights = job->weights->chunk_count > 0});
+           (struct shard_report){.kind = SHARD_PREPARED, .holds_pieces = job->tables->piece_count > 0});
 }
 
 void shard_prepare(struct shard *shard, struct assignment *assignment, uint64_t incarnation, uint64_t step)
@@ -330,7 +349,7 @@ void shard_commit(struct shard *shard, uint64_t number, uint64_t incarnation, ui
         report_committed(shard, job, step);
     } else if (answer == COMMITS_WRONG) {
         error_set(&error, CAIRN_INVALID,
-                  "shard %u cannot commit step %" PRIu64 ": not all of its chunks are there",
+                  "shard %u cannot commit step %" PRIu64 ": not all of its tables are there",
                   shard->owner.shard, step);
         shard_fail(shard, job, &error);
     }
@@ -418,13 +437,15 @@ enum status shard_store(struct shard *shard, uint64_t number, struct store **sto
 
 /* ---- life */
 
-struct shard *shard_new(const struct job_store_owner *owner, const struct shard_events *events)
+struct shard *shard_new(const struct job_store_owner *owner, uint64_t memory_bytes,
+                        const struct shard_events *events)
 {
     struct shard *shard = calloc(1, sizeof(*shard));
 
     if (!shard)
         return NULL;
     shard->owner = *owner;
+    shard->memory_bytes = memory_bytes;
     shard->events = *events;
     shard->subscribers = subscribers_new();
     shard->replies = shard->subscribers ? replies_new(shard->subscribers) : NULL;

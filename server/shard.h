@@ -5,8 +5,9 @@
  * The rules (docs/protocol.md has them from the client's side):
  * - A message is checked as a whole before anything of it takes effect; a refusal changes nothing.
  * - Another incarnation than the live one: refused as stale.
- * - A push for the chunk's step is folded, once a tree node; for an older step it is dropped and its
- * subscription answered; for a later step it is malformed, since its sender cannot hold that version.
+ * - A push for the step of a chunk or sparse table is folded, once a tree node; for an older step it is
+ * dropped and its subscription answered; for a later step it is malformed, since its sender cannot hold that
+ * version.
  * - A pull names a version: the newest or the one before is answered, the next one waits, others are refused.
  * - A committed pull is answered from disk, also when the job is not live.
  *
@@ -29,7 +30,7 @@ enum shard_report_kind { SHARD_PREPARED, SHARD_COMMITTED, SHARD_FAILED };
 struct shard_report {
     enum shard_report_kind kind;
     uint32_t shard;
-    bool holds_weights; /* PREPARED: it has chunks, so that COMMITTED reports will come */
+    bool holds_pieces; /* PREPARED: it has something to make durable: COMMITTED reports will come */
     uint64_t job, incarnation;
     uint64_t step;     /* COMMITTED */
     char message[512]; /* FAILED: one line */
@@ -46,8 +47,10 @@ struct shard_events {
 
 struct shard;
 
-/* Owns: the caller; owner's strings are borrowed for the shard's life. NULL: out of memory. */
-struct shard *shard_new(const struct job_store_owner *owner, const struct shard_events *events);
+/* memory_bytes: what the sparse rows of a job may take here, 0: no bound; the others then live on disk.
+ * Owns: the caller; owner's strings are borrowed for the shard's life. NULL: out of memory. */
+struct shard *shard_new(const struct job_store_owner *owner, uint64_t memory_bytes,
+                        const struct shard_events *events);
 /* Nothing may be with the writer any more (its reports need not have been heard). NULL is allowed. */
 void shard_free(struct shard *shard);
 
@@ -70,9 +73,9 @@ void shard_release(struct shard *shard, uint64_t job, uint64_t incarnation);
 void shard_written(struct shard *shard, struct generation *generation, enum status status,
                    const struct error *error);
 
-/* Handles one message of a client. header: unpacked and bounded by wire_data_unpack; payloads: one buffer
- * each for a push, its length as the header says, aligned for its type and exclusively the caller's; taken.
- */
+/* Handles one message of a client. header: unpacked and bounded by wire_data_unpack; payloads: a buffer for
+ * each that has a length, which is the header's, aligned for its type and exclusively the caller's; taken;
+ * NULL for the others. */
 void shard_handle(struct shard *shard, const void *client, size_t client_bytes,
                   const struct data_header *header, struct buffer *const payloads[]);
 

@@ -39,8 +39,10 @@ static enum status reply_frames(struct frames *frames, struct reply *reply)
 
     if (status == CAIRN_OK)
         status = frames_append_copy(frames, header, header_bytes);
-    for (uint32_t i = 0; i < reply->header.payload_count && status == CAIRN_OK; i++)
-        status = frames_append_buffer(frames, reply->payloads[i], 0, reply->payloads[i]->length_bytes);
+    for (uint32_t i = 0; i < reply->header.payload_count && status == CAIRN_OK; i++) {
+        if (reply->payloads[i])
+            status = frames_append_buffer(frames, reply->payloads[i], 0, reply->payloads[i]->length_bytes);
+    }
     return status;
 }
 
@@ -82,15 +84,16 @@ static void send_generation(void *context, struct generation *generation)
 
 /* ---- in: clients */
 
-/* What is wrong with a push's payload frames; NULL: nothing. */
+/* What is wrong with a message's payload frames; NULL: nothing. */
 static const char *payloads_problem(struct frames *frames, const struct data_header *header)
 {
-    size_t payloads = header->kind == DATA_PUSH ? header->payload_count : 0;
+    size_t part = PART_PAYLOADS;
 
-    if (frames->count != PART_PAYLOADS + payloads)
+    if (frames->count != PART_PAYLOADS + wire_data_frames(header))
         return "the header and the number of payload frames disagree";
-    for (size_t i = 0; i < payloads; i++) {
-        if (frames_length(frames, PART_PAYLOADS + i) != header->payloads[i].length_bytes)
+    for (uint32_t i = 0; i < header->payload_count; i++) {
+        if (header->payloads[i].length_bytes > 0 &&
+            frames_length(frames, part++) != header->payloads[i].length_bytes)
             return "the header and the length of a payload frame disagree";
     }
     return NULL;
@@ -98,14 +101,20 @@ static const char *payloads_problem(struct frames *frames, const struct data_hea
 
 static size_t type_alignment(enum data_type type)
 {
-    return type == DATA_FLOAT64 ? sizeof(double) : sizeof(float);
+    return type == DATA_FLOAT32 ? sizeof(float) : sizeof(double);
 }
 
-/* Takes the payloads of a push out as buffers; false: out of memory, and none are taken. */
+/* Takes the payloads that have frames out as buffers, NULL for the others; false: out of memory, and none are
+ * taken. */
 static bool payloads_take(struct frames *frames, const struct data_header *header, struct buffer **payloads)
 {
+    size_t part = PART_PAYLOADS;
+
     for (uint32_t i = 0; i < header->payload_count; i++) {
-        payloads[i] = frames_take_buffer(frames, PART_PAYLOADS + i, type_alignment(header->payloads[i].type));
+        payloads[i] = NULL;
+        if (header->payloads[i].length_bytes == 0)
+            continue;
+        payloads[i] = frames_take_buffer(frames, part++, type_alignment(header->payloads[i].type));
         if (payloads[i])
             continue;
         while (i > 0)
@@ -136,7 +145,7 @@ static void handle_message(struct shard_thread *thread, struct frames *frames)
         return;
     }
     problem = payloads_problem(frames, &header);
-    if (!problem && header.kind == DATA_PUSH && !payloads_take(frames, &header, payloads))
+    if (!problem && !payloads_take(frames, &header, payloads))
         problem = "the shard is out of memory";
     if (problem)
         shard_refuse(thread->shard, client, client_bytes, problem);
@@ -268,7 +277,7 @@ static enum status thread_init(struct shard_thread *thread, struct shard_actor_p
 
     frames_init(&thread->incoming);
     frames_init(&thread->outgoing);
-    thread->shard = shard_new(&params->owner, &events);
+    thread->shard = shard_new(&params->owner, params->memory_bytes, &events);
     if (!thread->shard)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory for a shard");
     status = router_bind(thread, params, error);

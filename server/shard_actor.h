@@ -29,6 +29,7 @@ struct shard_command {
 /* The thread's argument; lives as long as the actor. */
 struct shard_actor_params {
     struct job_store_owner owner;
+    uint64_t memory_bytes;      /* as shard_new's */
     const char *listen;         /* endpoint to bind */
     char bound[ENDPOINT_BYTES]; /* out, when the actor is ready: as it was bound, ports known */
 };

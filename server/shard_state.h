@@ -4,7 +4,7 @@
 
 #include "commits.h"
 #include "shard.h"
-#include "sum_table.h"
+#include "tables.h"
 
 /* A PrepareCommand that waits until the writer has let go of the job's older incarnation. */
 struct successor {
@@ -18,8 +18,7 @@ struct shard_job {
     struct assignment *assignment;
     uint64_t incarnation;
     struct store *store;
-    struct dense_table *weights;         /* perhaps of no chunk */
-    struct sum_table *sums[TABLE_COUNT]; /* NULL: not on this shard, or no sum table */
+    struct tables *tables;
     struct commits commits;
     bool failed;  /* reported */
     bool retired; /* released or replaced: only its last write is waited for */
@@ -28,6 +27,7 @@ struct shard_job {
 
 struct shard {
     struct job_store_owner owner;
+    uint64_t memory_bytes; /* for all sparse rows of a job; 0: no bound */
     struct shard_events events;
     struct subscribers *subscribers;
     struct replies *replies;
@@ -40,9 +40,35 @@ struct shard {
 /* A live job, NULL when there is none of that number. */
 struct shard_job *shard_find(struct shard *shard, uint64_t job);
 
-/* Moves a chunk whose sum is whole to its next version, unless a generation holds it back, and answers those
- * who wait for it. */
-void shard_advance(struct shard *shard, struct shard_job *job, struct dense_chunk *chunk);
+/* Moves a chunk, or a sparse table, whose sum is whole to its next version, unless a generation holds it
+ * back, and answers those who wait for it. number: of the table. */
+void shard_advance_dense(struct shard *shard, struct shard_job *job, uint32_t number,
+                         struct dense_chunk *chunk);
+void shard_advance_sparse(struct shard *shard, struct shard_job *job, uint32_t number);
+
+/* A message in hand. */
+struct request {
+    struct shard *shard;
+    struct client *client;
+    const struct data_header *header;
+    struct shard_job *job; /* once it was checked */
+    struct table *table;   /* the same */
+};
+
+/* Refuses the message; returns false. */
+bool request_refuse(const struct request *request, enum data_refused reason, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Lets the client wait in a list, for values (of keys, in sparse tables) or for the version to exist. */
+void request_wait(const struct request *request, struct waiting_list *list, uint64_t version, bool values,
+                  struct buffer *keys);
+
+/* Handle a push or pull for a sparse table, whose job is checked. payloads: as shard_handle's, taken. */
+void request_push_rows(const struct request *request, struct buffer *const payloads[]);
+void request_pull_rows(const struct request *request, struct buffer *const payloads[]);
+
+/* Answers somebody with rows of a version that the table keeps. */
+void shard_answer_rows(struct shard *shard, struct shard_job *job, uint32_t number, const struct wait *wait);
 
 /* Reports the job as failed, once. */
 void shard_fail(struct shard *shard, struct shard_job *job, const struct error *error);
@@ -54,7 +80,10 @@ void shard_flush(struct shard *shard);
 enum status shard_store(struct shard *shard, uint64_t job, struct store **store,
                         struct error *error) MUST_CHECK;
 
-/* What replies about a job's table are about. */
-struct reply_subject shard_subject(const struct shard_job *job, uint32_t table, uint64_t version);
+/* What the reply to one who waited is about. */
+struct reply_subject shard_subject(const struct shard_job *job, uint32_t table, const struct wait *wait);
+
+/* Whether a reply could be kept for sending; says so when not. */
+void shard_reply_check(const struct reply_subject *subject, enum status status);
 
 #endif

@@ -106,13 +106,18 @@ void client_release(struct subscribers *subscribers, struct client *client)
     subscribers->client_count--;
 }
 
-enum status subscribe(struct subscribers *subscribers, struct waiting_list *list, struct client *client,
-                      uint64_t version)
+static bool is_same(const struct wait *a, const struct wait *b)
+{
+    return a->client == b->client && a->version == b->version && a->values == b->values && !a->keys &&
+           !b->keys;
+}
+
+enum status subscribe(struct subscribers *subscribers, struct waiting_list *list, const struct wait *wait)
 {
     struct subscription *subscription;
 
     for (subscription = list->first; subscription; subscription = subscription->next) {
-        if (subscription->client == client && subscription->version == version)
+        if (is_same(&subscription->wait, wait))
             return CAIRN_OK;
     }
     if (subscribers->subscription_count == SUBSCRIPTIONS_MAX)
@@ -122,7 +127,10 @@ enum status subscribe(struct subscribers *subscribers, struct waiting_list *list
         subscribers->free_subscriptions = subscription->next;
     else if (!(subscription = malloc(sizeof(*subscription))))
         return CAIRN_NO_MEMORY;
-    *subscription = (struct subscription){NULL, client_ref(client), version};
+    *subscription = (struct subscription){NULL, *wait};
+    client_ref(wait->client);
+    if (wait->keys)
+        buffer_ref(wait->keys);
     if (list->last)
         list->last->next = subscription;
     else
@@ -132,28 +140,32 @@ enum status subscribe(struct subscribers *subscribers, struct waiting_list *list
     return CAIRN_OK;
 }
 
-struct client *subscriber_take(struct subscribers *subscribers, struct waiting_list *list, uint64_t limit,
-                               uint64_t *version)
+bool subscriber_take(struct subscribers *subscribers, struct waiting_list *list, uint64_t limit,
+                     struct wait *wait)
 {
     struct subscription *before = NULL, *subscription = list->first;
-    struct client *client;
 
-    while (subscription && subscription->version > limit) {
+    while (subscription && subscription->wait.version > limit) {
         before = subscription;
         subscription = subscription->next;
     }
     if (!subscription)
-        return NULL;
+        return false;
     if (before)
         before->next = subscription->next;
     else
         list->first = subscription->next;
     if (list->last == subscription)
         list->last = before;
-    client = subscription->client;
-    *version = subscription->version;
+    *wait = subscription->wait;
     subscription->next = subscribers->free_subscriptions;
     subscribers->free_subscriptions = subscription;
     subscribers->subscription_count--;
-    return client;
+    return true;
+}
+
+void wait_release(struct subscribers *subscribers, struct wait *wait)
+{
+    client_release(subscribers, wait->client);
+    buffer_unref(wait->keys);
 }

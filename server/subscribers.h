@@ -7,8 +7,10 @@
 #ifndef CAIRN_SERVER_SUBSCRIBERS_H
 #define CAIRN_SERVER_SUBSCRIBERS_H
 
+#include "base/buffer.h"
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,10 +26,18 @@ struct client {
     uint8_t name[CLIENT_NAME_MAX];
 };
 
-struct subscription {
-    struct subscription *next;
+/* What somebody waits for. */
+struct wait {
     struct client *client;
     uint64_t version;
+    uint64_t request;    /* the client's number for it */
+    bool values;         /* the version's values; else that it exists */
+    struct buffer *keys; /* sparse tables: whose rows; NULL otherwise */
+};
+
+struct subscription {
+    struct subscription *next;
+    struct wait wait;
 };
 
 /* Those who wait at one place, in order of arrival. All zero: nobody. */
@@ -47,14 +57,16 @@ struct client *client_get(struct subscribers *subscribers, const void *name, siz
 struct client *client_ref(struct client *client);
 void client_release(struct subscribers *subscribers, struct client *client);
 
-/* Appends (client, version) unless it is there already; the list takes a reference of its own.
+/* Appends a wait, unless one for the same client, version and answer is there already (those for rows are
+ * never the same); the list takes references of its own to client and keys.
  * Errors: CAIRN_NO_MEMORY, CAIRN_FULL (SUBSCRIPTIONS_MAX wait). */
-enum status subscribe(struct subscribers *subscribers, struct waiting_list *list, struct client *client,
-                      uint64_t version) MUST_CHECK;
+enum status subscribe(struct subscribers *subscribers, struct waiting_list *list,
+                      const struct wait *wait) MUST_CHECK;
 
-/* Takes the first that waits for a version <= limit out of the list and tells which in *version; NULL: nobody
- * does. Owns: the caller gets the list's reference to the client. */
-struct client *subscriber_take(struct subscribers *subscribers, struct waiting_list *list, uint64_t limit,
-                               uint64_t *version);
+/* Takes the first that waits for a version <= limit out of the list into *wait; false: nobody does.
+ * Owns: the caller gets the list's references: wait_release. */
+bool subscriber_take(struct subscribers *subscribers, struct waiting_list *list, uint64_t limit,
+                     struct wait *wait);
+void wait_release(struct subscribers *subscribers, struct wait *wait);
 
 #endif

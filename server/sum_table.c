@@ -5,11 +5,13 @@
 
 #include <stdlib.h>
 
-static void fold(void *context, void *left, void *right)
+static void *fold(void *context, void *left, void *right)
 {
     const struct sum_table *table = context;
 
     sum_float64(((struct buffer *)left)->data, ((struct buffer *)right)->data, table->elements);
+    buffer_unref(right);
+    return left;
 }
 
 static void drop(void *context, void *payload)

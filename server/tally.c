@@ -9,7 +9,7 @@ struct tally {
     uint32_t shards, prepared;
     bool failed;
     struct tally_shard {
-        bool holds_weights;
+        bool holds_pieces;
         uint64_t committed_step;
     } threads[];
 };
@@ -66,7 +66,7 @@ enum status tally_begin(struct tallies *tallies, uint64_t job, uint64_t incarnat
 static bool all_have(const struct tallies *tallies, const struct tally *tally, uint64_t step)
 {
     for (uint32_t i = 0; i < tallies->threads; i++) {
-        if (tally->threads[i].holds_weights && tally->threads[i].committed_step < step)
+        if (tally->threads[i].holds_pieces && tally->threads[i].committed_step < step)
             return false;
     }
     return true;
@@ -83,7 +83,7 @@ enum tally_outcome tally_report(struct tallies *tallies, const struct shard_repo
     shard = &tally->threads[report->shard];
     switch (report->kind) {
     case SHARD_PREPARED:
-        shard->holds_weights = report->holds_weights;
+        shard->holds_pieces = report->holds_pieces;
         return ++tally->prepared == tally->shards ? TALLY_PREPARED : TALLY_WAITS;
     case SHARD_COMMITTED:
         if (report->step > shard->committed_step)

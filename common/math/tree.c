@@ -187,10 +187,9 @@ static void fold_halves(struct tree *tree, struct tree_node at)
 
     if (!left->payload || !right->payload)
         return;
-    tree->ops->fold(tree->context, left->payload, right->payload);
-    *part_of(tree, at) = (struct part){left->payload, left->samples + right->samples};
-    *left = (struct part){NULL, 0};
-    drop_part(tree, right);
+    *part_of(tree, at) = (struct part){tree->ops->fold(tree->context, left->payload, right->payload),
+                                       left->samples + right->samples};
+    *left = *right = (struct part){NULL, 0};
 }
 
 /* Puts the part into its place under `at`, then folds on the way back up. */

@@ -90,7 +90,7 @@ static inline void rig_on_reply(void *context, struct reply *reply)
     ck_assert_int_eq(wire_data_unpack(packed, wire_data_pack(&reply->header, packed), &kept->header, &error),
                      CAIRN_OK);
     for (uint32_t i = 0; i < reply->header.payload_count; i++)
-        kept->payloads[i] = buffer_ref(reply->payloads[i]);
+        kept->payloads[i] = reply->payloads[i] ? buffer_ref(reply->payloads[i]) : NULL;
 }
 
 static inline void rig_on_report(void *context, const struct shard_report *report)
@@ -150,7 +150,7 @@ static inline void rig_start_shards(struct rig *rig)
         struct shard_events events = {rig_on_reply, rig_on_report, rig_on_write, &rig->sides[i]};
 
         rig->sides[i] = (struct rig_side){rig, i};
-        rig->shards[i] = shard_new(&owner, &events);
+        rig->shards[i] = shard_new(&owner, 0, &events);
         ck_assert_ptr_nonnull(rig->shards[i]);
     }
 }
@@ -359,6 +359,10 @@ static inline struct data_header rig_header(enum data_kind kind, uint64_t incarn
 static inline void rig_send(struct rig *rig, uint32_t shard, const char *client,
                             const struct data_header *header, struct buffer *const payloads[])
 {
+    static struct buffer *const none[WIRE_PAYLOADS_MAX];
+
+    if (!payloads)
+        payloads = none;
     shard_handle(rig->shards[shard], client, strlen(client), header, payloads);
 }
 

@@ -5,24 +5,26 @@
 
 #include <sys/resource.h>
 
-/* A table of all chunks over a store in the rig's directory. */
+/* All chunks on one shard, over a store in the rig's directory. */
 struct bench {
     struct rig *rig;
-    struct dense_table *table;
+    struct tables *table;
     struct store *store;
 };
 
-static struct dense_table *table_at(const struct rig *rig, uint64_t version)
+static struct tables *table_at(const struct rig *rig, uint64_t version)
 {
-    uint32_t numbers[64];
-    struct dense_table *table = NULL;
+    struct tables *tables = NULL;
     struct error error;
 
-    for (uint32_t i = 0; i < rig->job->graph->chunk_count; i++)
-        numbers[i] = i;
-    ck_assert_int_eq(
-        dense_table_new(rig->job, numbers, rig->job->graph->chunk_count, version, &table, &error), CAIRN_OK);
-    return table;
+    ck_assert_int_eq(tables_new(rig->assignment, 0, version, &tables, &error), CAIRN_OK);
+    ck_assert_uint_eq(tables->piece_count, rig->job->graph->chunk_count);
+    return tables;
+}
+
+static struct dense_table *weights(const struct tables *tables)
+{
+    return tables->items[TABLE_WEIGHTS].dense;
 }
 
 static struct bench bench_new(void)
@@ -30,8 +32,10 @@ static struct bench bench_new(void)
     struct bench bench = {rig_new(RIG_ADAM, 10), NULL, NULL};
     struct error error;
 
+    for (uint32_t slot = 0; slot < bench.rig->assignment->slot_count; slot++)
+        bench.rig->assignment->slot_shards[slot] = 0;
     bench.table = table_at(bench.rig, 0);
-    dense_initialize(bench.table);
+    tables_initialize(bench.table);
     ck_assert_msg(store_open(bench.rig->directory, generation_map_bytes(bench.table), &bench.store, &error) ==
                       CAIRN_OK,
                   "%s", error.message);
@@ -40,7 +44,7 @@ static struct bench bench_new(void)
 
 static void bench_free(struct bench *bench)
 {
-    dense_table_free(bench->table);
+    tables_free(bench->table);
     store_close(bench->store);
     rig_free(bench->rig);
 }
@@ -48,27 +52,29 @@ static void bench_free(struct bench *bench)
 /* Moves all chunks one step on. */
 static void advance(struct bench *bench)
 {
+    struct dense_table *table = weights(bench->table);
     struct error error;
 
-    for (uint32_t i = 0; i < bench->table->chunk_count; i++) {
-        struct dense_chunk *chunk = &bench->table->chunks[i];
+    for (uint32_t i = 0; i < table->chunk_count; i++) {
+        struct dense_chunk *chunk = &table->chunks[i];
 
         ck_assert(dense_push(chunk, rig_whole, rig_node_buffer(bench->rig, chunk->version, rig_whole, i),
                              RIG_BATCH));
-        ck_assert_int_eq(dense_update(bench->table, chunk, &error), CAIRN_OK);
+        ck_assert_int_eq(dense_update(table, chunk, &error), CAIRN_OK);
     }
 }
 
 static struct generation *capture(struct bench *bench, uint64_t keep_step)
 {
-    struct generation *generation = generation_new(bench->table, bench->table->chunks[0].version);
+    struct dense_table *table = weights(bench->table);
+    struct generation *generation = generation_new(bench->table, table->chunks[0].version);
 
     ck_assert_ptr_nonnull(generation);
     generation->store = bench->store;
     generation->keep_step = keep_step;
-    for (uint32_t i = 0; i < bench->table->chunk_count; i++) {
+    for (uint32_t i = 0; i < table->chunk_count; i++) {
         ck_assert(!generation_is_complete(generation));
-        generation_capture(generation, bench->table, &bench->table->chunks[i]);
+        generation_capture_dense(generation, bench->table, TABLE_WEIGHTS, &table->chunks[i]);
     }
     ck_assert(generation_is_complete(generation));
     return generation;
@@ -83,41 +89,41 @@ static void write_now(struct bench *bench, uint64_t keep_step)
     generation_free(generation);
 }
 
-static void assert_equal(const struct dense_table *a, const struct dense_table *b)
+static void assert_equal(const struct tables *a, const struct tables *b)
 {
-    for (uint32_t i = 0; i < a->chunk_count; i++) {
-        const struct dense_chunk *left = &a->chunks[i], *right = &b->chunks[i];
+    for (uint32_t i = 0; i < weights(a)->chunk_count; i++) {
+        const struct dense_chunk *left = &weights(a)->chunks[i], *right = &weights(b)->chunks[i];
 
         ck_assert_mem_eq(left->current->data, right->current->data, left->floats * sizeof(float));
-        for (uint32_t j = 0; j < a->slot_count; j++)
+        for (uint32_t j = 0; j < weights(a)->slot_count; j++)
             ck_assert_mem_eq(left->slots[j]->data, right->slots[j]->data, left->floats * sizeof(float));
     }
 }
 
-static enum status load(struct bench *bench, uint64_t step, struct dense_table **table, struct error *error)
+static enum status load(struct bench *bench, uint64_t step, struct tables **table, struct error *error)
 {
     *table = table_at(bench->rig, step);
     return generation_load(bench->store, *table, error);
 }
 
-static void expect_loads(struct bench *bench, uint64_t step, const struct dense_table *expected)
+static void expect_loads(struct bench *bench, uint64_t step, const struct tables *expected)
 {
-    struct dense_table *table;
+    struct tables *table;
     struct error error;
 
     ck_assert_msg(load(bench, step, &table, &error) == CAIRN_OK, "%s", error.message);
     assert_equal(table, expected);
-    dense_table_free(table);
+    tables_free(table);
 }
 
 static void expect_refused(struct bench *bench, uint64_t step, enum status expected, const char *words)
 {
-    struct dense_table *table;
+    struct tables *table;
     struct error error;
 
     ck_assert_int_eq(load(bench, step, &table, &error), expected);
     ck_assert_msg(strstr(error.message, words) != NULL, "%s", error.message);
-    dense_table_free(table);
+    tables_free(table);
 }
 
 START_TEST(what_was_written_is_loaded)
@@ -138,7 +144,7 @@ START_TEST(a_generation_is_of_its_moment)
 {
     struct bench bench = bench_new();
     struct generation *generation;
-    struct dense_table *then;
+    struct tables *then;
     struct error error;
 
     advance(&bench);
@@ -150,7 +156,7 @@ START_TEST(a_generation_is_of_its_moment)
     ck_assert_int_eq(generation_write(generation, &error), CAIRN_OK);
     generation_free(generation);
     expect_loads(&bench, 1, then);
-    dense_table_free(then);
+    tables_free(then);
     bench_free(&bench);
 }
 END_TEST
@@ -158,14 +164,14 @@ END_TEST
 START_TEST(slots_are_updated_in_place_unless_held)
 {
     struct bench bench = bench_new();
-    const void *place = bench.table->chunks[0].slots[0]->data;
+    const void *place = weights(bench.table)->chunks[0].slots[0]->data;
     struct generation *generation;
 
     advance(&bench);
-    ck_assert_ptr_eq(bench.table->chunks[0].slots[0]->data, place);
+    ck_assert_ptr_eq(weights(bench.table)->chunks[0].slots[0]->data, place);
     generation = capture(&bench, 0);
     advance(&bench);
-    ck_assert_ptr_ne(bench.table->chunks[0].slots[0]->data, place);
+    ck_assert_ptr_ne(weights(bench.table)->chunks[0].slots[0]->data, place);
     generation_drop(generation);
     generation_free(generation);
     bench_free(&bench);
@@ -175,7 +181,7 @@ END_TEST
 START_TEST(two_generations_are_kept)
 {
     struct bench bench = bench_new();
-    struct dense_table *kept[4];
+    struct tables *kept[4];
     struct error error;
 
     for (uint64_t step = 1; step <= 3; step++) {
@@ -194,7 +200,7 @@ START_TEST(two_generations_are_kept)
     expect_loads(&bench, 4, bench.table);
     expect_loads(&bench, 2, kept[2]);
     for (uint64_t step = 1; step <= 3; step++)
-        dense_table_free(kept[step]);
+        tables_free(kept[step]);
     bench_free(&bench);
 }
 END_TEST
@@ -328,7 +334,7 @@ START_TEST(a_full_store_keeps_the_old_generation)
     struct bench bench = bench_new();
     struct store_transaction *transaction;
     struct generation *generation;
-    struct dense_table *then;
+    struct tables *then;
     struct error error;
     char path[100];
     void *room;
@@ -349,7 +355,7 @@ START_TEST(a_full_store_keeps_the_old_generation)
     ck_assert_int_eq(generation_write(generation, &error), CAIRN_FULL);
     generation_free(generation);
     expect_loads(&bench, 1, then);
-    dense_table_free(then);
+    tables_free(then);
     bench_free(&bench);
 }
 END_TEST

@@ -531,13 +531,14 @@ END_TEST
 
 START_TEST(more_clients_than_can_be_kept_are_passed_over)
 {
+    struct buffer *const none = NULL;
     struct rig *rig = rig_begin(RIG_SGD, 100);
     struct data_header header = rig_header(DATA_PULL, 1, TABLE_WEIGHTS, 1);
     struct buffer *payload = rig_node_buffer(rig, 0, rig_whole, 0);
 
     rig_add_chunk(rig, &header, 0);
     for (uint32_t i = 0; i < SUBSCRIBERS_MAX; i++)
-        shard_handle(rig->shards[0], &i, sizeof(i), &header, NULL);
+        shard_handle(rig->shards[0], &i, sizeof(i), &header, &none);
     rig_send(rig, 0, "late", &header, NULL);
     shard_refuse(rig->shards[0], "late", 4, "what is this");
     header = rig_header(DATA_PUSH, 1, TABLE_WEIGHTS, 0);

@@ -50,21 +50,28 @@ START_TEST(clients_are_bounded)
 }
 END_TEST
 
-/* The names of those who are taken up to a version, in order. */
+/* The names of those who are taken up to a version, in order; those who want no values with a mark. */
 static const char *take_all(struct subscribers *subscribers, struct waiting_list *list, uint64_t limit)
 {
     static char names[64];
-    struct client *client;
-    uint64_t version;
+    struct wait wait;
     size_t used = 0;
 
     names[0] = '\0';
-    while ((client = subscriber_take(subscribers, list, limit, &version))) {
-        used += (size_t)snprintf(names + used, sizeof(names) - used, "%.*s%d ", client->length, client->name,
-                                 (int)version);
-        client_release(subscribers, client);
+    while (subscriber_take(subscribers, list, limit, &wait)) {
+        used += (size_t)snprintf(names + used, sizeof(names) - used, "%.*s%d%s ", wait.client->length,
+                                 wait.client->name, (int)wait.version, wait.values ? "" : "!");
+        wait_release(subscribers, &wait);
     }
     return names;
+}
+
+static void wait_for(struct subscribers *subscribers, struct waiting_list *list, struct client *client,
+                     uint64_t version)
+{
+    const struct wait wait = {client, version, 0, true, NULL};
+
+    ck_assert_int_eq(subscribe(subscribers, list, &wait), CAIRN_OK);
 }
 
 START_TEST(waiting_lists_are_in_order_and_without_doubles)
@@ -74,18 +81,40 @@ START_TEST(waiting_lists_are_in_order_and_without_doubles)
     struct waiting_list list = {NULL, NULL};
 
     ck_assert_str_eq(take_all(subscribers, &list, 9), "");
-    ck_assert_int_eq(subscribe(subscribers, &list, a, 5), CAIRN_OK);
-    ck_assert_int_eq(subscribe(subscribers, &list, b, 3), CAIRN_OK);
-    ck_assert_int_eq(subscribe(subscribers, &list, b, 3), CAIRN_OK);
-    ck_assert_int_eq(subscribe(subscribers, &list, a, 3), CAIRN_OK);
+    wait_for(subscribers, &list, a, 5);
+    wait_for(subscribers, &list, b, 3);
+    wait_for(subscribers, &list, b, 3);
+    wait_for(subscribers, &list, a, 3);
     ck_assert_str_eq(take_all(subscribers, &list, 2), "");
     ck_assert_str_eq(take_all(subscribers, &list, 3), "b3 a3 ");
-    ck_assert_int_eq(subscribe(subscribers, &list, b, 4), CAIRN_OK);
+    wait_for(subscribers, &list, b, 4);
     ck_assert_str_eq(take_all(subscribers, &list, 4), "b4 ");
-    ck_assert_int_eq(subscribe(subscribers, &list, b, 6), CAIRN_OK);
+    wait_for(subscribers, &list, b, 6);
     ck_assert_str_eq(take_all(subscribers, &list, 9), "a5 b6 ");
     client_release(subscribers, a);
     client_release(subscribers, b);
+    subscribers_free(subscribers);
+}
+END_TEST
+
+START_TEST(waits_for_rows_and_for_existence_are_their_own)
+{
+    struct subscribers *subscribers = subscribers_new();
+    struct client *a = get(subscribers, "a");
+    struct waiting_list list = {NULL, NULL};
+    struct buffer *keys = buffer_new(16);
+    struct wait rows = {a, 7, 1, true, keys}, existence = {a, 7, 2, false, NULL};
+
+    wait_for(subscribers, &list, a, 7);
+    ck_assert_int_eq(subscribe(subscribers, &list, &existence), CAIRN_OK);
+    ck_assert_int_eq(subscribe(subscribers, &list, &existence), CAIRN_OK);
+    ck_assert_int_eq(subscribe(subscribers, &list, &rows), CAIRN_OK);
+    ck_assert_int_eq(subscribe(subscribers, &list, &rows), CAIRN_OK);
+    ck_assert(!buffer_is_exclusive(keys));
+    ck_assert_str_eq(take_all(subscribers, &list, 7), "a7 a7! a7 a7 ");
+    ck_assert(buffer_is_exclusive(keys));
+    buffer_unref(keys);
+    client_release(subscribers, a);
     subscribers_free(subscribers);
 }
 END_TEST
@@ -96,7 +125,7 @@ START_TEST(replies_gather_up_to_a_message)
     struct replies *replies = replies_new(subscribers);
     struct client *a = get(subscribers, "a"), *b = get(subscribers, "b");
     struct buffer *values = buffer_new(64);
-    struct reply_subject first = {1, 1, 0, 4}, second = {1, 1, 0, 5};
+    struct reply_subject first = {1, 1, 0, 4, 0}, second = {1, 1, 0, 5, 0};
     struct reply *reply;
 
     for (uint32_t chunk = 0; chunk < WIRE_PAYLOADS_MAX + 1; chunk++) {
@@ -131,6 +160,7 @@ static Suite *subscribers_suite(void)
     tcase_add_test(tests, a_client_is_one_as_long_as_it_is_held);
     tcase_add_test(tests, clients_are_bounded);
     tcase_add_test(tests, waiting_lists_are_in_order_and_without_doubles);
+    tcase_add_test(tests, waits_for_rows_and_for_existence_are_their_own);
     tcase_add_test(tests, replies_gather_up_to_a_message);
     suite_add_tcase(suite, tests);
     return suite;

@@ -2,12 +2,12 @@
 #include "check_main.h"
 #include "tally.h"
 
-static enum tally_outcome prepared(struct tallies *tallies, uint32_t shard, bool holds_weights,
+static enum tally_outcome prepared(struct tallies *tallies, uint32_t shard, bool holds_pieces,
                                    uint64_t incarnation)
 {
     struct shard_report report = {.kind = SHARD_PREPARED,
                                   .shard = shard,
-                                  .holds_weights = holds_weights,
+                                  .holds_pieces = holds_pieces,
                                   .job = 1,
                                   .incarnation = incarnation};
 

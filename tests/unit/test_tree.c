@@ -34,18 +34,24 @@ static float *payload_new(struct fixture *fixture, float value)
     return payload;
 }
 
-static void fold(void *context, void *left, void *right)
-{
-    (void)context;
-    *(float *)left += *(float *)right;
-}
-
 static void drop(void *context, void *payload)
 {
     struct fixture *fixture = context;
 
     fixture->alive--;
     free(payload);
+}
+
+/* The sum is in one of the two, now this and now that. */
+static void *fold(void *context, void *left, void *right)
+{
+    struct fixture *fixture = context;
+    float sum = *(float *)left + *(float *)right;
+    void *kept = fixture->alive % 2 ? left : right;
+
+    *(float *)kept = sum;
+    drop(context, kept == left ? right : left);
+    return kept;
 }
 
 static const struct tree_ops ops = {fold, drop};

@@ -1,0 +1,212 @@
+/* The data messages of clients for sparse tables: keys, and rows of gradients or weights. */
+#include "shard.h"
+
+#include "shard_state.h"
+
+#include <inttypes.h>
+
+/* A push's payloads; a pull has the first only. */
+enum { PAYLOAD_KEYS, PAYLOAD_ROWS, PAYLOAD_COUNT };
+
+static size_t row_bytes(const struct sparse_table *sparse)
+{
+    return sparse->spec->dimension * sizeof(float);
+}
+
+static size_t key_count(const struct buffer *keys)
+{
+    return keys->length_bytes / sizeof(uint64_t);
+}
+
+/* ---- answers */
+
+static bool answer_rows(struct shard *shard, const struct reply_subject *subject, struct sparse_table *sparse,
+                        struct client *client, const struct buffer *keys, struct error *error)
+{
+    struct buffer *rows = buffer_new(key_count(keys) * row_bytes(sparse));
+    enum status status =
+        rows ? sparse_read(sparse, subject->version, keys->data, key_count(keys), rows->data, error)
+             : error_set(error, CAIRN_NO_MEMORY, "out of memory for rows");
+
+    if (status == CAIRN_OK)
+        shard_reply_check(subject,
+                          replies_values(shard->replies, subject, client, PAYLOAD_KEYS, DATA_FLOAT32, rows));
+    buffer_unref(rows);
+    return status == CAIRN_OK;
+}
+
+/* Answers with rows, with the version's existence when keys is NULL, or with why not. */
+static void answer(struct shard *shard, struct shard_job *job, const struct reply_subject *subject,
+                   struct client *client, const struct buffer *keys)
+{
+    struct sparse_table *sparse = job->tables->items[subject->table].sparse;
+    struct error error;
+
+    if (!keys) {
+        shard_reply_check(subject,
+                          replies_values(shard->replies, subject, client, PAYLOAD_KEYS, DATA_FLOAT32, NULL));
+    } else if (!answer_rows(shard, subject, sparse, client, keys, &error)) {
+        shard_reply_check(
+            subject, replies_refuse(shard->replies, subject, client, DATA_REFUSED_UNKNOWN, error.message));
+        if (error.status != CAIRN_NO_MEMORY)
+            shard_fail(shard, job, &error); /* rows on disk cannot be read */
+    }
+}
+
+void shard_answer_rows(struct shard *shard, struct shard_job *job, uint32_t number, const struct wait *wait)
+{
+    struct reply_subject subject = shard_subject(job, number, wait);
+    const struct sparse_table *sparse = job->tables->items[number].sparse;
+
+    if (wait->values && !sparse_keeps(sparse, wait->version))
+        shard_reply_check(&subject, replies_refuse(shard->replies, &subject, wait->client, DATA_REFUSED_STALE,
+                                                   "the version is no longer kept"));
+    else
+        answer(shard, job, &subject, wait->client, wait->values ? wait->keys : NULL);
+}
+
+static void answer_now(const struct request *request, uint64_t version, const struct buffer *keys)
+{
+    const struct data_header *header = request->header;
+    struct reply_subject subject = {header->job, header->incarnation, header->table, version,
+                                    header->request};
+
+    answer(request->shard, request->job, &subject, request->client, keys);
+}
+
+/* ---- checks */
+
+/* Whether the answer for so many keys is within what a message may carry. */
+static bool check_keys(const struct request *request, const struct data_payload *payload)
+{
+    uint64_t most = WIRE_PAYLOAD_BYTES_MAX / row_bytes(request->table->sparse);
+
+    if (payload->type != DATA_UINT64 || payload->length_bytes == 0)
+        return request_refuse(request, DATA_REFUSED_MALFORMED, "table %u needs keys", request->header->table);
+    if (payload->length_bytes / sizeof(uint64_t) > most)
+        return request_refuse(request, DATA_REFUSED_MALFORMED,
+                              "%" PRIu64 " rows of table %u in a message, allowed: %" PRIu64,
+                              payload->length_bytes / sizeof(uint64_t), request->header->table, most);
+    return true;
+}
+
+static bool check_push_payloads(const struct request *request)
+{
+    const struct data_header *header = request->header;
+    const struct data_payload *keys = &header->payloads[PAYLOAD_KEYS],
+                              *rows = &header->payloads[PAYLOAD_ROWS];
+
+    if (header->payload_count == 0)
+        return true;
+    if (header->payload_count != PAYLOAD_COUNT)
+        return request_refuse(request, DATA_REFUSED_MALFORMED, "a push of rows has keys and rows");
+    if (!check_keys(request, keys))
+        return false;
+    if (rows->type == DATA_FLOAT32 &&
+        rows->length_bytes == keys->length_bytes / sizeof(uint64_t) * row_bytes(request->table->sparse))
+        return true;
+    return request_refuse(request, DATA_REFUSED_MALFORMED, "%" PRIu64 " bytes of rows for %" PRIu64 " keys",
+                          rows->length_bytes, keys->length_bytes / sizeof(uint64_t));
+}
+
+static bool check_push(const struct request *request)
+{
+    uint64_t now = request->table->sparse->version, step = request->header->step;
+
+    if (!check_push_payloads(request))
+        return false;
+    if (step > now)
+        return request_refuse(request, DATA_REFUSED_MALFORMED,
+                              "a push for step %" PRIu64 " of table %u, which is at step %" PRIu64, step,
+                              request->header->table, now);
+    if (request->header->subscribe && step < now && !sparse_keeps(request->table->sparse, step + 1))
+        return request_refuse(request, DATA_REFUSED_STALE,
+                              "version %" PRIu64 " of table %u is not kept, the newest is %" PRIu64, step + 1,
+                              request->header->table, now);
+    return true;
+}
+
+/* ---- push and pull */
+
+/* Says what the push wants to hear of version step + 1, now or when it is there. */
+static void push_answer(const struct request *request, struct buffer *keys)
+{
+    struct sparse_table *sparse = request->table->sparse;
+    uint64_t version = request->header->step + 1;
+    bool is_there = version <= sparse->version;
+
+    if (request->header->subscribe && keys && is_there)
+        answer_now(request, version, keys);
+    else if (request->header->subscribe && keys)
+        request_wait(request, &sparse->waiting, version, true, keys);
+    if (request->header->acknowledge && is_there)
+        answer_now(request, version, NULL);
+    else if (request->header->acknowledge)
+        request_wait(request, &sparse->waiting, version, false, NULL);
+}
+
+/* Takes rows. */
+static void push(const struct request *request, const struct buffer *keys, struct buffer *rows)
+{
+    const struct data_header *header = request->header;
+    struct sparse_table *sparse = request->table->sparse;
+    bool is_whole;
+    struct error error;
+
+    if (header->step < sparse->version) {
+        buffer_unref(rows);
+        return;
+    }
+    if (sparse_push(sparse, header->node, keys, rows, header->samples, &is_whole) != CAIRN_OK) {
+        error_set(&error, CAIRN_NO_MEMORY, "out of memory for the gradients of table %s", sparse->spec->name);
+        shard_fail(request->shard, request->job, &error);
+    } else if (is_whole) {
+        shard_advance_sparse(request->shard, request->job, header->table);
+    }
+}
+
+void request_push_rows(const struct request *request, struct buffer *const payloads[])
+{
+    bool has_rows = request->header->payload_count > 0;
+
+    if (check_push(request)) {
+        struct buffer *keys = has_rows ? payloads[PAYLOAD_KEYS] : NULL;
+
+        push_answer(request, keys);
+        push(request, keys, has_rows ? payloads[PAYLOAD_ROWS] : NULL);
+        buffer_unref(keys);
+        return;
+    }
+    for (uint32_t i = 0; i < request->header->payload_count; i++)
+        buffer_unref(payloads[i]);
+}
+
+static bool check_pull(const struct request *request, uint64_t version)
+{
+    const struct sparse_table *sparse = request->table->sparse;
+
+    if (request->header->payload_count != 1)
+        return request_refuse(request, DATA_REFUSED_MALFORMED, "a pull of rows has keys");
+    if (!check_keys(request, &request->header->payloads[PAYLOAD_KEYS]))
+        return false;
+    if (sparse_keeps(sparse, version) || version == sparse->version + 1)
+        return true;
+    return request_refuse(request, version < sparse->version ? DATA_REFUSED_STALE : DATA_REFUSED_MALFORMED,
+                          "version %" PRIu64 " of table %u is not there, the newest is %" PRIu64, version,
+                          request->header->table, sparse->version);
+}
+
+void request_pull_rows(const struct request *request, struct buffer *const payloads[])
+{
+    struct sparse_table *sparse = request->table->sparse;
+    uint64_t version = request->header->newest ? sparse->version : request->header->step;
+
+    if (check_pull(request, version)) {
+        if (version <= sparse->version)
+            answer_now(request, version, payloads[PAYLOAD_KEYS]);
+        else
+            request_wait(request, &sparse->waiting, version, true, payloads[PAYLOAD_KEYS]);
+    }
+    for (uint32_t i = 0; i < request->header->payload_count; i++)
+        buffer_unref(payloads[i]);
+}

@@ -1,0 +1,331 @@
+/* Sums, versions and the life of sparse rows. A row's floats are its weights, then its optimizer slots, each
+ * [dimension]; a candidate's one float holds the count of steps that had its key. */
+#include "sparse_table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the tree's payloads are sums */
+
+static void *fold(void *context, void *left, void *right)
+{
+    struct sparse_table *table = context;
+
+    if (sparse_sum_add(left, right, table->spec->dimension, &table->scratch) != CAIRN_OK)
+        table->is_out_of_memory = true;
+    sparse_sum_free(right);
+    return left;
+}
+
+static void drop(void *context, void *payload)
+{
+    (void)context;
+    sparse_sum_free(payload);
+}
+
+static const struct tree_ops tree_ops = {fold, drop};
+
+/* ---- life */
+
+uint32_t sparse_row_floats(const struct table_spec *spec)
+{
+    return spec->dimension * (1 + optimizer_find(spec->optimizer.type)->slot_count(&spec->optimizer));
+}
+
+enum status sparse_table_new(const struct job *job, uint32_t number, struct rows *rows,
+                             struct rows *candidates, uint64_t version, struct sparse_table **out,
+                             struct error *error)
+{
+    const struct table_spec *spec = job_table(job, number);
+    struct sparse_table *table = calloc(1, sizeof(*table));
+
+    if (table)
+        table->tree = tree_new(job->microbatches, &tree_ops, table);
+    if (!table || !table->tree) {
+        free(table);
+        rows_free(rows);
+        rows_free(candidates);
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for table %s", spec->name);
+    }
+    table->spec = spec;
+    table->optimizer = optimizer_find(spec->optimizer.type);
+    table_initial_init(&table->initial, spec, number, job->seed);
+    table->row_floats = sparse_row_floats(spec);
+    table->version = version;
+    table->rows = rows;
+    table->candidates = candidates;
+    *out = table;
+    return CAIRN_OK;
+}
+
+static void before_clear(struct sparse_before *before)
+{
+    sparse_sum_free(before->sum);
+    buffer_unref(before->weights);
+    before->sum = NULL;
+    before->weights = NULL;
+    before->is_indexed = before->is_known = false;
+}
+
+void sparse_table_free(struct sparse_table *table)
+{
+    if (!table)
+        return;
+    tree_free(table->tree);
+    sparse_sum_free(table->sum);
+    before_clear(&table->before);
+    key_index_fini(&table->before.index);
+    key_index_fini(&table->scratch);
+    rows_free(table->rows);
+    rows_free(table->candidates);
+    free(table);
+}
+
+/* ---- push */
+
+enum status sparse_push(struct sparse_table *table, struct tree_node node, const struct buffer *keys,
+                        struct buffer *values, uint64_t samples, bool *is_whole)
+{
+    struct sparse_sum *sum;
+
+    *is_whole = false;
+    if (table->sum || tree_covers(table->tree, node)) {
+        buffer_unref(values);
+        return CAIRN_OK;
+    }
+    sum = sparse_sum_new(table->spec->dimension, keys, values, &table->scratch);
+    if (!sum)
+        return CAIRN_NO_MEMORY;
+    *is_whole = tree_add(table->tree, node, sum, samples) == TREE_ROOT;
+    if (table->is_out_of_memory)
+        return CAIRN_NO_MEMORY;
+    if (*is_whole)
+        table->sum = tree_take_root(table->tree, &table->sum_samples);
+    return CAIRN_OK;
+}
+
+/* ---- update */
+
+/* Whether a row that was last used in step `used` is there for step or version `step`. */
+static bool is_alive(const struct sparse_table *table, uint32_t used, uint64_t step)
+{
+    return table->spec->expire_after == 0 || step <= used + table->spec->expire_after;
+}
+
+static void initial_weights(const struct sparse_table *table, uint64_t key, float *weights)
+{
+    table_initial_row(&table->initial, key, weights);
+}
+
+static void row_begin(const struct sparse_table *table, struct row *row)
+{
+    uint32_t dimension = table->spec->dimension;
+
+    initial_weights(table, row->key, row->floats);
+    memset(row->floats + dimension, 0, (table->row_floats - dimension) * sizeof(float));
+}
+
+/* The part of a step's sum that is updated together. */
+struct block {
+    uint32_t count;
+    uint64_t keys[ROWS_BLOCK_MAX];
+    uint32_t positions[ROWS_BLOCK_MAX]; /* in the sum */
+};
+
+/* Counts a key that has no row; whether it has earned one. */
+static enum status candidate_count(struct sparse_table *table, uint64_t key, bool *earned,
+                                   struct error *error)
+{
+    struct row *row;
+    bool is_new;
+    enum status status = rows_make(table->candidates, &key, 1, &row, &is_new, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    if (is_new || !is_alive(table, row->used_step, table->version))
+        row->floats[0] = 0;
+    row->floats[0] += 1;
+    row->used_step = (uint32_t)table->version;
+    *earned = row->floats[0] >= (float)table->spec->admit_after;
+    return *earned ? rows_remove(table->candidates, &key, 1, error) : CAIRN_OK;
+}
+
+/* Leaves in the block the keys that have a row or have earned one. */
+static enum status block_admit(struct sparse_table *table, struct block *block, struct error *error)
+{
+    struct row *rows[ROWS_BLOCK_MAX];
+    bool there[ROWS_BLOCK_MAX];
+    uint32_t admitted = 0;
+    enum status status = rows_find(table->rows, block->keys, block->count, rows, error);
+
+    for (uint32_t i = 0; status == CAIRN_OK && i < block->count; i++)
+        there[i] = rows[i] && is_alive(table, rows[i]->used_step, table->version);
+    for (uint32_t i = 0; status == CAIRN_OK && i < block->count; i++) {
+        if (!there[i])
+            status = candidate_count(table, block->keys[i], &there[i], error);
+        if (status != CAIRN_OK || !there[i])
+            continue;
+        block->keys[admitted] = block->keys[i];
+        block->positions[admitted++] = block->positions[i];
+    }
+    block->count = admitted;
+    return status;
+}
+
+static void block_apply(struct sparse_table *table, const struct block *block, struct row *const rows[])
+{
+    uint32_t dimension = table->spec->dimension;
+    struct optimizer_update update = {
+        .number = table->version + 1,
+        .samples = table->sum_samples ? (float)table->sum_samples : 1.0f,
+        .count = dimension,
+    };
+
+    for (uint32_t i = 0; i < block->count; i++) {
+        update.sums = sparse_sum_values(table->sum) + (size_t)block->positions[i] * dimension;
+        update.weights = update.next_weights = rows[i]->floats;
+        for (uint32_t slot = 0; (slot + 1) * dimension < table->row_floats; slot++)
+            update.slots[slot] = update.next_slots[slot] = rows[i]->floats + (slot + 1) * dimension;
+        table->optimizer->apply(&table->spec->optimizer, &update);
+    }
+}
+
+static enum status block_update(struct sparse_table *table, struct block *block, float *before,
+                                struct error *error)
+{
+    uint32_t dimension = table->spec->dimension;
+    struct row *rows[ROWS_BLOCK_MAX];
+    bool is_new[ROWS_BLOCK_MAX];
+    enum status status = table->candidates ? block_admit(table, block, error) : CAIRN_OK;
+
+    if (status == CAIRN_OK)
+        status = rows_make(table->rows, block->keys, block->count, rows, is_new, error);
+    if (status != CAIRN_OK)
+        return status;
+    for (uint32_t i = 0; i < block->count; i++) {
+        if (is_new[i] || !is_alive(table, rows[i]->used_step, table->version))
+            row_begin(table, rows[i]);
+        rows[i]->used_step = (uint32_t)table->version;
+        memcpy(before + (size_t)block->positions[i] * dimension, rows[i]->floats, dimension * sizeof(float));
+    }
+    block_apply(table, block, rows);
+    return CAIRN_OK;
+}
+
+/* Keys that are not admitted read as their initial values before and after the step. */
+static void block_fill(struct sparse_table *table, struct block *block, uint32_t begin, float *before)
+{
+    const uint64_t *keys = sparse_sum_keys(table->sum) + begin;
+    uint32_t left = table->sum->count - begin;
+
+    block->count = left < ROWS_BLOCK_MAX ? left : ROWS_BLOCK_MAX;
+    for (uint32_t i = 0; i < block->count; i++) {
+        block->keys[i] = keys[i];
+        block->positions[i] = begin + i;
+        if (table->candidates)
+            initial_weights(table, keys[i], before + (size_t)(begin + i) * table->spec->dimension);
+    }
+}
+
+enum status sparse_update(struct sparse_table *table, struct error *error)
+{
+    size_t floats = (size_t)table->sum->count * table->spec->dimension;
+    struct buffer *before = buffer_new(floats * sizeof(float));
+    struct block block;
+    enum status status = CAIRN_OK;
+
+    if (!before)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for a step of table %s", table->spec->name);
+    if (table->version >= UINT32_MAX)
+        status = error_set(error, CAIRN_FULL, "table %s has come to step %u, the last that rows can tell",
+                           table->spec->name, UINT32_MAX);
+    for (uint32_t begin = 0; begin < table->sum->count && status == CAIRN_OK; begin += ROWS_BLOCK_MAX) {
+        block_fill(table, &block, begin, before->data);
+        status = block_update(table, &block, before->data, error);
+    }
+    if (status != CAIRN_OK) {
+        buffer_unref(before);
+        return error_prefix(error, status, "table %s", table->spec->name);
+    }
+    before_clear(&table->before);
+    table->before.sum = table->sum;
+    table->before.weights = before;
+    table->before.is_known = true;
+    table->sum = NULL;
+    table->version++;
+    return CAIRN_OK;
+}
+
+/* ---- reading */
+
+bool sparse_keeps(const struct sparse_table *table, uint64_t version)
+{
+    return version == table->version || (version + 1 == table->version && table->before.is_known);
+}
+
+static enum status before_index(struct sparse_before *before)
+{
+    const uint64_t *keys = sparse_sum_keys(before->sum);
+
+    if (before->is_indexed)
+        return CAIRN_OK;
+    if (key_index_reset(&before->index, before->sum->count) != CAIRN_OK)
+        return CAIRN_NO_MEMORY;
+    for (uint32_t i = 0; i < before->sum->count; i++)
+        key_index_put(&before->index, keys, keys[i], i);
+    before->is_indexed = true;
+    return CAIRN_OK;
+}
+
+static enum status block_read(struct sparse_table *table, uint64_t version, const uint64_t *keys,
+                              uint32_t count, float *weights, struct error *error)
+{
+    size_t row_bytes = table->spec->dimension * sizeof(float);
+    struct row *rows[ROWS_BLOCK_MAX];
+    enum status status = rows_find(table->rows, keys, count, rows, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    for (uint32_t i = 0; i < count; i++, weights += table->spec->dimension) {
+        if (rows[i] && is_alive(table, rows[i]->used_step, version))
+            memcpy(weights, rows[i]->floats, row_bytes);
+        else
+            initial_weights(table, keys[i], weights);
+    }
+    return CAIRN_OK;
+}
+
+/* Puts what step version - 1 changed back to what it was before. */
+static enum status read_before(struct sparse_table *table, const uint64_t *keys, size_t count, float *weights)
+{
+    struct sparse_before *before = &table->before;
+    uint32_t dimension = table->spec->dimension;
+
+    if (before_index(before) != CAIRN_OK)
+        return CAIRN_NO_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t position = key_index_find(&before->index, sparse_sum_keys(before->sum), keys[i]);
+
+        if (position != KEY_INDEX_NONE)
+            memcpy(weights + i * dimension, (float *)before->weights->data + (size_t)position * dimension,
+                   dimension * sizeof(float));
+    }
+    return CAIRN_OK;
+}
+
+enum status sparse_read(struct sparse_table *table, uint64_t version, const uint64_t *keys, size_t count,
+                        float *weights, struct error *error)
+{
+    enum status status = CAIRN_OK;
+
+    BUG_IF(!sparse_keeps(table, version));
+    for (size_t begin = 0; begin < count && status == CAIRN_OK; begin += ROWS_BLOCK_MAX) {
+        uint32_t some = count - begin < ROWS_BLOCK_MAX ? (uint32_t)(count - begin) : ROWS_BLOCK_MAX;
+
+        status =
+            block_read(table, version, keys + begin, some, weights + begin * table->spec->dimension, error);
+    }
+    if (status == CAIRN_OK && version < table->version)
+        status = error_set(error, read_before(table, keys, count, weights), "out of memory");
+    return status;
+}

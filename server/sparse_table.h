@@ -1,0 +1,84 @@
+/* A shard's piece of a sparse table: rows by key, the reduction of a step's gradients, and two versions.
+ *
+ * The table stands at a version t and sums the gradients of step t; when the tree's root is there,
+ * sparse_update applies the optimizer to the rows in it (lazily: to no others) and keeps what they were, so
+ * that version t can still be read. Reading never changes anything: a key that has no row reads as its
+ * initial value, a function of seed, table and key. Rows are made by updates alone, after `admit_after` steps
+ * that had the key, and end when `expire_after` steps have not had it: both by step, so a row's life depends
+ * neither on memory nor on who asked for what.
+ *
+ * Where rows lie, in memory or on disk, is the rows' own affair (rows.h). Knows nothing of clients or
+ * messages. One thread an object. */
+#ifndef CAIRN_SERVER_SPARSE_TABLE_H
+#define CAIRN_SERVER_SPARSE_TABLE_H
+
+#include "base/buffer.h"
+#include "base/status.h"
+#include "job/job.h"
+#include "job/table_initial.h"
+#include "key_index.h"
+#include "math/tree.h"
+#include "optimizers/optimizer.h"
+#include "rows.h"
+#include "sparse_sum.h"
+#include "subscribers.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What step `version` - 1 did to the rows in it: their weights before. */
+struct sparse_before {
+    struct sparse_sum *sum; /* its keys; NULL: that step touched nothing, or is not known */
+    struct buffer *weights; /* float32 [sum->count, dimension] */
+    struct key_index index; /* of the keys, made when somebody asks */
+    bool is_indexed, is_known;
+};
+
+struct sparse_table {
+    const struct table_spec *spec; /* borrowed */
+    const struct optimizer *optimizer;
+    struct table_initial initial;
+    uint32_t row_floats; /* weights and optimizer slots */
+    uint64_t version;
+    struct rows *rows;
+    struct rows *candidates; /* counts of keys that have not earned a row yet; NULL: every key has */
+    struct tree *tree;       /* of step `version`; its payloads are sums */
+    struct key_index scratch;
+    bool is_out_of_memory;  /* a fold failed */
+    struct sparse_sum *sum; /* the step's whole sum, waiting for sparse_update; NULL: not there yet */
+    uint64_t sum_samples;
+    struct sparse_before before;
+    struct waiting_list waiting; /* the shard's: who waits for version + 1 */
+};
+
+/* A table at `version`. rows and candidates (NULL unless the table admits late) hold that version and are
+ * taken, also on failure. job is borrowed. Errors: CAIRN_NO_MEMORY. */
+enum status sparse_table_new(const struct job *job, uint32_t number, struct rows *rows,
+                             struct rows *candidates, uint64_t version, struct sparse_table **out,
+                             struct error *error) MUST_CHECK;
+void sparse_table_free(struct sparse_table *table);
+
+/* Floats of a row of this table: its weights and optimizer slots; and of one of its candidates. */
+uint32_t sparse_row_floats(const struct table_spec *spec);
+#define SPARSE_CANDIDATE_FLOATS 1
+
+/* Takes a tree node's gradients for step `version`; true: the step's sum is whole (table->sum).
+ * keys: uint64 [n], borrowed; values: float32 [n, dimension], exclusively the caller's, taken in every case;
+ * both NULL: the node has none here. node is of the job's tree.
+ * Errors: CAIRN_NO_MEMORY; the step can never be whole then. */
+enum status sparse_push(struct sparse_table *table, struct tree_node node, const struct buffer *keys,
+                        struct buffer *values, uint64_t samples, bool *is_whole) MUST_CHECK;
+
+/* Applies the optimizer to the rows of the step's sum: the version grows by one.
+ * Errors: those of the rows; the table is unspecified then. */
+enum status sparse_update(struct sparse_table *table, struct error *error) MUST_CHECK;
+
+/* Whether a version can be read: the newest, or the one before if this table has seen it. */
+bool sparse_keeps(const struct sparse_table *table, uint64_t version);
+
+/* The rows of keys [count], which may repeat, in their order: weights [count, dimension] of a version that
+ * sparse_keeps. Errors: those of the rows, CAIRN_NO_MEMORY. */
+enum status sparse_read(struct sparse_table *table, uint64_t version, const uint64_t *keys, size_t count,
+                        float *weights, struct error *error) MUST_CHECK;
+
+#endif

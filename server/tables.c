@@ -1,0 +1,236 @@
+/* Making a job's tables on one shard, and finding them. */
+#include "tables.h"
+
+#include "job/table_initial.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- making them */
+
+/* The chunks of a table that lie on a shard, ascending. Owns: the caller, free(). NULL: out of memory. */
+static uint32_t *chunks_here(const struct assignment *assignment, uint32_t thread, uint32_t number,
+                             uint32_t chunk_count, uint32_t *count)
+{
+    uint32_t *chunks = malloc(chunk_count * sizeof(chunks[0]));
+
+    *count = 0;
+    for (uint32_t chunk = 0; chunks && chunk < chunk_count; chunk++) {
+        if (assignment_owns(assignment, thread, number, chunk))
+            chunks[(*count)++] = chunk;
+    }
+    return chunks;
+}
+
+static enum status dense_here(struct table *table, const struct assignment *assignment, uint32_t thread,
+                              uint32_t number, const struct dense_params *params, uint64_t version,
+                              struct error *error)
+{
+    uint32_t count;
+    uint32_t *chunks = chunks_here(assignment, thread, number, params->chunk_count, &count);
+    enum status status = CAIRN_OK;
+
+    if (!chunks)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory");
+    if (count > 0)
+        status = dense_table_new(params, chunks, count, version, &table->dense, error);
+    free(chunks);
+    return status;
+}
+
+/* A model's weights and the sums of its metrics. */
+static enum status model_tables(struct tables *tables, const struct assignment *assignment, uint32_t thread,
+                                uint64_t version, struct error *error)
+{
+    const struct job *job = tables->job;
+    const struct dense_params params = {job->graph->floats, job->graph->chunk_floats, job->graph->chunk_count,
+                                        job->microbatches, &job->optimizer};
+    enum status status =
+        dense_here(&tables->items[TABLE_WEIGHTS], assignment, thread, TABLE_WEIGHTS, &params, version, error);
+
+    for (uint32_t number = TABLE_METRICS; status == CAIRN_OK && number <= TABLE_VALIDATION; number++) {
+        if (!assignment_owns(assignment, thread, number, 0))
+            continue;
+        tables->items[number].sums = sum_table_new(assignment_metric_elements(assignment), job->microbatches,
+                                                   number == TABLE_VALIDATION, version);
+        if (!tables->items[number].sums)
+            status = error_set(error, CAIRN_NO_MEMORY, "out of memory for a table");
+    }
+    return status;
+}
+
+/* The dense ones among a job file's tables. */
+static enum status dense_tables(struct tables *tables, const struct assignment *assignment, uint32_t thread,
+                                uint64_t version, struct error *error)
+{
+    const struct job *job = tables->job;
+    enum status status = CAIRN_OK;
+
+    for (uint32_t i = 0; i < job->table_count && status == CAIRN_OK; i++) {
+        const struct table_spec *spec = &job->tables[i];
+        const struct dense_params params = {spec->size, table_chunk_floats(spec), table_chunk_count(spec),
+                                            job->microbatches, &spec->optimizer};
+        uint32_t number = TABLE_FIRST_USER + i;
+
+        if (spec->kind == TABLE_KIND_DENSE)
+            status = dense_here(&tables->items[number], assignment, thread, number, &params, version, error);
+    }
+    return status;
+}
+
+/* Whether a table is sparse and may have rows here. */
+static bool is_sparse_here(const struct job *job, const struct assignment *assignment, uint32_t thread,
+                           uint32_t number)
+{
+    const struct table_spec *spec = job_table(job, number);
+
+    return spec && spec->kind == TABLE_KIND_SPARSE && assignment_has_state(assignment, thread);
+}
+
+static void count_pieces(struct tables *tables, const struct assignment *assignment, uint32_t thread)
+{
+    for (uint32_t number = 0; number < tables->count; number++) {
+        const struct table *table = &tables->items[number];
+
+        tables->first_pieces[number] = tables->piece_count;
+        if (table->dense)
+            tables->piece_count += table->dense->chunk_count;
+        else if (is_sparse_here(tables->job, assignment, thread, number))
+            tables->piece_count++;
+    }
+}
+
+enum status tables_new(const struct assignment *assignment, uint32_t thread, uint64_t version,
+                       struct tables **out, struct error *error)
+{
+    struct tables *tables = calloc(1, sizeof(*tables));
+    enum status status = CAIRN_OK;
+
+    if (!tables)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory");
+    tables->job = assignment->job;
+    tables->count = TABLE_FIRST_USER + tables->job->table_count;
+    tables->items = calloc(tables->count, sizeof(tables->items[0]));
+    tables->first_pieces = calloc(tables->count, sizeof(tables->first_pieces[0]));
+    if (!tables->items || !tables->first_pieces)
+        status = error_set(error, CAIRN_NO_MEMORY, "out of memory");
+    if (status == CAIRN_OK && tables->job->graph)
+        status = model_tables(tables, assignment, thread, version, error);
+    if (status == CAIRN_OK)
+        status = dense_tables(tables, assignment, thread, version, error);
+    if (status != CAIRN_OK) {
+        tables_free(tables);
+        return status;
+    }
+    count_pieces(tables, assignment, thread);
+    *out = tables;
+    return CAIRN_OK;
+}
+
+/* ---- the rows of sparse tables */
+
+static enum status sparse_open(struct tables *tables, uint32_t number, uint64_t memory_bytes,
+                               uint64_t version, struct error *error)
+{
+    const struct table_spec *spec = job_table(tables->job, number);
+    const struct rows_options options = {.floats = sparse_row_floats(spec)};
+    const struct rows_options candidate_options = {.floats = SPARSE_CANDIDATE_FLOATS};
+    struct rows *rows = NULL, *candidates = NULL;
+    enum status status = rows_new(&options, &rows, error);
+
+    (void)memory_bytes;
+    if (status == CAIRN_OK && spec->admit_after > 1)
+        status = rows_new(&candidate_options, &candidates, error);
+    if (status == CAIRN_OK)
+        return sparse_table_new(tables->job, number, rows, candidates, version, &tables->items[number].sparse,
+                                error);
+    rows_free(rows);
+    return error_prefix(error, status, "table %s", spec->name);
+}
+
+enum status tables_open_rows(struct tables *tables, const struct assignment *assignment,
+                             const struct job_store_owner *owner, struct store *store, uint64_t memory_bytes,
+                             uint64_t version, struct error *error)
+{
+    enum status status = CAIRN_OK;
+
+    (void)store;
+    for (uint32_t number = 0; number < tables->count && status == CAIRN_OK; number++) {
+        if (is_sparse_here(tables->job, assignment, owner->shard, number))
+            status = sparse_open(tables, number, memory_bytes, version, error);
+    }
+    return status;
+}
+
+/* ---- use */
+
+void tables_free(struct tables *tables)
+{
+    if (!tables)
+        return;
+    for (uint32_t i = 0; tables->items && i < tables->count; i++) {
+        dense_table_free(tables->items[i].dense);
+        sum_table_free(tables->items[i].sums);
+        sparse_table_free(tables->items[i].sparse);
+    }
+    free(tables->items);
+    free(tables->first_pieces);
+    free(tables);
+}
+
+static void dense_initialize(struct dense_table *dense, const struct job *job, uint32_t number)
+{
+    struct table_initial initial;
+
+    if (number >= TABLE_FIRST_USER)
+        table_initial_init(&initial, job_table(job, number), number, job->seed);
+    for (uint32_t i = 0; i < dense->chunk_count; i++) {
+        struct dense_chunk *chunk = &dense->chunks[i];
+        uint64_t end = chunk->begin + chunk->floats;
+
+        if (number < TABLE_FIRST_USER)
+            graph_initial_values(job->graph, job->seed, chunk->begin, end, chunk->current->data);
+        else
+            table_initial_values(&initial, chunk->begin, end, chunk->current->data);
+    }
+}
+
+void tables_initialize(struct tables *tables)
+{
+    for (uint32_t number = 0; number < tables->count; number++) {
+        if (tables->items[number].dense)
+            dense_initialize(tables->items[number].dense, tables->job, number);
+    }
+}
+
+struct table *tables_find(const struct tables *tables, uint32_t number)
+{
+    struct table *table = number < tables->count ? &tables->items[number] : NULL;
+
+    return table && (table->dense || table->sums || table->sparse) ? table : NULL;
+}
+
+uint32_t tables_dense_piece(const struct tables *tables, uint32_t table, const struct dense_chunk *chunk)
+{
+    return tables->first_pieces[table] + (uint32_t)(chunk - tables->items[table].dense->chunks);
+}
+
+uint32_t tables_sparse_piece(const struct tables *tables, uint32_t table)
+{
+    return tables->first_pieces[table];
+}
+
+bool tables_all_at(const struct tables *tables, uint64_t version)
+{
+    for (uint32_t number = 0; number < tables->count; number++) {
+        const struct table *table = &tables->items[number];
+
+        if (table->sparse && table->sparse->version != version)
+            return false;
+        for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++) {
+            if (table->dense->chunks[i].version != version)
+                return false;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,59 @@
+/* A job's tables on one shard: the pieces of dense tables, tables of sums and sparse tables that lie here, by
+ * their number. Made for a version, empty or from the shard's store. Knows nothing of messages. One thread an
+ * object. */
+#ifndef CAIRN_SERVER_TABLES_H
+#define CAIRN_SERVER_TABLES_H
+
+#include "assignment.h"
+#include "base/status.h"
+#include "dense_table.h"
+#include "job_store.h"
+#include "sparse_table.h"
+#include "store/store.h"
+#include "sum_table.h"
+
+#include <stdint.h>
+
+/* At most one of the three is set; none: nothing of the table lies here. */
+struct table {
+    struct dense_table *dense;
+    struct sum_table *sums;
+    struct sparse_table *sparse;
+};
+
+struct tables {
+    const struct job *job; /* borrowed */
+    uint32_t count;        /* numbers [0, count) */
+    struct table *items;
+    /* What is made durable, in order of table and chunk: each dense chunk is a piece, each sparse table one.
+     */
+    uint32_t piece_count;
+    uint32_t *first_pieces; /* [count]: of each table */
+};
+
+/* The tables of the shard thread `thread` at `version`, dense values zero. Owns: the caller; assignment is
+ * borrowed. Errors: CAIRN_NO_MEMORY. */
+enum status tables_new(const struct assignment *assignment, uint32_t thread, uint64_t version,
+                       struct tables **out, struct error *error) MUST_CHECK;
+void tables_free(struct tables *tables);
+
+/* Opens the sparse tables at a version: their rows in the shard's store, which outlives them.
+ * memory_bytes: what all of their rows may take, 0: no bound. Errors: those of rows_new, CAIRN_NO_MEMORY. */
+enum status tables_open_rows(struct tables *tables, const struct assignment *assignment,
+                             const struct job_store_owner *owner, struct store *store, uint64_t memory_bytes,
+                             uint64_t version, struct error *error) MUST_CHECK;
+
+/* Sets all dense values to the job's initial ones. */
+void tables_initialize(struct tables *tables);
+
+/* The table of a number, NULL when nothing of it lies here. Any number. */
+struct table *tables_find(const struct tables *tables, uint32_t number);
+
+/* The piece that a dense chunk or a sparse table is. */
+uint32_t tables_dense_piece(const struct tables *tables, uint32_t table, const struct dense_chunk *chunk);
+uint32_t tables_sparse_piece(const struct tables *tables, uint32_t table);
+
+/* Whether every piece is at this version. */
+bool tables_all_at(const struct tables *tables, uint64_t version);
+
+#endif
