@@ -146,7 +146,7 @@ static enum status serve(const struct crew_place *place, struct error *error)
 /* ---- clients */
 
 /* One table as a client holds it. */
-struct table {
+struct held_table {
     struct session *session;
     struct buffer *gradients;
     float *values; /* where a client's program would have them */
@@ -161,15 +161,15 @@ struct table {
 struct caller {
     const struct cluster_params *params;
     struct tree_node node;
-    struct table *tables;
+    struct held_table *tables;
     zmq_pollitem_t *items;
     size_t item_count;
 };
 
-static void on_values(void *context, enum table_id id, uint32_t chunk, uint64_t version, const void *values,
+static void on_values(void *context, uint32_t id, uint32_t chunk, uint64_t version, const void *values,
                       size_t elements)
 {
-    struct table *table = context;
+    struct held_table *table = context;
 
     if (id != TABLE_WEIGHTS || version != table->version || table->left == 0)
         return;
@@ -177,7 +177,7 @@ static void on_values(void *context, enum table_id id, uint32_t chunk, uint64_t 
     table->left--;
 }
 
-static enum status table_memory(struct table *table, uint64_t floats, struct error *error)
+static enum status table_memory(struct held_table *table, uint64_t floats, struct error *error)
 {
     table->gradients = buffer_new(floats * sizeof(float));
     table->values = aligned_alloc(BUFFER_ALIGNMENT, (floats * sizeof(float) + BUFFER_ALIGNMENT - 1) /
@@ -190,13 +190,15 @@ static enum status table_memory(struct table *table, uint64_t floats, struct err
 }
 
 static enum status table_connect(const struct crew_place *place, uint32_t index, void *context,
-                                 struct table *table, struct error *error)
+                                 struct held_table *table, struct error *error)
 {
     const struct cluster_params *params = place->argument;
-    const struct session_events events = {on_values, table};
+    const struct session_events events = {.values = on_values, .context = table};
     const char *endpoints[CREW_SERVERS_MAX];
     struct assignment *assignment = NULL;
     struct session_params session = {.job = index + 1, .incarnation = INCARNATION};
+    struct session_table tables[TABLE_COUNT];
+    const struct graph *graph;
     enum status status = assign(place, index, "nobody", &assignment, error);
 
     if (status != CAIRN_OK)
@@ -207,18 +209,22 @@ static enum status table_connect(const struct crew_place *place, uint32_t index,
     session.endpoints = endpoints;
     session.slot_count = assignment->slot_count;
     session.slot_shards = assignment->slot_shards;
-    session.floats = assignment->job->graph->floats;
-    session.chunk_floats = assignment->job->graph->chunk_floats;
-    session.chunk_count = assignment->job->graph->chunk_count;
-    session.metric_count = assignment_metric_elements(assignment);
+    graph = assignment->job->graph;
+    tables[TABLE_WEIGHTS] = session_dense_table(graph->floats, graph->chunk_floats, graph->chunk_count);
+    tables[TABLE_METRICS] = tables[TABLE_VALIDATION] =
+        session_sums_table(assignment_metric_elements(assignment));
+    session.table_count = TABLE_COUNT;
+    session.tables = tables;
     status = session_new(context, &session, &events, &table->session, error);
-    table->chunk_floats = session.chunk_floats;
-    table->chunks = session.chunk_count;
-    table->asked = session.chunk_count;
+    table->chunk_floats = graph->chunk_floats;
+    table->chunks = graph->chunk_count;
+    table->asked = graph->chunk_count;
     if (params->pattern == CLUSTER_PUSH && table->asked > place->server_count)
         table->asked = place->server_count;
+    if (status == CAIRN_OK)
+        status = table_memory(table, graph->floats, error);
     assignment_unref(assignment);
-    return status == CAIRN_OK ? table_memory(table, session.floats, error) : status;
+    return status;
 }
 
 static void items_fill(struct caller *client, uint32_t index)
@@ -254,7 +260,7 @@ static enum status client_connect(const struct crew_place *place, void **out, st
     return status;
 }
 
-static enum status push(const struct caller *client, struct table *table, uint32_t first, uint32_t count,
+static enum status push(const struct caller *client, struct held_table *table, uint32_t first, uint32_t count,
                         bool subscribe, struct error *error)
 {
     const struct session_push push = {.table = TABLE_WEIGHTS,
@@ -270,7 +276,7 @@ static enum status push(const struct caller *client, struct table *table, uint32
 }
 
 /* Begins the table's next step. */
-static enum status table_begin(const struct caller *client, struct table *table, struct error *error)
+static enum status table_begin(const struct caller *client, struct held_table *table, struct error *error)
 {
     enum status status;
 
@@ -298,7 +304,7 @@ static enum status client_hear(struct caller *client, struct error *error)
 /* Ends the table's step when all of it has come and begins the next one that is its own: those of its index
  * modulo the number of tables, so that all clients take the same steps of a table. Counts what ended in
  * *done. */
-static enum status table_turn(const struct caller *client, struct table *table, uint32_t steps,
+static enum status table_turn(const struct caller *client, struct held_table *table, uint32_t steps,
                               uint64_t *times_ns, uint32_t *done, struct error *error)
 {
     if (table->left > 0)

@@ -87,7 +87,7 @@ static void take_validation(struct training *training, uint64_t version, const d
     events->validated(events->context, training->done, means, count);
 }
 
-static void values_came(void *context, enum table_id table, uint32_t chunk, uint64_t version,
+static void values_came(void *context, uint32_t table, uint32_t chunk, uint64_t version,
                         const void *values, size_t elements)
 {
     struct training *training = context;
@@ -370,12 +370,15 @@ size_t training_arenas(const struct training *training)
 static enum status open_session(struct training *training, struct error *error)
 {
     const struct session_events events = {.values = values_came, .context = training};
+    const struct session_table tables[TABLE_COUNT] = {
+        [TABLE_WEIGHTS] = session_dense_table(training->graph->floats, training->graph->chunk_floats,
+                                              training->graph->chunk_count),
+        [TABLE_METRICS] = session_sums_table(training->metric_count),
+        [TABLE_VALIDATION] = session_sums_table(training->metric_count)};
     struct session_params params = training->params.session;
 
-    params.floats = training->graph->floats;
-    params.chunk_floats = training->graph->chunk_floats;
-    params.chunk_count = training->graph->chunk_count;
-    params.metric_count = training->metric_count;
+    params.table_count = TABLE_COUNT;
+    params.tables = tables;
     return session_new(training->params.zmq_context, &params, &events, &training->session, error);
 }
 

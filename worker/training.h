@@ -44,7 +44,7 @@ struct training_params {
     uint32_t span_begin, span_end;   /* not empty: a job has no more workers than microbatches */
     uint32_t lane_count;
     backend_maker *make_backend;
-    struct session_params session; /* the address space and metric_count are filled in here */
+    struct session_params session; /* the tables are filled in here */
     struct training_events events;
 };
 

@@ -86,7 +86,7 @@ static enum status download_init(struct download *download, const Cairn__Locatio
 }
 
 /* The session has checked that the chunk is one of the table's and that its length is right. */
-static void take_values(void *context, enum table_id table_, uint32_t chunk, uint64_t version,
+static void take_values(void *context, uint32_t table_, uint32_t chunk, uint64_t version,
                         const void *values, size_t elements)
 {
     struct download *download = context;
@@ -108,7 +108,9 @@ static enum status open_session(void *zmq_context, struct download *download, st
 {
     const Cairn__LocationReply *location = download->location;
     const struct graph *graph = download->job->graph;
-    struct session_events events = {take_values, download};
+    const struct session_table weights =
+        session_dense_table(graph->floats, graph->chunk_floats, graph->chunk_count);
+    struct session_events events = {.values = take_values, .context = download};
     const char **endpoints = calloc(location->n_shards + 1, sizeof(*endpoints));
     struct session_params params = {.job = location->job,
                                     .incarnation = location->incarnation,
@@ -116,9 +118,8 @@ static enum status open_session(void *zmq_context, struct download *download, st
                                     .endpoints = endpoints,
                                     .slot_count = (uint32_t)location->n_slot_shards,
                                     .slot_shards = location->slot_shards,
-                                    .floats = graph->floats,
-                                    .chunk_floats = graph->chunk_floats,
-                                    .chunk_count = graph->chunk_count};
+                                    .table_count = 1,
+                                    .tables = &weights};
     enum status status;
 
     if (!endpoints)

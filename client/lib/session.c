@@ -1,8 +1,5 @@
-/* Sessions: which chunk goes to which shard, in how many messages, and what of the answers is believed.
- *
- * Chunks of one push or pull are gathered by shard into messages of up to WIRE_PAYLOADS_MAX payloads or some
- * WIRE_GATHER_BYTES; the headers stand ready in the session, so that a message costs no allocation here.
- * Knows nothing of training or of when a version is needed.
+/* Sessions: their life, their sockets, and what of the answers is believed. What is sent, and what answers
+ * mean, is in session_arrays.c (dense tables and sums) and session_rows.c (sparse tables).
  *
  * Queues have no high-water mark, since what can be in one is bounded by the rules of the data plane: a
  * worker pushes a step only once it has all weights of that step, so at most one step's pushes wait to be
@@ -11,8 +8,7 @@
 #include "session.h"
 
 #include "base/clock.h"
-#include "net/frames.h"
-#include "net/wire.h"
+#include "session_state.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,44 +17,55 @@
 
 _Static_assert(FRAMES_MAX >= 1 + WIRE_PAYLOADS_MAX, "a message of ours must fit");
 
-/* The chunks of the call in hand that go to one shard. */
-struct batch {
-    struct data_header header;
-    uint64_t payload_bytes; /* carried by it */
-    bool is_touched;        /* in this call: the shard is in session->touched */
-};
-
-/* How a table lies in chunks. */
-struct layout {
-    enum data_type type;
-    uint32_t element_bytes;
-    uint32_t chunk_count;
-    uint64_t elements;       /* of the whole table */
-    uint64_t chunk_elements; /* of a chunk but the last */
-};
-
-struct session {
-    uint64_t job, incarnation;
-    uint32_t shard_count, slot_count;
-    uint32_t *slot_shards; /* [slot_count] */
-    char **endpoints;      /* [shard_count] */
-    void **sockets;        /* [2 * shard_count]: to the shards, then what tells of their connections */
-    struct layout layouts[TABLE_COUNT];
-    struct session_events events;
-    struct batch *batches; /* [shard_count] */
-    uint32_t *touched;     /* [shard_count]: the shards that the call in hand goes to */
-    uint32_t touched_count;
-    void *scratch;               /* one chunk: for received values that are not aligned */
-    struct data_header received; /* of the message in hand */
-    struct frames frames;        /* of the message in hand, either way */
-};
-
 /* ---- making and closing */
+
+struct session_table session_dense_table(uint64_t floats, uint32_t chunk_floats, uint32_t chunk_count)
+{
+    return (struct session_table){SESSION_TABLE_DENSE, floats, chunk_floats, chunk_count, 0};
+}
+
+struct session_table session_sums_table(uint32_t elements)
+{
+    return (struct session_table){SESSION_TABLE_SUMS, elements, elements, 1, 0};
+}
+
+struct session_table session_sparse_table(uint32_t dimension)
+{
+    return (struct session_table){SESSION_TABLE_SPARSE, 0, 0, 0, dimension};
+}
+
+static uint32_t element_bytes(const struct session_table *table)
+{
+    return table->kind == SESSION_TABLE_SUMS ? sizeof(double) : sizeof(float);
+}
+
+static enum status table_check(const struct session_table *table, uint32_t number, struct error *error)
+{
+    uint64_t chunks;
+
+    if (table->kind == SESSION_TABLE_NONE)
+        return CAIRN_OK;
+    if (table->kind == SESSION_TABLE_SPARSE) {
+        if (table->dimension > 0 && table->dimension <= WIRE_PAYLOAD_BYTES_MAX / sizeof(float))
+            return CAIRN_OK;
+        return error_set(error, CAIRN_INVALID, "session: table %u has rows of %u floats", number,
+                         table->dimension);
+    }
+    chunks =
+        table->chunk_elements ? (table->elements + table->chunk_elements - 1) / table->chunk_elements : 0;
+    if (table->elements == 0 || table->elements > UINT64_MAX / 8 || chunks != table->chunk_count)
+        return error_set(error, CAIRN_INVALID,
+                         "session: %" PRIu64 " elements of table %u do not make %u chunks of %u",
+                         table->elements, number, table->chunk_count, table->chunk_elements);
+    if ((uint64_t)table->chunk_elements * element_bytes(table) > WIRE_PAYLOAD_BYTES_MAX)
+        return error_set(error, CAIRN_INVALID, "session: a chunk of table %u is too large for a message",
+                         number);
+    return CAIRN_OK;
+}
 
 static enum status params_check(const struct session_params *params, struct error *error)
 {
-    uint64_t chunks =
-        params->chunk_floats ? (params->floats + params->chunk_floats - 1) / params->chunk_floats : 0;
+    enum status status = CAIRN_OK;
 
     if (params->shard_count == 0 || params->shard_count > PLACEMENT_SHARDS_MAX || params->slot_count == 0)
         return error_set(error, CAIRN_INVALID, "session: %u shards and %u slots make no sense",
@@ -68,42 +75,61 @@ static enum status params_check(const struct session_params *params, struct erro
             return error_set(error, CAIRN_INVALID, "session: slot %u is on shard %u of %u", i,
                              params->slot_shards[i], params->shard_count);
     }
-    if (params->floats == 0 || params->floats > UINT64_MAX / 8 || chunks != params->chunk_count)
-        return error_set(error, CAIRN_INVALID, "session: %" PRIu64 " floats do not make %u chunks of %u",
-                         params->floats, params->chunk_count, params->chunk_floats);
-    if (params->chunk_floats * UINT64_C(4) > WIRE_PAYLOAD_BYTES_MAX ||
-        params->metric_count * UINT64_C(8) > WIRE_PAYLOAD_BYTES_MAX)
-        return error_set(error, CAIRN_INVALID, "session: a chunk is too large for a message");
-    return CAIRN_OK;
+    for (uint32_t i = 0; i < params->table_count && status == CAIRN_OK; i++)
+        status = table_check(&params->tables[i], i, error);
+    return status;
 }
 
 static void layouts_init(struct session *session, const struct session_params *params)
 {
-    const struct layout metrics = {DATA_FLOAT64, 8, params->metric_count ? 1 : 0, params->metric_count,
-                                   params->metric_count};
+    for (uint32_t i = 0; i < params->table_count; i++) {
+        const struct session_table *table = &params->tables[i];
 
-    session->layouts[TABLE_WEIGHTS] =
-        (struct layout){DATA_FLOAT32, 4, params->chunk_count, params->floats, params->chunk_floats};
-    session->layouts[TABLE_METRICS] = metrics;
-    session->layouts[TABLE_VALIDATION] = metrics;
+        session->layouts[i] = (struct layout){
+            table->kind,          table->kind == SESSION_TABLE_SUMS ? DATA_FLOAT64 : DATA_FLOAT32,
+            element_bytes(table), table->chunk_count,
+            table->elements,      table->chunk_elements,
+            table->dimension};
+    }
+}
+
+/* The bytes of the largest chunk. */
+static size_t scratch_bytes(const struct session_params *params)
+{
+    size_t most = 1;
+
+    for (uint32_t i = 0; i < params->table_count; i++) {
+        size_t bytes = (size_t)params->tables[i].chunk_elements * element_bytes(&params->tables[i]);
+
+        most = bytes > most ? bytes : most;
+    }
+    return most;
 }
 
 static enum status memory_init(struct session *session, const struct session_params *params,
                                struct error *error)
 {
-    size_t weights_bytes = (size_t)params->chunk_floats * 4, metrics_bytes = (size_t)params->metric_count * 8;
-    size_t scratch_bytes = weights_bytes > metrics_bytes ? weights_bytes : metrics_bytes;
+    uint32_t shards = params->shard_count;
 
     session->slot_shards = malloc(params->slot_count * sizeof(session->slot_shards[0]));
-    session->endpoints = calloc(params->shard_count, sizeof(session->endpoints[0]));
-    session->sockets = calloc(2 * (size_t)params->shard_count, sizeof(session->sockets[0]));
-    session->batches = calloc(params->shard_count, sizeof(session->batches[0]));
-    session->touched = calloc(params->shard_count, sizeof(session->touched[0]));
-    session->scratch = malloc(scratch_bytes);
-    if (!session->slot_shards || !session->endpoints || !session->sockets || !session->batches ||
-        !session->touched || !session->scratch)
+    session->holds_slots = calloc(shards, sizeof(session->holds_slots[0]));
+    session->endpoints = calloc(shards, sizeof(session->endpoints[0]));
+    session->sockets = calloc(2 * (size_t)shards, sizeof(session->sockets[0]));
+    session->layouts = calloc(params->table_count ? params->table_count : 1, sizeof(session->layouts[0]));
+    session->batches = calloc(shards, sizeof(session->batches[0]));
+    session->touched = calloc(shards, sizeof(session->touched[0]));
+    session->rows.counts = calloc(shards, sizeof(session->rows.counts[0]));
+    session->rows.filled = calloc(shards, sizeof(session->rows.filled[0]));
+    session->rows.shares = calloc(shards, sizeof(session->rows.shares[0]));
+    session->scratch = malloc(scratch_bytes(params));
+    if (!session->slot_shards || !session->holds_slots || !session->endpoints || !session->sockets ||
+        !session->layouts || !session->batches || !session->touched || !session->rows.counts ||
+        !session->rows.filled || !session->rows.shares || !session->scratch)
         return error_set(error, CAIRN_NO_MEMORY, "session: out of memory");
     memcpy(session->slot_shards, params->slot_shards, params->slot_count * sizeof(session->slot_shards[0]));
+    for (uint32_t i = 0; i < params->slot_count; i++)
+        session->holds_slots[params->slot_shards[i]] = true;
+    layouts_init(session, params);
     return CAIRN_OK;
 }
 
@@ -166,9 +192,9 @@ enum status session_new(void *zmq_context, const struct session_params *params,
     session->incarnation = params->incarnation;
     session->shard_count = params->shard_count;
     session->slot_count = params->slot_count;
+    session->table_count = params->table_count;
     session->events = *events;
     frames_init(&session->frames);
-    layouts_init(session, params);
     status = memory_init(session, params, error);
     for (uint32_t i = 0; i < params->shard_count && status == CAIRN_OK; i++)
         status = connect_shard(session, zmq_context, i, params->endpoints[i], error);
@@ -185,6 +211,7 @@ void session_free(struct session *session)
     if (!session)
         return;
     frames_clear(&session->frames);
+    session_rows_fini(session);
     for (uint32_t i = 0; session->sockets && i < 2 * session->shard_count; i++) {
         if (session->sockets[i])
             zmq_close(session->sockets[i]);
@@ -192,8 +219,10 @@ void session_free(struct session *session)
     for (uint32_t i = 0; session->endpoints && i < session->shard_count; i++)
         free(session->endpoints[i]);
     free(session->slot_shards);
+    free(session->holds_slots);
     free(session->endpoints);
     free(session->sockets);
+    free(session->layouts);
     free(session->batches);
     free(session->touched);
     free(session->scratch);
@@ -206,61 +235,12 @@ void *const *session_sockets(const struct session *session, size_t *count)
     return session->sockets;
 }
 
-/* ---- where chunks are */
-
-static uint64_t chunk_offset_bytes(const struct layout *layout, uint32_t chunk)
-{
-    return chunk * layout->chunk_elements * layout->element_bytes;
-}
-
-static uint64_t chunk_length_bytes(const struct layout *layout, uint32_t chunk)
-{
-    uint64_t left = layout->elements - chunk * layout->chunk_elements;
-
-    return (left < layout->chunk_elements ? left : layout->chunk_elements) * layout->element_bytes;
-}
-
-static uint32_t shard_of(const struct session *session, uint32_t table, uint32_t chunk)
-{
-    return session->slot_shards[placement_slot(table, chunk, session->slot_count)];
-}
-
-static enum status range_check(const struct session *session, enum table_id table, uint32_t first_chunk,
-                               uint32_t chunk_count, struct error *error)
-{
-    if ((unsigned)table >= TABLE_COUNT)
-        return error_set(error, CAIRN_INVALID, "session: there is no table %u", (unsigned)table);
-    if (first_chunk > session->layouts[table].chunk_count ||
-        chunk_count > session->layouts[table].chunk_count - first_chunk)
-        return error_set(error, CAIRN_INVALID, "session: chunks %u to %u of table %u, which has %u",
-                         first_chunk, first_chunk + chunk_count, (unsigned)table,
-                         session->layouts[table].chunk_count);
-    return CAIRN_OK;
-}
-
 /* ---- sending */
 
-/* Sends what has been gathered for a shard; buffer holds the payloads (NULL in a pull). */
-static enum status batch_send(struct session *session, uint32_t shard, struct buffer *buffer,
-                              struct error *error)
+enum status session_send(struct session *session, uint32_t shard, struct error *error)
 {
-    struct data_header *header = &session->batches[shard].header;
-    const struct layout *layout = &session->layouts[header->table];
-    unsigned char packed[WIRE_HEADER_MAX];
-    size_t length = wire_data_pack(header, packed);
-    enum status status = frames_append_copy(&session->frames, packed, length);
+    enum status status = frames_send(session->sockets[shard], &session->frames, error);
 
-    for (uint32_t i = 0; buffer && i < header->payload_count && status == CAIRN_OK; i++)
-        status = frames_append_buffer(&session->frames, buffer,
-                                      chunk_offset_bytes(layout, header->payloads[i].chunk),
-                                      header->payloads[i].length_bytes);
-    header->payload_count = 0;
-    session->batches[shard].payload_bytes = 0;
-    if (status != CAIRN_OK) {
-        frames_clear(&session->frames);
-        return error_set(error, status, "session: out of memory for a message");
-    }
-    status = frames_send(session->sockets[shard], &session->frames, error);
     if (status == CAIRN_AGAIN) /* not by a full queue: there is none */
         return error_set(error, CAIRN_IO, "shard %u at %s takes no message", shard,
                          session->endpoints[shard]);
@@ -269,178 +249,46 @@ static enum status batch_send(struct session *session, uint32_t shard, struct bu
     return CAIRN_OK;
 }
 
-/* The batch of a shard, begun with the members of `common` when it is empty. */
-static struct data_header *batch_of(struct session *session, uint32_t shard, const struct data_header *common)
+enum status session_layout(const struct session *session, uint32_t table, const struct layout **layout,
+                           struct error *error)
 {
-    struct data_header *header = &session->batches[shard].header;
-
-    if (header->payload_count > 0)
-        return header;
-    header->kind = common->kind;
-    header->job = session->job;
-    header->incarnation = session->incarnation;
-    header->table = common->table;
-    header->step = common->step;
-    header->node = common->node;
-    header->samples = common->samples;
-    header->subscribe = common->subscribe;
-    header->committed = common->committed;
-    return header;
+    if (table >= session->table_count || session->layouts[table].kind == SESSION_TABLE_NONE)
+        return error_set(error, CAIRN_INVALID, "session: there is no table %u", table);
+    *layout = &session->layouts[table];
+    return CAIRN_OK;
 }
 
-/* Forgets what was gathered: a call that fails leaves nothing for the next. */
-static void batches_clear(struct session *session)
+enum status session_check_push(uint64_t step, struct tree_node node, uint64_t samples, struct error *error)
 {
-    for (uint32_t i = 0; i < session->touched_count; i++) {
-        session->batches[session->touched[i]].header.payload_count = 0;
-        session->batches[session->touched[i]].payload_bytes = 0;
-        session->batches[session->touched[i]].is_touched = false;
-    }
-    session->touched_count = 0;
-}
-
-static bool is_full(const struct batch *batch)
-{
-    return batch->header.payload_count == WIRE_PAYLOADS_MAX || batch->payload_bytes >= WIRE_GATHER_BYTES;
-}
-
-/* Adds a chunk to its shard's batch, which is sent when it is full. */
-static enum status gather(struct session *session, const struct data_header *common, uint32_t chunk,
-                          struct buffer *buffer, struct error *error)
-{
-    const struct layout *layout = &session->layouts[common->table];
-    uint32_t shard = shard_of(session, common->table, chunk);
-    struct data_header *header = batch_of(session, shard, common);
-    uint64_t bytes = buffer ? chunk_length_bytes(layout, chunk) : 0;
-
-    if (!session->batches[shard].is_touched) {
-        session->batches[shard].is_touched = true;
-        session->touched[session->touched_count++] = shard;
-    }
-    header->payloads[header->payload_count++] =
-        (struct data_payload){.chunk = chunk, .type = layout->type, .length_bytes = bytes};
-    session->batches[shard].payload_bytes += bytes;
-    return is_full(&session->batches[shard]) ? batch_send(session, shard, buffer, error) : CAIRN_OK;
-}
-
-/* Sends the chunks of a range with the members of `common`, by shard. */
-static enum status scatter(struct session *session, const struct data_header *common, uint32_t first_chunk,
-                           uint32_t chunk_count, struct buffer *buffer, struct error *error)
-{
-    enum status status = CAIRN_OK;
-
-    for (uint32_t i = 0; i < chunk_count && status == CAIRN_OK; i++)
-        status = gather(session, common, first_chunk + i, buffer, error);
-    for (uint32_t i = 0; i < session->touched_count && status == CAIRN_OK; i++) {
-        if (session->batches[session->touched[i]].header.payload_count > 0)
-            status = batch_send(session, session->touched[i], buffer, error);
-    }
-    batches_clear(session);
-    return status;
-}
-
-enum status session_push(struct session *session, const struct session_push *push, struct error *error)
-{
-    struct data_header common;
-    enum status status = range_check(session, push->table, push->first_chunk, push->chunk_count, error);
-
-    if (status != CAIRN_OK)
-        return status;
-    if (push->buffer->length_bytes <
-        session->layouts[push->table].elements * session->layouts[push->table].element_bytes)
-        return error_set(error, CAIRN_INVALID, "session: %zu bytes are not the whole of table %u",
-                         push->buffer->length_bytes, (unsigned)push->table);
-    if (push->node.begin >= push->node.end || push->node.end > TREE_LEAVES_MAX ||
-        push->step >= WIRE_STEP_MAX || push->samples > WIRE_SAMPLES_MAX)
-        return error_set(error, CAIRN_INVALID, "session: a push for node [%u, %u) makes no sense",
-                         push->node.begin, push->node.end);
-    common.kind = DATA_PUSH;
-    common.table = push->table;
-    common.step = push->step;
-    common.node = push->node;
-    common.samples = push->samples;
-    common.subscribe = push->subscribe;
-    common.committed = false;
-    return scatter(session, &common, push->first_chunk, push->chunk_count, push->buffer, error);
-}
-
-enum status session_pull(struct session *session, enum table_id table, uint64_t version, uint32_t first_chunk,
-                         uint32_t chunk_count, bool committed, struct error *error)
-{
-    struct data_header common;
-    enum status status = range_check(session, table, first_chunk, chunk_count, error);
-
-    if (status != CAIRN_OK)
-        return status;
-    if (version > WIRE_STEP_MAX)
-        return error_set(error, CAIRN_INVALID, "session: there is no version %" PRIu64, version);
-    common.kind = DATA_PULL;
-    common.table = table;
-    common.step = version;
-    common.node = (struct tree_node){0, 0};
-    common.samples = 0;
-    common.subscribe = false;
-    common.committed = committed;
-    return scatter(session, &common, first_chunk, chunk_count, NULL, error);
+    if (node.begin < node.end && node.end <= TREE_LEAVES_MAX && step < WIRE_STEP_MAX &&
+        samples <= WIRE_SAMPLES_MAX)
+        return CAIRN_OK;
+    return error_set(error, CAIRN_INVALID, "session: a push for node [%u, %u) makes no sense", node.begin,
+                     node.end);
 }
 
 /* ---- receiving */
 
-/* What is wrong with payload `index` of the values in hand, which came from `shard`; NULL: nothing. */
-static const char *payload_problem(struct session *session, uint32_t shard, uint32_t index)
-{
-    const struct data_payload *payload = &session->received.payloads[index];
-    const struct layout *layout = &session->layouts[session->received.table];
-
-    if (payload->chunk >= layout->chunk_count)
-        return "of a chunk that does not exist";
-    if (shard_of(session, session->received.table, payload->chunk) != shard)
-        return "of a chunk that is not on this shard";
-    if (payload->type != layout->type)
-        return "of another type than the table's";
-    if (payload->length_bytes != chunk_length_bytes(layout, payload->chunk) ||
-        frames_length(&session->frames, 1 + index) != payload->length_bytes)
-        return "of another length than the chunk's";
-    return NULL;
-}
-
-/* All payloads are checked before the first is handed over. */
-static const char *values_problem(struct session *session, uint32_t shard)
-{
-    const char *problem = NULL;
-
-    if (session->received.job != session->job)
-        return "of another job";
-    if (session->received.table >= TABLE_COUNT)
-        return "of a table that does not exist";
-    if (session->frames.count != 1 + (size_t)session->received.payload_count)
-        return "with other frames than its header says";
-    for (uint32_t i = 0; i < session->received.payload_count && !problem; i++)
-        problem = payload_problem(session, shard, i);
-    return problem;
-}
-
-static void values_deliver(struct session *session)
+/* What is wrong with the answer in hand; NULL: nothing. */
+static const char *answer_problem(struct session *session, uint32_t shard)
 {
     const struct data_header *header = &session->received;
-    const struct layout *layout = &session->layouts[header->table];
 
-    for (uint32_t i = 0; i < header->payload_count; i++) {
-        const void *values = frames_data(&session->frames, 1 + i);
-        size_t bytes = header->payloads[i].length_bytes;
-
-        if ((uintptr_t)values % layout->element_bytes != 0)
-            values =
-                memcpy(session->scratch, values, bytes); /* ZeroMQ cuts short frames out of larger reads */
-        session->events.values(session->events.context, (enum table_id)header->table,
-                               header->payloads[i].chunk, header->step, values,
-                               bytes / layout->element_bytes);
-    }
+    if (header->job != session->job)
+        return "of another job";
+    if (header->table >= session->table_count)
+        return "of a table that does not exist";
+    if (session->frames.count != 1 + (size_t)wire_data_frames(header))
+        return "with other frames than its header says";
+    return session->layouts[header->table].kind == SESSION_TABLE_SPARSE
+               ? session_rows_problem(session, shard)
+               : session_arrays_problem(session, shard);
 }
 
-static enum status values_take(struct session *session, uint32_t shard, struct error *error)
+/* VALUES or APPLIED. */
+static enum status answer_take(struct session *session, uint32_t shard, struct error *error)
 {
-    const char *problem = values_problem(session, shard);
+    const char *problem = answer_problem(session, shard);
 
     if (problem)
         return error_set(error, CAIRN_PROTOCOL, "shard %u at %s sent values %s", shard,
@@ -449,7 +297,10 @@ static enum status values_take(struct session *session, uint32_t shard, struct e
         return error_set(error, CAIRN_STALE,
                          "shard %u at %s is at incarnation %" PRIu64 " of the job, we at %" PRIu64, shard,
                          session->endpoints[shard], session->received.incarnation, session->incarnation);
-    values_deliver(session);
+    if (session->layouts[session->received.table].kind == SESSION_TABLE_SPARSE)
+        session_rows_deliver(session);
+    else
+        session_arrays_deliver(session);
     return CAIRN_OK;
 }
 
@@ -476,8 +327,8 @@ static enum status message_take(struct session *session, uint32_t shard, struct 
         return error_prefix(error, status, "shard %u at %s", shard, session->endpoints[shard]);
     if (header->job == session->job && header->incarnation < session->incarnation)
         return CAIRN_OK; /* meant for who we were before */
-    if (header->kind == DATA_VALUES)
-        return values_take(session, shard, error);
+    if (header->kind == DATA_VALUES || header->kind == DATA_APPLIED)
+        return answer_take(session, shard, error);
     if (header->kind == DATA_REFUSED)
         return refusal_take(session, shard, error);
     return error_set(error, CAIRN_PROTOCOL, "shard %u at %s sent what only clients send", shard,

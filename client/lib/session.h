@@ -22,24 +22,42 @@
 
 struct session;
 
+/* How a table of the job lies on its shards. All zero: the job has no table of that number. */
+struct session_table {
+    enum session_table_kind {
+        SESSION_TABLE_NONE,
+        SESSION_TABLE_DENSE, /* float32, an optimizer applied each step */
+        SESSION_TABLE_SUMS,  /* float64, one chunk */
+        SESSION_TABLE_SPARSE /* rows of float32 by key */
+    } kind;
+    /* Dense and sums: chunk c covers [c * chunk_elements, ...) of `elements`. */
+    uint64_t elements;
+    uint32_t chunk_elements, chunk_count;
+    uint32_t dimension; /* sparse: floats a row */
+};
+
+struct session_table session_dense_table(uint64_t floats, uint32_t chunk_floats, uint32_t chunk_count);
+struct session_table session_sums_table(uint32_t elements);
+struct session_table session_sparse_table(uint32_t dimension);
+
 struct session_params {
     uint64_t job, incarnation;
     uint32_t shard_count;
     const char *const *endpoints; /* [shard_count] */
     uint32_t slot_count;
     const uint32_t *slot_shards; /* [slot_count], values < shard_count */
-    /* How a table's chunks lie: chunk c covers floats [c * chunk_floats, ...) of `floats`. */
-    uint64_t floats;
-    uint32_t chunk_floats, chunk_count;
-    /* Elements (float64) of the two metric tables' one chunk. */
-    uint32_t metric_count;
+    uint32_t table_count;
+    const struct session_table *tables; /* [table_count], by number */
 };
 
-/* Values of one chunk came: version `version` of `table`. values is aligned for its type; elements is as the
- * table's layout says. Called from session_poll. */
+/* Called from session_poll. */
 struct session_events {
-    void (*values)(void *context, enum table_id table, uint32_t chunk, uint64_t version, const void *values,
+    /* Values of one chunk came: version `version` of `table`, aligned for their type; elements is as the
+     * table's layout says. */
+    void (*values)(void *context, uint32_t table, uint32_t chunk, uint64_t version, const void *values,
                    size_t elements);
+    /* A version of a chunk exists, as an acknowledging push wanted to know. NULL: nobody asks. */
+    void (*applied)(void *context, uint32_t table, uint32_t chunk, uint64_t version);
     void *context;
 };
 
@@ -52,29 +70,76 @@ enum status session_new(void *zmq_context, const struct session_params *params,
 /* Closes the sockets; unsent messages are dropped. Not from within the callback. NULL is allowed. */
 void session_free(struct session *session);
 
+/* ---- dense tables and sums */
+
 /* Pushes the sums of tree node `node` for `step` of the chunks [first_chunk, first_chunk + chunk_count).
- * buffer: holds the whole table's address space (TABLE_WEIGHTS: [floats] float32) or the metric vector
- * (float64); the chunks' bytes are sent from it in place, so they must not change until the buffer's
- * references fall back (buffer_is_exclusive). subscribe: also ask for version step + 1 of these chunks.
- * Messages to different shards are separate; those to one shard carry several chunks.
+ * buffer: holds the whole table's address space; the chunks' bytes are sent from it in place, so they must
+ * not change until the buffer's references fall back (buffer_is_exclusive). NULL: there is nothing to add to
+ * these chunks in this node. subscribe: also ask for version step + 1 of these chunks; acknowledge: to be
+ * told when it exists. Messages to different shards are separate; those to one shard carry several chunks.
  * Errors: CAIRN_INVALID when table, chunks, node or buffer do not fit (nothing was sent); CAIRN_NO_MEMORY,
  * CAIRN_IO, CAIRN_CLOSED (some of it may have been sent; to push it again does no harm). */
 struct session_push {
-    enum table_id table;
+    uint32_t table;
     uint64_t step;
     struct tree_node node;
     uint64_t samples;
     uint32_t first_chunk, chunk_count;
     struct buffer *buffer;
-    bool subscribe;
+    bool subscribe, acknowledge;
 };
 enum status session_push(struct session *session, const struct session_push *push,
                          struct error *error) MUST_CHECK;
 
 /* Asks for version `version` of chunks [first_chunk, first_chunk + chunk_count); answered when it exists.
  * committed: from the durable generation of that step. Errors: as session_push. */
-enum status session_pull(struct session *session, enum table_id table, uint64_t version, uint32_t first_chunk,
+enum status session_pull(struct session *session, uint32_t table, uint64_t version, uint32_t first_chunk,
                          uint32_t chunk_count, bool committed, struct error *error) MUST_CHECK;
+
+/* ---- sparse tables */
+
+/* A push or pull of rows under way, in the caller's memory, which stays where it is until `done` or the end
+ * of the session. All but `done` and `context` are the session's. */
+struct session_operation {
+    void (*done)(struct session_operation *operation); /* from session_poll; every answer has come */
+    void *context;                                     /* the caller's */
+    float *rows;                                       /* where rows go, [keys, dimension]; NULL: nowhere */
+    uint32_t dimension;
+    uint32_t parts_left;
+};
+
+/* Pushes rows of gradients for a tree node of `step` to all shards: each gets those whose keys are its own,
+ * or word that there are none. Keys may repeat: their rows are added in order of appearance. keys: uint64
+ * [count], gradients: float32 [count, dimension]; when all keys lie on one shard they are sent in place and
+ * must not change until the buffers' references fall back, else they are gathered by shard (one copy). Both
+ * NULL with count 0: nothing to add. operation: may be NULL, nobody is told then; else done when version step
+ * + 1 exists on all shards. values: NULL, or where to put the rows of that version, [count, dimension].
+ * Errors: CAIRN_INVALID (nothing was sent), else as session_push. */
+struct session_rows_push {
+    uint32_t table;
+    uint64_t step;
+    struct tree_node node;
+    uint64_t samples;
+    uint32_t count;
+    struct buffer *keys, *gradients;
+    float *values;
+    struct session_operation *operation;
+};
+enum status session_push_rows(struct session *session, const struct session_rows_push *push,
+                              struct error *error) MUST_CHECK;
+
+/* The most rows of a table that one push may bring to one shard, so that a message carries them. */
+uint32_t session_rows_max(const struct session *session, uint32_t table);
+
+/* Asks for the rows of keys [count] of a version, SESSION_NEWEST: whichever is newest on each shard; keys may
+ * repeat. values: [count, dimension], in the order of keys, whole when the operation is done. keys: as above.
+ * Errors: as session_push_rows. */
+#define SESSION_NEWEST UINT64_MAX
+enum status session_pull_rows(struct session *session, uint32_t table, uint64_t version, struct buffer *keys,
+                              uint32_t count, float *values, struct session_operation *operation,
+                              struct error *error) MUST_CHECK;
+
+/* ---- the caller's loop */
 
 /* Items that the caller's zmq_poll is to watch for ZMQ_POLLIN: *count of them, one a shard for messages, then
  * one a shard for the end of its connection. Stable for the session's life: void *sockets[]. */

@@ -51,7 +51,7 @@ static void serve_on_cue(struct stage *stage, int cue)
 {
     char data[100], name[64] = "";
     struct server_settings settings = {stage->coordinator, "tcp://127.0.0.1:0", NULL, data, NULL, SHARDS,
-                                       LOG_LEVEL_ERROR};
+                                       0, LOG_LEVEL_ERROR};
     const struct daemon_program program = {"server", &server_settings_table, &settings, &settings.log_level,
                                            serve};
 
@@ -209,7 +209,7 @@ static void say_release(struct stage *stage, uint64_t incarnation)
 
 /* ---- the client's part */
 
-static void on_values(void *context, enum table_id table, uint32_t chunk, uint64_t version,
+static void on_values(void *context, uint32_t table, uint32_t chunk, uint64_t version,
                       const void *values, size_t elements)
 {
     struct stage *stage = context;
@@ -230,16 +230,17 @@ static void session_open(struct stage *stage, uint64_t incarnation)
 {
     const struct graph *graph = stage->assignment->job->graph;
     const char *endpoints[SHARDS] = {stage->endpoints[0], stage->endpoints[1]};
+    const struct session_table tables[TABLE_COUNT] = {
+        session_dense_table(graph->floats, graph->chunk_floats, graph->chunk_count),
+        session_sums_table(RIG_METRICS), session_sums_table(RIG_METRICS)};
     struct session_params params = {.job = RIG_JOB,
                                     .incarnation = incarnation,
                                     .shard_count = SHARDS,
                                     .endpoints = endpoints,
                                     .slot_count = PLACEMENT_SLOTS_MIN,
                                     .slot_shards = stage->slots,
-                                    .floats = graph->floats,
-                                    .chunk_floats = graph->chunk_floats,
-                                    .chunk_count = graph->chunk_count,
-                                    .metric_count = RIG_METRICS};
+                                    .table_count = TABLE_COUNT,
+                                    .tables = tables};
     struct session_events events = {.values = on_values, .context = stage};
     struct error error;
 
@@ -299,14 +300,14 @@ static void train_step(struct stage *stage, uint64_t step)
         struct buffer *gradients = buffer_new(graph->floats * sizeof(float));
         struct buffer *metrics = buffer_new(RIG_METRICS * sizeof(double));
         struct session_push push = {TABLE_WEIGHTS,      step,      halves[i], rig_samples(halves[i]), 0,
-                                    graph->chunk_count, gradients, i == 1};
+                                    graph->chunk_count, gradients, i == 1, false};
 
         rig_node_sum(step, halves[i], 0, gradients->data, graph->floats);
         ck_assert_msg(session_push(stage->session, &push, &error) == CAIRN_OK, "%s", error.message);
         for (int j = 0; j < RIG_METRICS; j++)
             ((double *)metrics->data)[j] = (double)step + i;
         push = (struct session_push){TABLE_METRICS, step,  halves[i], rig_samples(halves[i]), 0, 1,
-                                     metrics,       i == 1};
+                                     metrics,       i == 1, false};
         ck_assert_msg(session_push(stage->session, &push, &error) == CAIRN_OK, "%s", error.message);
         buffer_unref(gradients);
         buffer_unref(metrics);

@@ -23,7 +23,7 @@ struct arrival {
 
 struct seen {
     unsigned calls;
-    enum table_id table;
+    uint32_t table;
     uint32_t chunk;
     uint64_t version;
     size_t elements;
@@ -37,13 +37,14 @@ struct rig {
     char endpoints[SHARDS][ENDPOINT_BYTES];
     const char *endpoint_list[SHARDS];
     uint32_t slot_shards[SLOTS];
+    struct session_table tables[TABLE_COUNT];
     struct session_params params;
     struct session *session;
     struct seen seen;
     struct arrival arrival;
 };
 
-static void on_values(void *context, enum table_id table, uint32_t chunk, uint64_t version,
+static void on_values(void *context, uint32_t table, uint32_t chunk, uint64_t version,
                       const void *values, size_t elements)
 {
     struct seen *seen = context;
@@ -62,7 +63,7 @@ static void on_values(void *context, enum table_id table, uint32_t chunk, uint64
 
 static enum status rig_connect(struct rig *rig, struct error *error)
 {
-    const struct session_events events = {on_values, &rig->seen};
+    const struct session_events events = {.values = on_values, .context = &rig->seen};
 
     return session_new(rig->context, &rig->params, &events, &rig->session, error);
 }
@@ -78,6 +79,9 @@ static void rig_open(struct rig *rig, uint64_t floats)
         rig->endpoint_list[i] = rig->endpoints[i];
     }
     placement_assign(rig->slot_shards, SLOTS, SHARDS);
+    rig->tables[TABLE_WEIGHTS] = session_dense_table(
+        floats, CHUNK_FLOATS, (uint32_t)((floats + CHUNK_FLOATS - 1) / CHUNK_FLOATS));
+    rig->tables[TABLE_METRICS] = rig->tables[TABLE_VALIDATION] = session_sums_table(METRICS);
     rig->params =
         (struct session_params){.job = JOB,
                                 .incarnation = INCARNATION,
@@ -85,10 +89,8 @@ static void rig_open(struct rig *rig, uint64_t floats)
                                 .endpoints = rig->endpoint_list,
                                 .slot_count = SLOTS,
                                 .slot_shards = rig->slot_shards,
-                                .floats = floats,
-                                .chunk_floats = CHUNK_FLOATS,
-                                .chunk_count = (uint32_t)((floats + CHUNK_FLOATS - 1) / CHUNK_FLOATS),
-                                .metric_count = METRICS};
+                                .table_count = TABLE_COUNT,
+                                .tables = rig->tables};
     ck_assert_msg(rig_connect(rig, &error) == CAIRN_OK, "%s", error.message);
     frames_init(&rig->arrival.frames);
 }
@@ -348,28 +350,32 @@ START_TEST(parameters_must_fit_together)
 {
     struct rig rig;
     struct session_params good;
+    struct session_table *weights = &rig.tables[TABLE_WEIGHTS], good_weights;
     struct session *session = NULL;
-    const struct session_events events = {on_values, NULL};
+    const struct session_events events = {.values = on_values};
     const char *bad_endpoints[SHARDS] = {"inproc://a", "nonsense", "inproc://c"};
     struct error error;
 
     rig_open(&rig, CHUNK_FLOATS * 3);
     good = rig.params;
-    rig.params.chunk_count = 4;
+    good_weights = *weights;
+    weights->chunk_count = 4;
     ck_assert_int_eq(session_new(rig.context, &rig.params, &events, &session, &error), CAIRN_INVALID);
-    rig.params = good;
-    rig.params.chunk_floats = 0;
+    *weights = good_weights;
+    weights->chunk_elements = 0;
     ck_assert_int_eq(session_new(rig.context, &rig.params, &events, &session, &error), CAIRN_INVALID);
-    rig.params = good;
+    *weights = session_sparse_table(0);
+    ck_assert_int_eq(session_new(rig.context, &rig.params, &events, &session, &error), CAIRN_INVALID);
+    *weights = good_weights;
     rig.params.shard_count = 2; /* some slots are on the third */
     ck_assert_int_eq(session_new(rig.context, &rig.params, &events, &session, &error), CAIRN_INVALID);
     rig.params.shard_count = 0;
     ck_assert_int_eq(session_new(rig.context, &rig.params, &events, &session, &error), CAIRN_INVALID);
     rig.params = good;
-    rig.params.chunk_floats = UINT32_MAX;
-    rig.params.chunk_count = 1;
+    weights->chunk_elements = UINT32_MAX;
+    weights->chunk_count = 1;
     ck_assert_int_eq(session_new(rig.context, &rig.params, &events, &session, &error), CAIRN_INVALID);
-    rig.params = good;
+    *weights = good_weights;
     rig.params.endpoints = bad_endpoints;
     ck_assert_int_eq(session_new(rig.context, &rig.params, &events, &session, &error), CAIRN_INVALID);
     ck_assert(strstr(error.message, "nonsense"));
@@ -392,7 +398,7 @@ struct answer {
 static struct answer answer_for(const struct rig *rig, enum table_id table, uint32_t chunk)
 {
     struct answer answer;
-    uint64_t left = rig->params.floats - (uint64_t)chunk * CHUNK_FLOATS;
+    uint64_t left = rig->tables[TABLE_WEIGHTS].elements - (uint64_t)chunk * CHUNK_FLOATS;
     size_t elements = left < CHUNK_FLOATS ? left : CHUNK_FLOATS;
 
     memset(&answer, 0, sizeof(answer));
@@ -419,7 +425,7 @@ static struct answer answer_for(const struct rig *rig, enum table_id table, uint
 /* Makes the session known to a shard, so that the shard can answer it. */
 static void introduce(struct rig *rig)
 {
-    ck_assert_int_eq(session_pull(rig->session, TABLE_WEIGHTS, 1, 0, rig->params.chunk_count, false, NULL),
+    ck_assert_int_eq(session_pull(rig->session, TABLE_WEIGHTS, 1, 0, rig->tables[TABLE_WEIGHTS].chunk_count, false, NULL),
                      CAIRN_OK);
 }
 

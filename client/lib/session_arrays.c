@@ -1,0 +1,232 @@
+/* Dense tables and sums: which chunk goes to which shard, in how many messages, and what of the answers fits.
+ *
+ * Chunks of one push or pull are gathered by shard into messages of up to WIRE_PAYLOADS_MAX payloads or some
+ * WIRE_GATHER_BYTES; the headers stand ready in the session, so that a message costs no allocation here.
+ * Knows nothing of training or of when a version is needed. */
+#include "session_state.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* ---- where chunks are */
+
+static uint64_t chunk_offset_bytes(const struct layout *layout, uint32_t chunk)
+{
+    return chunk * layout->chunk_elements * layout->element_bytes;
+}
+
+static uint64_t chunk_length_bytes(const struct layout *layout, uint32_t chunk)
+{
+    uint64_t left = layout->elements - chunk * layout->chunk_elements;
+
+    return (left < layout->chunk_elements ? left : layout->chunk_elements) * layout->element_bytes;
+}
+
+static uint32_t shard_of(const struct session *session, uint32_t table, uint32_t chunk)
+{
+    return session->slot_shards[placement_slot(table, chunk, session->slot_count)];
+}
+
+static enum status range_check(const struct session *session, uint32_t table, uint32_t first_chunk,
+                               uint32_t chunk_count, struct error *error)
+{
+    const struct layout *layout;
+    enum status status = session_layout(session, table, &layout, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    if (layout->kind == SESSION_TABLE_SPARSE)
+        return error_set(error, CAIRN_INVALID, "session: table %u has no chunks", table);
+    if (first_chunk > layout->chunk_count || chunk_count > layout->chunk_count - first_chunk)
+        return error_set(error, CAIRN_INVALID, "session: chunks %u to %u of table %u, which has %u",
+                         first_chunk, first_chunk + chunk_count, table, layout->chunk_count);
+    return CAIRN_OK;
+}
+
+/* ---- sending */
+
+/* Sends what has been gathered for a shard; buffer holds the payloads (NULL in a pull). */
+static enum status batch_send(struct session *session, uint32_t shard, struct buffer *buffer,
+                              struct error *error)
+{
+    struct data_header *header = &session->batches[shard].header;
+    const struct layout *layout = &session->layouts[header->table];
+    unsigned char packed[WIRE_HEADER_MAX];
+    size_t length = wire_data_pack(header, packed);
+    enum status status = frames_append_copy(&session->frames, packed, length);
+
+    for (uint32_t i = 0; buffer && i < header->payload_count && status == CAIRN_OK; i++)
+        status = frames_append_buffer(&session->frames, buffer,
+                                      chunk_offset_bytes(layout, header->payloads[i].chunk),
+                                      header->payloads[i].length_bytes);
+    header->payload_count = 0;
+    session->batches[shard].payload_bytes = 0;
+    if (status != CAIRN_OK) {
+        frames_clear(&session->frames);
+        return error_set(error, status, "session: out of memory for a message");
+    }
+    return session_send(session, shard, error);
+}
+
+/* The batch of a shard, begun with the members of `common` when it is empty. */
+static struct data_header *batch_of(struct session *session, uint32_t shard, const struct data_header *common)
+{
+    struct data_header *header = &session->batches[shard].header;
+
+    if (header->payload_count > 0)
+        return header;
+    header->kind = common->kind;
+    header->job = session->job;
+    header->incarnation = session->incarnation;
+    header->table = common->table;
+    header->step = common->step;
+    header->node = common->node;
+    header->samples = common->samples;
+    header->subscribe = common->subscribe;
+    header->acknowledge = common->acknowledge;
+    header->committed = common->committed;
+    return header;
+}
+
+/* Forgets what was gathered: a call that fails leaves nothing for the next. */
+static void batches_clear(struct session *session)
+{
+    for (uint32_t i = 0; i < session->touched_count; i++) {
+        session->batches[session->touched[i]].header.payload_count = 0;
+        session->batches[session->touched[i]].payload_bytes = 0;
+        session->batches[session->touched[i]].is_touched = false;
+    }
+    session->touched_count = 0;
+}
+
+static bool is_full(const struct batch *batch)
+{
+    return batch->header.payload_count == WIRE_PAYLOADS_MAX || batch->payload_bytes >= WIRE_GATHER_BYTES;
+}
+
+/* Adds a chunk to its shard's batch, which is sent when it is full. */
+static enum status gather(struct session *session, const struct data_header *common, uint32_t chunk,
+                          struct buffer *buffer, struct error *error)
+{
+    const struct layout *layout = &session->layouts[common->table];
+    uint32_t shard = shard_of(session, common->table, chunk);
+    struct data_header *header = batch_of(session, shard, common);
+    uint64_t bytes = buffer ? chunk_length_bytes(layout, chunk) : 0;
+
+    if (!session->batches[shard].is_touched) {
+        session->batches[shard].is_touched = true;
+        session->touched[session->touched_count++] = shard;
+    }
+    header->payloads[header->payload_count++] =
+        (struct data_payload){.chunk = chunk, .type = layout->type, .length_bytes = bytes};
+    session->batches[shard].payload_bytes += bytes;
+    return is_full(&session->batches[shard]) ? batch_send(session, shard, buffer, error) : CAIRN_OK;
+}
+
+/* Sends the chunks of a range with the members of `common`, by shard. */
+static enum status scatter(struct session *session, const struct data_header *common, uint32_t first_chunk,
+                           uint32_t chunk_count, struct buffer *buffer, struct error *error)
+{
+    enum status status = CAIRN_OK;
+
+    for (uint32_t i = 0; i < chunk_count && status == CAIRN_OK; i++)
+        status = gather(session, common, first_chunk + i, buffer, error);
+    for (uint32_t i = 0; i < session->touched_count && status == CAIRN_OK; i++) {
+        if (session->batches[session->touched[i]].header.payload_count > 0)
+            status = batch_send(session, session->touched[i], buffer, error);
+    }
+    batches_clear(session);
+    return status;
+}
+
+enum status session_push(struct session *session, const struct session_push *push, struct error *error)
+{
+    struct data_header common = {.kind = DATA_PUSH,
+                                 .table = push->table,
+                                 .step = push->step,
+                                 .node = push->node,
+                                 .samples = push->samples,
+                                 .subscribe = push->subscribe,
+                                 .acknowledge = push->acknowledge};
+    enum status status = range_check(session, push->table, push->first_chunk, push->chunk_count, error);
+
+    if (status == CAIRN_OK)
+        status = session_check_push(push->step, push->node, push->samples, error);
+    if (status != CAIRN_OK)
+        return status;
+    if (push->buffer && push->buffer->length_bytes < session->layouts[push->table].elements *
+                                                         session->layouts[push->table].element_bytes)
+        return error_set(error, CAIRN_INVALID, "session: %zu bytes are not the whole of table %u",
+                         push->buffer->length_bytes, push->table);
+    return scatter(session, &common, push->first_chunk, push->chunk_count, push->buffer, error);
+}
+
+enum status session_pull(struct session *session, uint32_t table, uint64_t version, uint32_t first_chunk,
+                         uint32_t chunk_count, bool committed, struct error *error)
+{
+    struct data_header common = {.kind = DATA_PULL, .table = table, .step = version, .committed = committed};
+    enum status status = range_check(session, table, first_chunk, chunk_count, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    if (version > WIRE_STEP_MAX)
+        return error_set(error, CAIRN_INVALID, "session: there is no version %" PRIu64, version);
+    return scatter(session, &common, first_chunk, chunk_count, NULL, error);
+}
+
+/* ---- receiving */
+
+/* What is wrong with payload `index` of the answer in hand, which came from `shard`; NULL: nothing. */
+static const char *payload_problem(struct session *session, uint32_t shard, uint32_t index)
+{
+    const struct data_payload *payload = &session->received.payloads[index];
+    const struct layout *layout = &session->layouts[session->received.table];
+    bool carries = session->received.kind == DATA_VALUES;
+
+    if (payload->chunk >= layout->chunk_count)
+        return "of a chunk that does not exist";
+    if (shard_of(session, session->received.table, payload->chunk) != shard)
+        return "of a chunk that is not on this shard";
+    if (payload->type != layout->type)
+        return "of another type than the table's";
+    if (carries && (payload->length_bytes != chunk_length_bytes(layout, payload->chunk) ||
+                    frames_length(&session->frames, 1 + index) != payload->length_bytes))
+        return "of another length than the chunk's";
+    return NULL;
+}
+
+/* All payloads are checked before the first is handed over. */
+const char *session_arrays_problem(struct session *session, uint32_t shard)
+{
+    const char *problem = NULL;
+
+    for (uint32_t i = 0; i < session->received.payload_count && !problem; i++)
+        problem = payload_problem(session, shard, i);
+    return problem;
+}
+
+static void values_deliver(struct session *session, uint32_t index)
+{
+    const struct data_header *header = &session->received;
+    const struct layout *layout = &session->layouts[header->table];
+    const void *values = frames_data(&session->frames, 1 + index);
+    size_t bytes = header->payloads[index].length_bytes;
+
+    if ((uintptr_t)values % layout->element_bytes != 0)
+        values = memcpy(session->scratch, values, bytes); /* ZeroMQ cuts short frames out of larger reads */
+    session->events.values(session->events.context, header->table, header->payloads[index].chunk,
+                           header->step, values, bytes / layout->element_bytes);
+}
+
+void session_arrays_deliver(struct session *session)
+{
+    const struct data_header *header = &session->received;
+
+    for (uint32_t i = 0; i < header->payload_count; i++) {
+        if (header->kind == DATA_VALUES)
+            values_deliver(session, i);
+        else if (session->events.applied)
+            session->events.applied(session->events.context, header->table, header->payloads[i].chunk,
+                                    header->step);
+    }
+}

@@ -1,0 +1,96 @@
+/* What the files of the session share: its state. Nobody else includes this. */
+#ifndef CAIRN_LIB_SESSION_STATE_H
+#define CAIRN_LIB_SESSION_STATE_H
+
+#include "session.h"
+
+#include "net/frames.h"
+#include "net/wire.h"
+
+/* The chunks of the call in hand that go to one shard. */
+struct batch {
+    struct data_header header;
+    uint64_t payload_bytes; /* carried by it */
+    bool is_touched;        /* in this call: the shard is in session->touched */
+};
+
+/* How a table lies in chunks. */
+struct layout {
+    enum session_table_kind kind;
+    enum data_type type;
+    uint32_t element_bytes;
+    uint32_t chunk_count;
+    uint64_t elements;       /* of the whole table */
+    uint64_t chunk_elements; /* of a chunk but the last */
+    uint32_t dimension;
+};
+
+/* An answer of rows that is waited for: which of an operation's rows come in it. */
+struct part {
+    uint64_t request; /* its number on the wire; 0: nothing is waited for */
+    struct session_operation *operation;
+    uint32_t shard, table;
+    uint32_t count;           /* rows that come; 0: only word that the version exists */
+    uint32_t first;           /* they go to rows [first, first + count), or, when there are */
+    struct buffer *positions; /* uint32 [...], to rows positions[first ...] */
+    uint32_t next_free;
+};
+
+struct parts {
+    struct part *items;
+    uint32_t count, first_free; /* 1 + index, 0: none is free */
+    uint64_t newest;            /* serial number of requests */
+};
+
+/* Scratch of a call that scatters keys over shards. */
+struct rows_scratch {
+    uint32_t *shards; /* of each key, [capacity] */
+    uint32_t capacity;
+    uint32_t *counts, *filled; /* [shard_count] */
+    struct rows_share {        /* [shard_count]: what goes to one shard */
+        struct buffer *keys, *gradients, *positions;
+    } * shares;
+};
+
+struct session {
+    uint64_t job, incarnation;
+    uint32_t shard_count, slot_count;
+    uint32_t *slot_shards; /* [slot_count] */
+    bool *holds_slots;     /* [shard_count] */
+    char **endpoints;      /* [shard_count] */
+    void **sockets;        /* [2 * shard_count]: to the shards, then what tells of their connections */
+    uint32_t table_count;
+    struct layout *layouts; /* [table_count] */
+    struct session_events events;
+    struct batch *batches; /* [shard_count] */
+    uint32_t *touched;     /* [shard_count]: the shards that the call in hand goes to */
+    uint32_t touched_count;
+    struct parts parts;
+    struct rows_scratch rows;
+    void *scratch;               /* one chunk: for received values that are not aligned */
+    struct data_header received; /* of the message in hand */
+    struct frames frames;        /* of the message in hand, either way */
+};
+
+/* Sends what is in session->frames to a shard; the frames are empty afterwards. */
+enum status session_send(struct session *session, uint32_t shard, struct error *error) MUST_CHECK;
+
+/* The layout of a table of this kind. Errors: CAIRN_INVALID: there is none. */
+enum status session_layout(const struct session *session, uint32_t table, const struct layout **layout,
+                           struct error *error) MUST_CHECK;
+
+/* Errors: CAIRN_INVALID for numbers that no push may have. */
+enum status session_check_push(uint64_t step, struct tree_node node, uint64_t samples,
+                               struct error *error) MUST_CHECK;
+
+/* What is wrong with the values or the word in hand, of a dense table or sums; NULL: nothing. Then hand them
+ * to the caller. */
+const char *session_arrays_problem(struct session *session, uint32_t shard);
+void session_arrays_deliver(struct session *session);
+
+/* The same for a sparse table. */
+const char *session_rows_problem(struct session *session, uint32_t shard);
+void session_rows_deliver(struct session *session);
+void session_rows_fini(struct session *session);
+
+#endif
