@@ -14,7 +14,7 @@ struct round {
 struct exchange {
     uint32_t sum_count, shard_count, position;
     uint64_t number;
-    struct exact_sum *part;
+    struct exact_sum *part, *before_part;
     struct round rounds[2]; /* of number and number + 1, by their lowest bit */
 };
 
@@ -36,7 +36,8 @@ struct exchange *exchange_new(uint32_t sum_count, uint32_t shard_count, uint32_t
     exchange->position = position;
     exchange->number = number;
     exchange->part = calloc(sum_count, sizeof(exchange->part[0]));
-    if (!exchange->part || !round_init(&exchange->rounds[0], exchange) ||
+    exchange->before_part = calloc(sum_count, sizeof(exchange->part[0]));
+    if (!exchange->part || !exchange->before_part || !round_init(&exchange->rounds[0], exchange) ||
         !round_init(&exchange->rounds[1], exchange)) {
         exchange_free(exchange);
         return NULL;
@@ -53,6 +54,7 @@ void exchange_free(struct exchange *exchange)
         free(exchange->rounds[i].heard);
     }
     free(exchange->part);
+    free(exchange->before_part);
     free(exchange);
 }
 
@@ -93,8 +95,9 @@ void exchange_give(struct exchange *exchange)
 }
 
 enum status exchange_take(struct exchange *exchange, uint64_t number, uint32_t position,
-                          const struct exact_sum *sums, struct error *error)
+                          const struct exact_sum *sums, bool *is_late, struct error *error)
 {
+    *is_late = false;
     if (position >= exchange->shard_count || position == exchange->position)
         return error_set(error, CAIRN_PROTOCOL, "sums of shard %u of %u", position, exchange->shard_count);
     if (number > exchange->number + 1)
@@ -104,9 +107,22 @@ enum status exchange_take(struct exchange *exchange, uint64_t number, uint32_t p
         if (!exact_sum_is_sound(&sums[i]))
             return error_set(error, CAIRN_PROTOCOL, "sums of shard %u that are no sums", position);
     }
+    *is_late = number + 1 == exchange->number;
     if (number >= exchange->number)
         count_in(exchange, &exchange->rounds[number & 1], position, sums);
     return CAIRN_OK;
+}
+
+const struct exact_sum *exchange_before_part(const struct exchange *exchange)
+{
+    return exchange->before_part;
+}
+
+bool exchange_waits(const struct exchange *exchange)
+{
+    const struct round *round = &exchange->rounds[exchange->number & 1];
+
+    return round->heard[exchange->position] && round->heard_count < exchange->shard_count;
 }
 
 bool exchange_is_whole(const struct exchange *exchange)
@@ -127,6 +143,7 @@ void exchange_next(struct exchange *exchange)
     memset(round->totals, 0, exchange->sum_count * sizeof(round->totals[0]));
     memset(round->heard, 0, exchange->shard_count * sizeof(round->heard[0]));
     round->heard_count = 0;
+    memcpy(exchange->before_part, exchange->part, exchange->sum_count * sizeof(exchange->part[0]));
     memset(exchange->part, 0, exchange->sum_count * sizeof(exchange->part[0]));
     exchange->number++;
 }

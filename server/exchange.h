@@ -29,10 +29,17 @@ struct exact_sum *exchange_part(struct exchange *exchange);
 /* This shard's part is whole: settles it, for sending, and counts it in. Once an exchange. */
 void exchange_give(struct exchange *exchange);
 
-/* Counts a peer's part in; parts that were heard, or are of an older exchange, are dropped.
- * sums: [sum_count], foreign. Errors: CAIRN_PROTOCOL: a part that cannot be; nothing has changed. */
+/* Counts a peer's part in; parts that were heard, or are of an older exchange, are dropped. *is_late: it is
+ * of the exchange before, so its sender may be waiting for exchange_before_part. sums: [sum_count], foreign.
+ * Errors: CAIRN_PROTOCOL: a part that cannot be; nothing has changed. */
 enum status exchange_take(struct exchange *exchange, uint64_t number, uint32_t position,
-                          const struct exact_sum *sums, struct error *error) MUST_CHECK;
+                          const struct exact_sum *sums, bool *is_late, struct error *error) MUST_CHECK;
+
+/* This shard's part of the exchange before the one at hand; [sum_count]. */
+const struct exact_sum *exchange_before_part(const struct exchange *exchange);
+
+/* Whether this shard has given its part and waits for others. */
+bool exchange_waits(const struct exchange *exchange);
 
 /* Whether all parts of the exchange at hand are there, and their total then; [sum_count]. */
 bool exchange_is_whole(const struct exchange *exchange);

@@ -57,8 +57,8 @@ static size_t type_bytes(enum data_type type)
 static const char *payload_problem(const struct data_payload *payload, enum data_kind kind)
 {
     size_t element_bytes = type_bytes(payload->type);
-    bool carries =
-        kind == DATA_PUSH || kind == DATA_VALUES || (kind == DATA_PULL && payload->type == DATA_UINT64);
+    bool carries = kind == DATA_PUSH || kind == DATA_VALUES || kind == DATA_PART ||
+                   (kind == DATA_PULL && payload->type == DATA_UINT64);
 
     if (element_bytes == 0)
         return "a payload's type is unknown";
@@ -83,6 +83,7 @@ static const char *kind_problem(const struct data_header *header)
     case DATA_PULL:
     case DATA_VALUES:
     case DATA_APPLIED:
+    case DATA_PART:
         return NULL;
     case DATA_REFUSED:
         if (header->refused < DATA_REFUSED_STALE || header->refused > DATA_REFUSED_MALFORMED)

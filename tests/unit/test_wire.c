@@ -211,7 +211,7 @@ START_TEST(foreign_numbers_are_bounded)
     check_refused(&foreign, "protocol 2");
     foreign_init(&foreign, (enum data_kind)0);
     check_refused(&foreign, "kind");
-    foreign_init(&foreign, (enum data_kind)6);
+    foreign_init(&foreign, (enum data_kind)7);
     check_refused(&foreign, "kind");
     foreign_init(&foreign, (enum data_kind) - 1);
     check_refused(&foreign, "kind");
@@ -337,7 +337,7 @@ static Suite *make_suite(void)
     Suite *suite = suite_create("wire");
     TCase *tests = tcase_create("wire");
 
-    tcase_add_loop_test(tests, a_header_comes_back_as_it_was, DATA_PUSH, DATA_APPLIED + 1);
+    tcase_add_loop_test(tests, a_header_comes_back_as_it_was, DATA_PUSH, DATA_PART + 1);
     tcase_add_test(tests, keys_travel_in_pulls_and_nothing_in_pushes);
     tcase_add_test(tests, a_refusal_needs_no_payload);
     tcase_add_test(tests, members_of_other_kinds_stay_behind);
