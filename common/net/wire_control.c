@@ -246,6 +246,7 @@ static const char *node_message_problem(const Cairn__NodeMessage *message)
     case CAIRN__NODE_MESSAGE__BODY_REACHED:
     case CAIRN__NODE_MESSAGE__BODY_FAILED:
     case CAIRN__NODE_MESSAGE__BODY_LOG_LINE:
+    case CAIRN__NODE_MESSAGE__BODY_COMMIT_REFUSED:
         return NULL;
     default:
         return "it has no body that is known";
@@ -311,6 +312,11 @@ static const char *node_command_problem(const Cairn__NodeCommand *command)
 
 /* ---- client to coordinator and back */
 
+static const char *commit_problem(const Cairn__CommitRequest *commit)
+{
+    return commit->step > WIRE_STEP_MAX ? "the step is out of bounds" : id_problem(commit->job);
+}
+
 static const char *client_request_problem(const Cairn__ClientRequest *request)
 {
     switch (request->body_case) {
@@ -326,6 +332,8 @@ static const char *client_request_problem(const Cairn__ClientRequest *request)
         return id_problem(request->locate->job);
     case CAIRN__CLIENT_REQUEST__BODY_LOGS:
         return id_problem(request->logs->job);
+    case CAIRN__CLIENT_REQUEST__BODY_COMMIT:
+        return commit_problem(request->commit);
     case CAIRN__CLIENT_REQUEST__BODY_JOBS:
     case CAIRN__CLIENT_REQUEST__BODY_NODES:
         return NULL;

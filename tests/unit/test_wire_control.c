@@ -232,12 +232,14 @@ START_TEST(plain_reports_pass)
     Cairn__Leave goodbye = CAIRN__LEAVE__INIT;
     Cairn__Prepared prepared = CAIRN__PREPARED__INIT;
     Cairn__Committed committed = CAIRN__COMMITTED__INIT;
+    Cairn__CommitRefused refused = CAIRN__COMMIT_REFUSED__INIT;
     Cairn__Reached reached = CAIRN__REACHED__INIT;
 
     check_verdict(node_message, NODE_MESSAGE(heartbeat, HEARTBEAT, &heartbeat), NULL);
     check_verdict(node_message, NODE_MESSAGE(leave, LEAVE, &goodbye), NULL);
     check_verdict(node_message, NODE_MESSAGE(prepared, PREPARED, &prepared), NULL);
     check_verdict(node_message, NODE_MESSAGE(committed, COMMITTED, &committed), NULL);
+    check_verdict(node_message, NODE_MESSAGE(commit_refused, COMMIT_REFUSED, &refused), NULL);
     check_verdict(node_message, NODE_MESSAGE(reached, REACHED, &reached), NULL);
     reached.model_hash = (char *)"\x7f";
     check_verdict(node_message, NODE_MESSAGE(reached, REACHED, &reached), "control characters");
@@ -411,6 +413,7 @@ START_TEST(requests_name_their_job)
     Cairn__StopRequest stop = CAIRN__STOP_REQUEST__INIT;
     Cairn__LocateRequest locate = CAIRN__LOCATE_REQUEST__INIT;
     Cairn__LogsRequest logs = CAIRN__LOGS_REQUEST__INIT;
+    Cairn__CommitRequest commit = CAIRN__COMMIT_REQUEST__INIT;
     const char *complaint = _i == 0 ? "id" : _i == 1 ? NULL : "control characters";
 
     job.job = watch.job = stop.job = locate.job = logs.job = (char *)(_i == 0   ? ""
@@ -421,6 +424,20 @@ START_TEST(requests_name_their_job)
     check_verdict(client_request, CLIENT_REQUEST(stop, STOP, &stop), complaint);
     check_verdict(client_request, CLIENT_REQUEST(locate, LOCATE, &locate), complaint);
     check_verdict(client_request, CLIENT_REQUEST(logs, LOGS, &logs), complaint);
+    commit.job = job.job;
+    check_verdict(client_request, CLIENT_REQUEST(commit, COMMIT, &commit), complaint);
+}
+END_TEST
+
+START_TEST(commits_are_of_possible_steps)
+{
+    Cairn__CommitRequest commit = CAIRN__COMMIT_REQUEST__INIT;
+
+    commit.job = "mnist-1";
+    commit.step = WIRE_STEP_MAX;
+    check_verdict(client_request, CLIENT_REQUEST(commit, COMMIT, &commit), NULL);
+    commit.step++;
+    check_verdict(client_request, CLIENT_REQUEST(commit, COMMIT, &commit), "step");
 }
 END_TEST
 
@@ -541,6 +558,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(clients, requests_name_their_job, 0, 3);
     tcase_add_test(clients, submissions_have_text);
     tcase_add_test(clients, replies_have_ids_and_states);
+    tcase_add_test(clients, commits_are_of_possible_steps);
     tcase_add_test(clients, locations_fit_together);
     tcase_add_test(clients, other_replies);
     suite_add_tcase(suite, nodes);
