@@ -29,6 +29,7 @@ struct participant {
     uint64_t reached_step;                         /* worker, when reached */
     char model_hash[HASH_TEXT_BYTES];              /* worker, when reached */
     uint64_t committed_step;                       /* server: its newest generation */
+    uint64_t refused_step; /* server: the newest generation that it will never have; 0: none */
 };
 
 struct participants {
@@ -84,6 +85,12 @@ void entry_set_state(struct job_entry *entry, Cairn__JobState state);
 
 /* Replaces the parsed job; status members that follow from it are set. Owns: takes job. */
 void entry_set_job(struct turn *turn, struct job_entry *entry, struct job *job);
+
+/* Whether servers alone work on the job: it has tables, and no training. Only while entry->job is there. */
+static inline bool entry_has_tables(const struct job_entry *entry)
+{
+    return job_has_tables(entry->job);
+}
 
 /* Parses the record's text. Errors: as job_load_text. Owns: the caller, job_free. */
 enum status entry_parse(const Cairn__JobText *text, struct job **out, struct error *error) MUST_CHECK;

@@ -94,15 +94,38 @@ static void stop_workers(struct turn *turn, struct job_entry *entry)
     entry_set_state(entry, JOB_STATE(STOPPING));
 }
 
+/* Clients find out when they next push or pull. */
+static void stop_tables(struct turn *turn, struct job_entry *entry)
+{
+    char reason[80];
+
+    snprintf(reason, sizeof(reason), "stopped as asked; durable up to step %" PRIu64,
+             entry_status(entry)->committed_step);
+    life_close(turn, entry, JOB_STATE(STOPPED), reason);
+    entry_tell(turn, entry, "%s", reason);
+}
+
+static void stop_before_it_ran(struct turn *turn, struct job_entry *entry)
+{
+    const char *reason =
+        entry_has_tables(entry) ? "stopped before it ran" : "stopped before the training began";
+
+    life_close(turn, entry, JOB_STATE(STOPPED), reason);
+    entry_tell(turn, entry, "%s", reason);
+}
+
 void life_stop(struct turn *turn, struct job_entry *entry)
 {
     switch (entry_status(entry)->state) {
     case JOB_STATE(PENDING):
     case JOB_STATE(PREPARING):
-        life_close(turn, entry, JOB_STATE(STOPPED), "stopped before the training began");
-        entry_tell(turn, entry, "stopped before the training began");
+        stop_before_it_ran(turn, entry);
         break;
     case JOB_STATE(RUNNING):
+        if (entry_has_tables(entry)) {
+            stop_tables(turn, entry);
+            break;
+        }
         entry_tell(turn, entry, "a stop was asked for");
         stop_workers(turn, entry);
         break;
@@ -111,22 +134,27 @@ void life_stop(struct turn *turn, struct job_entry *entry)
     }
 }
 
-void life_commit(struct turn *turn, struct job_entry *entry)
+void life_ask_generation(struct turn *turn, struct job_entry *entry, uint64_t step)
 {
     Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
     Cairn__CommitCommand body = CAIRN__COMMIT_COMMAND__INIT;
+
+    body.job = entry_status(entry)->number;
+    body.incarnation = entry_status(entry)->incarnation;
+    body.step = step;
+    command.body_case = CAIRN__NODE_COMMAND__BODY_COMMIT;
+    command.commit = &body;
+    participants_command(turn, &entry->servers, &command);
+    entry_tell(turn, entry, "committing step %" PRIu64, step);
+}
+
+void life_commit(struct turn *turn, struct job_entry *entry)
+{
     const Cairn__JobStatus *status = entry_status(entry);
 
     entry_set_state(entry, JOB_STATE(COMMITTING));
-    if (status->committed_step < status->step) {
-        body.job = status->number;
-        body.incarnation = status->incarnation;
-        body.step = status->step;
-        command.body_case = CAIRN__NODE_COMMAND__BODY_COMMIT;
-        command.commit = &body;
-        participants_command(turn, &entry->servers, &command);
-        entry_tell(turn, entry, "committing step %" PRIu64, status->step);
-    }
+    if (status->committed_step < status->step)
+        life_ask_generation(turn, entry, status->step);
     life_finish_if_durable(turn, entry);
 }
 

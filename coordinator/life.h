@@ -2,6 +2,7 @@
  * told.
  *
  *     pending -> preparing -> running -> [stopping] -> committing -> completed | stopped
+ *     with tables: pending -> preparing -> running -> stopped
  *     any of these -> failed; pending, preparing -> stopped
  *     stopped, failed, completed -> pending (a resume: incarnation + 1)
  *
@@ -30,11 +31,15 @@ void life_prepare(struct turn *turn, struct job_entry *entry, const struct crew 
 void life_prepared(struct turn *turn, struct job_entry *entry, struct participant *participant,
                    const Cairn__Prepared *prepared);
 
-/* A stop was asked for. Ended jobs stay as they are. */
+/* A stop was asked for. Ended jobs stay as they are. Tables have no step in hand: the job ends at once, at its
+ * committed step. */
 void life_stop(struct turn *turn, struct job_entry *entry);
 
 /* All workers reached the same version of the model: status.step is that version. */
 void life_commit(struct turn *turn, struct job_entry *entry);
+
+/* Tells the servers to make a version durable. */
+void life_ask_generation(struct turn *turn, struct job_entry *entry, uint64_t step);
 
 /* Committing to completed or stopped, once the reached version is durable on every server. */
 void life_finish_if_durable(struct turn *turn, struct job_entry *entry);

@@ -66,7 +66,7 @@ static void list_shards(struct turn *turn, Cairn__JobRecord *record, const struc
 static void place(struct turn *turn, struct job_entry *entry, const struct crew *crew)
 {
     Cairn__JobRecord *record = entry->record;
-    uint32_t slots = placement_slot_count(entry->job->graph->chunk_count);
+    uint32_t slots = job_slot_count(entry->job);
 
     free_shards(record);
     list_shards(turn, record, crew);
@@ -96,6 +96,8 @@ static void find_endpoints(struct turn *turn, struct job_entry *entry, const str
 static void participants_fill(struct turn *turn, struct participants *participants, struct node **nodes,
                               size_t count)
 {
+    if (count == 0)
+        return;
     participants->items = calloc(count, sizeof(participants->items[0]));
     if (!participants->items) {
         turn->effects->failed = true;
@@ -106,28 +108,26 @@ static void participants_fill(struct turn *turn, struct participants *participan
         participants->items[i].node = nodes[i];
 }
 
-/* Whether any chunk of the job's weights lies on the server: small models have fewer chunks than there may be
- * shards. */
-static bool holds_weights(const struct job_entry *entry, const struct node *server)
+/* Whether any of the job's state lies on the server: small models have fewer chunks than there may be shards.
+ */
+static bool holds_state(const struct job_entry *entry, const struct node *server)
 {
     const Cairn__JobRecord *record = entry->record;
-    uint32_t chunks = entry->job->graph->chunk_count;
 
-    if (record->n_slot_shards != placement_slot_count(chunks))
+    if (record->n_slot_shards != job_slot_count(entry->job))
         return true; /* a record that does not fit its job: the server will say so */
-    for (uint32_t chunk = 0; chunk < chunks; chunk++) {
-        uint32_t slot = placement_slot(TABLE_WEIGHTS, chunk, (uint32_t)record->n_slot_shards);
-
-        if (strcmp(record->shards[record->slot_shards[slot]]->server, node_name(server)) == 0)
+    for (uint32_t slot = 0; slot < record->n_slot_shards; slot++) {
+        if (strcmp(record->shards[record->slot_shards[slot]]->server, node_name(server)) == 0 &&
+            job_slot_has_state(entry->job, slot))
             return true;
     }
     return false;
 }
 
-/* A server without weights has no generations to make, and so every one of them. */
+/* A server without state has no generations to make, and so every one of them. */
 static uint64_t first_generation(const struct job_entry *entry, const struct node *server)
 {
-    return holds_weights(entry, server) ? entry->record->status->committed_step : UINT64_MAX;
+    return holds_state(entry, server) ? entry->record->status->committed_step : UINT64_MAX;
 }
 
 static void enlist(struct turn *turn, struct job_entry *entry, const struct crew *crew)
@@ -188,8 +188,10 @@ void life_prepare(struct turn *turn, struct job_entry *entry, const struct crew 
     entry_set_state(entry, JOB_STATE(PREPARING));
     line_add(&line, "preparing from step %" PRIu64 " on servers ", status->committed_step);
     add_names(&line, &entry->servers);
-    line_add(&line, " and workers ");
-    add_names(&line, &entry->workers);
+    if (entry->workers.count > 0) {
+        line_add(&line, " and workers ");
+        add_names(&line, &entry->workers);
+    }
     entry_tell(turn, entry, "%s", line.text);
     send_prepare(turn, entry);
 }
@@ -348,6 +350,14 @@ out:
     epoch_lists_fini(&lists);
 }
 
+/* Nobody is told: clients ask where the tables are. */
+static void open_tables(struct turn *turn, struct job_entry *entry)
+{
+    life_set_step(entry, entry_status(entry)->committed_step);
+    entry_set_state(entry, JOB_STATE(RUNNING));
+    entry_tell(turn, entry, "running from step %" PRIu64 ": clients can connect", entry_status(entry)->step);
+}
+
 void life_prepared(struct turn *turn, struct job_entry *entry, struct participant *participant,
                    const Cairn__Prepared *prepared)
 {
@@ -358,6 +368,8 @@ void life_prepared(struct turn *turn, struct job_entry *entry, struct participan
     participant->validation_samples = prepared->validation_samples;
     if (!all_prepared(&entry->servers) || !all_prepared(&entry->workers))
         return;
-    if (check_samples(turn, entry) && set_length(turn, entry))
+    if (entry_has_tables(entry))
+        open_tables(turn, entry);
+    else if (check_samples(turn, entry) && set_length(turn, entry))
         begin_epoch(turn, entry);
 }

@@ -2,6 +2,7 @@
 #include "reports.h"
 
 #include "life.h"
+#include "net/wire.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -73,6 +74,8 @@ static void commit_generation(struct turn *turn, struct job_entry *entry, uint64
     Cairn__CommittedCommand body = CAIRN__COMMITTED_COMMAND__INIT;
 
     entry_status(entry)->committed_step = step;
+    if (entry_has_tables(entry)) /* all that is known of how far clients have come */
+        life_set_step(entry, step);
     entry->revision++;
     entry->unsaved = true;
     body.job = entry_status(entry)->number;
@@ -84,14 +87,58 @@ static void commit_generation(struct turn *turn, struct job_entry *entry, uint64
     entry_tell(turn, entry, "committed step %" PRIu64, step);
 }
 
+/* Tables have no last step. */
+static uint64_t last_step(const struct job_entry *entry)
+{
+    return entry_has_tables(entry) ? WIRE_STEP_MAX : entry_status(entry)->final_step;
+}
+
+/* Whether one server has a generation that another will never have; the job has then failed. */
+static bool fail_if_split(struct turn *turn, struct job_entry *entry, uint64_t step)
+{
+    const struct participant *has = NULL, *refused = NULL;
+
+    for (size_t i = 0; i < entry->servers.count; i++) {
+        const struct participant *server = &entry->servers.items[i];
+
+        if (server->committed_step == step)
+            has = server;
+        else if (server->refused_step == step && server->committed_step < step)
+            refused = server;
+    }
+    if (!has || !refused)
+        return false;
+    life_fail(turn, entry,
+              "step %" PRIu64
+              " was to be committed, but only %s stood at it: %s was past it; a resume goes on "
+              "from step %" PRIu64,
+              step, node_name(has->node), node_name(refused->node), entry_status(entry)->committed_step);
+    return true;
+}
+
+void report_commit_refused(struct turn *turn, struct job_entry *entry, struct participant *server,
+                           const Cairn__CommitRefused *refused)
+{
+    if (!entry_has_tables(entry)) {
+        life_fail(turn, entry, "%s: %s", node_name(server->node), refused->message);
+        return;
+    }
+    entry_log(turn, entry, "warn", node_name(server->node), refused->message);
+    if (refused->step > server->refused_step)
+        server->refused_step = refused->step;
+    fail_if_split(turn, entry, refused->step);
+}
+
 void report_committed(struct turn *turn, struct job_entry *entry, struct participant *server, uint64_t step)
 {
     const Cairn__JobStatus *status = entry_status(entry);
     uint64_t common;
 
-    if (status->state < JOB_STATE(RUNNING) || step > status->final_step || step <= server->committed_step)
+    if (status->state < JOB_STATE(RUNNING) || step > last_step(entry) || step <= server->committed_step)
         return;
     server->committed_step = step;
+    if (fail_if_split(turn, entry, step))
+        return;
     common = common_generation(entry);
     if (common <= status->committed_step)
         return;

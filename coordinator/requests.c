@@ -12,19 +12,6 @@
 #define JOBS_LISTED_MAX    10000u
 #define JOB_TEXT_BYTES_MAX ((size_t)8 << 20)
 
-static void reply_error(struct turn *turn, const struct peer *client, uint64_t request,
-                        const struct error *error)
-{
-    Cairn__ClientReply reply = CAIRN__CLIENT_REPLY__INIT;
-    Cairn__ErrorReply body = CAIRN__ERROR_REPLY__INIT;
-
-    body.message = (char *)error->message;
-    reply.number = request;
-    reply.body_case = CAIRN__CLIENT_REPLY__BODY_ERROR;
-    reply.error = &body;
-    effects_reply(turn->effects, client, &reply);
-}
-
 static enum status answer_submit(struct turn *turn, const struct desk *desk, const struct peer *client,
                                  const Cairn__ClientRequest *request, struct error *error)
 {
@@ -135,7 +122,8 @@ static enum status answer_watch(struct turn *turn, const struct desk *desk, cons
 static enum status answer_logs(struct turn *turn, const struct desk *desk, const struct peer *client,
                                const Cairn__ClientRequest *request, struct error *error)
 {
-    struct subscription subscription = {.client = *client, .request = request->number, .logs = true};
+    struct subscription subscription = {
+        .client = *client, .request = request->number, .kind = SUBSCRIPTION_LOGS};
     struct effect logs = {
         .peer = *client, .number = request->number, .after = request->logs->after, .end = true};
     struct job_entry *entry;
@@ -177,6 +165,45 @@ static enum status answer_job(struct turn *turn, const struct desk *desk, const 
     return status;
 }
 
+/* Only a job that runs can do what was asked. */
+static enum status check_running(const struct job_entry *entry, struct error *error)
+{
+    const Cairn__JobStatus *status = entry_status(entry);
+
+    if (status->state == JOB_STATE(RUNNING))
+        return CAIRN_OK;
+    return error_set(error, CAIRN_INVALID, "%s does not run%s%s", status->id, status->reason[0] ? ": " : "",
+                     status->reason);
+}
+
+static enum status answer_commit(struct turn *turn, const struct desk *desk, const struct peer *client,
+                                 const Cairn__ClientRequest *request, struct error *error)
+{
+    struct subscription subscription = {.client = *client,
+                                        .request = request->number,
+                                        .kind = SUBSCRIPTION_COMMIT,
+                                        .step = request->commit->step,
+                                        .sent = true,
+                                        .sent_ms = turn->now.monotonic_ms};
+    struct job_entry *entry;
+    enum status status = jobs_lookup(desk->jobs, request->commit->job, &entry, error);
+    bool asked;
+
+    if (status == CAIRN_OK)
+        status = check_running(entry, error);
+    if (status != CAIRN_OK)
+        return status;
+    if (!entry_has_tables(entry))
+        return error_set(error, CAIRN_INVALID, "%s has no tables: a training commits by itself",
+                         entry_status(entry)->id);
+    subscription.job = entry_status(entry)->number;
+    asked = subscriptions_await(desk->subscriptions, subscription.job, subscription.step);
+    status = subscriptions_add(turn, desk->subscriptions, &subscription, error);
+    if (status == CAIRN_OK && !asked && entry_status(entry)->committed_step < subscription.step)
+        life_ask_generation(turn, entry, subscription.step);
+    return status;
+}
+
 /* Brings the endpoints of a record's shards up to date with the servers that are registered now. */
 static enum status refresh_endpoints(struct turn *turn, const struct nodes *nodes, Cairn__JobRecord *record,
                                      struct error *error)
@@ -210,8 +237,12 @@ static enum status answer_locate(struct turn *turn, const struct desk *desk, con
     if (status != CAIRN_OK)
         return status;
     record = entry->record;
-    if (record->status->committed_step == 0)
-        return error_set(error, CAIRN_NOT_FOUND, "%s has nothing committed yet", record->status->id);
+    if (request->locate->live)
+        status = check_running(entry, error);
+    else if (record->status->committed_step == 0)
+        status = error_set(error, CAIRN_NOT_FOUND, "%s has nothing committed yet", record->status->id);
+    if (status != CAIRN_OK)
+        return status;
     status = refresh_endpoints(turn, desk->nodes, record, error);
     if (status != CAIRN_OK)
         return status;
@@ -246,6 +277,7 @@ void request_answer(struct turn *turn, const struct desk *desk, const struct pee
         [CAIRN__CLIENT_REQUEST__BODY_LOCATE] = answer_locate,
         [CAIRN__CLIENT_REQUEST__BODY_NODES] = answer_nodes,
         [CAIRN__CLIENT_REQUEST__BODY_LOGS] = answer_logs,
+        [CAIRN__CLIENT_REQUEST__BODY_COMMIT] = answer_commit,
     };
     unsigned body = (unsigned)request->body_case;
     struct error error = {.status = CAIRN_OK};

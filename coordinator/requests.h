@@ -1,4 +1,4 @@
-/* Clients' requests: submit and resume, questions about jobs and nodes, stop, watch, logs, locate. */
+/* Clients' requests: submit and resume, questions about jobs and nodes, stop, watch, logs, locate, commit. */
 #ifndef CAIRN_COORDINATOR_REQUESTS_H
 #define CAIRN_COORDINATOR_REQUESTS_H
 

@@ -93,14 +93,28 @@ static bool report_subject(const Cairn__NodeMessage *message, uint64_t *job, uin
         SUBJECT(VALIDATED, validated)
         SUBJECT(REACHED, reached)
         SUBJECT(FAILED, failed)
+        SUBJECT(COMMIT_REFUSED, commit_refused)
     default:
         return false;
     }
 #undef SUBJECT
 }
 
-static void take_report(struct turn *turn, struct job_entry *entry, struct participant *participant,
-                        const Cairn__NodeMessage *message)
+/* The clients that asked for this commit are told. */
+static void take_refusal(struct turn *turn, struct subscriptions *subscriptions, struct job_entry *entry,
+                         struct participant *server, const Cairn__CommitRefused *refused)
+{
+    struct line why = {.length = 0};
+
+    if (refused->step <= entry_status(entry)->committed_step)
+        return;
+    line_add(&why, "%s: %s", node_name(server->node), refused->message);
+    report_commit_refused(turn, entry, server, refused);
+    subscriptions_refuse(turn, subscriptions, entry_status(entry)->number, refused->step, why.text);
+}
+
+static void take_report(struct turn *turn, struct state *state, struct job_entry *entry,
+                        struct participant *participant, const Cairn__NodeMessage *message)
 {
     bool is_worker = node_is_worker(participant->node);
 
@@ -111,6 +125,10 @@ static void take_report(struct turn *turn, struct job_entry *entry, struct parti
     case CAIRN__NODE_MESSAGE__BODY_COMMITTED:
         if (!is_worker)
             report_committed(turn, entry, participant, message->committed->step);
+        break;
+    case CAIRN__NODE_MESSAGE__BODY_COMMIT_REFUSED:
+        if (!is_worker)
+            take_refusal(turn, &state->subscriptions, entry, participant, message->commit_refused);
         break;
     case CAIRN__NODE_MESSAGE__BODY_PROGRESS:
         if (is_worker)
@@ -132,7 +150,7 @@ static void take_report(struct turn *turn, struct job_entry *entry, struct parti
     }
 }
 
-static void handle_report(struct turn *turn, struct jobs *jobs, const struct node *node,
+static void handle_report(struct turn *turn, struct state *state, const struct node *node,
                           const Cairn__NodeMessage *message)
 {
     uint64_t job = 0, incarnation = 0;
@@ -141,12 +159,12 @@ static void handle_report(struct turn *turn, struct jobs *jobs, const struct nod
 
     if (!report_subject(message, &job, &incarnation))
         return;
-    entry = jobs_find(jobs, job);
+    entry = jobs_find(&state->jobs, job);
     if (!entry || !entry_is_active(entry) || entry_status(entry)->incarnation != incarnation)
         return;
     participant = entry_participant(entry, node);
     if (participant)
-        take_report(turn, entry, participant, message);
+        take_report(turn, state, entry, participant, message);
 }
 
 static void handle_node(struct turn *turn, struct state *state, const struct event *event)
@@ -172,7 +190,7 @@ static void handle_node(struct turn *turn, struct state *state, const struct eve
         take_log_line(turn, &state->jobs, node, message->log_line);
         break;
     default:
-        handle_report(turn, &state->jobs, node, message);
+        handle_report(turn, state, node, message);
         break;
     }
 }

@@ -96,7 +96,7 @@ static enum status check_resume(const struct job_entry *entry, const struct job 
     if (!digest_matches(entry, job))
         return error_set(
             error, CAIRN_INVALID,
-            "the job file changed in what the model depends on (model, data, seed, optimizer, batch) "
+            "the job file changed in what the model depends on (model or tables, data, seed, optimizer, batch) "
             "since %s was submitted: undo the change, or submit it as a new job",
             status->id);
     if (servers > 0 && job->servers != servers)

@@ -1,6 +1,7 @@
 /* Serving clients that wait for news of a job. */
 #include "subscriptions.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +53,18 @@ bool subscriptions_drop(struct subscriptions *subscriptions, const struct peer *
     return false;
 }
 
+void reply_error(struct turn *turn, const struct peer *client, uint64_t request, const struct error *error)
+{
+    Cairn__ClientReply reply = CAIRN__CLIENT_REPLY__INIT;
+    Cairn__ErrorReply body = CAIRN__ERROR_REPLY__INIT;
+
+    body.message = (char *)error->message;
+    reply.number = request;
+    reply.body_case = CAIRN__CLIENT_REPLY__BODY_ERROR;
+    reply.error = &body;
+    effects_reply(turn->effects, client, &reply);
+}
+
 void reply_status(struct turn *turn, const struct peer *client, uint64_t request,
                   const struct job_entry *entry)
 {
@@ -63,20 +76,48 @@ void reply_status(struct turn *turn, const struct peer *client, uint64_t request
     effects_reply(turn->effects, client, &reply);
 }
 
+/* Whether the next message to this subscriber is the last. */
+static bool is_over(const struct subscription *subscription, const struct job_entry *entry)
+{
+    const Cairn__JobStatus *status = entry_status(entry);
+
+    if (subscription->kind != SUBSCRIPTION_COMMIT)
+        return entry_has_ended(entry);
+    return status->state != JOB_STATE(RUNNING) || status->committed_step >= subscription->step;
+}
+
 /* When the next message to this subscriber is due. */
 static int64_t due_ms(const struct subscription *subscription, const struct job_entry *entry)
 {
     const Cairn__JobStatus *status = entry_status(entry);
 
-    if (!subscription->sent || entry_has_ended(entry))
+    if (!subscription->sent || is_over(subscription, entry))
         return INT64_MIN;
-    if (subscription->logs)
+    if (subscription->kind == SUBSCRIPTION_COMMIT)
+        return subscription->sent_ms + SUBSCRIPTION_REPEAT_MS;
+    if (subscription->kind == SUBSCRIPTION_LOGS)
         return entry->newest_entry > subscription->entry ? INT64_MIN
                                                          : subscription->sent_ms + SUBSCRIPTION_REPEAT_MS;
     if (subscription->state != status->state)
         return INT64_MIN;
     return subscription->sent_ms +
            (subscription->revision != entry->revision ? SUBSCRIPTION_PACE_MS : SUBSCRIPTION_REPEAT_MS);
+}
+
+/* The status that says so, a sign of life, or why the step will not be durable. */
+static void serve_committer(struct turn *turn, const struct subscription *subscription,
+                            const struct job_entry *entry)
+{
+    const Cairn__JobStatus *status = entry_status(entry);
+    struct error error;
+
+    if (status->state == JOB_STATE(RUNNING) || status->committed_step >= subscription->step) {
+        reply_status(turn, &subscription->client, subscription->request, entry);
+        return;
+    }
+    error_set(&error, CAIRN_CLOSED, "%s runs no more, and step %" PRIu64 " was not committed: %s", status->id,
+              subscription->step, status->reason);
+    reply_error(turn, &subscription->client, subscription->request, &error);
 }
 
 static void serve(struct turn *turn, struct subscription *subscription, const struct job_entry *entry)
@@ -87,8 +128,10 @@ static void serve(struct turn *turn, struct subscription *subscription, const st
                           .after = subscription->entry,
                           .end = entry_has_ended(entry)};
 
-    if (subscription->logs)
+    if (subscription->kind == SUBSCRIPTION_LOGS)
         effects_logs(turn->effects, &logs);
+    else if (subscription->kind == SUBSCRIPTION_COMMIT)
+        serve_committer(turn, subscription, entry);
     else
         reply_status(turn, &subscription->client, subscription->request, entry);
     subscription->sent = true;
@@ -107,10 +150,43 @@ void subscriptions_serve(struct turn *turn, struct subscriptions *subscriptions,
 
         if (due_ms(subscription, entry) <= turn->now.monotonic_ms)
             serve(turn, subscription, entry);
-        if (entry_has_ended(entry))
+        if (is_over(subscription, entry))
             remove_at(subscriptions, i);
         else
             i++;
+    }
+}
+
+static bool awaits(const struct subscription *subscription, uint64_t job, uint64_t step)
+{
+    return subscription->kind == SUBSCRIPTION_COMMIT && subscription->job == job &&
+           subscription->step == step;
+}
+
+bool subscriptions_await(const struct subscriptions *subscriptions, uint64_t job, uint64_t step)
+{
+    for (size_t i = 0; i < subscriptions->count; i++) {
+        if (awaits(&subscriptions->items[i], job, step))
+            return true;
+    }
+    return false;
+}
+
+void subscriptions_refuse(struct turn *turn, struct subscriptions *subscriptions, uint64_t job, uint64_t step,
+                          const char *why)
+{
+    struct error error;
+
+    error_set(&error, CAIRN_INVALID, "%s", why);
+    for (size_t i = 0; i < subscriptions->count;) {
+        struct subscription *subscription = &subscriptions->items[i];
+
+        if (awaits(subscription, job, step)) {
+            reply_error(turn, &subscription->client, subscription->request, &error);
+            remove_at(subscriptions, i);
+        } else {
+            i++;
+        }
     }
 }
 

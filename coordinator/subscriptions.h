@@ -1,9 +1,9 @@
-/* Clients that watch a job or follow its log until it has ended.
+/* Clients that watch a job or follow its log until it has ended, or wait until a step is durable.
  *
  * A watcher gets a JobStatus at once when the job's state changes, and at most ten a second for mere
- * progress; a follower gets log entries as they come. Both hear something every few seconds even when nothing
- * happens, so that a client can tell a quiet job from a dead coordinator, and we find out which clients are
- * gone. A client has one subscription: its next request ends the one before. */
+ * progress; a follower gets log entries as they come; a committer gets the status that says that its step is
+ * durable, or why it will not be. All hear something every few seconds even when nothing happens, so that a
+ * client can tell a quiet job from a dead coordinator, and we find out which clients are gone. A client has one subscription: its next request ends the one before. */
 #ifndef CAIRN_COORDINATOR_SUBSCRIPTIONS_H
 #define CAIRN_COORDINATOR_SUBSCRIPTIONS_H
 
@@ -14,11 +14,18 @@
 #define SUBSCRIPTION_PACE_MS   100  /* between two statuses for mere progress */
 #define SUBSCRIPTION_REPEAT_MS 2000 /* the longest silence */
 
+enum subscription_kind {
+    SUBSCRIPTION_STATUS,
+    SUBSCRIPTION_LOGS,
+    SUBSCRIPTION_COMMIT /* until `step` is committed or the job runs no more */
+};
+
 struct subscription {
     struct peer client;
     uint64_t request; /* its number: replies carry it */
     uint64_t job;
-    bool logs;             /* follows the log; else watches the status */
+    enum subscription_kind kind;
+    uint64_t step; /* COMMIT */
     bool sent;             /* something was sent */
     int64_t sent_ms;       /* when last */
     uint64_t revision;     /* of the status that was last sent */
@@ -41,11 +48,21 @@ enum status subscriptions_add(struct turn *turn, struct subscriptions *subscript
 /* Ends what a client has subscribed to; false: nothing. */
 bool subscriptions_drop(struct subscriptions *subscriptions, const struct peer *client);
 
+/* Whether somebody waits for a step of a job. */
+bool subscriptions_await(const struct subscriptions *subscriptions, uint64_t job, uint64_t step);
+
+/* A step will not become durable: tells those who wait for it, and ends that. */
+void subscriptions_refuse(struct turn *turn, struct subscriptions *subscriptions, uint64_t job, uint64_t step,
+                          const char *why);
+
 /* Sends what is due; subscriptions to ended jobs are served once more and end. */
 void subscriptions_serve(struct turn *turn, struct subscriptions *subscriptions, const struct jobs *jobs);
 
 /* When subscriptions_serve has something to do even if nothing happens (monotonic); INT64_MAX: never. */
 int64_t subscriptions_deadline_ms(const struct subscriptions *subscriptions, const struct jobs *jobs);
+
+/* Replies to a client with an error. */
+void reply_error(struct turn *turn, const struct peer *client, uint64_t request, const struct error *error);
 
 /* Replies to a client with a job's status. */
 void reply_status(struct turn *turn, const struct peer *client, uint64_t request,

@@ -1,13 +1,17 @@
 /* The coordinator's state machine under thousands of random schedules: nodes come, die and return, messages
  * are lost, doubled and reordered, jobs are submitted, stopped and resumed, the coordinator itself starts
- * anew. After every event the invariants hold; after the chaos an undisturbed run completes the job. A
- * schedule is a function of its seed, which every failure tells. */
+ * anew. After every event the invariants hold; after the chaos an undisturbed run completes the job, or makes
+ * a commit of its tables durable: every third schedule is of a job with tables. A schedule is a function of
+ * its seed, which every failure tells. */
 #include "check_main.h"
 #include "fake_cluster.h"
 
 #include <inttypes.h>
 
-#define TEXT             FAKE_JOB_TEXT("tiny", "steps: 10")
+#define TRAINING_TEXT FAKE_JOB_TEXT("tiny", "steps: 10")
+#define TABLES_TEXT                                                                                          \
+    "name: tiny\ntables: [dense: {name: a, size: 9}, sparse: {name: b, dimension: 2}]\n"                     \
+    "train: {optimizer: sgd}\ncluster: {servers: 2}\n"
 #define SCHEDULES_A_LOOP 100
 #define LOOPS            20
 #define EVENTS           80
@@ -35,11 +39,18 @@ struct player {
 struct play {
     struct cluster cluster;
     uint64_t seed, random;
+    bool tables;                /* the jobs have tables */
+    bool peace;                 /* servers refuse no commits */
     struct player nodes[NODES]; /* servers first */
     struct mail mail[MAIL_MAX];
     size_t mail_count;
     uint64_t incarnation[FAKE_JOBS_MAX], committed[FAKE_JOBS_MAX], epoch[FAKE_JOBS_MAX];
 };
+
+static const char *text_of(const struct play *play)
+{
+    return play->tables ? TABLES_TEXT : TRAINING_TEXT;
+}
 
 static uint64_t draw(struct play *play, uint64_t below)
 {
@@ -155,7 +166,12 @@ static void obey(struct play *play, const char *peer, const Cairn__NodeCommand *
         train(play, peer, command->epoch);
         break;
     case CAIRN__NODE_COMMAND__BODY_COMMIT:
-        POST(play, peer, COMMITTED, committed, Committed, command->commit, body.step = command->commit->step);
+        if (play->tables && !play->peace && draw(play, 4) == 0)
+            POST(play, peer, COMMIT_REFUSED, commit_refused, CommitRefused, command->commit,
+                 body.step = command->commit->step);
+        else
+            POST(play, peer, COMMITTED, committed, Committed, command->commit,
+                 body.step = command->commit->step);
         break;
     case CAIRN__NODE_COMMAND__BODY_STOP:
         POST(play, peer, REACHED, reached, Reached, command->stop, body.step = FINAL_STEP - 1;
@@ -245,15 +261,27 @@ static void disturb_mail(struct play *play)
         forget_mail(play, index);
 }
 
+static void ask_commit(struct play *play, const char *client, const char *job, uint64_t step)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__CommitRequest body = CAIRN__COMMIT_REQUEST__INIT;
+
+    body.job = (char *)job;
+    body.step = step;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_COMMIT;
+    request.commit = &body;
+    ask(&play->cluster, client, &request);
+}
+
 static void ask_something(struct play *play)
 {
-    switch (draw(play, 6)) {
+    switch (draw(play, play->tables ? 12 : 6)) {
     case 0:
-        send_submit(&play->cluster, TEXT, false, 0);
+        send_submit(&play->cluster, text_of(play), false, 0);
         break;
     case 1:
     case 2:
-        send_submit(&play->cluster, TEXT, true, 0);
+        send_submit(&play->cluster, text_of(play), true, 0);
         break;
     case 3:
         ASK_STOP(&play->cluster, "stopper", draw(play, 2) ? "1" : "2");
@@ -261,8 +289,11 @@ static void ask_something(struct play *play)
     case 4:
         ASK_WATCH(&play->cluster, "watcher", "1");
         break;
-    default:
+    case 5:
         ASK_LOCATE(&play->cluster, "locator", "1");
+        break;
+    default:
+        ask_commit(play, draw(play, 2) ? "writer" : "other", "1", draw(play, FINAL_STEP));
         break;
     }
 }
@@ -312,10 +343,34 @@ static void deliver_everything(struct play *play)
     }
 }
 
+static void check_training(const struct play *play, const Cairn__JobStatus *status)
+{
+    MUST(status->state == CAIRN__JOB_STATE__JOB_STATE_COMPLETED, "seed %" PRIu64 ": state %d, %s", play->seed,
+         status->state, status->reason);
+    MUST(status->committed_step == FINAL_STEP, "seed %" PRIu64, play->seed);
+}
+
+/* The job runs, and makes durable what a client wants. */
+static void check_tables(struct play *play, const char *job)
+{
+    Cairn__ClientReply *reply;
+
+    ask_commit(play, "writer", job, FINAL_STEP);
+    deliver_commands(play);
+    for (; play->mail_count > 0; forget_mail(play, 0))
+        say(&play->cluster, play->mail[0].peer, play->mail[0].message);
+    reply = take_reply(&play->cluster, "writer");
+    MUST(reply && reply->body_case == CAIRN__CLIENT_REPLY__BODY_JOB, "seed %" PRIu64 ": %s", play->seed,
+         reply ? reply->error->message : "no answer");
+    MUST(reply->job->state == CAIRN__JOB_STATE__JOB_STATE_RUNNING, "seed %" PRIu64, play->seed);
+    MUST(reply->job->committed_step == FINAL_STEP, "seed %" PRIu64, play->seed);
+    message_free(reply);
+}
+
 /* New nodes all over, the newest job resumed: it must complete. */
 static void end_well(struct play *play)
 {
-    Cairn__ClientReply *reply;
+    Cairn__ClientReply *reply, *submitted;
 
     while (play->mail_count > 0)
         forget_mail(play, 0);
@@ -333,19 +388,22 @@ static void end_well(struct play *play)
     cluster_forget(&play->cluster);
     for (size_t i = 0; i < NODES; i++)
         revive_node(play, &play->nodes[i]);
-    send_submit(&play->cluster, TEXT, play->incarnation[1] > 0, 0);
-    reply = take_reply(&play->cluster, "submitter");
-    MUST(reply != NULL, "seed %" PRIu64, play->seed);
-    MUST(reply->body_case == CAIRN__CLIENT_REPLY__BODY_JOB, "seed %" PRIu64, play->seed);
+    play->peace = true;
+    send_submit(&play->cluster, text_of(play), play->incarnation[1] > 0, 0);
+    submitted = take_reply(&play->cluster, "submitter");
+    MUST(submitted != NULL, "seed %" PRIu64, play->seed);
+    MUST(submitted->body_case == CAIRN__CLIENT_REPLY__BODY_JOB, "seed %" PRIu64, play->seed);
     deliver_commands(play);
     deliver_everything(play);
-    ASK_JOB(&play->cluster, "asker", reply->job->id);
-    message_free(reply);
-    reply = take_reply(&play->cluster, "asker");
-    MUST(reply->job->state == CAIRN__JOB_STATE__JOB_STATE_COMPLETED, "seed %" PRIu64 ": state %d, %s",
-         play->seed, reply->job->state, reply->job->reason);
-    MUST(reply->job->committed_step == FINAL_STEP, "seed %" PRIu64, play->seed);
-    message_free(reply);
+    if (play->tables) {
+        check_tables(play, submitted->job->id);
+    } else {
+        ASK_JOB(&play->cluster, "asker", submitted->job->id);
+        reply = take_reply(&play->cluster, "asker");
+        check_training(play, reply->job);
+        message_free(reply);
+    }
+    message_free(submitted);
 }
 
 static void run_schedule(uint64_t seed)
@@ -354,6 +412,7 @@ static void run_schedule(uint64_t seed)
 
     memset(&play, 0, sizeof(play));
     play.seed = play.random = seed;
+    play.tables = seed % 3 == 0;
     cluster_init(&play.cluster);
     for (size_t i = 0; i < NODES; i++) {
         struct player *player = &play.nodes[i];
@@ -362,7 +421,7 @@ static void run_schedule(uint64_t seed)
         if (draw(&play, 4) > 0)
             revive_node(&play, player);
     }
-    send_submit(&play.cluster, TEXT, false, 0);
+    send_submit(&play.cluster, text_of(&play), false, 0);
     deliver_commands(&play);
     for (int i = 0; i < EVENTS; i++)
         happen(&play);
