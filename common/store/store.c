@@ -9,8 +9,10 @@
  * between the two may leave a tree without its pages). */
 #include "store/store.h"
 
+#include "store/inside.h"
 #include "store/map_file.h"
 #include "store/pages.h"
+#include "store/table.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,7 +53,8 @@
 struct store {
     MDB_env *environment;
     MDB_dbi database;
-    int lock; /* descriptor of the lock file, -1: none */
+    int lock;       /* descriptor of the lock file, -1: none */
+    unsigned flags; /* LMDB's, beside the usual ones */
     size_t page_bytes;
     struct map_file file; /* the writer's thread */
     char directory[STORE_PATH_MAX];
@@ -64,6 +67,7 @@ struct store_transaction {
     uint64_t base_pages;                 /* used when it began, and for the commit */
     uint64_t branch_pages, leaf_pages;   /* of the trees when it began */
     uint64_t writes, node_bytes, values; /* so far; values: pages of large ones */
+    uint64_t freed;                      /* pages of whole tables */
 };
 
 /* The one table of LMDB's codes. */
@@ -234,9 +238,10 @@ static int environment_try(struct store *store, uint64_t map_bytes)
 
     if ((code = mdb_env_create(&store->environment)) != 0 ||
         (code = mdb_env_set_mapsize(store->environment, map_bytes)) != 0 ||
-        (code = mdb_env_set_maxdbs(store->environment, 1)) != 0 ||
+        (code = mdb_env_set_maxdbs(store->environment, 1 + STORE_TABLES_MAX)) != 0 ||
         (code = mdb_env_set_maxreaders(store->environment, STORE_READERS)) != 0 ||
-        (code = mdb_env_open(store->environment, store->directory, MDB_WRITEMAP | MDB_NOTLS, 0666)) != 0) {
+        (code = mdb_env_open(store->environment, store->directory, MDB_WRITEMAP | MDB_NOTLS | store->flags,
+                             0666)) != 0) {
         mdb_env_close(store->environment);
         store->environment = NULL;
     }
@@ -301,7 +306,18 @@ out:
     return code == 0 ? CAIRN_OK : store_error(store, code, "cannot make the store", error);
 }
 
-enum status store_open(const char *directory, size_t map_bytes, struct store **out, struct error *error)
+static enum status file_wipe(const struct store *store, struct error *error)
+{
+    char path[STORE_PATH_MAX + 16];
+
+    file_path(store, "data.mdb", path);
+    return unlink(path) == 0 || errno == ENOENT ? CAIRN_OK
+                                                : error_system(error, errno, "%s: cannot remove", path);
+}
+
+/* flags: LMDB's, beside the usual ones; MDB_NOSYNC: what is there is removed first. */
+static enum status open_with(const char *directory, size_t map_bytes, unsigned flags, struct store **out,
+                             struct error *error)
 {
     struct store *store;
     size_t length = strlen(directory);
@@ -314,10 +330,13 @@ enum status store_open(const char *directory, size_t map_bytes, struct store **o
     if (!store)
         return error_set(error, CAIRN_NO_MEMORY, "%s: out of memory", directory);
     store->lock = -1;
+    store->flags = flags;
     memcpy(store->directory, directory, length + 1);
     status = directory_make(directory, error);
     if (status == CAIRN_OK)
         status = lock_take(store, error);
+    if (status == CAIRN_OK && flags & MDB_NOSYNC)
+        status = file_wipe(store, error);
     if (status == CAIRN_OK)
         status = environment_open(store, map_bytes, error);
     if (status == CAIRN_OK)
@@ -333,6 +352,17 @@ enum status store_open(const char *directory, size_t map_bytes, struct store **o
     }
     *out = store;
     return CAIRN_OK;
+}
+
+enum status store_open(const char *directory, size_t map_bytes, struct store **out, struct error *error)
+{
+    return open_with(directory, map_bytes, 0, out, error);
+}
+
+enum status store_open_scratch(const char *directory, size_t map_bytes, struct store **out,
+                               struct error *error)
+{
+    return open_with(directory, map_bytes, MDB_NOSYNC | MDB_NOMETASYNC, out, error);
 }
 
 void store_close(struct store *store)
@@ -454,7 +484,7 @@ static enum status write_allocate(struct store_transaction *transaction, size_t 
                      least(transaction->leaf_pages, STORE_LEAVES_A_WRITE * transaction->writes) +
                      STORE_SPLIT_FILL * transaction->node_bytes / page);
     pages = transaction->base_pages + transaction->values + tree;
-    pages += (transaction->values + tree) / STORE_PAGES_A_LIST;
+    pages += (transaction->values + tree + transaction->freed) / STORE_PAGES_A_LIST;
     return map_file_grow(&transaction->store->file, pages * page, error);
 }
 
@@ -579,4 +609,28 @@ enum status store_scan(struct store_transaction *transaction, const void *prefix
     if (status == CAIRN_OK && code != 0 && code != MDB_NOTFOUND)
         return store_error(store, code, "cannot read the store", error);
     return status;
+}
+
+MDB_txn *store_inside_handle(const struct store_transaction *transaction)
+{
+    return transaction->handle;
+}
+
+enum status store_inside_error(const struct store_transaction *transaction, int code, const char *what,
+                               struct error *error)
+{
+    return store_error(transaction->store, code, what, error);
+}
+
+void store_inside_count(struct store_transaction *transaction, const MDB_stat *facts)
+{
+    transaction->branch_pages += facts->ms_branch_pages;
+    transaction->leaf_pages += facts->ms_leaf_pages;
+}
+
+enum status store_inside_allocate(struct store_transaction *transaction, size_t key_bytes,
+                                  size_t value_bytes, uint64_t pages, struct error *error)
+{
+    transaction->freed += pages;
+    return write_allocate(transaction, key_bytes, value_bytes, error);
 }

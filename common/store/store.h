@@ -27,6 +27,10 @@ struct store_transaction;
  * has it open: an flock beside the map tells), each naming the directory. */
 enum status store_open(const char *directory, size_t map_bytes, struct store **out, struct error *error) MUST_CHECK;
 
+/* As store_open, for what need not survive: what is there is removed, and nothing is synchronous. */
+enum status store_open_scratch(const char *directory, size_t map_bytes, struct store **out,
+                               struct error *error) MUST_CHECK;
+
 /* Closes; all transactions must have ended. NULL is allowed. */
 void store_close(struct store *store);
 
