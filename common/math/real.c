@@ -50,6 +50,152 @@ double real_log(double x)
     return exponent * ln2_high - ((half - (s * (half + series) + exponent * ln2_low)) - f);
 }
 
+/* ---- sums of two doubles that stand for one number of twice the digits */
+
+struct pair {
+    double high, low;
+};
+
+/* a + b exactly. Source: D. E. Knuth, "The Art of Computer Programming", volume 2, section 4.2.2. */
+static struct pair exact_sum(double a, double b)
+{
+    double sum = a + b, b_part = sum - a, a_part = sum - b_part;
+
+    return (struct pair){sum, (a - a_part) + (b - b_part)};
+}
+
+/* The upper half of a's digits, so that products of two halves are exact; |a| < 2^996. */
+static double upper_half(double a)
+{
+    double scaled = a * 0x1.0000002p+27;
+
+    return scaled - (scaled - a);
+}
+
+/* a * b exactly. Source: T. J. Dekker, "A floating-point technique for extending the available precision",
+ * 1971. */
+static struct pair exact_product(double a, double b)
+{
+    double product = a * b, a1 = upper_half(a), b1 = upper_half(b), a2 = a - a1, b2 = b - b1;
+
+    return (struct pair){product, ((a1 * b1 - product) + a1 * b2 + a2 * b1) + a2 * b2};
+}
+
+/* As real_log, with some 60 bits: its leading term 2s is carried in two parts. */
+static struct pair log_pair(double x)
+{
+    const double ln2_high = 0x1.62e42feep-1, ln2_low = 0x1.a39ef35793c76p-33;
+    int exponent;
+    double f = split_exponent(x, &exponent) - 1.0;
+    struct pair below = exact_sum(2.0, f), back, leading;
+    double s = f / below.high, square = s * s, series = 0.0, s_low;
+
+    back = exact_product(s, below.high);
+    s_low = ((f - back.high) - back.low - s * below.low) / below.high;
+    for (int term = 11; term >= 1; term--)
+        series = square * (2.0 / (2 * term + 1) + series);
+    leading = exact_sum(exponent * ln2_high, 2.0 * s);
+    leading.low += exponent * ln2_low + (2.0 * s_low + s * series);
+    return exact_sum(leading.high, leading.low);
+}
+
+/* value * 2^exponent, in steps that stay within the range of factors. */
+static double scale_by_power(double value, int exponent)
+{
+    while (exponent > 1000) {
+        value *= 0x1p1000;
+        exponent -= 1000;
+    }
+    while (exponent < -1000) {
+        value *= 0x1p-1000;
+        exponent += 1000;
+    }
+    for (double factor = exponent < 0 ? 0.5 : 2.0; exponent != 0; exponent /= 2, factor *= factor) {
+        if (exponent % 2 != 0)
+            value *= factor;
+    }
+    return value;
+}
+
+/* exp of a pair: 2^whole times exp(r), |r| < 0.35, whose thirteen terms end below 1e-18. */
+static double exp_pair(struct pair x)
+{
+    const double ln2_high = 0x1.62e42feep-1, ln2_low = 0x1.a39ef35793c76p-33;
+    const double per_ln2 = 0x1.71547652b82fep+0;
+    double whole, r, low, series = 0.0;
+
+    if (x.high != x.high)
+        return x.high;
+    if (x.high > 710.0)
+        return HUGE_VAL;
+    if (x.high < -750.0)
+        return 0.0;
+    whole = floor(x.high * per_ln2 + 0.5);
+    r = x.high - whole * ln2_high;
+    low = x.low - whole * ln2_low;
+    r += low;
+    low -= r - (x.high - whole * ln2_high);
+    for (int term = 14; term >= 3; term--)
+        series = r * (1.0 + series) / term;
+    return scale_by_power(1.0 + (r + (0.5 * r * r * (1.0 + series) + low)), (int)whole);
+}
+
+double real_exp(double x)
+{
+    return exp_pair((struct pair){x, 0.0});
+}
+
+double real_raise(double x, double y)
+{
+    struct pair logarithm, product;
+
+    if (y == 0.0)
+        return 1.0;
+    if (x == 0.0)
+        return y > 0.0 ? 0.0 : HUGE_VAL;
+    logarithm = log_pair(x);
+    product = exact_product(y, logarithm.high);
+    product.low += y * logarithm.low;
+    return exp_pair(product);
+}
+
+/* The sine and cosine of pi x, |x| <= 1/4, by their series. */
+static double sine_pi_near(double x)
+{
+    const double pi = 0x1.921fb54442d18p+1, pi_low = 0x1.1a62633145c07p-53;
+    struct pair angle = exact_product(x, pi);
+    double square = angle.high * angle.high, series = 0.0;
+
+    for (int term = 19; term >= 3; term -= 2)
+        series = -square * (1.0 + series) / (term * (term - 1));
+    return angle.high + (angle.high * series + (angle.low + x * pi_low));
+}
+
+static double cosine_pi_near(double x)
+{
+    const double pi = 0x1.921fb54442d18p+1, pi_low = 0x1.1a62633145c07p-53;
+    struct pair angle = exact_product(x, pi);
+    double square = angle.high * angle.high, series = 0.0;
+
+    for (int term = 18; term >= 2; term -= 2)
+        series = -square * (1.0 + series) / (term * (term - 1));
+    return 1.0 + (series - angle.high * (angle.low + x * pi_low));
+}
+
+double real_cosine_pi(double x)
+{
+    double turn = fabs(x) - 2.0 * floor(fabs(x) / 2.0); /* in [0, 2), exactly */
+    double sign = 1.0;
+
+    if (turn > 1.0)
+        turn = 2.0 - turn;
+    if (turn > 0.5) {
+        turn = 1.0 - turn;
+        sign = -1.0;
+    }
+    return sign * (turn <= 0.25 ? cosine_pi_near(turn) : sine_pi_near(0.5 - turn));
+}
+
 /* c[0] + c[1] x + ... + c[7] x^7 by Horner's rule. */
 static double polynomial(const double c[8], double x)
 {

@@ -58,6 +58,94 @@ START_TEST(logarithms_near_one)
 }
 END_TEST
 
+START_TEST(exponentials)
+{
+    double worst = 0;
+
+    for (double x = -708; x < 709; x += 0.0137)
+        worst = fmax(worst, relative_error(real_exp(x), expl(x)));
+    for (double x = 1e-20; x < 1; x *= 1.003) {
+        worst = fmax(worst, relative_error(real_exp(x), expl(x)));
+        worst = fmax(worst, relative_error(real_exp(-x), expl(-x)));
+    }
+    ck_assert_msg(worst < 2e-16, "%g", worst);
+    ck_assert(real_exp(0.0) == 1.0);
+    ck_assert(real_exp(-1000.0) == 0.0);
+    ck_assert(real_exp(-744.0) > 0.0);
+    ck_assert(isinf(real_exp(1000.0)));
+    ck_assert(isinf(real_exp(HUGE_VAL)));
+    ck_assert(real_exp(-HUGE_VAL) == 0.0);
+    ck_assert(isnan(real_exp(NAN)));
+}
+END_TEST
+
+START_TEST(real_exponents)
+{
+    double worst = 0, worst_far = 0;
+
+    for (double x = 1e-9; x < 1e9; x *= 1.13) {
+        for (double y = -80; y < 80; y += 0.37) {
+            long double expected = powl(x, y);
+            double error = relative_error(real_raise(x, y), expected);
+
+            if (expected > 1e-30L && expected < 1e30L)
+                worst = fmax(worst, error);
+            else if (expected > DBL_MIN && expected < 1e308L)
+                worst_far = fmax(worst_far, error);
+        }
+    }
+    for (double distance = 0x1p-40; distance < 0.5; distance *= 1.1) {
+        for (double y = 0.01; y < 60 / distance; y *= 2.3) {
+            worst_far = fmax(worst_far, relative_error(real_raise(1 - distance, y), powl(1 - distance, y)));
+            worst = fmax(worst, relative_error(real_raise(1 + distance, 1.1 / distance),
+                                               powl(1 + distance, 1.1 / distance)));
+        }
+    }
+    ck_assert_msg(worst < 3e-16, "%g", worst);
+    ck_assert_msg(worst_far < 3e-15, "%g", worst_far);
+    ck_assert(real_raise(0.96, 0.0) == 1.0);
+    ck_assert(real_raise(1.0, 1e300) == 1.0);
+    ck_assert(real_raise(0.0, 0.5) == 0.0);
+    ck_assert(real_raise(0.0, 0.0) == 1.0);
+    ck_assert(real_raise(2.0, 10.0) == 1024.0);
+    ck_assert(real_raise(0.5, 1e6) == 0.0);
+}
+END_TEST
+
+START_TEST(cosines)
+{
+    const long double pi = acosl(-1.0L);
+    double worst = 0;
+
+    for (double x = 0; x < 0.4375; x += 0x1p-13)
+        worst = fmax(worst, relative_error(real_cosine_pi(x), cosl(pi * x)));
+    for (double distance = 0x1p-40; distance < 0.1; distance *= 1.01) /* about the zero at 1/2 */
+        worst = fmax(worst, relative_error(real_cosine_pi(0.5 - distance),
+                                           sinl(pi * (0.5L - (long double)(0.5 - distance)))));
+    for (double x = 1e-9; x < 0.5; x *= 1.01)
+        worst = fmax(worst, relative_error(real_cosine_pi(x), sinl(pi * (0.5L - (long double)x))));
+    ck_assert_msg(worst < 3e-16, "%g", worst);
+    ck_assert(real_cosine_pi(0.0) == 1.0);
+    ck_assert(real_cosine_pi(0.5) == 0.0);
+    ck_assert(real_cosine_pi(1.0) == -1.0);
+    ck_assert(real_cosine_pi(2.0) == 1.0);
+    for (double x = 0; x < 1; x += 0x1p-10) {
+        ck_assert(real_cosine_pi(1 - x) == -real_cosine_pi(x));
+        ck_assert(real_cosine_pi(-x) == real_cosine_pi(x));
+        ck_assert(real_cosine_pi(x + 1234) == real_cosine_pi(x));
+    }
+}
+END_TEST
+
+/* Bits, which no machine may change. */
+START_TEST(bits_are_the_same_everywhere)
+{
+    ck_assert(real_exp(1.0) == 0x1.5bf0a8b14576ap+1);
+    ck_assert(real_raise(0.96, 0.37) == 0x1.f853258070b56p-1);
+    ck_assert(real_cosine_pi(0.1) == 0x1.e6f0e134454ffp-1);
+}
+END_TEST
+
 /* The distribution function by way of libm, whose long double is exact enough to judge by. */
 static long double normal_lower_tail(long double x)
 {
@@ -117,6 +205,10 @@ static Suite *real_suite(void)
     tcase_add_test(cases, powers);
     tcase_add_test(cases, logarithms_of_all_sizes);
     tcase_add_test(cases, logarithms_near_one);
+    tcase_add_test(cases, exponentials);
+    tcase_add_test(cases, real_exponents);
+    tcase_add_test(cases, cosines);
+    tcase_add_test(cases, bits_are_the_same_everywhere);
     tcase_add_test(cases, quantiles_of_small_probabilities);
     tcase_add_test(cases, quantiles_are_odd_about_the_middle);
     tcase_add_test(cases, quantiles_of_the_ends_are_finite);
