@@ -98,6 +98,10 @@ static void append_mapping(char text[ALLOWED_TEXT_MAX], const cyaml_schema_value
     const char *words[WORDS_MAX];
     size_t count = words_of(schema, words);
 
+    if (forms & FORM_NUMBER) {
+        append_number(text, job_rule_of(schema->mapping.fields, words[0]));
+        append(text, ", or ");
+    }
     append(text, "%s ",
            forms & FORM_ONE_OF    ? "one of"
            : forms & FORM_FOR_ALL ? "a whole number, or the keys"

@@ -308,37 +308,50 @@ static int find_field(const cyaml_schema_field_t *fields, const char *key)
     return -1;
 }
 
+/* Gives a mapping of alternatives the one that a scalar names, with no arguments, or whose value it is. */
+static enum status spell_out_choice(struct walk *walk, int node, int mapping,
+                                    const cyaml_schema_value_t *schema)
+{
+    const cyaml_schema_field_t *fields = schema->mapping.fields;
+    bool may_be_number = (job_rule_of(fields, NULL)->forms & FORM_NUMBER) != 0, fraction;
+    const char *word = scalar_text(walk, node, false);
+    int at = find_field(fields, word), value = node;
+    char quoted[DOCUMENT_QUOTE_MAX], allowed[ALLOWED_TEXT_MAX];
+    double number;
+
+    if (may_be_number &&
+        number_allowed(scalar_text(walk, node, true), job_rule_of(fields, fields[0].key), &number, &fraction))
+        at = 0;
+    else if (at >= 0)
+        value = document_add_mapping(walk->document, node);
+    else if (may_be_number)
+        return wrong_value(walk, node, schema, job_rule_of(NULL, NULL));
+    else
+        return mistake(walk, node, "unknown word %s%s", document_quote(word, quoted),
+                       allowed_words(schema, word, allowed));
+    return value != 0 && document_append_pair(walk->document, mapping, fields[at].key, value)
+               ? CAIRN_OK
+               : no_memory(walk);
+}
+
 /* Replaces a scalar by the mapping that it stands for. */
 static enum status spell_out_mapping(struct walk *walk, int *node, const cyaml_schema_value_t *schema)
 {
     unsigned forms = job_rule_of(schema->mapping.fields, NULL)->forms;
-    int mapping = document_add_mapping(walk->document, *node);
-    char quoted[DOCUMENT_QUOTE_MAX], allowed[ALLOWED_TEXT_MAX];
-    bool appended = true;
+    int scalar = *node, mapping = document_add_mapping(walk->document, scalar);
 
     if (mapping == 0)
         return no_memory(walk);
-    if (is_empty(walk, *node)) {
-        *node = mapping;
-        return CAIRN_OK;
-    }
-    if (forms & FORM_ONE_OF) {
-        const char *word = scalar_text(walk, *node, false);
-        int at = find_field(schema->mapping.fields, word), arguments;
-
-        if (at < 0)
-            return mistake(walk, *node, "unknown word %s%s", document_quote(word, quoted),
-                           allowed_words(schema, word, allowed));
-        arguments = document_add_mapping(walk->document, *node);
-        appended = arguments != 0 &&
-                   document_append_pair(walk->document, mapping, schema->mapping.fields[at].key, arguments);
-    } else {
-        for (const cyaml_schema_field_t *field = schema->mapping.fields; appended && field->key != NULL;
-             field++)
-            appended = document_append_pair(walk->document, mapping, field->key, *node);
-    }
     *node = mapping;
-    return appended ? CAIRN_OK : no_memory(walk);
+    if (is_empty(walk, scalar))
+        return CAIRN_OK;
+    if (forms & FORM_ONE_OF)
+        return spell_out_choice(walk, scalar, mapping, schema);
+    for (const cyaml_schema_field_t *field = schema->mapping.fields; field->key != NULL; field++) {
+        if (!document_append_pair(walk->document, mapping, field->key, scalar))
+            return no_memory(walk);
+    }
+    return CAIRN_OK;
 }
 
 /* Checks a pair's key and gives its field; *given remembers it. */

@@ -101,17 +101,40 @@ bool job_slot_has_state(const struct job *job, uint32_t slot)
 
 /* ---- training */
 
+/* Keras's None is left out: readers of any version take what is missing for it. */
+static void add_h5_argument(struct h5_object *object, const struct spec_argument *argument)
+{
+    if (!argument->is_given)
+        return;
+    BUG_IF(object->argument_count == H5_ARGUMENTS_MAX);
+    object->arguments[object->argument_count++] = (struct h5_argument){
+        argument->name,
+        argument->is_boolean ? H5_BOOLEAN
+        : argument->is_whole ? H5_WHOLE
+                             : H5_NUMBER,
+        argument->number,
+    };
+}
+
 struct h5_training job_h5_training(const struct job *job)
 {
     const struct optimizer_spec *optimizer = &job->optimizer;
+    const struct schedule_spec *schedule = &optimizer->schedule;
+    struct spec_argument argument;
+    struct h5_training training = {.optimizer.class_name = optimizer_class_name(optimizer->type),
+                                   .learning_rate = optimizer->learning_rate,
+                                   .boundaries = schedule->boundaries,
+                                   .values = schedule->values,
+                                   .boundaries_count = schedule->boundaries_count,
+                                   .values_count = schedule->values_count};
 
-    return (struct h5_training){.optimizer = optimizer->type == OPTIMIZER_ADAM ? "Adam" : "SGD",
-                                .learning_rate = optimizer->learning_rate,
-                                .momentum = optimizer->momentum,
-                                .beta_1 = optimizer->beta_1,
-                                .beta_2 = optimizer->beta_2,
-                                .epsilon = optimizer->epsilon,
-                                .nesterov = optimizer->nesterov};
+    for (uint32_t i = 0; optimizer_spec_argument(optimizer, i, &argument); i++)
+        add_h5_argument(&training.optimizer, &argument);
+    if (schedule->type != SCHEDULE_CONSTANT)
+        training.schedule.class_name = schedule_class_name(schedule->type);
+    for (uint32_t i = 0; schedule_spec_argument(schedule, i, &argument); i++)
+        add_h5_argument(&training.schedule, &argument);
+    return training;
 }
 
 void job_microbatch(const struct job *job, uint32_t batch_samples, uint32_t microbatch, uint32_t *begin,
@@ -198,11 +221,30 @@ static void add_source(struct hash *hash, const struct data_source *source)
     add_text(hash, "label_column", source->label_column);
 }
 
+static void add_schedule(struct hash *hash, const struct schedule_spec *schedule)
+{
+    struct spec_argument argument;
+
+    add(hash, "schedule %s", schedule_type_name(schedule->type));
+    for (uint32_t i = 0; schedule_spec_argument(schedule, i, &argument); i++)
+        add(hash, " %s %a", argument.name, argument.number);
+    for (uint32_t i = 0; i < schedule->boundaries_count; i++)
+        add(hash, " boundary %" PRIu64, schedule->boundaries[i]);
+    for (uint32_t i = 0; i < schedule->values_count; i++)
+        add(hash, " value %a", schedule->values[i]);
+    add(hash, "\n");
+}
+
 static void add_optimizer(struct hash *hash, const struct optimizer_spec *optimizer)
 {
-    add(hash, "optimizer %d learning_rate %a momentum %a nesterov %d beta_1 %a beta_2 %a epsilon %a\n",
-        optimizer->type, optimizer->learning_rate, optimizer->momentum, optimizer->nesterov,
-        optimizer->beta_1, optimizer->beta_2, optimizer->epsilon);
+    struct spec_argument argument;
+
+    add(hash, "optimizer %s learning_rate %a", optimizer_type_name(optimizer->type),
+        optimizer->learning_rate);
+    for (uint32_t i = 0; optimizer_spec_argument(optimizer, i, &argument); i++)
+        add(hash, " %s %a", argument.name, argument.number);
+    add(hash, "\n");
+    add_schedule(hash, &optimizer->schedule);
 }
 
 static void add_table(struct hash *hash, const struct table_spec *table)

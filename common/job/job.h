@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "base/status.h"
+#include "job/optimizer_spec.h"
 #include "model/formats/h5.h"
 #include "model/graph.h"
 #include "model/spec.h"
@@ -30,16 +31,6 @@ struct data_source {
     bool header;        /* csv: the first line names the columns; default true */
     double scale;       /* every feature is multiplied by it; default 1 ("1/255" is understood) */
     uint32_t line;      /* in the job file */
-};
-
-enum optimizer_type { OPTIMIZER_SGD, OPTIMIZER_ADAM, OPTIMIZER_COUNT };
-
-struct optimizer_spec {
-    enum optimizer_type type;
-    double learning_rate;                 /* sgd 0.01, adam 0.001 */
-    double momentum;                      /* sgd, 0 */
-    bool nesterov;                        /* sgd, false */
-    double beta_1, beta_2, epsilon;       /* adam 0.9, 0.999, 1e-7 */
 };
 
 enum device { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
@@ -137,7 +128,7 @@ bool job_slot_has_state(const struct job *job, uint32_t slot);
  * training. */
 void job_digest(const struct job *job, char text[HASH_TEXT_BYTES]);
 
-/* What a model file says of the job's training. */
+/* What a model file says of the job's training; borrows from the job. */
 struct h5_training job_h5_training(const struct job *job);
 
 /* ---- of a job that trains a model

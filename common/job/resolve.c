@@ -246,16 +246,6 @@ static uint32_t default_microbatches(uint32_t batch_size)
     return count;
 }
 
-void resolve_optimizer(const struct form_optimizer *form, struct optimizer_spec *optimizer)
-{
-    for (int type = 0; type < OPTIMIZER_COUNT; type++) {
-        if (form->of[type] == NULL)
-            continue;
-        *optimizer = *form->of[type];
-        optimizer->type = (enum optimizer_type)type;
-    }
-}
-
 static enum status resolve_train(struct resolve *resolve)
 {
     const struct form_train *form = &resolve->form->train;
@@ -269,14 +259,13 @@ static enum status resolve_train(struct resolve *resolve)
     if (form->microbatches > form->batch_size)
         return resolve_wrong(resolve, "train.microbatches", "%u, allowed: at most batch_size, which is %u",
                              form->microbatches, form->batch_size);
-    resolve_optimizer(form->optimizer, &job->optimizer);
     job->epochs = form->epochs;
     job->steps = form->steps;
     job->batch_size = form->batch_size;
     job->microbatches = form->microbatches != 0 ? form->microbatches : default_microbatches(form->batch_size);
     job->threads_per_microbatch = form->threads_per_microbatch;
     job->commit_every = form->commit_every;
-    return CAIRN_OK;
+    return resolve_optimizer(resolve, "train.optimizer", form->optimizer, &job->optimizer);
 }
 
 /* ---- cluster, output */

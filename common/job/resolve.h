@@ -12,7 +12,7 @@ enum status job_resolve(struct job_form *form, struct document *document,
                         const struct job_overrides *overrides, struct job *job,
                         struct error *error) MUST_CHECK;
 
-/* ---- between resolve.c and resolve_tables.c */
+/* ---- between resolve.c, resolve_optimizer.c and resolve_tables.c */
 
 #define RESOLVE_PATH_MAX 96 /* bytes of a path with its end */
 
@@ -29,8 +29,10 @@ struct resolve {
 enum status resolve_wrong(struct resolve *resolve, const char *path, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The optimizer that a form says. */
-void resolve_optimizer(const struct form_optimizer *form, struct optimizer_spec *optimizer);
+/* The optimizer that a form says, which stands at `path` ("train.optimizer"); on an error *optimizer is partly
+ * filled. */
+enum status resolve_optimizer(struct resolve *resolve, const char *path, const struct form_optimizer *form,
+                              struct optimizer_spec *optimizer) MUST_CHECK;
 
 /* All but the name and the seed of a job with tables. */
 enum status resolve_tables_job(struct resolve *resolve) MUST_CHECK;

@@ -77,16 +77,26 @@ static enum status take_initializer(struct resolve *resolve, uint32_t index,
 
 static enum status take_optimizer(struct resolve *resolve, uint32_t index, const struct form_optimizer *form)
 {
-    char path[RESOLVE_PATH_MAX];
+    struct table_spec *table = &resolve->job->tables[index];
+    char own[RESOLVE_PATH_MAX];
+    const char *path = table_path(resolve, index, ".optimizer", own);
+    enum status status;
 
-    if (form == NULL)
+    if (form == NULL) {
+        path = "train.optimizer";
         form = resolve->form->train.optimizer;
+    }
     if (form == NULL)
         return resolve_wrong(
-            resolve, table_path(resolve, index, "", path),
+            resolve, table_path(resolve, index, "", own),
             "missing key \"optimizer\", allowed: one here, or train.optimizer for all tables");
-    resolve_optimizer(form, &resolve->job->tables[index].optimizer);
-    return CAIRN_OK;
+    status = resolve_optimizer(resolve, path, form, &table->optimizer);
+    if (status == CAIRN_OK && table->kind == TABLE_KIND_SPARSE && table->optimizer.type == OPTIMIZER_LAMB)
+        return resolve_wrong(resolve, path,
+                             "lamb for the sparse table %s, allowed: optimizers that can update single rows, "
+                             "which are all others",
+                             table->name);
+    return status;
 }
 
 static enum status resolve_table(struct resolve *resolve, uint32_t index)

@@ -131,26 +131,6 @@ static const cyaml_schema_field_t data_fields[] = {
 
 /* ---- train */
 
-static const cyaml_schema_field_t sgd_fields[] = {
-    CYAML_FIELD_FLOAT("learning_rate", OPTIONAL, struct optimizer_spec, learning_rate),
-    CYAML_FIELD_FLOAT("momentum", OPTIONAL, struct optimizer_spec, momentum),
-    CYAML_FIELD_BOOL("nesterov", OPTIONAL, struct optimizer_spec, nesterov),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_field_t adam_fields[] = {
-    CYAML_FIELD_FLOAT("learning_rate", OPTIONAL, struct optimizer_spec, learning_rate),
-    CYAML_FIELD_FLOAT("beta_1", OPTIONAL, struct optimizer_spec, beta_1),
-    CYAML_FIELD_FLOAT("beta_2", OPTIONAL, struct optimizer_spec, beta_2),
-    CYAML_FIELD_FLOAT("epsilon", OPTIONAL, struct optimizer_spec, epsilon),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_field_t optimizer_fields[] = {
-    CYAML_FIELD_MAPPING_PTR("sgd", OPTIONAL, struct form_optimizer, of[OPTIMIZER_SGD], sgd_fields),
-    CYAML_FIELD_MAPPING_PTR("adam", OPTIONAL, struct form_optimizer, of[OPTIMIZER_ADAM], adam_fields),
-    CYAML_FIELD_END,
-};
-_Static_assert(COUNT_OF(optimizer_fields) == OPTIMIZER_COUNT + 1, "every optimizer has its keys");
-
 static const cyaml_schema_field_t train_fields[] = {
     CYAML_FIELD_UINT("epochs", OPTIONAL, struct form_train, epochs),
     CYAML_FIELD_UINT("steps", OPTIONAL, struct form_train, steps),
@@ -263,14 +243,13 @@ const cyaml_schema_value_t job_schema = {
 
 /* ---- rules */
 
-#define SIZE_MAXIMUM          INT32_MAX /* units, filters, windows: more would not fit a sample's elements */
-#define SAMPLES_MAXIMUM       (1 << 24) /* of a batch */
-#define STEPS_MAXIMUM         0x1p53    /* whole numbers that a JSON reader keeps exact */
-#define MICROBATCHES_MAXIMUM  4096      /* the reduction tree's leaves */
-#define NODES_MAXIMUM         4096
-#define THREADS_MAXIMUM       1024
-#define LEARNING_RATE_MAXIMUM 1e6
-#define INITIAL_MAXIMUM       1e6 /* of initial values */
+#define SIZE_MAXIMUM         INT32_MAX /* units, filters, windows: more would not fit a sample's elements */
+#define SAMPLES_MAXIMUM      (1 << 24) /* of a batch */
+#define STEPS_MAXIMUM        0x1p53    /* whole numbers that a JSON reader keeps exact */
+#define MICROBATCHES_MAXIMUM 4096      /* the reduction tree's leaves */
+#define NODES_MAXIMUM        4096
+#define THREADS_MAXIMUM      1024
+#define INITIAL_MAXIMUM      1e6 /* of initial values */
 
 #define FALLBACK(table, name, value)                                                                         \
     {                                                                                                        \
@@ -325,14 +304,6 @@ const struct field_rule job_rules[] = {
      .minimum = 1,
      .maximum = STEPS_MAXIMUM,
      .fallback = "100"},
-    {.fields = optimizer_fields, .forms = FORM_ONE_OF},
-    {.fields = sgd_fields, .key = "learning_rate", .maximum = LEARNING_RATE_MAXIMUM, .fallback = "0.01"},
-    {.fields = sgd_fields, .key = "momentum", .maximum = 1, .fallback = "0"},
-    FALLBACK(sgd_fields, "nesterov", "false"),
-    {.fields = adam_fields, .key = "learning_rate", .maximum = LEARNING_RATE_MAXIMUM, .fallback = "0.001"},
-    {.fields = adam_fields, .key = "beta_1", .maximum = 1, .below_maximum = true, .fallback = "0.9"},
-    {.fields = adam_fields, .key = "beta_2", .maximum = 1, .below_maximum = true, .fallback = "0.999"},
-    {.fields = adam_fields, .key = "epsilon", .maximum = 1, .above_minimum = true, .fallback = "1e-7"},
 
     {.fields = table_fields, .forms = FORM_ONE_OF},
     {.fields = dense_table_fields, .key = "name", .forms = FORM_WORD},
@@ -370,19 +341,29 @@ const struct field_rule job_rules[] = {
 };
 const size_t job_rule_count = COUNT_OF(job_rules);
 
-const struct field_rule *job_rule_of(const cyaml_schema_field_t *fields, const char *key)
+/* The rule among `count`; NULL when there is none. */
+static const struct field_rule *find_rule(const struct field_rule *rules, size_t count,
+                                          const cyaml_schema_field_t *fields, const char *key)
 {
-    static const struct field_rule nothing = {0};
-
-    for (size_t i = 0; i < job_rule_count; i++) {
-        const struct field_rule *rule = &job_rules[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct field_rule *rule = &rules[i];
 
         if (rule->fields != fields)
             continue;
         if (key == NULL ? rule->key == NULL : rule->key != NULL && strcmp(rule->key, key) == 0)
             return rule;
     }
-    return &nothing;
+    return NULL;
+}
+
+const struct field_rule *job_rule_of(const cyaml_schema_field_t *fields, const char *key)
+{
+    static const struct field_rule nothing = {0};
+    const struct field_rule *rule = find_rule(job_rules, job_rule_count, fields, key);
+
+    if (rule == NULL)
+        rule = find_rule(optimizer_rules, optimizer_rule_count, fields, key);
+    return rule == NULL ? &nothing : rule;
 }
 
 const cyaml_schema_value_t *job_schema_of(const char *path, const struct field_rule **rule)

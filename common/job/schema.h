@@ -40,8 +40,18 @@ struct form_data {
     bool shuffle;
 };
 
+struct form_rate { /* one is set; of[SCHEDULE_CONSTANT] is not used */
+    double *constant;
+    struct schedule_spec *of[SCHEDULE_COUNT];
+};
+
+struct form_arguments {         /* of an optimizer */
+    struct optimizer_spec spec; /* without type, learning_rate and schedule */
+    struct form_rate learning_rate;
+};
+
 struct form_optimizer {
-    struct optimizer_spec *of[OPTIMIZER_COUNT]; /* one is set */
+    struct form_arguments *of[OPTIMIZER_COUNT]; /* one is set */
 };
 
 struct form_initializer {
@@ -104,7 +114,8 @@ enum field_form {
     FORM_FRACTION = 2, /* a number: also "1/255" */
     FORM_ONE_OF =
         4, /* a mapping: has exactly one key; the key's word alone stands for it with no arguments */
-    FORM_FOR_ALL = 8 /* a mapping of numbers: one number stands for each of its keys */
+    FORM_FOR_ALL = 8, /* a mapping of numbers: one number stands for each of its keys */
+    FORM_NUMBER = 16  /* a mapping with FORM_ONE_OF: a number alone is its first key's value */
 };
 
 /* What libcyaml does not know of the key `key` of a mapping, or of the mapping itself (key NULL). */
@@ -125,9 +136,12 @@ extern const cyaml_schema_value_t job_schema;
  * only. */
 const cyaml_schema_value_t *job_schema_of(const char *path, const struct field_rule **rule);
 
-/* All rules, for tests. */
-extern const struct field_rule job_rules[];
-extern const size_t job_rule_count;
+/* The keys of an optimizer: a struct form_optimizer. */
+extern const cyaml_schema_field_t optimizer_fields[];
+
+/* All rules, those of optimizers apart. */
+extern const struct field_rule job_rules[], optimizer_rules[];
+extern const size_t job_rule_count, optimizer_rule_count;
 
 /* The rule of a key (key NULL: of the mapping); a rule that adds nothing when there is none. */
 const struct field_rule *job_rule_of(const cyaml_schema_field_t *fields, const char *key);

@@ -69,7 +69,8 @@ static const struct model_spec spec_all = {.input_rank = 3,
                                            .metrics = {METRIC_ACCURACY}};
 
 static const struct h5_training sgd = {
-    .optimizer = "SGD", .learning_rate = 0.1, .momentum = 0.9, .nesterov = true};
+    .optimizer = {"SGD", 2, {{"momentum", H5_NUMBER, 0.9}, {"nesterov", H5_BOOLEAN, 1}}},
+    .learning_rate = 0.1};
 
 static struct graph *make_graph(const struct model_spec *spec, float **weights)
 {
@@ -160,8 +161,8 @@ END_TEST
 /* The loss of what training_config and the last layer say; every loss, with and without training_config. */
 START_TEST(losses_round_trip)
 {
-    static const struct h5_training adam = {
-        .optimizer = "Adam", .learning_rate = 1e-3, .beta_1 = 0.9, .beta_2 = 0.999, .epsilon = 1e-7};
+    static const struct h5_training adam = {.optimizer = {"Adam", 1, {{"epsilon", H5_NUMBER, 1e-7}}},
+                                            .learning_rate = 1e-3};
     struct model_spec spec = spec_all, *read;
     float *weights;
 
@@ -180,6 +181,35 @@ START_TEST(losses_round_trip)
     ck_assert_int_eq(read->loss, LOSS_MEAN_SQUARED_ERROR);
     h5_spec_free(read);
     free(weights);
+}
+END_TEST
+
+/* Keras 3 itself opens a file with each of these; see the commit that added them. */
+START_TEST(optimizers_are_written_as_keras_writes_them)
+{
+    static const uint64_t boundaries[] = {10, 20};
+    static const double values[] = {1, 0.5, 0.25};
+    struct model_spec spec = {.loss = LOSS_MEAN_SQUARED_ERROR};
+    struct h5_training training = {
+        .optimizer = {"Adam", 2, {{"beta_1", H5_NUMBER, 0.5}, {"amsgrad", H5_BOOLEAN, 1}}},
+        .schedule = {"CosineDecay", 2, {{"alpha", H5_NUMBER, 0.25}, {"decay_steps", H5_WHOLE, 7}}}};
+    char *text = keras_training_config(&spec, &training);
+
+    ck_assert_ptr_nonnull(text);
+    ck_assert_ptr_nonnull(strstr(
+        text, "\"optimizer_config\":{\"class_name\":\"Adam\",\"config\":{\"name\":\"Adam\",\"learning_rate\":"
+              "{\"class_name\":\"CosineDecay\",\"config\":{\"name\":\"CosineDecay\",\"alpha\":0.25,"
+              "\"decay_steps\":7}},\"beta_1\":0.5,\"amsgrad\":true}}"));
+    free(text);
+    training.schedule = (struct h5_object){.class_name = "PiecewiseConstantDecay"};
+    training.boundaries = boundaries;
+    training.values = values;
+    training.boundaries_count = 2;
+    training.values_count = 3;
+    text = keras_training_config(&spec, &training);
+    ck_assert_ptr_nonnull(text);
+    ck_assert_ptr_nonnull(strstr(text, "\"boundaries\":[10,20],\"values\":[1.0,0.5,0.25]}"));
+    free(text);
 }
 END_TEST
 
@@ -550,6 +580,7 @@ static Suite *make_suite(void)
     tcase_add_test(files, round_trip_is_exact);
     tcase_add_test(files, equal_models_are_equal_files);
     tcase_add_test(files, losses_round_trip);
+    tcase_add_test(files, optimizers_are_written_as_keras_writes_them);
     tcase_add_test(files, truncated_files_are_refused);
     tcase_add_loop_test(files, changed_files_are_refused, 0, sizeof changes / sizeof changes[0]);
     tcase_add_test(files, a_failed_write_leaves_the_old_file);

@@ -303,6 +303,11 @@ static const struct {
      6, "tables[0].sparse.initializer.random_uniform: minval 0.06, allowed: at most maxval, which is 0.05"},
     {HEAD "tables:\n" USERS, 3,
      "tables[0].sparse: missing key \"optimizer\", allowed: one here, or train.optimizer for all tables"},
+    {HEAD "tables:\n  - sparse: {name: a, dimension: 1, optimizer: {sgd: {clipnorm: 1, clipvalue: 1}}}\n", 3,
+     "tables[0].sparse.optimizer.sgd.clipvalue: given beside another"},
+    {HEAD "tables:\n  - sparse: {name: a, dimension: 1, optimizer: lamb}\n", 3,
+     "tables[0].sparse.optimizer: lamb for the sparse table a, allowed: optimizers that can update"},
+    {HEAD "tables:\n" USERS "train: {optimizer: lamb}\n", 4, "train.optimizer: lamb for the sparse table"},
     {HEAD "tables:\n  - dense: {name: a, size: 1, optimizer: sgd}\n" USERS "train:\n", 4,
      "tables[1].sparse: missing key \"optimizer\""},
 };

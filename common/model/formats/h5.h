@@ -9,11 +9,32 @@
 #include "base/status.h"
 #include "model/graph.h"
 
-/* What training_config says besides the model; text members are Keras's names. */
+#define H5_ARGUMENTS_MAX 16
+
+enum h5_argument_kind { H5_NUMBER, H5_WHOLE, H5_BOOLEAN };
+
+/* One member of a Keras config. */
+struct h5_argument {
+    const char *name;
+    enum h5_argument_kind kind;
+    double number; /* a boolean: 0 or 1 */
+};
+
+/* A Keras object: its class and config; texts are Keras's names. */
+struct h5_object {
+    const char *class_name;
+    uint32_t argument_count;
+    struct h5_argument arguments[H5_ARGUMENTS_MAX];
+};
+
+/* What training_config says besides the model. All pointers are borrowed. */
 struct h5_training {
-    const char *optimizer; /* "SGD" or "Adam" */
-    double learning_rate, momentum, beta_1, beta_2, epsilon;
-    bool nesterov;
+    struct h5_object optimizer; /* without its learning_rate */
+    double learning_rate;       /* when schedule.class_name is NULL */
+    struct h5_object schedule;  /* of the learning rate; class_name NULL: none */
+    const uint64_t *boundaries; /* PiecewiseConstantDecay's */
+    const double *values;
+    uint32_t boundaries_count, values_count; /* 0: the schedule has no such lists */
 };
 
 /* Writes the model to `path` by way of a temporary file beside it and a rename, so that a failure leaves

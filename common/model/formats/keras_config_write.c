@@ -163,15 +163,72 @@ failed:
     return NULL;
 }
 
+static json_t *argument_json(const struct h5_argument *argument)
+{
+    if (argument->kind == H5_BOOLEAN)
+        return json_boolean(argument->number != 0);
+    return argument->kind == H5_WHOLE ? json_integer((json_int_t)argument->number)
+                                      : json_real(argument->number);
+}
+
+/* Adds an object's arguments to `config`; false: out of memory. */
+static bool add_arguments(json_t *config, const struct h5_object *object)
+{
+    for (uint32_t i = 0; i < object->argument_count; i++) {
+        if (json_object_set_new(config, object->arguments[i].name, argument_json(&object->arguments[i])) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* Adds the two lists of PiecewiseConstantDecay to `config`; false: out of memory. */
+static bool add_lists(json_t *config, const struct h5_training *training)
+{
+    json_t *boundaries = json_array(), *values = json_array();
+    bool added = true;
+
+    for (uint32_t i = 0; added && i < training->boundaries_count; i++)
+        added = json_array_append_new(boundaries, json_integer((json_int_t)training->boundaries[i])) == 0;
+    for (uint32_t i = 0; added && i < training->values_count; i++)
+        added = json_array_append_new(values, json_real(training->values[i])) == 0;
+    added = added && json_object_set(config, "boundaries", boundaries) == 0 &&
+            json_object_set(config, "values", values) == 0;
+    json_decref(boundaries);
+    json_decref(values);
+    return added;
+}
+
+/* {class_name, config}; takes config. NULL when that is NULL or memory ran out. */
+static json_t *object_json(const char *class_name, json_t *config)
+{
+    return config != NULL ? json_pack("{s:s, s:o}", "class_name", class_name, "config", config) : NULL;
+}
+
+static json_t *learning_rate_json(const struct h5_training *training)
+{
+    const struct h5_object *schedule = &training->schedule;
+    json_t *config;
+
+    if (schedule->class_name == NULL)
+        return json_real(training->learning_rate);
+    config = json_pack("{s:s}", "name", schedule->class_name);
+    if (config != NULL && add_arguments(config, schedule) &&
+        (training->values_count == 0 || add_lists(config, training)))
+        return object_json(schedule->class_name, config);
+    json_decref(config);
+    return NULL;
+}
+
 static json_t *optimizer_json(const struct h5_training *training)
 {
-    if (strcmp(training->optimizer, "Adam") == 0)
-        return json_pack("{s:s, s:{s:s, s:f, s:f, s:f, s:f, s:b}}", "class_name", "Adam", "config", "name",
-                         "Adam", "learning_rate", training->learning_rate, "beta_1", training->beta_1,
-                         "beta_2", training->beta_2, "epsilon", training->epsilon, "amsgrad", 0);
-    return json_pack("{s:s, s:{s:s, s:f, s:f, s:b}}", "class_name", "SGD", "config", "name", "SGD",
-                     "learning_rate", training->learning_rate, "momentum", training->momentum, "nesterov",
-                     (int)training->nesterov);
+    const struct h5_object *optimizer = &training->optimizer;
+    json_t *config =
+        json_pack("{s:s, s:o}", "name", optimizer->class_name, "learning_rate", learning_rate_json(training));
+
+    if (config != NULL && add_arguments(config, optimizer))
+        return object_json(optimizer->class_name, config);
+    json_decref(config);
+    return NULL;
 }
 
 static json_t *loss_json(enum loss loss)
