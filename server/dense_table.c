@@ -48,12 +48,13 @@ static struct buffer *array_new(struct dense_table *table, const struct dense_ch
     return array;
 }
 
-static struct buffer *zeros_new(struct dense_table *table, const struct dense_chunk *chunk)
+static struct buffer *filled_new(struct dense_table *table, const struct dense_chunk *chunk, float value)
 {
     struct buffer *array = array_new(table, chunk);
+    float *values = array ? array->data : NULL;
 
-    if (array)
-        memset(array->data, 0, array->length_bytes);
+    for (uint32_t i = 0; array && i < chunk->floats; i++)
+        values[i] = value;
     return array;
 }
 
@@ -70,10 +71,10 @@ static bool chunk_init(struct dense_table *table, struct dense_chunk *chunk, uin
     chunk->floats = left < params->chunk_floats ? (uint32_t)left : params->chunk_floats;
     chunk->version = version;
     chunk->tree = tree_new(params->microbatches, &tree_ops, chunk);
-    chunk->current = zeros_new(table, chunk);
+    chunk->current = filled_new(table, chunk, 0.0f);
     whole = chunk->tree && chunk->current;
     for (uint32_t i = 0; i < table->slot_count; i++) {
-        chunk->slots[i] = zeros_new(table, chunk);
+        chunk->slots[i] = filled_new(table, chunk, optimizer_slot_initial(table->params.optimizer, i));
         whole = whole && chunk->slots[i];
     }
     return whole;
@@ -92,15 +93,17 @@ static void chunk_fini(struct dense_chunk *chunk)
 enum status dense_table_new(const struct dense_params *params, const uint32_t *numbers, uint32_t count,
                             uint64_t version, struct dense_table **out, struct error *error)
 {
-    struct dense_table *table = calloc(1, sizeof(*table));
+    struct dense_table *table;
     bool whole;
 
+    if (optimizer_spec_needs_norms(params->optimizer))
+        return error_set(error, CAIRN_UNSUPPORTED, "%s with norms over whole parameters is not supported yet",
+                         optimizer_type_name(params->optimizer->type));
+    table = calloc(1, sizeof(*table));
     if (!table)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory for a table");
     table->params = *params;
-    table->optimizer = optimizer_find(params->optimizer->type);
-    BUG_IF(!table->optimizer);
-    table->slot_count = table->optimizer->slot_count(params->optimizer);
+    table->slot_count = optimizer_slot_count(params->optimizer);
     table->pool = buffer_pool_new((size_t)params->chunk_floats * sizeof(float));
     table->index = calloc(params->chunk_count, sizeof(table->index[0]));
     table->chunks = calloc(count ? count : 1, sizeof(table->chunks[0]));
@@ -185,13 +188,22 @@ static bool slots_next(struct dense_table *table, struct dense_chunk *chunk,
     return true;
 }
 
-static void apply(const struct dense_table *table, const struct dense_chunk *chunk, struct buffer *next,
+/* The step of update `number`, made once for all chunks. */
+static const struct optimizer_step *step_of(struct dense_table *table, uint64_t number)
+{
+    if (table->prepared != number)
+        optimizer_prepare(table->params.optimizer, number, &table->optimizer_step);
+    table->prepared = number;
+    return &table->optimizer_step;
+}
+
+static void apply(struct dense_table *table, const struct dense_chunk *chunk, struct buffer *next,
                   struct buffer *const slots[OPTIMIZER_SLOTS_MAX])
 {
     struct optimizer_update update = {
-        .number = chunk->version + 1,
         .sums = chunk->sum->data,
         .samples = chunk->sum_samples ? (float)chunk->sum_samples : 1.0f,
+        .scale = 1.0f,
         .weights = chunk->current->data,
         .next_weights = next->data,
         .count = chunk->floats,
@@ -201,7 +213,7 @@ static void apply(const struct dense_table *table, const struct dense_chunk *chu
         update.slots[i] = chunk->slots[i]->data;
         update.next_slots[i] = slots[i]->data;
     }
-    table->optimizer->apply(table->params.optimizer, &update);
+    optimizer_apply(step_of(table, chunk->version + 1), &update);
 }
 
 /* Makes `next` the current version. Takes it. */

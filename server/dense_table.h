@@ -45,16 +45,18 @@ struct dense_chunk {
 
 struct dense_table {
     struct dense_params params;
-    const struct optimizer *optimizer;
-    uint32_t slot_count;      /* optimizer slots */
+    uint32_t slot_count; /* optimizer slots */
+    uint64_t prepared;   /* the update that optimizer_step is of; 0: none yet */
+    struct optimizer_step optimizer_step;
     struct buffer_pool *pool; /* of buffers of one chunk */
     uint32_t *index;          /* chunk number -> 1 + position in chunks, 0: not here; [params.chunk_count] */
     uint32_t chunk_count;
     struct dense_chunk *chunks; /* in order of number */
 };
 
-/* A table of the chunks `numbers` (ascending) at `version`, all values zero: fill them from the job or from a
- * generation. Owns: the caller. Errors: CAIRN_NO_MEMORY. */
+/* A table of the chunks `numbers` (ascending) at `version`, all values zero and all slots as the optimizer
+ * begins them: fill them from the job or from a generation. Owns: the caller. Errors: CAIRN_NO_MEMORY;
+ * CAIRN_UNSUPPORTED for an optimizer that needs norms over whole parameters. */
 enum status dense_table_new(const struct dense_params *params, const uint32_t *numbers, uint32_t count,
                             uint64_t version, struct dense_table **out, struct error *error) MUST_CHECK;
 void dense_table_free(struct dense_table *table);

@@ -29,7 +29,7 @@ static const struct tree_ops tree_ops = {fold, drop};
 
 uint32_t sparse_row_floats(const struct table_spec *spec)
 {
-    return spec->dimension * (1 + optimizer_find(spec->optimizer.type)->slot_count(&spec->optimizer));
+    return spec->dimension * (1 + optimizer_slot_count(&spec->optimizer));
 }
 
 enum status sparse_table_new(const struct job *job, uint32_t number, struct rows *rows,
@@ -48,9 +48,10 @@ enum status sparse_table_new(const struct job *job, uint32_t number, struct rows
         return error_set(error, CAIRN_NO_MEMORY, "out of memory for table %s", spec->name);
     }
     table->spec = spec;
-    table->optimizer = optimizer_find(spec->optimizer.type);
     table_initial_init(&table->initial, spec, number, job->seed);
     table->row_floats = sparse_row_floats(spec);
+    for (uint32_t slot = 0; slot < optimizer_slot_count(&spec->optimizer); slot++)
+        table->slot_initial[slot] = optimizer_slot_initial(&spec->optimizer, slot);
     table->version = version;
     table->rows = rows;
     table->candidates = candidates;
@@ -122,7 +123,8 @@ static void row_begin(const struct sparse_table *table, struct row *row)
     uint32_t dimension = table->spec->dimension;
 
     initial_weights(table, row->key, row->floats);
-    memset(row->floats + dimension, 0, (table->row_floats - dimension) * sizeof(float));
+    for (uint32_t i = dimension; i < table->row_floats; i++)
+        row->floats[i] = table->slot_initial[i / dimension - 1];
 }
 
 /* The part of a step's sum that is updated together. */
@@ -172,21 +174,34 @@ static enum status block_admit(struct sparse_table *table, struct block *block, 
     return status;
 }
 
-static void block_apply(struct sparse_table *table, const struct block *block, struct row *const rows[])
+/* The rows' gradients are those of the block's keys from `first` on, side by side. */
+static void run_apply(const struct sparse_table *table, const struct block *block, uint32_t first,
+                      uint32_t count, float *const floats[])
 {
-    uint32_t dimension = table->spec->dimension;
-    struct optimizer_update update = {
-        .number = table->version + 1,
+    const struct optimizer_rows update = {
+        .rows = floats + first,
+        .sums = sparse_sum_values(table->sum) + (size_t)block->positions[first] * table->spec->dimension,
         .samples = table->sum_samples ? (float)table->sum_samples : 1.0f,
-        .count = dimension,
+        .scale = 1.0f,
+        .dimension = table->spec->dimension,
+        .count = count,
     };
 
+    optimizer_apply_rows(&table->step, &update);
+}
+
+/* Keys that were not admitted leave gaps between the gradients. */
+static void block_apply(const struct sparse_table *table, const struct block *block, struct row *const rows[])
+{
+    float *floats[ROWS_BLOCK_MAX];
+    uint32_t first = 0;
+
     for (uint32_t i = 0; i < block->count; i++) {
-        update.sums = sparse_sum_values(table->sum) + (size_t)block->positions[i] * dimension;
-        update.weights = update.next_weights = rows[i]->floats;
-        for (uint32_t slot = 0; (slot + 1) * dimension < table->row_floats; slot++)
-            update.slots[slot] = update.next_slots[slot] = rows[i]->floats + (slot + 1) * dimension;
-        table->optimizer->apply(&table->spec->optimizer, &update);
+        floats[i] = rows[i]->floats;
+        if (i + 1 < block->count && block->positions[i + 1] == block->positions[i] + 1)
+            continue;
+        run_apply(table, block, first, i + 1 - first, floats);
+        first = i + 1;
     }
 }
 
@@ -239,6 +254,7 @@ enum status sparse_update(struct sparse_table *table, struct error *error)
     if (table->version >= UINT32_MAX)
         status = error_set(error, CAIRN_FULL, "table %s has come to step %u, the last that rows can tell",
                            table->spec->name, UINT32_MAX);
+    optimizer_prepare(&table->spec->optimizer, table->version + 1, &table->step);
     for (uint32_t begin = 0; begin < table->sum->count && status == CAIRN_OK; begin += ROWS_BLOCK_MAX) {
         block_fill(table, &block, begin, before->data);
         status = block_update(table, &block, before->data, error);

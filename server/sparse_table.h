@@ -36,9 +36,10 @@ struct sparse_before {
 
 struct sparse_table {
     const struct table_spec *spec; /* borrowed */
-    const struct optimizer *optimizer;
     struct table_initial initial;
     uint32_t row_floats; /* weights and optimizer slots */
+    float slot_initial[OPTIMIZER_SLOTS_MAX];
+    struct optimizer_step step; /* of the update in hand */
     uint64_t version;
     struct rows *rows;
     struct rows *candidates; /* counts of keys that have not earned a row yet; NULL: every key has */

@@ -14,8 +14,10 @@
 #endif
 
 /* One version of a function for each width, chosen when the program starts. Not under sanitizers, whose
- * run-time is not there yet when the choice is made. */
-#if defined(__x86_64__) && defined(__ELF__) && !defined(KERNEL_SANITIZED)
+ * run-time is not there yet when the choice is made. KERNEL_TARGET: just that width, for tests. */
+#if defined(KERNEL_TARGET)
+#define KERNEL __attribute__((target(KERNEL_TARGET)))
+#elif defined(__x86_64__) && defined(__ELF__) && !defined(KERNEL_SANITIZED)
 #define KERNEL __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define KERNEL

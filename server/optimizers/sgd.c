@@ -3,66 +3,66 @@
  *     weights += velocity                                              or, with nesterov,
  *     weights += momentum * velocity - learning_rate * gradient
  * Without momentum there is no velocity: weights -= learning_rate * gradient. */
-#include "base/kernel.h"
-#include "optimizers/optimizer.h"
+#include "optimizers/kernels.h"
 
 static uint32_t sgd_slot_count(const struct optimizer_spec *spec)
 {
     return spec->momentum != 0.0 ? 1 : 0;
 }
 
-KERNEL static void apply_plain(const struct optimizer_update *update, float rate)
+KERNEL_PART void plain_run(struct optimizer_step step, struct optimizer_update update)
 {
-    const float *sums = update->sums, *weights = update->weights;
-    float *next_weights = update->next_weights;
-    float samples = update->samples;
+    const float *sums = update.sums, *weights = update.weights;
+    float *next_weights = update.next_weights;
 
     KERNEL_LOOP
-    for (size_t i = 0; i < update->count; i++)
-        next_weights[i] = weights[i] - rate * (sums[i] / samples);
+    for (size_t i = 0; i < update.count; i++)
+        next_weights[i] =
+            weight_after(weights[i], step.rate * gradient_of(sums[i], &update, step.limit), step.decay);
 }
 
-KERNEL static void apply_momentum(const struct optimizer_update *update, float rate, float momentum)
+KERNEL_PART void momentum_run(struct optimizer_step step, struct optimizer_update update)
 {
-    const float *sums = update->sums, *weights = update->weights, *velocity = update->slots[0];
-    float *next_weights = update->next_weights, *next_velocity = update->next_slots[0];
-    float samples = update->samples;
+    const float *sums = update.sums, *weights = update.weights, *velocity = update.slots[0];
+    float *next_weights = update.next_weights, *next_velocity = update.next_slots[0];
 
     KERNEL_LOOP
-    for (size_t i = 0; i < update->count; i++) {
-        float moved = momentum * velocity[i] - rate * (sums[i] / samples);
+    for (size_t i = 0; i < update.count; i++) {
+        float moved = step.momentum * velocity[i] - step.rate * gradient_of(sums[i], &update, step.limit);
 
         next_velocity[i] = moved;
-        next_weights[i] = weights[i] + moved;
+        next_weights[i] = weight_after(weights[i], -moved, step.decay);
     }
 }
 
-KERNEL static void apply_nesterov(const struct optimizer_update *update, float rate, float momentum)
+KERNEL_PART void nesterov_run(struct optimizer_step step, struct optimizer_update update)
 {
-    const float *sums = update->sums, *weights = update->weights, *velocity = update->slots[0];
-    float *next_weights = update->next_weights, *next_velocity = update->next_slots[0];
-    float samples = update->samples;
+    const float *sums = update.sums, *weights = update.weights, *velocity = update.slots[0];
+    float *next_weights = update.next_weights, *next_velocity = update.next_slots[0];
 
     KERNEL_LOOP
-    for (size_t i = 0; i < update->count; i++) {
-        float pull = rate * (sums[i] / samples);
-        float moved = momentum * velocity[i] - pull;
+    for (size_t i = 0; i < update.count; i++) {
+        float pull = step.rate * gradient_of(sums[i], &update, step.limit);
+        float moved = step.momentum * velocity[i] - pull;
 
         next_velocity[i] = moved;
-        next_weights[i] = weights[i] + (momentum * moved - pull);
+        next_weights[i] = weight_after(weights[i], -(step.momentum * moved - pull), step.decay);
     }
 }
 
-static void sgd_apply(const struct optimizer_spec *spec, const struct optimizer_update *update)
-{
-    float rate = (float)spec->learning_rate, momentum = (float)spec->momentum;
+OPTIMIZER_KERNELS(plain, 0);
+OPTIMIZER_KERNELS(momentum, 1);
+OPTIMIZER_KERNELS(nesterov, 1);
 
-    if (sgd_slot_count(spec) == 0)
-        apply_plain(update, rate);
-    else if (spec->nesterov)
-        apply_nesterov(update, rate, momentum);
-    else
-        apply_momentum(update, rate, momentum);
+static void sgd_prepare(const struct optimizer_spec *spec, uint64_t number, double learning_rate,
+                        struct optimizer_step *step)
+{
+    (void)number;
+    step->rate = (float)learning_rate;
+    step->momentum = (float)spec->momentum;
+    step->kernels = sgd_slot_count(spec) == 0 ? &plain_kernels
+                    : spec->nesterov          ? &nesterov_kernels
+                                              : &momentum_kernels;
 }
 
-const struct optimizer optimizer_sgd = {OPTIMIZER_SGD, sgd_slot_count, sgd_apply};
+const struct optimizer optimizer_sgd = {OPTIMIZER_SGD, sgd_slot_count, NULL, sgd_prepare};

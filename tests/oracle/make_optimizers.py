@@ -1,17 +1,29 @@
 #!/usr/bin/env python3
-"""Writes tests/oracle/optimizers.h: weights after 100 updates by each optimizer, in float64.
+"""Writes tests/oracle/optimizers.h: what Keras 3 itself makes of 100 updates, in float64.
 
-The published formulas of Keras's optimizers in numpy; PyTorch's own optimizers must agree (its Adam adds
-epsilon after the bias correction, which a changing epsilon undoes). Run with no arguments to print the table:
+Each case is one optimizer on two variables, elements [0, 5) and [5, 8), so that clipping by norm and lamb have
+something to tell apart; then the rates of schedules at some steps. Needs Keras 3 (3.15 made the table) with jax,
+whose float64 stays float64 (numpy's backend in Keras does not):
 
-    python3 tests/oracle/make_optimizers.py > tests/oracle/optimizers.h
+    pip install keras jax && python3 tests/oracle/make_optimizers.py > tests/oracle/optimizers.h
 """
-import math
+import os
 
+os.environ.update(KERAS_BACKEND="jax", JAX_ENABLE_X64="1")
+
+import jax
+import keras
 import numpy
-import torch
+from keras.optimizers import schedules
+from keras.src import ops
 
 UPDATES, ELEMENTS, SAMPLES = 100, 8, 32
+PARAMETERS = [(0, 5), (5, 8)]
+STEPS = [0, 1, 2, 7, 9, 10, 11, 19, 20, 21, 30, 49, 50, 51, 60, 99, 100, 101, 150, 1000]
+
+keras.config.set_floatx("float64")
+ops.cos = jax.numpy.cos  # Keras's own rounds to float32
+ops.floor = jax.numpy.floor
 
 
 def sums(update):
@@ -19,76 +31,159 @@ def sums(update):
     return numpy.array([((i * 7919 + update * 104729 + 13) % 2003 - 900) / 64 for i in range(ELEMENTS)])
 
 
-def begin():
-    return numpy.array([(i + 1) / 4 for i in range(ELEMENTS)])
-
-
-def sgd(rate, momentum, nesterov):
-    weights, velocity = begin(), numpy.zeros(ELEMENTS)
+def updated(optimizer):
+    """The weights after all updates."""
+    begin = numpy.array([(i + 1) / 4 for i in range(ELEMENTS)])
+    variables = [keras.Variable(begin[first:end], dtype="float64") for first, end in PARAMETERS]
+    optimizer.build(variables)
     for update in range(1, UPDATES + 1):
         gradient = sums(update) / SAMPLES
-        velocity = momentum * velocity - rate * gradient
-        weights = weights + (momentum * velocity - rate * gradient if nesterov else velocity)
-    return weights
+        optimizer.apply([gradient[first:end] for first, end in PARAMETERS], variables)
+    return numpy.concatenate([keras.ops.convert_to_numpy(variable) for variable in variables])
 
 
-def adam(rate, beta_1, beta_2, epsilon):
-    weights, m, v = begin(), numpy.zeros(ELEMENTS), numpy.zeros(ELEMENTS)
-    for update in range(1, UPDATES + 1):
-        gradient = sums(update) / SAMPLES
-        alpha = rate * math.sqrt(1 - beta_2**update) / (1 - beta_1**update)
-        m = m + (gradient - m) * (1 - beta_1)
-        v = v + (gradient**2 - v) * (1 - beta_2)
-        weights = weights - alpha * m / (numpy.sqrt(v) + epsilon)
-    return weights
-
-
-def witness(make, before_update=lambda optimizer, update: None):
-    """The same by a PyTorch optimizer."""
-    weights = torch.nn.Parameter(torch.tensor(begin(), dtype=torch.float64))
-    optimizer = make([weights])
-    for update in range(1, UPDATES + 1):
-        weights.grad = torch.tensor(sums(update) / SAMPLES, dtype=torch.float64)
-        before_update(optimizer, update)
-        optimizer.step()
-    return weights.detach().numpy()
-
-
-def epsilon_as_keras(epsilon, beta_2):
-    def change(optimizer, update):
-        optimizer.param_groups[0]["eps"] = epsilon / math.sqrt(1 - beta_2**update)
-    return change
-
-
-CASES = [
-    ("sgd, rate 0.01", "{.type = OPTIMIZER_SGD, .learning_rate = 0.01}",
-     sgd(0.01, 0, False), witness(lambda p: torch.optim.SGD(p, 0.01))),
-    ("sgd, rate 0.01, momentum 0.9", "{.type = OPTIMIZER_SGD, .learning_rate = 0.01, .momentum = 0.9}",
-     sgd(0.01, 0.9, False), witness(lambda p: torch.optim.SGD(p, 0.01, momentum=0.9))),
-    ("sgd, rate 0.02, momentum 0.8, nesterov",
-     "{.type = OPTIMIZER_SGD, .learning_rate = 0.02, .momentum = 0.8, .nesterov = true}",
-     sgd(0.02, 0.8, True), witness(lambda p: torch.optim.SGD(p, 0.02, momentum=0.8, nesterov=True))),
-    ("adam, Keras's defaults",
-     "{.type = OPTIMIZER_ADAM, .learning_rate = 0.001, .beta_1 = 0.9, .beta_2 = 0.999, .epsilon = 1e-7}",
-     adam(0.001, 0.9, 0.999, 1e-7),
-     witness(lambda p: torch.optim.Adam(p, 0.001, (0.9, 0.999)), epsilon_as_keras(1e-7, 0.999))),
-    ("adam, large rate and epsilon",
-     "{.type = OPTIMIZER_ADAM, .learning_rate = 0.01, .beta_1 = 0.8, .beta_2 = 0.99, .epsilon = 1e-3}",
-     adam(0.01, 0.8, 0.99, 1e-3),
-     witness(lambda p: torch.optim.Adam(p, 0.01, (0.8, 0.99)), epsilon_as_keras(1e-3, 0.99))),
+# Job file's word, Keras's class, what is not the default.
+OPTIMIZERS = [
+    ("sgd", "SGD", {}),
+    ("sgd", "SGD", dict(momentum=0.9)),
+    ("sgd", "SGD", dict(learning_rate=0.02, momentum=0.8, nesterov=True)),
+    ("sgd", "SGD", dict(learning_rate=0.1, weight_decay=0.05)),
+    ("sgd", "SGD", dict(momentum=0.5, weight_decay=0.1, clipvalue=0.2)),
+    ("sgd", "SGD", dict(momentum=0.5, nesterov=True, weight_decay=0.1)),
+    ("sgd", "SGD", dict(learning_rate=0.05, clipnorm=0.3)),
+    ("sgd", "SGD", dict(learning_rate=0.01, global_clipnorm=0.5)),
+    ("adam", "Adam", {}),
+    ("adam", "Adam", dict(learning_rate=0.01, beta_1=0.8, beta_2=0.99, epsilon=1e-3)),
+    ("adam", "Adam", dict(learning_rate=0.01, beta_2=0.9, amsgrad=True)),
+    ("adam", "Adam", dict(amsgrad=True, weight_decay=0.1, clipvalue=0.25)),
+    ("adam", "Adam", dict(clipnorm=0.4)),
+    ("adamw", "AdamW", {}),
+    ("adamw", "AdamW", dict(learning_rate=0.01, weight_decay=0.2, global_clipnorm=0.6)),
+    ("adagrad", "Adagrad", {}),
+    ("adagrad", "Adagrad", dict(learning_rate=0.1, initial_accumulator_value=0.5, epsilon=1e-2)),
+    ("adagrad", "Adagrad", dict(learning_rate=0.1, weight_decay=0.03, clipvalue=0.3)),
+    ("rmsprop", "RMSprop", {}),
+    ("rmsprop", "RMSprop", dict(learning_rate=0.01, rho=0.8, momentum=0.7)),
+    ("rmsprop", "RMSprop", dict(learning_rate=0.01, centered=True)),
+    ("rmsprop", "RMSprop", dict(momentum=0.5, centered=True, weight_decay=0.1, epsilon=1e-4)),
+    ("adadelta", "Adadelta", {}),
+    ("adadelta", "Adadelta", dict(learning_rate=1.0, rho=0.9, epsilon=1e-5, weight_decay=0.001)),
+    ("nadam", "Nadam", {}),
+    ("nadam", "Nadam", dict(learning_rate=0.01, beta_1=0.7, beta_2=0.95, epsilon=1e-4, weight_decay=0.1)),
+    # Every change of lion's is the rate itself; one that float32 rounds the same way a hundred times drifts away.
+    ("lion", "Lion", dict(learning_rate=2**-10)),
+    ("lion", "Lion", dict(learning_rate=0.01, beta_1=0.6, beta_2=0.8, weight_decay=0.05)),
+    ("ftrl", "Ftrl", {}),
+    ("ftrl", "Ftrl", dict(learning_rate=0.1, l1_regularization_strength=0.3, l2_regularization_strength=0.2)),
+    ("ftrl", "Ftrl", dict(learning_rate=0.1, l2_shrinkage_regularization_strength=0.1, beta=0.5,
+                          weight_decay=0.01)),
+    ("ftrl", "Ftrl", dict(learning_rate=0.05, learning_rate_power=-0.75, initial_accumulator_value=1.0)),
+    ("lamb", "Lamb", {}),
+    ("lamb", "Lamb", dict(learning_rate=0.01, beta_1=0.8, beta_2=0.98, epsilon=1e-3, weight_decay=0.2)),
+    ("lamb", "Lamb", dict(learning_rate=0.01, clipnorm=0.4)),
 ]
+
+SCHEDULES = [
+    ("ExponentialDecay", dict(initial_learning_rate=0.1, decay_steps=20, decay_rate=0.7)),
+    ("ExponentialDecay", dict(initial_learning_rate=0.1, decay_steps=20, decay_rate=0.7, staircase=True)),
+    ("ExponentialDecay", dict(initial_learning_rate=1e-3, decay_steps=50, decay_rate=30.0)),
+    ("InverseTimeDecay", dict(initial_learning_rate=0.1, decay_steps=10, decay_rate=0.5)),
+    ("InverseTimeDecay", dict(initial_learning_rate=0.1, decay_steps=10, decay_rate=0.5, staircase=True)),
+    ("PolynomialDecay", dict(initial_learning_rate=0.1, decay_steps=50)),
+    ("PolynomialDecay", dict(initial_learning_rate=0.1, decay_steps=100, end_learning_rate=0.01, power=2.5)),
+    ("PolynomialDecay", dict(initial_learning_rate=0.1, decay_steps=20, power=0.5, cycle=True)),
+    ("CosineDecay", dict(initial_learning_rate=0.1, decay_steps=100)),
+    ("CosineDecay", dict(initial_learning_rate=0.1, decay_steps=50, alpha=0.1)),
+    ("CosineDecay", dict(initial_learning_rate=0.0, decay_steps=80, warmup_target=0.2, warmup_steps=20)),
+    ("CosineDecay", dict(initial_learning_rate=0.01, decay_steps=30, alpha=0.05, warmup_target=0.1,
+                         warmup_steps=10)),
+    ("PiecewiseConstantDecay", dict(boundaries=[10, 50, 100], values=[0.1, 0.05, 0.02, 0.01])),
+]
+
+# Optimizers whose rate goes by the schedule of that number.
+SCHEDULED = [("sgd", "SGD", 10, dict(momentum=0.9)), ("adamw", "AdamW", 1, {}), ("adagrad", "Adagrad", 7, {}),
+             ("ftrl", "Ftrl", 9, {}), ("nadam", "Nadam", 12, dict(weight_decay=0.1)), ("lamb", "Lamb", 3, {})]
+
+
+def c_value(value):
+    if isinstance(value, list):
+        return "{%s}" % ", ".join(c_value(v) for v in value)
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def c_members(members):
+    return ["." + name + " = " + c_value(value) for name, value in members.items()]
+
+
+def upper(class_name):
+    return "".join("_" + c if c.isupper() and i else c for i, c in enumerate(class_name)).upper()
+
+
+def c_schedule(class_name, arguments):
+    config = getattr(schedules, class_name)(**arguments).get_config()
+    members = {name: value for name, value in config.items() if name != "name" and value is not None}
+    if class_name == "PiecewiseConstantDecay":
+        members.update(boundaries_count=len(members["boundaries"]), values_count=len(members["values"]))
+    return "{%s}" % ", ".join([".type = SCHEDULE_" + upper(class_name)] + c_members(members))
+
+
+BASE_ONLY = ("name", "use_ema", "ema_momentum", "ema_overwrite_frequency", "loss_scale_factor",
+             "gradient_accumulation_steps")
+
+
+def c_spec(word, optimizer, schedule):
+    members = [".type = OPTIMIZER_" + word.upper()]
+    config = {name: value for name, value in optimizer.get_config().items()
+              if name not in BASE_ONLY and value is not None}
+    if schedule is not None:
+        del config["learning_rate"]
+        members.append(".schedule = " + c_schedule(*schedule))
+    else:
+        config["learning_rate"] = float(config["learning_rate"])
+    return "{%s}" % ", ".join(members + c_members(config))
+
+
+def described(word, arguments):
+    return word + "".join(", %s %s" % item for item in arguments.items())
+
+
+def print_cases():
+    print("static const struct oracle_case {\n    const char *name;\n    struct optimizer_spec spec;")
+    print("    double weights[ORACLE_ELEMENTS];\n} oracle_cases[] = {")
+    cases = [(word, name, arguments, None) for word, name, arguments in OPTIMIZERS]
+    cases += [(word, name, arguments, SCHEDULES[number]) for word, name, number, arguments in SCHEDULED]
+    for word, name, arguments, schedule in cases:
+        title = described(word, arguments) + (", by " + schedule[0] if schedule else "")
+        made = dict(arguments)
+        if schedule:
+            made["learning_rate"] = getattr(schedules, schedule[0])(**schedule[1])
+        optimizer = getattr(keras.optimizers, name)(**made)
+        print('    {"%s",\n     %s,\n     {%s}},' % (title, c_spec(word, optimizer, schedule),
+                                                   ", ".join(repr(float(w)) for w in updated(optimizer))))
+    print("};\n")
+
+
+def print_schedules():
+    print("static const uint64_t oracle_steps[ORACLE_STEPS] = {%s};\n" % ", ".join(map(str, STEPS)))
+    print("static const struct oracle_schedule {\n    struct schedule_spec spec;")
+    print("    double rates[ORACLE_STEPS]; /* at oracle_steps */\n} oracle_schedules[] = {")
+    for name, arguments in SCHEDULES:
+        schedule = getattr(schedules, name)(**arguments)
+        rates = [float(keras.ops.convert_to_numpy(schedule(numpy.array(step, "int64")))) for step in STEPS]
+        print("    {%s,\n     {%s}}," % (c_schedule(name, arguments), ", ".join(map(repr, rates))))
+    print("};")
 
 
 def main():
-    print("/* Made by make_optimizers.py: weights after %d updates of each optimizer. */" % UPDATES)
-    print("#define ORACLE_UPDATES %d\n#define ORACLE_ELEMENTS %d\n#define ORACLE_SAMPLES %d\n" %
+    print("/* Made by make_optimizers.py with Keras %s: weights after %d updates, and rates of schedules. */" %
+          (keras.__version__, UPDATES))
+    print("#define ORACLE_UPDATES %d\n#define ORACLE_ELEMENTS %d\n#define ORACLE_SAMPLES %d" %
           (UPDATES, ELEMENTS, SAMPLES))
-    print("static const struct oracle_case {\n    const char *name;\n    struct optimizer_spec spec;")
-    print("    double weights[ORACLE_ELEMENTS];\n} oracle_cases[] = {")
-    for name, spec, weights, other in CASES:
-        assert numpy.allclose(weights, other, rtol=1e-12, atol=0), name
-        print('    {"%s",\n     %s,\n     {%s}},' % (name, spec, ", ".join(repr(float(w)) for w in weights)))
-    print("};")
+    print("#define ORACLE_PARAMETERS %d /* the second begins at ORACLE_SECOND */\n#define ORACLE_SECOND %d" %
+          (len(PARAMETERS), PARAMETERS[1][0]))
+    print("#define ORACLE_STEPS %d\n" % len(STEPS))
+    print_cases()
+    print_schedules()
 
 
 main()

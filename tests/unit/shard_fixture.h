@@ -310,8 +310,11 @@ static inline struct reference *reference_new(const struct job *job)
     reference->floats = job->graph->floats;
     reference->weights = calloc(reference->floats, sizeof(float));
     reference->sums = calloc(reference->floats, sizeof(float));
-    for (int i = 0; i < OPTIMIZER_SLOTS_MAX; i++)
+    for (uint32_t i = 0; i < OPTIMIZER_SLOTS_MAX; i++) {
         reference->slots[i] = calloc(reference->floats, sizeof(float));
+        for (size_t j = 0; j < reference->floats; j++)
+            reference->slots[i][j] = optimizer_slot_initial(&job->optimizer, i);
+    }
     graph_initial_values(job->graph, job->seed, 0, reference->floats, reference->weights);
     return reference;
 }
@@ -328,17 +331,19 @@ static inline void reference_free(struct reference *reference)
 static inline void reference_step(struct reference *reference)
 {
     struct tree_node root = {0, reference->job->microbatches};
-    struct optimizer_update update = {.number = reference->version + 1,
-                                      .sums = reference->sums,
+    struct optimizer_step step;
+    struct optimizer_update update = {.sums = reference->sums,
                                       .samples = RIG_BATCH,
+                                      .scale = 1,
                                       .weights = reference->weights,
                                       .next_weights = reference->weights,
-                                      .slots = {reference->slots[0], reference->slots[1]},
-                                      .next_slots = {reference->slots[0], reference->slots[1]},
                                       .count = reference->floats};
 
     rig_node_sum(reference->version, root, 0, reference->sums, reference->floats);
-    optimizer_find(reference->job->optimizer.type)->apply(&reference->job->optimizer, &update);
+    for (int i = 0; i < OPTIMIZER_SLOTS_MAX; i++)
+        update.slots[i] = update.next_slots[i] = reference->slots[i];
+    optimizer_prepare(&reference->job->optimizer, reference->version + 1, &step);
+    optimizer_apply(&step, &update);
     reference->version++;
 }
 

@@ -1,0 +1,95 @@
+/* FTRL-proximal as Keras's, p = -learning_rate_power:
+ *     sum = accumulator + gradient^2                    from initial_accumulator_value
+ *     linear += gradient + 2 l2_shrinkage * weights - (sum^p - accumulator^p) / learning_rate * weights
+ *     accumulator = sum
+ *     weights = (clip(linear, -l1, l1) - linear) / (sum^p / learning_rate + 2 l2 + beta / learning_rate)
+ * The divisor is 0 only for an element that never had a gradient: its weight stays. A learning rate of 0,
+ * which the formula cannot have, leaves everything as it is. Source: H. B. McMahan et al., "Ad click
+ * prediction: a view from the trenches", KDD 2013. */
+#include "math/real.h"
+#include "optimizers/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+static uint32_t ftrl_slot_count(const struct optimizer_spec *spec)
+{
+    (void)spec;
+    return 2;
+}
+
+static float ftrl_slot_initial(const struct optimizer_spec *spec, uint32_t slot)
+{
+    return slot == 0 ? (float)spec->initial_accumulator_value : 0.0f;
+}
+
+/* x^p; p other than a half element by element, far slower. */
+KERNEL_PART float raised(float x, double power, bool root)
+{
+    return root ? sqrtf(x) : (float)real_raise((double)x, power);
+}
+
+/* step.share is 1 / learning_rate. */
+KERNEL_PART void run(struct optimizer_step step, struct optimizer_update update, bool root)
+{
+    const float *sums = update.sums, *weights = update.weights;
+    const float *accumulator = update.slots[0], *linear = update.slots[1];
+    float *next_weights = update.next_weights;
+    float *next_accumulator = update.next_slots[0], *next_linear = update.next_slots[1];
+
+    KERNEL_LOOP
+    for (size_t i = 0; i < update.count; i++) {
+        float gradient = gradient_of(sums[i], &update, step.limit);
+        float weight = decayed(weights[i], step.decay);
+        float sum = accumulator[i] + gradient * gradient;
+        float strength = raised(sum, step.power, root);
+        float grown = (strength - raised(accumulator[i], step.power, root)) * step.share;
+        float z = linear[i] + ((gradient + step.shrinkage * weight) - grown * weight);
+        float divisor = strength * step.share + step.l2;
+        float kept = z > step.l1 ? step.l1 : z < -step.l1 ? -step.l1 : z;
+
+        next_accumulator[i] = sum;
+        next_linear[i] = z;
+        next_weights[i] = divisor == 0.0f ? weight : (kept - z) / divisor;
+    }
+}
+
+KERNEL_PART void root_run(struct optimizer_step step, struct optimizer_update update)
+{
+    run(step, update, true);
+}
+
+KERNEL_PART void power_run(struct optimizer_step step, struct optimizer_update update)
+{
+    run(step, update, false);
+}
+
+KERNEL_PART void still_run(struct optimizer_step step, struct optimizer_update update)
+{
+    (void)step;
+    memmove(update.next_weights, update.weights, update.count * sizeof(float));
+    for (int i = 0; i < 2; i++)
+        memmove(update.next_slots[i], update.slots[i], update.count * sizeof(float));
+}
+
+OPTIMIZER_KERNELS(root, 2);
+OPTIMIZER_KERNELS(power, 2);
+OPTIMIZER_KERNELS(still, 2);
+
+static void ftrl_prepare(const struct optimizer_spec *spec, uint64_t number, double learning_rate,
+                         struct optimizer_step *step)
+{
+    (void)number;
+    if (learning_rate == 0.0) {
+        step->kernels = &still_kernels;
+        return;
+    }
+    step->share = (float)(1.0 / learning_rate);
+    step->power = -spec->learning_rate_power;
+    step->shrinkage = (float)(2.0 * spec->l2_shrinkage_regularization_strength);
+    step->l1 = (float)spec->l1_regularization_strength;
+    step->l2 = (float)(2.0 * spec->l2_regularization_strength + spec->beta / learning_rate);
+    step->kernels = step->power == 0.5 ? &root_kernels : &power_kernels;
+}
+
+const struct optimizer optimizer_ftrl = {OPTIMIZER_FTRL, ftrl_slot_count, ftrl_slot_initial, ftrl_prepare};
