@@ -70,4 +70,45 @@ const char *codec_name(enum codec_type type);
 /* Whether the arguments are allowed. Errors: CAIRN_INVALID with what is allowed. */
 enum status codec_spec_check(const struct codec_spec *spec, struct error *error) MUST_CHECK;
 
+/* A codec at one node of one step's tree, and the array there that is being rounded. */
+struct codec_node {
+    const struct codec_spec *spec; /* borrowed */
+    struct philox philox;
+    uint64_t array; /* dense: the chunk's number; sparse: the row's key. Set by the caller for each array */
+};
+
+/* The codec at `node` of table `table` in step `step`; array 0. */
+struct codec_node codec_node_for(const struct codec_spec *spec, uint64_t seed, uint32_t table, uint64_t step,
+                                 struct tree_node node);
+
+/* Rounds at a leaf, in place: values = R(values), or with residual[count], not NULL,
+ *     sum = values + residual;  values = R(sum);  residual = sum - values
+ * Where values become NaN or infinite the residual is 0: a fault is sent once and not remembered. (A sum of
+ * two float32 and the difference are rounded to float32.) Source: F. Seide et al., "1-bit stochastic gradient
+ * descent", Interspeech 2014; S. P. Karimireddy et al., "Error feedback fixes SignSGD and other gradient
+ * compression schemes", ICML 2019. Of stochastic rounding: D. Alistarh et al., "QSGD", NeurIPS 2017. */
+void codec_round(const struct codec_node *node, float *values, float *residual, size_t count);
+
+/* Adds at an inner node: left = R(left + right); float32 and top_k: left += right. The arrays do not overlap.
+ */
+void codec_fold(const struct codec_node *node, float *left, const float *right, size_t count);
+
+/* Bytes that an array of count elements needs at most; exact for all codecs but top_k. count < 2^31. */
+size_t codec_size_max(const struct codec_spec *spec, size_t count);
+
+/* Encodes values that were rounded or folded: without loss. Others are rounded to nearest (top_k: all but -0
+ * is kept). Returns the bytes written, at most codec_size_max. */
+size_t codec_encode(const struct codec_spec *spec, const float *values, size_t count, unsigned char *bytes);
+
+/* codec_round and codec_encode in one pass over memory; the values stay as they are. residual may be NULL.
+ * Returns the bytes written, at most codec_size_max. (They decode to the same values as the bytes of those two; a
+ * block of int8 may have another scale.) */
+size_t codec_encode_leaf(const struct codec_node *node, const float *values, float *residual, size_t count,
+                         unsigned char *bytes);
+
+/* Decodes to exactly count values, from outside bytes. Only bytes that an encoder writes are taken.
+ * Errors: CAIRN_PROTOCOL with a line; some values are set then. */
+enum status codec_decode(const struct codec_spec *spec, const unsigned char *bytes, size_t length,
+                         float *values, size_t count, struct error *error) MUST_CHECK;
+
 #endif

@@ -16,6 +16,7 @@ enum philox_use {
     PHILOX_SYNTHETIC_DATA = 4,  /* (sample, draw) */
     PHILOX_TABLE_ROWS = 5,      /* (float of the row / 4, key, table) */
     PHILOX_TABLE_VALUES = 6,    /* (float / 4, table) */
+    PHILOX_ROUNDING = 7,        /* by a codec: (step, table, node) for a key, then (element, array) */
 };
 
 struct philox {
