@@ -1,5 +1,6 @@
-/* How elementwise loops are compiled: as wide as the machine allows, and to the same bits on all of them. Every element is computed on its own with IEEE 754's +, -, *, / and sqrt, multiply-adds are never
- * contracted (cmake/flags.cmake), so the width cannot be seen in the result. */
+/* How elementwise loops are compiled: as wide as the machine allows, and to the same bits on all of them. Every
+ * element is computed on its own with IEEE 754's +, -, *, / and sqrt, multiply-adds are never contracted
+ * (cmake/flags.cmake), so the width cannot be seen in the result. */
 #ifndef CAIRN_BASE_KERNEL_H
 #define CAIRN_BASE_KERNEL_H
 
@@ -14,7 +15,8 @@
 #endif
 
 /* One version of a function for each width, chosen when the program starts. Not under sanitizers, whose
- * run-time is not there yet when the choice is made. KERNEL_TARGET: just that width, for tests. */
+ * run-time is not there yet when the choice is made. KERNEL_TARGET: just that width, for tests. The name must be
+ * one of its own in the whole program, also of a static function: Clang 14 makes the chooser global. */
 #if defined(KERNEL_TARGET)
 #define KERNEL __attribute__((target(KERNEL_TARGET)))
 #elif defined(__x86_64__) && defined(__ELF__) && !defined(KERNEL_SANITIZED)
