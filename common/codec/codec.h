@@ -13,10 +13,11 @@
  * What R may use besides the values must be a function of the node as well:
  *  - nothing (CODEC_NEAREST);
  *  - chance from Philox, keyed by seed, table, step, node and element (CODEC_STOCHASTIC): unbiased, so that
- * small elements do not vanish for ever, and without state: workers may come, go and die at any step;
+ *    small elements do not vanish for ever, and without state: workers may come, go and die at any step;
  *  - a residual of the leaf, what earlier steps failed to send (error feedback). It is kept a microbatch, not
- * a worker, and is lost with the worker; whoever uses it must empty it at steps where work may change hands
- *    (codec_encode_leaf, docs/design.md).
+ *    a worker, and it is lost with the worker. So work may change hands, and a training may be resumed, only
+ *    at steps at which all residuals are zero: a step in which the whole table travels as CODEC_FLOAT32 sends
+ *    values and residuals in full and leaves zeros.
  *
  * Encoded arrays must be cut alike on any cluster: a chunk of a dense table or one row of a sparse one, never
  * "all rows of this message", for elements of a block or of a top-k share one scale or one threshold.
@@ -101,12 +102,12 @@ size_t codec_size_max(const struct codec_spec *spec, size_t count);
 size_t codec_encode(const struct codec_spec *spec, const float *values, size_t count, unsigned char *bytes);
 
 /* codec_round and codec_encode in one pass over memory; the values stay as they are. residual may be NULL.
- * Returns the bytes written, at most codec_size_max. (They decode to the same values as the bytes of those two; a
- * block of int8 may have another scale.) */
+ * Returns the bytes written, at most codec_size_max. (They decode to the same values as
+ * the bytes of those two; a block of int8 may have another scale.) */
 size_t codec_encode_leaf(const struct codec_node *node, const float *values, float *residual, size_t count,
                          unsigned char *bytes);
 
-/* Decodes to exactly count values, from outside bytes. Only bytes that an encoder writes are taken.
+/* Decodes to exactly count values, from outside bytes. Only what an encoder writes is taken, and any NaN.
  * Errors: CAIRN_PROTOCOL with a line; some values are set then. */
 enum status codec_decode(const struct codec_spec *spec, const unsigned char *bytes, size_t length,
                          float *values, size_t count, struct error *error) MUST_CHECK;

@@ -299,6 +299,25 @@ START_TEST(error_feedback_loses_nothing)
 }
 END_TEST
 
+/* Work may change hands after a step in float32: what was owed has been sent. */
+START_TEST(a_step_in_float32_empties_the_residual)
+{
+    const struct codec_spec in_full = {.type = CODEC_FLOAT32};
+    struct codec_node lossy = node_at(&specs[_i], 1, leaf_0), full = node_at(&in_full, 2, leaf_0);
+    float values[3] = {1, 1 + 0x1p-9f, 0x1.8p-9f}, residual[3] = {0}, sums[3];
+
+    for (int i = 0; i < 3; i++)
+        sums[i] = 2 * values[i];
+    codec_round(&lossy, values, residual, 3);
+    for (int i = 0; i < 3; i++)
+        sums[i] -= values[i];
+    memcpy(values, (const float[]){1, 1 + 0x1p-9f, 0x1.8p-9f}, sizeof(values));
+    codec_round(&full, values, residual, 3);
+    assert_same(values, sums, 3);
+    assert_same(residual, (const float[]){0, 0, 0}, 3);
+}
+END_TEST
+
 START_TEST(a_fault_is_sent_and_not_remembered)
 {
     const struct codec_spec *spec = &specs[_i];
@@ -409,6 +428,7 @@ static Suite *codec_suite(void)
     tcase_add_loop_test(cases, folding_is_adding_and_rounding, 0, SPECS);
     tcase_add_loop_test(cases, the_root_is_the_same_for_any_number_of_workers, 0, 2 * SPECS);
     tcase_add_loop_test(cases, error_feedback_loses_nothing, 0, SPECS);
+    tcase_add_loop_test(cases, a_step_in_float32_empties_the_residual, 0, SPECS);
     tcase_add_loop_test(cases, a_fault_is_sent_and_not_remembered, 0, SPECS);
     tcase_add_test(cases, chance_has_no_bias);
     tcase_add_test(cases, chance_depends_on_the_place_alone);
