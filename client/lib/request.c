@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* So often in a row may a coordinator that once answered leave us without news. It sends some every 2 s. */
+#define SILENCES_MAX 6
+
 struct requester {
     void *socket;
     char *endpoint;
@@ -167,4 +170,64 @@ enum status requester_ask(struct requester *requester, Cairn__ClientRequest *req
     enum status status = requester_send(requester, request, error);
 
     return status == CAIRN_OK ? requester_receive(requester, timeout_ms, reply, error) : status;
+}
+
+enum status requester_expect(struct requester *requester, int timeout_ms,
+                             Cairn__ClientReply__BodyCase expected, Cairn__ClientReply **reply,
+                             struct error *error)
+{
+    enum status status;
+
+    do
+        status = requester_receive(requester, timeout_ms, reply, error);
+    while (status == CAIRN_AGAIN); /* a signal without a handler of ours, such as a resized window */
+    if (status == CAIRN_OK && (*reply)->body_case != expected) {
+        cairn__client_reply__free_unpacked(*reply, NULL);
+        *reply = NULL;
+        return error_set(error, CAIRN_PROTOCOL, "the coordinator gave an answer of another kind");
+    }
+    return status;
+}
+
+/* How long to wait for the next reply: until a sign of life is overdue or the wait is over. */
+static int next_wait_ms(const struct request_wait *wait, int64_t deadline_ms)
+{
+    int64_t left_ms = deadline_ms - clock_ms();
+
+    if (wait->timeout_ms < 0 || left_ms > REQUEST_ANSWER_MS)
+        return REQUEST_ANSWER_MS;
+    return left_ms > 0 ? (int)left_ms : 0;
+}
+
+enum status requester_follow(struct requester *requester, Cairn__ClientRequest *request,
+                             const struct request_wait *wait, Cairn__ClientReply **last, struct error *error)
+{
+    int64_t deadline_ms = clock_ms() + wait->timeout_ms;
+    enum status status = requester_send(requester, request, error);
+    int silences_allowed = 0;
+
+    *last = NULL;
+    while (status == CAIRN_OK) {
+        Cairn__ClientReply *reply;
+
+        status = requester_expect(requester, next_wait_ms(wait, deadline_ms), wait->expected, &reply, error);
+        if (status == CAIRN_OK && wait->take(wait->context, reply)) {
+            *last = reply;
+            return CAIRN_OK;
+        }
+        if (status == CAIRN_OK) {
+            cairn__client_reply__free_unpacked(reply, NULL);
+            silences_allowed = SILENCES_MAX;
+        }
+        if (wait->timeout_ms >= 0 && (status == CAIRN_OK || status == CAIRN_TIMEOUT) &&
+            clock_ms() >= deadline_ms)
+            return error_set(error, CAIRN_TIMEOUT,
+                             "the coordinator at %s did not report the end within %d ms", requester->endpoint,
+                             wait->timeout_ms);
+        if (status == CAIRN_TIMEOUT && silences_allowed > 0) {
+            silences_allowed--;
+            status = requester_send(requester, request, error);
+        }
+    }
+    return status;
 }

@@ -6,6 +6,8 @@
 #include "base/status.h"
 #include "job.pb-c.h"
 
+#include <stdbool.h>
+
 struct requester;
 
 /* Connects in the background. Errors: CAIRN_INVALID for a bad endpoint. */
@@ -27,6 +29,30 @@ enum status requester_receive(struct requester *requester, int timeout_ms, Cairn
 /* requester_send, then requester_receive. */
 enum status requester_ask(struct requester *requester, Cairn__ClientRequest *request, int timeout_ms,
                           Cairn__ClientReply **reply, struct error *error) MUST_CHECK;
+
+/* How long a coordinator that is there may take to answer, or to send a sign of life. */
+#define REQUEST_ANSWER_MS 5000
+
+/* As requester_receive, but signals do not end the wait, and a reply of another kind is CAIRN_PROTOCOL. */
+enum status requester_expect(struct requester *requester, int timeout_ms,
+                             Cairn__ClientReply__BodyCase expected, Cairn__ClientReply **reply,
+                             struct error *error) MUST_CHECK;
+
+/* What requester_follow waits for. */
+struct request_wait {
+    Cairn__ClientReply__BodyCase expected;
+    bool (*take)(void *context, const Cairn__ClientReply *reply); /* borrows; true: this was the last */
+    void *context;
+    int timeout_ms; /* of the whole wait; -1: for ever */
+};
+
+/* Sends the request and takes its replies one after the other until the last. When nothing is heard for a
+ * while it sends the request again (take may change it meanwhile): so a client outlives a restart of the
+ * coordinator. The first reply must come within REQUEST_ANSWER_MS. Owns: *last is the caller's, as in
+ * requester_receive. Errors: those of requester_expect. */
+enum status requester_follow(struct requester *requester, Cairn__ClientRequest *request,
+                             const struct request_wait *wait, Cairn__ClientReply **last,
+                             struct error *error) MUST_CHECK;
 
 /* The socket to poll, for callers with a loop of their own. */
 void *requester_socket(const struct requester *requester);

@@ -1,0 +1,153 @@
+/* Requests about one job. Knows nothing of what is in a job. */
+#include "request_job.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static enum status ask(struct requester *requester, Cairn__ClientRequest *request,
+                       Cairn__ClientReply__BodyCase expected, Cairn__ClientReply **reply, struct error *error)
+{
+    enum status status = requester_send(requester, request, error);
+
+    return status == CAIRN_OK ? requester_expect(requester, REQUEST_ANSWER_MS, expected, reply, error)
+                              : status;
+}
+
+enum status request_submit(struct requester *requester, const Cairn__JobText *text, bool resume,
+                           Cairn__ClientReply **reply, struct error *error)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__SubmitRequest body = CAIRN__SUBMIT_REQUEST__INIT;
+
+    body.text = (Cairn__JobText *)text;
+    body.resume = resume;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_SUBMIT;
+    request.submit = &body;
+    return ask(requester, &request, CAIRN__CLIENT_REPLY__BODY_JOB, reply, error);
+}
+
+enum status request_status(struct requester *requester, const char *job, Cairn__ClientReply **reply,
+                           struct error *error)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__JobRequest body = CAIRN__JOB_REQUEST__INIT;
+
+    body.job = (char *)job;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_JOB;
+    request.job = &body;
+    return ask(requester, &request, CAIRN__CLIENT_REPLY__BODY_JOB, reply, error);
+}
+
+enum status request_stop(struct requester *requester, const char *job, Cairn__ClientReply **reply,
+                         struct error *error)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__StopRequest body = CAIRN__STOP_REQUEST__INIT;
+
+    body.job = (char *)job;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_STOP;
+    request.stop = &body;
+    return ask(requester, &request, CAIRN__CLIENT_REPLY__BODY_JOB, reply, error);
+}
+
+enum status request_locate(struct requester *requester, const char *job, bool live,
+                           Cairn__ClientReply **reply, struct error *error)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__LocateRequest body = CAIRN__LOCATE_REQUEST__INIT;
+
+    body.job = (char *)job;
+    body.live = live;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_LOCATE;
+    request.locate = &body;
+    return ask(requester, &request, CAIRN__CLIENT_REPLY__BODY_LOCATION, reply, error);
+}
+
+/* ---- waiting */
+
+static bool state_has_ended(Cairn__JobState state)
+{
+    return state == CAIRN__JOB_STATE__JOB_STATE_COMPLETED || state == CAIRN__JOB_STATE__JOB_STATE_STOPPED ||
+           state == CAIRN__JOB_STATE__JOB_STATE_FAILED;
+}
+
+static enum status watch(struct requester *requester, const char *job, const struct request_wait *wait,
+                         Cairn__ClientReply **reply, struct error *error)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__WatchRequest body = CAIRN__WATCH_REQUEST__INIT;
+
+    body.job = (char *)job;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_WATCH;
+    request.watch = &body;
+    return requester_follow(requester, &request, wait, reply, error);
+}
+
+static bool take_end(void *context, const Cairn__ClientReply *reply)
+{
+    (void)context;
+    return state_has_ended(reply->job->state);
+}
+
+enum status request_ended(struct requester *requester, const char *job, Cairn__ClientReply **reply,
+                          struct error *error)
+{
+    const struct request_wait wait = {CAIRN__CLIENT_REPLY__BODY_JOB, take_end, NULL, -1};
+
+    return watch(requester, job, &wait, reply, error);
+}
+
+/* context: what the job waits for, to tell when the wait is over; room for a line. */
+#define REASON_BYTES 256
+
+static bool take_running(void *context, const Cairn__ClientReply *reply)
+{
+    snprintf(context, REASON_BYTES, "%s", reply->job->reason);
+    return reply->job->state >= CAIRN__JOB_STATE__JOB_STATE_RUNNING;
+}
+
+enum status request_running(struct requester *requester, const char *job, int timeout_ms,
+                            Cairn__ClientReply **reply, struct error *error)
+{
+    char reason[REASON_BYTES] = "";
+    const struct request_wait wait = {CAIRN__CLIENT_REPLY__BODY_JOB, take_running, reason, timeout_ms};
+    enum status status = watch(requester, job, &wait, reply, error);
+
+    if (status == CAIRN_TIMEOUT && reason[0] != '\0')
+        return error_set(error, CAIRN_TIMEOUT, "%s does not run after %d ms: %s", job, timeout_ms, reason);
+    if (status != CAIRN_OK || (*reply)->job->state == CAIRN__JOB_STATE__JOB_STATE_RUNNING)
+        return status;
+    status = error_set(error, CAIRN_CLOSED, "%s runs no more%s%s", (*reply)->job->id, reason[0] ? ": " : "",
+                       reason);
+    cairn__client_reply__free_unpacked(*reply, NULL);
+    *reply = NULL;
+    return status;
+}
+
+static bool take_committed(void *context, const Cairn__ClientReply *reply)
+{
+    const uint64_t *step = context;
+
+    return reply->job->committed_step >= *step;
+}
+
+enum status request_commit(struct requester *requester, const char *job, uint64_t step, int timeout_ms,
+                           uint64_t *committed_step, struct error *error)
+{
+    const struct request_wait wait = {CAIRN__CLIENT_REPLY__BODY_JOB, take_committed, &step, timeout_ms};
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__CommitRequest body = CAIRN__COMMIT_REQUEST__INIT;
+    Cairn__ClientReply *reply;
+    enum status status;
+
+    body.job = (char *)job;
+    body.step = step;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_COMMIT;
+    request.commit = &body;
+    status = requester_follow(requester, &request, &wait, &reply, error);
+    if (status != CAIRN_OK)
+        return status;
+    *committed_step = reply->job->committed_step;
+    cairn__client_reply__free_unpacked(reply, NULL);
+    return CAIRN_OK;
+}

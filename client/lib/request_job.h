@@ -1,0 +1,41 @@
+/* The requests about one job that programs make: submit, wait until it runs, find it, commit, stop. Each
+ * waits for its answer. Replies are the caller's: cairn__client_reply__free_unpacked(reply, NULL). One thread
+ * a requester. Errors of all: those of requester_expect; what the coordinator refuses is CAIRN_INVALID with
+ * its line. */
+#ifndef CAIRN_LIB_REQUEST_JOB_H
+#define CAIRN_LIB_REQUEST_JOB_H
+
+#include "request.h"
+
+/* Hands a job in; (*reply)->job is its status. resume: goes on with the newest job of this name. */
+enum status request_submit(struct requester *requester, const Cairn__JobText *text, bool resume,
+                           Cairn__ClientReply **reply, struct error *error) MUST_CHECK;
+
+/* A job's status; a job is named by its id, its number, or a name that only one has. */
+enum status request_status(struct requester *requester, const char *job, Cairn__ClientReply **reply,
+                           struct error *error) MUST_CHECK;
+
+/* Asks a job to stop; (*reply)->job may be still on its way there. */
+enum status request_stop(struct requester *requester, const char *job, Cairn__ClientReply **reply,
+                         struct error *error) MUST_CHECK;
+
+/* Waits until a job runs; (*reply)->job is its status. timeout_ms: of the whole wait; -1: for ever.
+ * Errors: CAIRN_CLOSED when it has ended instead; CAIRN_TIMEOUT with what it waits for. */
+enum status request_running(struct requester *requester, const char *job, int timeout_ms,
+                            Cairn__ClientReply **reply, struct error *error) MUST_CHECK;
+
+/* Waits until a job has ended; (*reply)->job is its last status. */
+enum status request_ended(struct requester *requester, const char *job, Cairn__ClientReply **reply,
+                          struct error *error) MUST_CHECK;
+
+/* Where a job is; (*reply)->location. live: to push and pull, the job must run; else its committed model. */
+enum status request_locate(struct requester *requester, const char *job, bool live,
+                           Cairn__ClientReply **reply, struct error *error) MUST_CHECK;
+
+/* Makes version `step` of all tables of a running job durable, and waits until it is. All tables must be at
+ * that version, and nobody may push for `step` before the answer. *committed_step: what is durable now, at
+ * least `step`. Errors: as above; after CAIRN_TIMEOUT it may become durable nevertheless. */
+enum status request_commit(struct requester *requester, const char *job, uint64_t step, int timeout_ms,
+                           uint64_t *committed_step, struct error *error) MUST_CHECK;
+
+#endif
