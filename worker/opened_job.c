@@ -31,6 +31,8 @@ enum status opened_job_open(struct opened_job *opened, const Cairn__JobText *tex
     status = load(opened, text, error);
     if (status != CAIRN_OK)
         return status;
+    if (job_has_tables(opened->job))
+        return error_set(error, CAIRN_INVALID, "the job has tables and nothing to compute");
     if (opened->job->device == DEVICE_CUDA)
         return error_set(error, CAIRN_UNSUPPORTED,
                          "the job asks for device cuda, which this build does not have; allowed: auto, cpu");

@@ -8,9 +8,6 @@
 
 #include <stdbool.h>
 
-/* How long a coordinator that is there may take to answer. */
-#define CONNECTION_ANSWER_MS 5000
-
 struct connection {
     void *zmq_context;
     struct requester *requester;
@@ -32,23 +29,5 @@ int connection_run(const char *program, const char *endpoint, int (*run)(struct 
 enum status connection_ask(struct connection *connection, Cairn__ClientRequest *request,
                            Cairn__ClientReply__BodyCase expected, Cairn__ClientReply **reply,
                            struct error *error) MUST_CHECK;
-
-/* The next answer to the newest request, at most timeout_ms away (-1: for ever). */
-enum status connection_receive(struct connection *connection, int timeout_ms,
-                               Cairn__ClientReply__BodyCase expected, Cairn__ClientReply **reply,
-                               struct error *error) MUST_CHECK;
-
-/* Sends the request and takes its answers one after the other until take(context, answer) says that this was
- * the last. When nothing is heard for a while it sends the request again (take may change it meanwhile): so a
- * client outlives a restart of the coordinator. The first answer must come at once. Owns: *last is the
- * caller's, as in connection_ask; take borrows. */
-enum status connection_follow(struct connection *connection, Cairn__ClientRequest *request,
-                              Cairn__ClientReply__BodyCase expected,
-                              bool (*take)(void *context, const Cairn__ClientReply *reply), void *context,
-                              Cairn__ClientReply **last, struct error *error) MUST_CHECK;
-
-/* Watches a job until it has ended: reply's job is the last status. Owns: as connection_ask. */
-enum status connection_watch_to_end(struct connection *connection, const char *job,
-                                    Cairn__ClientReply **reply, struct error *error) MUST_CHECK;
 
 #endif

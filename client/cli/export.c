@@ -4,6 +4,7 @@
 #include "connection.h"
 #include "job/job.h"
 #include "model/formats/h5.h"
+#include "request_job.h"
 #include "result.h"
 #include "session.h"
 
@@ -75,6 +76,9 @@ static enum status download_init(struct download *download, const Cairn__Locatio
                            &download->job, error);
     if (status != CAIRN_OK)
         return status;
+    if (job_has_tables(download->job))
+        return error_set(error, CAIRN_UNSUPPORTED, "%s has tables, not a model: they cannot be exported yet",
+                         location->job_id);
     graph = download->job->graph;
     download->weights = calloc(graph->floats, sizeof(float));
     download->has_chunk = calloc(graph->chunk_count, sizeof(bool));
@@ -86,8 +90,8 @@ static enum status download_init(struct download *download, const Cairn__Locatio
 }
 
 /* The session has checked that the chunk is one of the table's and that its length is right. */
-static void take_values(void *context, uint32_t table_, uint32_t chunk, uint64_t version,
-                        const void *values, size_t elements)
+static void take_values(void *context, uint32_t table_, uint32_t chunk, uint64_t version, const void *values,
+                        size_t elements)
 {
     struct download *download = context;
     uint64_t begin, end;
@@ -222,17 +226,12 @@ static enum status export_located(void *zmq_context, const Cairn__LocationReply 
 static int export(struct connection *connection, const void *context)
 {
     const struct export_settings *settings = context;
-    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
-    Cairn__LocateRequest body = CAIRN__LOCATE_REQUEST__INIT;
     Cairn__ClientReply *reply;
     struct error error;
     enum status status = CAIRN_STALE;
 
-    body.job = (char *)settings->job;
-    request.body_case = CAIRN__CLIENT_REQUEST__BODY_LOCATE;
-    request.locate = &body;
     for (int attempt = 0; status == CAIRN_STALE && attempt < LOCATIONS_MAX; attempt++) {
-        status = connection_ask(connection, &request, CAIRN__CLIENT_REPLY__BODY_LOCATION, &reply, &error);
+        status = request_locate(connection->requester, settings->job, false, &reply, &error);
         if (status == CAIRN_OK) {
             status = export_located(connection->zmq_context, reply->location, settings, &error);
             cairn__client_reply__free_unpacked(reply, NULL);

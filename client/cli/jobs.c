@@ -22,6 +22,20 @@ static const struct setting rows[] = {
 static const struct settings_table table = {"cairn jobs", "Lists the jobs that the coordinator knows.", rows,
                                             sizeof(rows) / sizeof(rows[0])};
 
+/* A job with tables has neither epochs nor a last step, and no workers. */
+static void add_tables_row(struct table *list, const Cairn__JobStatus *status)
+{
+    table_add(list, "%s", status->id);
+    table_add(list, "%s", job_state_name(status->state));
+    table_add(list, "-");
+    table_add(list, "%" PRIu64, status->step);
+    table_add(list, "%" PRIu64, status->committed_step);
+    table_add(list, "%" PRIu32, status->servers);
+    table_add(list, "-");
+    table_add(list, "%" PRIu32 " table%s%s%s", status->tables, status->tables > 1 ? "s" : "",
+              status->reason[0] ? "; " : "", status->reason);
+}
+
 static void add_row(struct table *list, const Cairn__JobStatus *status)
 {
     char metrics[160];
@@ -50,7 +64,7 @@ static bool print_table(const Cairn__JobsReply *reply)
         return printf("no jobs\n") > 0;
     table_init(&list, sizeof(headings) / sizeof(headings[0]), headings);
     for (size_t i = 0; i < reply->n_jobs; i++)
-        add_row(&list, reply->jobs[i]);
+        (reply->jobs[i]->tables > 0 ? add_tables_row : add_row)(&list, reply->jobs[i]);
     printed = table_print(&list, stdout);
     table_fini(&list);
     return printed;

@@ -80,6 +80,7 @@ static bool take_entries(void *context, const Cairn__ClientReply *reply)
 static int ask_and_print(struct connection *connection, const void *context)
 {
     struct reading reading = {context, CAIRN__LOGS_REQUEST__INIT, false};
+    const struct request_wait wait = {CAIRN__CLIENT_REPLY__BODY_LOGS, take_entries, &reading, -1};
     Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
     Cairn__ClientReply *last;
     struct error error;
@@ -88,8 +89,7 @@ static int ask_and_print(struct connection *connection, const void *context)
     reading.body.follow = reading.settings->follow != 0;
     request.body_case = CAIRN__CLIENT_REQUEST__BODY_LOGS;
     request.logs = &reading.body;
-    if (connection_follow(connection, &request, CAIRN__CLIENT_REPLY__BODY_LOGS, take_entries, &reading, &last,
-                          &error) != CAIRN_OK)
+    if (requester_follow(connection->requester, &request, &wait, &last, &error) != CAIRN_OK)
         return command_fail(table.program, EXIT_FAILED, &error);
     cairn__client_reply__free_unpacked(last, NULL);
     return reading.failed ? EXIT_FAILED : EXIT_DONE;

@@ -21,10 +21,14 @@ static void print_metrics(const char *label, Cairn__Metric *const *metrics, size
 
 void report_print(const Cairn__JobStatus *status)
 {
+    double seconds = result_seconds(status, clock_unix_ms());
     char speed[32];
 
-    printf("%s %s: %" PRIu64 " steps in %.1f s", status->id, job_state_name(status->state), status->step,
-           result_seconds(status, clock_unix_ms()));
+    if (status->tables > 0)
+        printf("%s %s after %.1f s", status->id, job_state_name(status->state), seconds);
+    else
+        printf("%s %s: %" PRIu64 " steps in %.1f s", status->id, job_state_name(status->state), status->step,
+               seconds);
     if (status->samples_per_second > 0) {
         progress_count((uint64_t)(status->samples_per_second + 0.5), speed, sizeof(speed));
         printf(", %s samples/s", speed);

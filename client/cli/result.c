@@ -38,6 +38,8 @@ bool job_state_has_ended(Cairn__JobState state)
 
 bool result_is_success(const Cairn__JobStatus *status)
 {
+    if (status->tables > 0)
+        return status->state == CAIRN__JOB_STATE__JOB_STATE_STOPPED;
     return status->state == CAIRN__JOB_STATE__JOB_STATE_COMPLETED && status->output_error[0] == '\0';
 }
 
@@ -138,13 +140,13 @@ json_t *result_json_failed(const Cairn__JobStatus *status, const char *reason, i
 json_t *result_status_json(const Cairn__JobStatus *status, int64_t now_ms)
 {
     json_t *object = result_json(status, now_ms);
-    json_t *more =
-        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "number", whole(status->number),
-                  "step", whole(status->step), "final_step", whole(status->final_step), "epochs_planned",
-                  whole(status->epochs), "microbatches", whole(status->microbatches), "incarnation",
-                  whole(status->incarnation), "membership_epoch", whole(status->membership_epoch),
-                  "submitted_ms", json_integer(status->submitted_ms), "started_ms",
-                  json_integer(status->started_ms), "finished_ms", json_integer(status->finished_ms));
+    json_t *more = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "number", whole(status->number), "step",
+        whole(status->step), "final_step", whole(status->final_step), "epochs_planned", whole(status->epochs),
+        "microbatches", whole(status->microbatches), "tables", whole(status->tables), "incarnation",
+        whole(status->incarnation), "membership_epoch", whole(status->membership_epoch), "submitted_ms",
+        json_integer(status->submitted_ms), "started_ms", json_integer(status->started_ms), "finished_ms",
+        json_integer(status->finished_ms));
 
     if (!object || !more || json_object_update(object, more) != 0) {
         json_decref(object);

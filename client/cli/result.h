@@ -36,7 +36,7 @@ json_t *result_json_failed(const Cairn__JobStatus *status, const char *reason, i
 /* result_json and all else that the coordinator says of a job. */
 json_t *result_status_json(const Cairn__JobStatus *status, int64_t now_ms);
 
-/* Whether the job did all that was asked of it, its model file included. */
+/* Whether the job did all that was asked of it, its model file included. One with tables only ever stops. */
 bool result_is_success(const Cairn__JobStatus *status);
 
 /* "loss 0.0312  accuracy 0.9907", cut to size. */

@@ -4,6 +4,7 @@
 #include "commands.h"
 #include "connection.h"
 #include "progress.h"
+#include "request_job.h"
 #include "result.h"
 
 #include <inttypes.h>
@@ -47,6 +48,8 @@ static void print_work(const Cairn__JobStatus *status)
         printf("%-12s  %" PRIu32 " of %" PRIu32 "\n", "epochs done", status->epoch, status->epochs);
     if (status->final_step > 0)
         printf("%-12s  %" PRIu64 " of %" PRIu64 "\n", "steps done", status->step, status->final_step);
+    if (status->tables > 0)
+        printf("%-12s  %" PRIu32 "\n", "tables", status->tables);
     printf("%-12s  step %" PRIu64 "\n", "committed", status->committed_step);
     print_metrics("training", status->metrics, status->n_metrics);
     print_metrics("validation", status->validation, status->n_validation);
@@ -59,6 +62,17 @@ static void print_work(const Cairn__JobStatus *status)
                100 * status->compute_share, 100 * status->communication_share, 100 * status->waiting_share);
 }
 
+static void print_cluster(const Cairn__JobStatus *status)
+{
+    printf("%-12s  servers %" PRIu32, "cluster", status->servers);
+    if (status->tables == 0)
+        printf(", workers %" PRIu32, status->workers);
+    printf(", incarnation %" PRIu64, status->incarnation);
+    if (status->tables == 0)
+        printf(", epoch of membership %" PRIu64, status->membership_epoch);
+    printf("\n");
+}
+
 static void print_status(const Cairn__JobStatus *status)
 {
     double seconds = result_seconds(status, clock_unix_ms());
@@ -67,9 +81,7 @@ static void print_status(const Cairn__JobStatus *status)
     printf("%-12s  %s\n", "state", job_state_name(status->state));
     print_text("reason", status->reason);
     print_work(status);
-    printf("%-12s  servers %" PRIu32 ", workers %" PRIu32 ", incarnation %" PRIu64
-           ", epoch of membership %" PRIu64 "\n",
-           "cluster", status->servers, status->workers, status->incarnation, status->membership_epoch);
+    print_cluster(status);
     if (seconds > 0)
         printf("%-12s  %.1f s\n", "took", seconds);
     print_text("model hash", status->model_hash);
@@ -80,16 +92,11 @@ static void print_status(const Cairn__JobStatus *status)
 static int ask_and_print(struct connection *connection, const void *context)
 {
     const struct status_settings *settings = context;
-    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
-    Cairn__JobRequest body = CAIRN__JOB_REQUEST__INIT;
     Cairn__ClientReply *reply;
     struct error error;
     int code = EXIT_DONE;
 
-    body.job = (char *)settings->job;
-    request.body_case = CAIRN__CLIENT_REQUEST__BODY_JOB;
-    request.job = &body;
-    if (connection_ask(connection, &request, CAIRN__CLIENT_REPLY__BODY_JOB, &reply, &error) != CAIRN_OK)
+    if (request_status(connection->requester, settings->job, &reply, &error) != CAIRN_OK)
         return command_fail(table.program, EXIT_FAILED, &error);
     if (!settings->json)
         print_status(reply->job);

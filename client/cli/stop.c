@@ -4,6 +4,7 @@
 #include "commands.h"
 #include "connection.h"
 #include "report.h"
+#include "request_job.h"
 #include "result.h"
 
 #include <stdio.h>
@@ -21,36 +22,23 @@ static const struct setting rows[] = {
 
 static const struct settings_table table = {
     "cairn stop",
-    "Stops a job after the step in hand, makes that step durable, and prints what came of it. "
+    "Stops a job after the step in hand, makes that step durable, and prints what came of it. A job "
+    "with tables ends at its committed step. "
     "\"cairn submit JOB_FILE --resume\" goes on from there.",
     rows, sizeof(rows) / sizeof(rows[0])};
-
-static enum status ask_to_stop(struct connection *connection, const char *job, struct error *error)
-{
-    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
-    Cairn__StopRequest body = CAIRN__STOP_REQUEST__INIT;
-    Cairn__ClientReply *reply;
-    enum status status;
-
-    body.job = (char *)job;
-    request.body_case = CAIRN__CLIENT_REQUEST__BODY_STOP;
-    request.stop = &body;
-    status = connection_ask(connection, &request, CAIRN__CLIENT_REPLY__BODY_JOB, &reply, error);
-    if (status == CAIRN_OK)
-        cairn__client_reply__free_unpacked(reply, NULL);
-    return status;
-}
 
 static int stop_and_print(struct connection *connection, const void *context)
 {
     const struct stop_settings *settings = context;
     Cairn__ClientReply *reply;
     struct error error;
-    enum status status = ask_to_stop(connection, settings->job, &error);
+    enum status status = request_stop(connection->requester, settings->job, &reply, &error);
     int code;
 
-    if (status == CAIRN_OK)
-        status = connection_watch_to_end(connection, settings->job, &reply, &error);
+    if (status == CAIRN_OK) {
+        cairn__client_reply__free_unpacked(reply, NULL);
+        status = request_ended(connection->requester, settings->job, &reply, &error);
+    }
     if (status != CAIRN_OK)
         return command_fail(table.program, EXIT_FAILED, &error);
     if (reply->job->state != CAIRN__JOB_STATE__JOB_STATE_STOPPED) {

@@ -4,6 +4,7 @@
 #include "commands.h"
 #include "connection.h"
 #include "job_file.h"
+#include "request_job.h"
 #include "result.h"
 
 #include <stdio.h>
@@ -47,21 +48,6 @@ static const struct settings_table table = {
     "and workers are there.",
     rows, sizeof(rows) / sizeof(rows[0])};
 
-static enum status submit(struct connection *connection, const struct job_file *file, bool resume,
-                          Cairn__ClientReply **reply, struct error *error)
-{
-    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
-    Cairn__SubmitRequest body = CAIRN__SUBMIT_REQUEST__INIT;
-    Cairn__JobText text;
-
-    job_file_message(file, &text);
-    body.text = &text;
-    body.resume = resume;
-    request.body_case = CAIRN__CLIENT_REQUEST__BODY_SUBMIT;
-    request.submit = &body;
-    return connection_ask(connection, &request, CAIRN__CLIENT_REPLY__BODY_JOB, reply, error);
-}
-
 /* What submit_and_print works with. */
 struct submission {
     const struct submit_settings *settings;
@@ -72,10 +58,13 @@ static int submit_and_print(struct connection *connection, const void *context)
 {
     const struct submission *submission = context;
     Cairn__ClientReply *reply;
+    Cairn__JobText text;
     struct error error;
     int code = EXIT_DONE;
 
-    if (submit(connection, &submission->file, submission->settings->resume != 0, &reply, &error) != CAIRN_OK)
+    job_file_message(&submission->file, &text);
+    if (request_submit(connection->requester, &text, submission->settings->resume != 0, &reply, &error) !=
+        CAIRN_OK)
         return command_fail(table.program, EXIT_FAILED, &error);
     if (!submission->settings->json)
         printf("%s\n", reply->job->id);

@@ -158,6 +158,17 @@ static enum status check_data(const struct job_file *file, struct error *error)
     return status == CAIRN_OK && missing.found ? CAIRN_INVALID : status;
 }
 
+static enum status check_kind(const struct job_file *file, struct error *error)
+{
+    if (!job_has_tables(file->job))
+        return CAIRN_OK;
+    return error_set(
+        error, CAIRN_INVALID,
+        "%s: a job with tables is not trained: programs push and pull while it runs on a cluster; "
+        "see cairn submit",
+        file->path);
+}
+
 /* The job with as many servers and workers as will be started: the file's numbers become overrides, so that
  * the coordinator waits for these and no others. */
 static enum status load_job(struct train *train, struct error *error)
@@ -166,6 +177,8 @@ static enum status load_job(struct train *train, struct error *error)
     struct job_overrides overrides = job_file_overrides(settings->servers, settings->workers);
     enum status status = job_file_load(&train->file, settings->file, &overrides, error);
 
+    if (status == CAIRN_OK)
+        status = check_kind(&train->file, error);
     if (status == CAIRN_OK)
         status = check_data(&train->file, error);
     if (status == CAIRN_OK)

@@ -4,6 +4,7 @@
 #include "commands.h"
 #include "connection.h"
 #include "report.h"
+#include "request_job.h"
 #include "result.h"
 
 struct wait_settings {
@@ -19,8 +20,8 @@ static const struct setting rows[] = {
 
 static const struct settings_table table = {
     "cairn wait",
-    "Waits until a job has ended and prints what came of it. Exit code 0: completed; 1: stopped or "
-    "failed.",
+    "Waits until a job has ended and prints what came of it. Exit code 0: completed, or "
+    "stopped if it has tables; 1: stopped or failed.",
     rows, sizeof(rows) / sizeof(rows[0])};
 
 static int watch_and_print(struct connection *connection, const void *context)
@@ -30,7 +31,7 @@ static int watch_and_print(struct connection *connection, const void *context)
     struct error error;
     int code;
 
-    if (connection_watch_to_end(connection, settings->job, &reply, &error) != CAIRN_OK)
+    if (request_ended(connection->requester, settings->job, &reply, &error) != CAIRN_OK)
         return command_fail(table.program, EXIT_FAILED, &error);
     code = report_end(table.program, reply->job, settings->json != 0);
     cairn__client_reply__free_unpacked(reply, NULL);

@@ -65,6 +65,22 @@ START_TEST(a_completed_job)
 }
 END_TEST
 
+START_TEST(a_job_with_tables_ends_well_when_it_is_stopped)
+{
+    Cairn__JobStatus status = completed();
+    json_t *object;
+
+    status.tables = 3;
+    status.state = CAIRN__JOB_STATE__JOB_STATE_STOPPED;
+    ck_assert(result_is_success(&status));
+    object = result_status_json(&status, 99999);
+    ck_assert_int_eq(json_integer_value(json_object_get(object, "tables")), 3);
+    json_decref(object);
+    status.state = CAIRN__JOB_STATE__JOB_STATE_FAILED;
+    ck_assert(!result_is_success(&status));
+}
+END_TEST
+
 START_TEST(a_failed_job)
 {
     Cairn__JobStatus status = completed();
@@ -190,6 +206,7 @@ static Suite *result_suite(void)
     TCase *cases = tcase_create("result");
 
     tcase_add_test(cases, a_completed_job);
+    tcase_add_test(cases, a_job_with_tables_ends_well_when_it_is_stopped);
     tcase_add_test(cases, a_failed_job);
     tcase_add_test(cases, a_run_that_failed_without_the_coordinator);
     tcase_add_test(cases, a_status_has_more);
