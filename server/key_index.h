@@ -9,16 +9,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KEY_INDEX_NONE UINT32_MAX
+#define KEY_INDEX_NONE     UINT32_MAX
+#define KEY_INDEX_KEYS_MAX ((size_t)1 << 30)
 
 /* All zero: an empty index of no capacity. */
 struct key_index {
-    uint32_t *slots; /* 1 + position, 0: empty; [mask + 1] */
+    uint32_t *slots; /* [mask + 1] */
     size_t mask;
-    size_t capacity; /* slots that there is memory for */
+    size_t capacity;        /* slots that there is memory for */
+    uint32_t position_mask; /* the bits of a slot that are a position's */
 };
 
-/* Empties the index and makes it fit for `most` keys. Errors: CAIRN_NO_MEMORY; it is unchanged then. */
+/* Empties the index and makes it fit for `most` keys, at most KEY_INDEX_KEYS_MAX, at positions below `most`.
+ * Errors: CAIRN_NO_MEMORY; it is
+ * unchanged then. */
 enum status key_index_reset(struct key_index *index, size_t most) MUST_CHECK;
 void key_index_fini(struct key_index *index);
 

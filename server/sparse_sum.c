@@ -87,8 +87,6 @@ static enum status sum_grow(struct sparse_sum *sum, size_t room, uint32_t dimens
     if (sum->keys->capacity_bytes >= room * sizeof(uint64_t) &&
         sum->values->capacity_bytes >= room * row_bytes)
         return CAIRN_OK;
-    if (room > UINT32_MAX - 1)
-        return CAIRN_NO_MEMORY;
     larger = sum_allocate((uint32_t)room, dimension, NULL);
     if (!larger)
         return CAIRN_NO_MEMORY;
@@ -122,7 +120,8 @@ enum status sparse_sum_add(struct sparse_sum *left, const struct sparse_sum *rig
 
     if (right->count == 0)
         return CAIRN_OK;
-    if (key_index_reset(scratch, most) != CAIRN_OK || sum_grow(left, most, dimension) != CAIRN_OK)
+    if (most > KEY_INDEX_KEYS_MAX || key_index_reset(scratch, most) != CAIRN_OK ||
+        sum_grow(left, most, dimension) != CAIRN_OK)
         return CAIRN_NO_MEMORY;
     put_all(scratch, left);
     keys = left->keys->data;
