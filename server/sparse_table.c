@@ -1,5 +1,5 @@
 /* Sums, versions and the life of sparse rows. A row's floats are its weights, then its optimizer slots, each
- * [dimension]; a candidate's one float holds the count of steps that had its key. */
+ * [dimension]; a candidate's one float holds the bits of an integer, the count of steps that had its key. */
 #include "sparse_table.h"
 
 #include <stdlib.h>
@@ -107,10 +107,10 @@ enum status sparse_push(struct sparse_table *table, struct tree_node node, const
 
 /* ---- update */
 
-/* Whether a row that was last used in step `used` is there for step or version `step`. */
+/* Whether a row that was last used in step `used` is there for step or version `step` >= used. */
 static bool is_alive(const struct sparse_table *table, uint32_t used, uint64_t step)
 {
-    return table->spec->expire_after == 0 || step <= used + table->spec->expire_after;
+    return table->spec->expire_after == 0 || step - used <= table->spec->expire_after;
 }
 
 static void initial_weights(const struct sparse_table *table, uint64_t key, float *weights)
@@ -139,16 +139,18 @@ static enum status candidate_count(struct sparse_table *table, uint64_t key, boo
                                    struct error *error)
 {
     struct row *row;
+    uint32_t count = 0;
     bool is_new;
     enum status status = rows_make(table->candidates, &key, 1, &row, &is_new, error);
 
     if (status != CAIRN_OK)
         return status;
-    if (is_new || !is_alive(table, row->used_step, table->version))
-        row->floats[0] = 0;
-    row->floats[0] += 1;
+    if (!is_new && is_alive(table, row->used_step, table->version))
+        memcpy(&count, row->floats, sizeof(count));
+    count++;
+    memcpy(row->floats, &count, sizeof(count));
     row->used_step = (uint32_t)table->version;
-    *earned = row->floats[0] >= (float)table->spec->admit_after;
+    *earned = count >= table->spec->admit_after;
     return *earned ? rows_remove(table->candidates, &key, 1, error) : CAIRN_OK;
 }
 

@@ -1,0 +1,318 @@
+/* Sparse tables against a plain one: random steps pushed in any way, the life of rows, two versions. */
+#include "check_main.h"
+#include "plain_rows.h"
+#include "sparse_table.h"
+
+#include <stdio.h>
+
+#define D       PLAIN_DIMENSION
+#define NUMBER  TABLE_FIRST_USER
+#define SAMPLES 3 /* of a microbatch */
+
+struct rig {
+    struct job *job;
+    struct sparse_table *table;
+    struct plain_table *plain;
+    struct chance chance;
+};
+
+static struct job *job_of(uint32_t microbatches, const char *arguments)
+{
+    char text[512];
+    struct error error = {.message = ""};
+    struct job *job = NULL;
+    int length = snprintf(text, sizeof(text),
+                          "name: rows\nseed: 5\ntables:\n"
+                          "  - sparse: {name: t, dimension: %d, %s}\n"
+                          "train: {optimizer: sgd, microbatches: %u}\n",
+                          D, arguments, microbatches);
+
+    ck_assert_msg(job_load_text(text, (size_t)length, "rows.yaml", "/", NULL, &job, &error) == CAIRN_OK, "%s",
+                  error.message);
+    return job;
+}
+
+static struct rows *rows_of(uint32_t floats)
+{
+    const struct rows_options options = {.floats = floats};
+    struct rows *rows = NULL;
+
+    ck_assert_int_eq(rows_new(&options, &rows, NULL), CAIRN_OK);
+    return rows;
+}
+
+static void rig_open(struct rig *rig, uint32_t microbatches, const char *arguments, uint64_t seed)
+{
+    struct error error = {.message = ""};
+    const struct table_spec *spec;
+
+    rig->job = job_of(microbatches, arguments);
+    spec = job_table(rig->job, NUMBER);
+    ck_assert_msg(sparse_table_new(rig->job, NUMBER, rows_of(sparse_row_floats(spec)),
+                                   spec->admit_after > 1 ? rows_of(SPARSE_CANDIDATE_FLOATS) : NULL, 0,
+                                   &rig->table, &error) == CAIRN_OK,
+                  "%s", error.message);
+    rig->plain = plain_table_new(rig->job, NUMBER, seed);
+    rig->chance = (struct chance){seed << 32};
+}
+
+static void rig_close(struct rig *rig)
+{
+    sparse_table_free(rig->table);
+    free(rig->plain);
+    job_free(rig->job);
+}
+
+static bool push_node(struct rig *rig, struct tree_node node)
+{
+    struct buffer *keys, *rows;
+    bool is_whole;
+
+    plain_node_push(rig->plain->seed, rig->table->version, node, NULL, NULL, &keys, &rows);
+    MUST(sparse_push(rig->table, node, keys, rows, (uint64_t)(node.end - node.begin) * SAMPLES, &is_whole) ==
+         CAIRN_OK);
+    buffer_unref(keys);
+    return is_whole;
+}
+
+/* Pushes random covers of random spans until the sum is whole, then some more, which change nothing. */
+static void push_step(struct rig *rig)
+{
+    uint32_t microbatches = rig->job->microbatches;
+    bool is_whole = false;
+
+    while (!is_whole) {
+        struct tree_node nodes[TREE_COVER_MAX];
+        uint32_t begin = draw(&rig->chance, microbatches);
+        uint32_t end = begin + 1 + draw(&rig->chance, microbatches - begin);
+        uint32_t count = tree_cover(microbatches, begin, end, nodes);
+
+        for (uint32_t i = 0; i < count && !is_whole; i++)
+            is_whole = push_node(rig, nodes[(i + draw(&rig->chance, 2)) % count]);
+    }
+    MUST(!push_node(rig, (struct tree_node){0, microbatches}));
+    MUST(!push_node(rig, (struct tree_node){0, 1}));
+    MUST(rig->table->sum_samples == microbatches * SAMPLES);
+}
+
+/* All keys of a version, some twice, in blocks of any length. */
+static void check_version(struct rig *rig, uint64_t version)
+{
+    enum { ASKED = PLAIN_KEYS + 20 };
+    uint64_t keys[ASKED];
+    uint32_t indices[ASKED];
+    float weights[ASKED][D];
+
+    for (uint32_t i = 0; i < ASKED; i++) {
+        indices[i] = i < PLAIN_KEYS ? i : draw(&rig->chance, PLAIN_KEYS);
+        keys[i] = plain_key(indices[i]);
+    }
+    MUST(sparse_read(rig->table, version, keys, ASKED, weights[0], NULL) == CAIRN_OK);
+    for (uint32_t i = 0; i < ASKED; i++)
+        MUST(memcmp(weights[i], plain_weights(rig->plain, version, indices[i]), sizeof(weights[i])) == 0);
+}
+
+static void step(struct rig *rig)
+{
+    struct error error = {.message = ""};
+
+    push_step(rig);
+    check_version(rig, rig->table->version); /* a whole sum is not an update */
+    ck_assert_msg(sparse_update(rig->table, &error) == CAIRN_OK, "%s", error.message);
+    plain_step(rig->plain, (uint64_t)rig->job->microbatches * SAMPLES);
+    ck_assert_uint_eq(rig->table->version, rig->plain->version);
+}
+
+static uint64_t row_count(const struct rig *rig)
+{
+    struct rows_facts facts;
+
+    rows_facts(rig->table->rows, &facts);
+    return facts.rows;
+}
+
+static const struct {
+    uint32_t microbatches;
+    const char *arguments;
+} tables[] = {
+    {1, "optimizer: {sgd: {learning_rate: 0.1}}"},
+    {5, "optimizer: {sgd: {learning_rate: 0.1}}"},
+    {4, "optimizer: {sgd: {learning_rate: 0.1, momentum: 0.9}}"},
+    {3, "optimizer: {adam: {learning_rate: 0.01}}, initializer: zeros"},
+    {1, "optimizer: adam, expire_after: 1"},
+    {2, "expire_after: 4, optimizer: {sgd: {learning_rate: 0.1, momentum: 0.5, nesterov: true}}"},
+    {2, "admit_after: 3, optimizer: adam"},
+    {1, "admit_after: 2, expire_after: 3, optimizer: adam"},
+    {7, "admit_after: 4, expire_after: 9, initializer: {random_normal: {stddev: 0.1}}"},
+};
+#define TABLES ((int)(sizeof(tables) / sizeof(tables[0])))
+
+START_TEST(random_steps_give_the_plain_tables_bits)
+{
+    struct rig rig;
+
+    for (uint64_t seed = 0; seed < 3; seed++) {
+        rig_open(&rig, tables[_i].microbatches, tables[_i].arguments, seed * 100 + (uint64_t)_i);
+        check_version(&rig, 0);
+        ck_assert(!sparse_keeps(rig.table, 1) && !sparse_keeps(rig.table, UINT64_MAX));
+        for (int i = 0; i < 40; i++) {
+            step(&rig);
+            ck_assert(sparse_keeps(rig.table, rig.table->version));
+            ck_assert(sparse_keeps(rig.table, rig.table->version - 1));
+            ck_assert(!sparse_keeps(rig.table, rig.table->version - 2));
+            check_version(&rig, rig.table->version - 1);
+            check_version(&rig, rig.table->version);
+            check_version(&rig, rig.table->version - 1);
+        }
+        rig_close(&rig);
+    }
+}
+END_TEST
+
+START_TEST(a_pull_makes_no_row)
+{
+    struct rig rig;
+    uint64_t before;
+
+    rig_open(&rig, 1, "optimizer: adam", 1);
+    check_version(&rig, 0);
+    ck_assert_uint_eq(row_count(&rig), 0);
+    step(&rig);
+    before = row_count(&rig);
+    ck_assert_uint_gt(before, 0);
+    ck_assert_uint_lt(before, PLAIN_KEYS);
+    check_version(&rig, 0);
+    check_version(&rig, 1);
+    ck_assert_uint_eq(row_count(&rig), before);
+    rig_close(&rig);
+}
+END_TEST
+
+/* Pushes one row of ones for one key, and updates. */
+static void push_key(struct sparse_table *table, uint64_t key)
+{
+    struct buffer *keys = buffer_new(sizeof(key)), *rows = buffer_new(D * sizeof(float));
+    bool is_whole;
+
+    ck_assert(keys && rows);
+    memcpy(keys->data, &key, sizeof(key));
+    for (int i = 0; i < D; i++)
+        ((float *)rows->data)[i] = 1;
+    ck_assert_int_eq(sparse_push(table, (struct tree_node){0, 1}, keys, rows, 1, &is_whole), CAIRN_OK);
+    ck_assert(is_whole);
+    ck_assert_int_eq(sparse_update(table, NULL), CAIRN_OK);
+    buffer_unref(keys);
+}
+
+static float first_weight(struct sparse_table *table, uint64_t key)
+{
+    float weights[D];
+
+    ck_assert_int_eq(sparse_read(table, table->version, &key, 1, weights, NULL), CAIRN_OK);
+    return weights[0];
+}
+
+START_TEST(the_nth_sight_earns_a_row_and_is_its_first_update)
+{
+    struct rig rig;
+
+    rig_open(&rig, 1,
+             "admit_after: 3, expire_after: 2, initializer: zeros, optimizer: {sgd: {learning_rate: 1}}", 1);
+    push_key(rig.table, 7);
+    push_key(rig.table, 7);
+    ck_assert(first_weight(rig.table, 7) == 0);
+    ck_assert_uint_eq(row_count(&rig), 0);
+    push_key(rig.table, 7); /* step 2 */
+    ck_assert(first_weight(rig.table, 7) == -1);
+    push_key(rig.table, 8);
+    ck_assert(first_weight(rig.table, 7) == -1); /* version 4 is within two steps of step 2 */
+    push_key(rig.table, 8);
+    ck_assert(first_weight(rig.table, 7) == 0); /* version 5 is not */
+    for (int i = 0; i < 2; i++) {
+        push_key(rig.table, 7); /* it has to earn its row anew */
+        ck_assert(first_weight(rig.table, 7) == 0);
+    }
+    push_key(rig.table, 7);
+    ck_assert(first_weight(rig.table, 7) == -1);
+    for (int i = 0; i < 4; i++) {
+        push_key(rig.table, 9); /* 9 is at 2 sights, then forgotten, as candidates are too */
+        if (i == 1)
+            for (int j = 0; j < 3; j++)
+                push_key(rig.table, 10);
+    }
+    ck_assert(first_weight(rig.table, 9) == 0);
+    push_key(rig.table, 9);
+    ck_assert(first_weight(rig.table, 9) == -1);
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(a_row_used_in_time_does_not_expire)
+{
+    struct rig rig;
+
+    rig_open(&rig, 1, "expire_after: 2, initializer: zeros, optimizer: {sgd: {learning_rate: 1}}", 1);
+    push_key(rig.table, 1); /* step 0 */
+    push_key(rig.table, 2);
+    push_key(rig.table, 1); /* step 2: in time */
+    ck_assert(first_weight(rig.table, 1) == -2);
+    for (int i = 0; i < 2; i++)
+        push_key(rig.table, 2);
+    push_key(rig.table, 1); /* step 5: too late */
+    ck_assert(first_weight(rig.table, 1) == -1);
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(sights_are_counted_beyond_what_a_float_can)
+{
+    const uint32_t sights = 1 << 24;
+    const uint64_t key = 7;
+    struct rig rig;
+    struct row *row;
+    bool is_new;
+
+    rig_open(&rig, 1, "admit_after: 16777218, initializer: zeros, optimizer: {sgd: {learning_rate: 1}}", 1);
+    ck_assert_int_eq(rows_make(rig.table->candidates, &key, 1, &row, &is_new, NULL), CAIRN_OK);
+    memcpy(row->floats, &sights, sizeof(sights));
+    push_key(rig.table, key);
+    ck_assert(first_weight(rig.table, key) == 0);
+    push_key(rig.table, key);
+    ck_assert(first_weight(rig.table, key) == -1);
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(rows_can_tell_no_steps_beyond_32_bits)
+{
+    struct error error = {.message = ""};
+    struct tree_node whole = {0, 1};
+    struct rig rig;
+    bool is_whole;
+
+    rig_open(&rig, 1, "optimizer: sgd", 1);
+    rig.table->version = UINT32_MAX;
+    ck_assert_int_eq(sparse_push(rig.table, whole, NULL, NULL, 0, &is_whole), CAIRN_OK);
+    ck_assert_int_eq(sparse_update(rig.table, &error), CAIRN_FULL);
+    ck_assert_ptr_nonnull(strstr(error.message, "table t"));
+    rig_close(&rig);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("sparse_table");
+    TCase *tests = tcase_create("sparse_table");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_loop_test(tests, random_steps_give_the_plain_tables_bits, 0, TABLES);
+    tcase_add_test(tests, a_pull_makes_no_row);
+    tcase_add_test(tests, the_nth_sight_earns_a_row_and_is_its_first_update);
+    tcase_add_test(tests, a_row_used_in_time_does_not_expire);
+    tcase_add_test(tests, sights_are_counted_beyond_what_a_float_can);
+    tcase_add_test(tests, rows_can_tell_no_steps_beyond_32_bits);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
+
+CHECK_MAIN(make_suite)
