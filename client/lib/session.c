@@ -312,6 +312,8 @@ static enum status refusal_take(struct session *session, uint32_t shard, struct 
         status = CAIRN_STALE;
     else if (session->received.refused == DATA_REFUSED_UNKNOWN)
         status = CAIRN_NOT_FOUND;
+    else if (session->received.refused == DATA_REFUSED_LOST)
+        status = CAIRN_FULL;
     return error_set(error, status, "shard %u at %s refused: %s", shard, session->endpoints[shard],
                      session->received.message[0] ? session->received.message : status_text(status));
 }

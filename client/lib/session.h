@@ -148,7 +148,8 @@ void *const *session_sockets(const struct session *session, size_t *count);
 /* Receives and handles all that is there, never blocking. Messages of an older incarnation are dropped.
  * Values are checked (job, table, place of the chunk, type, exact length) before the callback sees any.
  * Errors: CAIRN_STALE (this incarnation or version is over), CAIRN_PROTOCOL, CAIRN_NOT_FOUND as the shard
- * refused; CAIRN_IO when the connection to a shard broke, since what was on its way is lost. The message
+ * refused; CAIRN_FULL when it dropped answers that were not read (what is missing can be pulled again);
+ * CAIRN_IO when the connection to a shard broke, since what was on its way is lost. The message
  * names shard and reason. The session can be polled on. */
 enum status session_poll(struct session *session, struct error *error) MUST_CHECK;
 

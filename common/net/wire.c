@@ -86,7 +86,7 @@ static const char *kind_problem(const struct data_header *header)
     case DATA_PART:
         return NULL;
     case DATA_REFUSED:
-        if (header->refused < DATA_REFUSED_STALE || header->refused > DATA_REFUSED_MALFORMED)
+        if (header->refused < DATA_REFUSED_STALE || header->refused > DATA_REFUSED_LOST)
             return "a refusal's reason is unknown";
         return memchr(header->message, '\0', WIRE_MESSAGE_MAX) ? NULL : "a refusal's message is too long";
     }

@@ -664,7 +664,8 @@ START_TEST(a_refusal_names_shard_and_reason)
         enum status status;
     } cases[] = {{DATA_REFUSED_STALE, CAIRN_STALE},
                  {DATA_REFUSED_UNKNOWN, CAIRN_NOT_FOUND},
-                 {DATA_REFUSED_MALFORMED, CAIRN_PROTOCOL}};
+                 {DATA_REFUSED_MALFORMED, CAIRN_PROTOCOL},
+                 {DATA_REFUSED_LOST, CAIRN_FULL}};
     struct rig rig;
     struct answer answer;
     struct error error = {.message = ""};
@@ -673,7 +674,7 @@ START_TEST(a_refusal_names_shard_and_reason)
     introduce(&rig);
     memset(&answer, 0, sizeof(answer));
     answer.header.kind = DATA_REFUSED;
-    if (_i < 2) { /* of a malformed message a shard may not know the job */
+    if (cases[_i].reason != DATA_REFUSED_MALFORMED) { /* of a malformed message a shard may not know the job */
         answer.header.job = JOB;
         answer.header.incarnation = INCARNATION;
     }
@@ -705,7 +706,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(receiving, values_that_do_not_fit_are_refused, 0, SPOILS);
     tcase_add_test(receiving, noise_from_a_shard_is_refused);
     tcase_add_test(receiving, older_incarnations_are_dropped_newer_ones_end_us);
-    tcase_add_loop_test(receiving, a_refusal_names_shard_and_reason, 0, 3);
+    tcase_add_loop_test(receiving, a_refusal_names_shard_and_reason, 0, 4);
     tcase_add_test(receiving, a_shard_whose_connection_breaks_is_an_error);
     suite_add_tcase(suite, sending);
     suite_add_tcase(suite, receiving);

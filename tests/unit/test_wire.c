@@ -226,7 +226,7 @@ START_TEST(foreign_numbers_are_bounded)
     foreign_init(&foreign, DATA_REFUSED);
     foreign.header.refused = CAIRN__REFUSED_REASON__REFUSED_REASON_UNSPECIFIED;
     check_refused(&foreign, "reason");
-    foreign.header.refused = (Cairn__RefusedReason)4;
+    foreign.header.refused = (Cairn__RefusedReason)5;
     check_refused(&foreign, "reason");
 }
 END_TEST
