@@ -79,6 +79,13 @@ void shard_written(struct shard *shard, struct generation *generation, enum stat
 void shard_handle(struct shard *shard, const void *client, size_t client_bytes,
                   const struct data_header *header, struct buffer *const payloads[]);
 
+/* Whether the shard itself holds a version of a chunk: it is the newest or the one before. */
+bool shard_keeps(struct shard *shard, const struct reply_subject *subject, uint32_t chunk);
+
+/* Tells a client that answers to it were dropped since it did not read; the first was about `lost`. */
+void shard_tell_loss(struct shard *shard, const void *client, size_t client_bytes,
+                     const struct reply_subject *lost);
+
 /* Refuses a message that could not even be read. */
 void shard_refuse(struct shard *shard, const void *client, size_t client_bytes, const char *message);
 

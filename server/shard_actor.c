@@ -1,10 +1,15 @@
-/* The shard's thread: one poll over its ROUTER, its owner's pipe and its writer's. */
+/* The shard's thread: it sleeps on its ROUTER, its owner's pipe, its writer's, and the bell of its outboxes.
+ *
+ * What it holds for clients is bounded at both ends. In: ZeroMQ takes RECEIVE_QUEUE messages of a client
+ * ahead, then leaves its bytes to the transport, which stops the client. Out: outbox.h. */
 #include "shard_actor.h"
 
 #include "base/log.h"
 #include "generation_writer.h"
 #include "net/frames.h"
+#include "net/waiter.h"
 #include "net/wire.h"
+#include "outbox.h"
 #include "shard.h"
 
 #include <errno.h>
@@ -15,45 +20,132 @@
 
 /* Messages taken from clients before the pipes are looked at again. */
 #define MESSAGES_A_TURN 64
-/* Queues, in messages a client: what is received ahead costs memory, what is sent does not (references). */
-#define RECEIVE_QUEUE 256
-#define SEND_QUEUE    65536
+/* Messages of a client that are received ahead. Clients gather up to some 2 MiB in one (WIRE_GATHER_BYTES),
+ * so that 64 of them hold at most 2 GiB here; so many small ones are more than a thread takes in a turn. */
+#define RECEIVE_QUEUE 16
 
 enum { PART_CLIENT, PART_HEADER, PART_PAYLOADS };
+
+/* What the thread sleeps on. */
+enum { NEWS_CLIENTS, NEWS_SERVER, NEWS_WRITER, NEWS_DRAINED };
 
 struct shard_thread {
     struct actor_self *self;
     struct shard *shard;
     struct actor *writer;
     void *router;
+    struct outboxes *outboxes;
+    struct waiter waiter;
+    bool has_told_server, has_told_writer; /* so that the waiter knows nothing of what came since */
     struct frames incoming, outgoing;
 };
 
 /* ---- out: the shard's events */
 
-static enum status reply_frames(struct frames *frames, struct reply *reply)
+/* What the memory of an answer is. */
+static struct outbox_note reply_note(const struct reply *reply)
 {
-    unsigned char header[WIRE_HEADER_MAX];
-    size_t header_bytes = wire_data_pack(&reply->header, header);
-    enum status status = frames_append_copy(frames, reply->client->name, reply->client->length);
+    const struct data_header *header = &reply->header;
+    struct buffer *first = header->payload_count > 0 ? reply->payloads[0] : NULL;
 
-    if (status == CAIRN_OK)
-        status = frames_append_copy(frames, header, header_bytes);
+    return (struct outbox_note){
+        .subject = {header->job, header->incarnation, header->table, header->step, header->request},
+        .chunk = first ? header->payloads[0].chunk : 0,
+        .is_private = !first || buffer_is_exclusive(first),
+        .bytes = first ? reply->payload_bytes : 0};
+}
+
+/* Appends the message's last part with a ticket for the client's outbox. */
+static enum status append_last(struct frames *frames, struct outbox *outbox, const struct reply *reply,
+                               struct buffer *part)
+{
+    const struct outbox_note note = reply_note(reply);
+    struct buffer *ticket = outbox_ticket(outbox, &note, part);
+    enum status status;
+
+    if (!ticket)
+        return CAIRN_NO_MEMORY;
+    status = frames_append_buffer(frames, ticket, 0, ticket->length_bytes);
+    buffer_unref(ticket);
+    return status;
+}
+
+/* A message that is a header alone. */
+static enum status append_header(struct frames *frames, struct outbox *outbox, const struct reply *reply,
+                                 const unsigned char *header, size_t header_bytes)
+{
+    struct buffer *part = buffer_new(header_bytes);
+    enum status status;
+
+    if (!part)
+        return CAIRN_NO_MEMORY;
+    memcpy(part->data, header, header_bytes);
+    status = append_last(frames, outbox, reply, part);
+    buffer_unref(part);
+    return status;
+}
+
+/* The payloads that have frames, the last of them with a ticket. */
+static enum status append_payloads(struct frames *frames, struct outbox *outbox, const struct reply *reply,
+                                   uint32_t count)
+{
+    enum status status = CAIRN_OK;
+
     for (uint32_t i = 0; i < reply->header.payload_count && status == CAIRN_OK; i++) {
-        if (reply->payloads[i])
-            status = frames_append_buffer(frames, reply->payloads[i], 0, reply->payloads[i]->length_bytes);
+        struct buffer *payload = reply->payloads[i];
+
+        if (!payload)
+            continue;
+        status = --count == 0 ? append_last(frames, outbox, reply, payload)
+                              : frames_append_buffer(frames, payload, 0, payload->length_bytes);
     }
     return status;
 }
 
-/* A client that is gone is no error; one that does not read is dropped messages, and asks again or fails. */
+static enum status reply_frames(struct frames *frames, struct outbox *outbox, const struct reply *reply)
+{
+    unsigned char header[WIRE_HEADER_MAX];
+    size_t header_bytes = wire_data_pack(&reply->header, header);
+    uint32_t payloads = wire_data_frames(&reply->header);
+    enum status status = frames_append_copy(frames, reply->client->name, reply->client->length);
+
+    if (status != CAIRN_OK)
+        return status;
+    if (payloads == 0)
+        return append_header(frames, outbox, reply, header, header_bytes);
+    status = frames_append_copy(frames, header, header_bytes);
+    return status == CAIRN_OK ? append_payloads(frames, outbox, reply, payloads) : status;
+}
+
+/* Whether a client's queue has room for an answer. */
+static bool has_room(struct shard_thread *thread, struct outbox *outbox, const struct reply *reply)
+{
+    struct outbox_note oldest;
+    bool is_needed = !outbox_oldest(outbox, &oldest) ||
+                     (!oldest.is_private && shard_keeps(thread->shard, &oldest.subject, oldest.chunk));
+
+    return outbox_takes(outbox, reply_note(reply).bytes, is_needed);
+}
+
+/* A client that is gone is no error. One that does not read gets no more, and is told when it does. */
 static void send_reply(void *context, struct reply *reply)
 {
     struct shard_thread *thread = context;
-    struct error error;
-    enum status status = reply_frames(&thread->outgoing, reply);
+    struct outbox *outbox = outbox_of(thread->outboxes, reply->client->name, reply->client->length);
+    struct error error = {.message = "out of memory"};
+    enum status status = CAIRN_NO_MEMORY;
 
-    error_set(&error, status, "%s", status_text(status));
+    if (outbox && !has_room(thread, outbox, reply)) {
+        const struct outbox_note note = reply_note(reply);
+
+        if (outbox_lose(outbox, &note.subject))
+            log_warn("client_behind", "job=%" PRIu64 " table=%u version=%" PRIu64 " messages=%zu bytes=%zu",
+                     reply->header.job, reply->header.table, reply->header.step, outbox_messages(outbox),
+                     outbox_bytes(outbox));
+        return;
+    }
+    if (outbox)
+        status = reply_frames(&thread->outgoing, outbox, reply);
     if (status == CAIRN_OK)
         status = frames_send(thread->router, &thread->outgoing, &error);
     else
@@ -61,7 +153,18 @@ static void send_reply(void *context, struct reply *reply)
     if (status != CAIRN_OK && status != CAIRN_NOT_FOUND)
         log_warn("reply_lost", "job=%" PRIu64 " table=%u version=%" PRIu64 " reason=\"%s\"",
                  reply->header.job, reply->header.table, reply->header.step,
-                 status == CAIRN_AGAIN ? "the client does not read" : error.message);
+                 status == CAIRN_AGAIN ? "the transport takes no more" : error.message);
+}
+
+/* Tells those who have drained what they have lost. */
+static void tell_losses(struct shard_thread *thread)
+{
+    struct reply_subject lost;
+    const void *client;
+    size_t length;
+
+    while ((client = outboxes_drained(thread->outboxes, &length, &lost)))
+        shard_tell_loss(thread->shard, client, length, &lost);
 }
 
 static void send_report(void *context, const struct shard_report *report)
@@ -69,6 +172,7 @@ static void send_report(void *context, const struct shard_report *report)
     struct shard_thread *thread = context;
     struct error error;
 
+    thread->has_told_server = true;
     if (actor_report(thread->self, report, sizeof(*report), &error) != CAIRN_OK)
         log_error("report_lost", "job=%" PRIu64 " reason=\"%s\"", report->job, error.message);
 }
@@ -78,6 +182,7 @@ static void send_generation(void *context, struct generation *generation)
     struct shard_thread *thread = context;
     struct error error;
 
+    thread->has_told_writer = true;
     if (actor_tell(thread->writer, &generation, sizeof(generation), &error) != CAIRN_OK)
         log_error("generation_lost", "step=%" PRIu64 " reason=\"%s\"", generation->step, error.message);
 }
@@ -153,8 +258,8 @@ static void handle_message(struct shard_thread *thread, struct frames *frames)
         shard_handle(thread->shard, client, client_bytes, &header, payloads);
 }
 
-/* Handles what clients have sent, up to a turn's share. */
-static void serve_clients(struct shard_thread *thread)
+/* Handles what clients have sent, up to a turn's share. Returns whether there may be more. */
+static bool serve_clients(struct shard_thread *thread)
 {
     struct error error;
 
@@ -162,13 +267,14 @@ static void serve_clients(struct shard_thread *thread)
         enum status status = frames_receive(thread->router, &thread->incoming, &error);
 
         if (status == CAIRN_AGAIN || status == CAIRN_CLOSED)
-            return;
+            return false; /* and nothing was done with the router since */
         if (status == CAIRN_OK)
             handle_message(thread, &thread->incoming);
         else
             log_warn("message_lost", "reason=\"%s\"", error.message);
         frames_clear(&thread->incoming);
     }
+    return true;
 }
 
 /* ---- in: the server and the writer */
@@ -212,41 +318,54 @@ static enum status serve_writer(struct shard_thread *thread)
     return status;
 }
 
+/* One turn: sleeps unless a client may have more, then looks where there is news. Of the pipes the waiter
+ * knows only what came since they were last used. */
+static enum status turn(struct shard_thread *thread, bool *is_busy)
+{
+    struct waiter *waiter = &thread->waiter;
+    bool told_server = thread->has_told_server, told_writer = thread->has_told_writer;
+    enum status status = waiter_sleep(waiter, *is_busy || told_server || told_writer ? 0 : -1, NULL);
+
+    thread->has_told_server = thread->has_told_writer = false;
+    if (status != CAIRN_OK)
+        return status;
+    if (waiter_has(waiter, NEWS_DRAINED))
+        tell_losses(thread);
+    *is_busy = serve_clients(thread);
+    if (told_writer || waiter_has(waiter, NEWS_WRITER)) {
+        *is_busy = true;
+        status = serve_writer(thread);
+    }
+    if (status != CAIRN_CLOSED && (told_server || waiter_has(waiter, NEWS_SERVER))) {
+        *is_busy = true;
+        status = serve_server(thread);
+    }
+    return status;
+}
+
 static void serve(struct shard_thread *thread)
 {
-    zmq_pollitem_t items[] = {
-        {thread->router, 0, ZMQ_POLLIN, 0},
-        {actor_self_pipe(thread->self), 0, ZMQ_POLLIN, 0},
-        {actor_pipe(thread->writer), 0, ZMQ_POLLIN, 0},
-    };
-    enum status status = CAIRN_OK;
+    bool is_busy = true;
+    enum status status;
 
-    while (status != CAIRN_CLOSED) {
-        if (zmq_poll(items, 3, -1) < 0) {
-            status = zmq_errno() == EINTR ? CAIRN_OK : CAIRN_CLOSED;
-            continue;
-        }
-        if (items[0].revents)
-            serve_clients(thread);
-        if (items[2].revents)
-            status = serve_writer(thread);
-        if (status != CAIRN_CLOSED && items[1].revents)
-            status = serve_server(thread);
-    }
+    thread->has_told_server = thread->has_told_writer = true;
+    do
+        status = turn(thread, &is_busy);
+    while (status == CAIRN_OK || status == CAIRN_AGAIN);
 }
 
 /* ---- life */
 
 static int router_options(void *router)
 {
-    const int none = 0, yes = 1, receive_queue = RECEIVE_QUEUE, send_queue = SEND_QUEUE;
+    const int none = 0, yes = 1, receive_queue = RECEIVE_QUEUE;
     const int64_t frame_bytes_max = (int64_t)WIRE_PAYLOAD_BYTES_MAX;
 
     if (zmq_setsockopt(router, ZMQ_LINGER, &none, sizeof(none)) != 0 ||
         zmq_setsockopt(router, ZMQ_ROUTER_MANDATORY, &yes, sizeof(yes)) != 0 ||
         zmq_setsockopt(router, ZMQ_ROUTER_HANDOVER, &yes, sizeof(yes)) != 0 ||
         zmq_setsockopt(router, ZMQ_RCVHWM, &receive_queue, sizeof(receive_queue)) != 0 ||
-        zmq_setsockopt(router, ZMQ_SNDHWM, &send_queue, sizeof(send_queue)) != 0 ||
+        zmq_setsockopt(router, ZMQ_SNDHWM, &none, sizeof(none)) != 0 ||
         zmq_setsockopt(router, ZMQ_MAXMSGSIZE, &frame_bytes_max, sizeof(frame_bytes_max)) != 0)
         return -1;
     return 0;
@@ -268,6 +387,21 @@ static enum status router_bind(struct shard_thread *thread, struct shard_actor_p
     return CAIRN_OK;
 }
 
+/* In the order of NEWS_*. */
+static enum status waiter_fill(struct shard_thread *thread, struct error *error)
+{
+    struct waiter *waiter = &thread->waiter;
+    enum status status = waiter_add_socket(waiter, thread->router, error);
+
+    if (status == CAIRN_OK)
+        status = waiter_add_socket(waiter, actor_self_pipe(thread->self), error);
+    if (status == CAIRN_OK)
+        status = waiter_add_socket(waiter, actor_pipe(thread->writer), error);
+    if (status == CAIRN_OK)
+        status = waiter_add_descriptor(waiter, outboxes_descriptor(thread->outboxes), error);
+    return status;
+}
+
 static enum status thread_init(struct shard_thread *thread, struct shard_actor_params *params,
                                struct error *error)
 {
@@ -277,6 +411,10 @@ static enum status thread_init(struct shard_thread *thread, struct shard_actor_p
 
     frames_init(&thread->incoming);
     frames_init(&thread->outgoing);
+    waiter_init(&thread->waiter);
+    status = outboxes_new(OUTBOX_BYTES_LIMIT, &thread->outboxes, error);
+    if (status != CAIRN_OK)
+        return status;
     thread->shard = shard_new(&params->owner, params->memory_bytes, &events);
     if (!thread->shard)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory for a shard");
@@ -284,8 +422,9 @@ static enum status thread_init(struct shard_thread *thread, struct shard_actor_p
     if (status != CAIRN_OK)
         return status;
     snprintf(name, sizeof(name), "writer-%" PRIu32, params->owner.shard % 100000);
-    return actor_start(actor_self_context(thread->self), name, generation_writer_run, NULL, &thread->writer,
-                       error);
+    status = actor_start(actor_self_context(thread->self), name, generation_writer_run, NULL, &thread->writer,
+                         error);
+    return status == CAIRN_OK ? waiter_fill(thread, error) : status;
 }
 
 void shard_actor_run(struct actor_self *self, void *argument)
@@ -301,4 +440,6 @@ void shard_actor_run(struct actor_self *self, void *argument)
     shard_free(thread.shard);
     if (thread.router)
         zmq_close(thread.router);
+    outboxes_free(thread.outboxes);
+    waiter_fini(&thread.waiter);
 }

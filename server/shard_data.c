@@ -435,3 +435,38 @@ void shard_refuse(struct shard *shard, const void *client, size_t client_bytes, 
     client_release(shard->subscribers, request.client);
     shard_flush(shard);
 }
+
+/* ---- what clients have not read */
+
+bool shard_keeps(struct shard *shard, const struct reply_subject *subject, uint32_t chunk)
+{
+    const struct shard_job *job = shard_find(shard, subject->job);
+    const struct table *table = job ? tables_find(job->tables, subject->table) : NULL;
+    const struct dense_chunk *found;
+
+    if (!table || job->incarnation != subject->incarnation)
+        return false;
+    if (table->sums)
+        return sum_version(table->sums, subject->version) != NULL;
+    found = table->dense ? dense_find(table->dense, chunk) : NULL;
+    return found && dense_version(found, subject->version) != NULL;
+}
+
+void shard_tell_loss(struct shard *shard, const void *client, size_t client_bytes,
+                     const struct reply_subject *lost)
+{
+    const struct data_header about = {.kind = DATA_REFUSED,
+                                      .job = lost->job,
+                                      .incarnation = lost->incarnation,
+                                      .table = lost->table,
+                                      .step = lost->version,
+                                      .request = lost->request};
+    struct request request = {
+        .shard = shard, .client = client_get(shard->subscribers, client, client_bytes), .header = &about};
+
+    if (!request.client)
+        return;
+    request_refuse(&request, DATA_REFUSED_LOST, "answers were dropped because they were not read: ask again");
+    client_release(shard->subscribers, request.client);
+    shard_flush(shard);
+}
