@@ -171,6 +171,9 @@ static enum status connect_shard(struct session *session, void *zmq_context, uin
     status = watch_connection(session, zmq_context, shard, error);
     if (status != CAIRN_OK)
         return status;
+    status = waiter_add_socket(&session->waiter, socket, error);
+    if (status != CAIRN_OK)
+        return status;
     if (zmq_connect(socket, endpoint) != 0)
         return error_set(error, CAIRN_INVALID, "session: cannot connect to shard %u at \"%s\": %s", shard,
                          endpoint, zmq_strerror(zmq_errno()));
@@ -195,9 +198,12 @@ enum status session_new(void *zmq_context, const struct session_params *params,
     session->table_count = params->table_count;
     session->events = *events;
     frames_init(&session->frames);
+    waiter_init(&session->waiter);
     status = memory_init(session, params, error);
     for (uint32_t i = 0; i < params->shard_count && status == CAIRN_OK; i++)
         status = connect_shard(session, zmq_context, i, params->endpoints[i], error);
+    for (uint32_t i = 0; i < params->shard_count && status == CAIRN_OK; i++)
+        status = waiter_add_socket(&session->waiter, session->sockets[params->shard_count + i], error);
     if (status != CAIRN_OK) {
         session_free(session);
         return status;
@@ -218,6 +224,7 @@ void session_free(struct session *session)
     }
     for (uint32_t i = 0; session->endpoints && i < session->shard_count; i++)
         free(session->endpoints[i]);
+    waiter_fini(&session->waiter);
     free(session->slot_shards);
     free(session->holds_slots);
     free(session->endpoints);
@@ -241,6 +248,7 @@ enum status session_send(struct session *session, uint32_t shard, struct error *
 {
     enum status status = frames_send(session->sockets[shard], &session->frames, error);
 
+    session->is_quiet = false;
     if (status == CAIRN_AGAIN) /* not by a full queue: there is none */
         return error_set(error, CAIRN_IO, "shard %u at %s takes no message", shard,
                          session->endpoints[shard]);
@@ -337,7 +345,8 @@ static enum status message_take(struct session *session, uint32_t shard, struct 
                      session->endpoints[shard]);
 }
 
-static enum status shard_poll(struct session *session, uint32_t shard, struct error *error)
+/* Takes all messages of a shard; *count grows by how many. */
+static enum status shard_poll(struct session *session, uint32_t shard, uint32_t *count, struct error *error)
 {
     for (;;) {
         enum status status = frames_receive(session->sockets[shard], &session->frames, error);
@@ -346,6 +355,7 @@ static enum status shard_poll(struct session *session, uint32_t shard, struct er
             return CAIRN_OK;
         if (status != CAIRN_OK)
             return error_prefix(error, status, "shard %u at %s", shard, session->endpoints[shard]);
+        (*count)++;
         status = message_take(session, shard, error);
         frames_clear(&session->frames);
         if (status != CAIRN_OK)
@@ -368,13 +378,25 @@ static enum status connection_check(struct session *session, uint32_t shard, str
                      session->endpoints[shard]);
 }
 
+/* Connections are looked at only when there was nothing to take: each look is a system call, and whoever
+ * waits for what a broken connection will not bring comes to that. */
 enum status session_poll(struct session *session, struct error *error)
 {
     enum status status = CAIRN_OK;
+    uint32_t messages = 0;
 
+    session->is_quiet = false;
     for (uint32_t i = 0; i < session->shard_count && status == CAIRN_OK; i++)
-        status = shard_poll(session, i, error);
+        status = shard_poll(session, i, &messages, error);
+    if (status != CAIRN_OK || messages > 0)
+        return status;
     for (uint32_t i = 0; i < session->shard_count && status == CAIRN_OK; i++)
         status = connection_check(session, i, error);
+    session->is_quiet = status == CAIRN_OK;
     return status;
+}
+
+enum status session_wait(struct session *session, int timeout_ms, struct error *error)
+{
+    return session->is_quiet ? waiter_sleep(&session->waiter, timeout_ms, error) : CAIRN_OK;
 }

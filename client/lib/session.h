@@ -153,4 +153,10 @@ void *const *session_sockets(const struct session *session, size_t *count);
  * names shard and reason. The session can be polled on. */
 enum status session_poll(struct session *session, struct error *error) MUST_CHECK;
 
+/* Sleeps until session_poll may have something, timeout_ms have passed (-1: for ever) or a signal comes;
+ * returns at once when the last session_poll found something or something was sent since: poll again then.
+ * For callers that wait for this session alone; it costs less than a zmq_poll over its sockets. Errors:
+ * CAIRN_IO. */
+enum status session_wait(struct session *session, int timeout_ms, struct error *error) MUST_CHECK;
+
 #endif

@@ -5,6 +5,7 @@
 #include "session.h"
 
 #include "net/frames.h"
+#include "net/waiter.h"
 #include "net/wire.h"
 
 /* The chunks of the call in hand that go to one shard. */
@@ -70,6 +71,8 @@ struct session {
     void *scratch;               /* one chunk: for received values that are not aligned */
     struct data_header received; /* of the message in hand */
     struct frames frames;        /* of the message in hand, either way */
+    struct waiter waiter;        /* over sockets, in their order */
+    bool is_quiet;               /* nothing was there, and no socket was touched since */
 };
 
 /* Sends what is in session->frames to a shard; the frames are empty afterwards. */

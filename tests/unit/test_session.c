@@ -228,6 +228,38 @@ START_TEST(a_range_goes_in_messages_of_the_most_payloads)
 }
 END_TEST
 
+START_TEST(large_chunks_go_in_messages_of_a_mebibyte)
+{
+    enum { CHUNK = 100 * 1024, CHUNKS = 12 }; /* 400 KiB each: three make more than a MiB */
+    struct buffer *buffer = counted_floats((uint64_t)CHUNK * CHUNKS);
+    struct session_push push = push_of(buffer, 0, CHUNKS);
+    uint32_t chunks = 0;
+    struct rig rig;
+    struct error error = {.message = ""};
+
+    rig_open(&rig, CHUNK_FLOATS);
+    session_free(rig.session);
+    rig.session = NULL;
+    rig.tables[TABLE_WEIGHTS] = session_dense_table((uint64_t)CHUNK * CHUNKS, CHUNK, CHUNKS);
+    ck_assert_int_eq(rig_connect(&rig, &error), CAIRN_OK);
+    ck_assert_int_eq(session_push(rig.session, &push, &error), CAIRN_OK);
+    for (uint32_t shard = 0; shard < SHARDS; shard++) {
+        uint32_t here = 0, left;
+
+        for (uint32_t chunk = 0; chunk < CHUNKS; chunk++)
+            here += home_of(&rig, TABLE_WEIGHTS, chunk) == shard;
+        for (left = here; left > 0; left -= rig.arrival.header.payload_count) {
+            arrive(&rig, shard);
+            ck_assert_uint_eq(rig.arrival.header.payload_count, left < 3 ? left : 3);
+        }
+        chunks += here;
+    }
+    ck_assert_uint_eq(chunks, CHUNKS);
+    rig_close(&rig);
+    buffer_unref(buffer);
+}
+END_TEST
+
 START_TEST(a_part_of_the_chunks_goes_alone)
 {
     const uint64_t floats = CHUNK_FLOATS * 9;
@@ -481,6 +513,34 @@ START_TEST(values_arrive)
 }
 END_TEST
 
+START_TEST(a_wait_ends_when_something_comes)
+{
+    struct rig rig;
+    struct answer answer;
+    struct error error = {.message = ""};
+    uint32_t home;
+
+    rig_open(&rig, CHUNK_FLOATS * 5);
+    home = home_of(&rig, TABLE_WEIGHTS, 2);
+    for (uint32_t i = 0; i < 50; i++) {
+        introduce(&rig);
+        ck_assert_int_eq(session_wait(rig.session, -1, &error), CAIRN_OK); /* something was sent since */
+        ck_assert_int_eq(session_poll(rig.session, &error), CAIRN_OK);
+        answer = answer_for(&rig, TABLE_WEIGHTS, 2);
+        send_answer(&rig, home, &answer);
+        while (rig.seen.calls == i) {
+            ck_assert_int_eq(session_wait(rig.session, -1, &error), CAIRN_OK);
+            ck_assert_int_eq(session_poll(rig.session, &error), CAIRN_OK);
+        }
+        ck_assert_uint_eq(rig.seen.calls, i + 1);
+    }
+    ck_assert_int_eq(session_poll(rig.session, &error), CAIRN_OK);
+    ck_assert_int_eq(session_wait(rig.session, 1, &error), CAIRN_OK); /* nothing comes */
+    ck_assert_int_eq(session_poll(rig.session, &error), CAIRN_OK);
+    rig_close(&rig);
+}
+END_TEST
+
 START_TEST(metric_values_arrive_and_are_aligned)
 {
     struct rig rig;
@@ -696,12 +756,14 @@ static Suite *make_suite(void)
     tcase_add_test(sending, parameters_must_fit_together);
     tcase_add_test(sending, a_push_reaches_each_chunks_shard);
     tcase_add_test(sending, a_range_goes_in_messages_of_the_most_payloads);
+    tcase_add_test(sending, large_chunks_go_in_messages_of_a_mebibyte);
     tcase_add_test(sending, a_part_of_the_chunks_goes_alone);
     tcase_add_test(sending, metrics_go_as_float64);
     tcase_add_loop_test(sending, a_pull_names_version_and_chunks, 0, 2);
     tcase_add_test(sending, what_does_not_fit_is_not_sent);
     tcase_add_test(sending, messages_wait_for_a_shard_that_is_late);
     tcase_add_loop_test(receiving, values_arrive, 0, 3);
+    tcase_add_test(receiving, a_wait_ends_when_something_comes);
     tcase_add_test(receiving, metric_values_arrive_and_are_aligned);
     tcase_add_loop_test(receiving, values_that_do_not_fit_are_refused, 0, SPOILS);
     tcase_add_test(receiving, noise_from_a_shard_is_refused);
