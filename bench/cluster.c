@@ -14,50 +14,70 @@
 #include <string.h>
 #include <zmq.h>
 
-#define SIDE_MAX        65536
-#define INCARNATION     1
-#define CHUNK_BYTES_MIN 16384
+#define JOB         1
+#define INCARNATION 1
 
 /* ---- what both sides know */
 
-/* rows * columns == floats, as square as it goes. */
-static void sides(uint64_t floats, uint32_t *rows, uint32_t *columns)
+static uint32_t table_number(uint32_t index)
 {
-    uint32_t side = SIDE_MAX;
-
-    while ((uint64_t)side * side > floats)
-        side /= 2;
-    *rows = side;
-    *columns = (uint32_t)(floats / side);
+    return TABLE_FIRST_USER + index;
 }
 
-static void job_text(const struct crew_place *place, char *text, size_t size)
+/* The job file; NULL: out of memory. Owns: the caller, free(). */
+static char *job_text(const struct crew_place *place)
 {
     const struct cluster_params *params = place->argument;
-    uint32_t rows, columns;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *file = open_memstream(&text, &size);
 
-    sides(params->floats, &rows, &columns);
-    snprintf(
-        text, size,
-        "name: bench\nmodel:\n  input_shape: [%u]\n  layers:\n    - dense: {units: %u, use_bias: false}\n"
-        "  loss: sparse_categorical_crossentropy\ndata:\n  train: {format: csv, path: none.csv}\n"
-        "train: {steps: 1000000000, batch_size: %u, microbatches: %u, commit_every: 1000000000,\n"
-        "  optimizer: {sgd: {learning_rate: 0.01}}}\n",
-        rows, columns, place->client_count, place->client_count);
+    if (!file)
+        return NULL;
+    fprintf(file, "name: bench\ntables:\n");
+    for (uint32_t i = 0; i < params->tables; i++)
+        fprintf(file, "  - dense: {name: table-%" PRIu32 ", size: %" PRIu64 "}\n", i, params->floats);
+    fprintf(file,
+            "train: {microbatches: %" PRIu32 ", commit_every: 1000000000,\n"
+            "  optimizer: {sgd: {learning_rate: 0.01}}}\n",
+            place->client_count);
+    if (fclose(file) == 0)
+        return text;
+    free(text);
+    return NULL;
 }
 
-/* What a coordinator would send for table `table`, which is the one of a job of its own. */
-static enum status assign(const struct crew_place *place, uint32_t table, const char *server,
-                          struct assignment **out, struct error *error)
+/* The map of slots depends on the job, and an assignment checks the map: so the job is read first. */
+static enum status slots_make(const struct crew_place *place, const char *text, uint32_t **slots,
+                              uint32_t *count, struct error *error)
+{
+    const struct job_overrides overrides = {0, 0, 0};
+    struct job *job = NULL;
+    enum status status = job_load_text(text, strlen(text), "bench.yaml", "/", &overrides, &job, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    *count = job_slot_count(job);
+    job_free(job);
+    *slots = malloc(*count * sizeof((*slots)[0]));
+    if (!*slots)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory");
+    placement_assign(*slots, *count, place->server_count);
+    return CAIRN_OK;
+}
+
+/* What a coordinator would send to `server`. */
+static enum status assign(const struct crew_place *place, const char *server, struct assignment **out,
+                          struct error *error)
 {
     Cairn__PrepareCommand command = CAIRN__PREPARE_COMMAND__INIT;
     Cairn__JobText job = CAIRN__JOB_TEXT__INIT;
     Cairn__Shard shards[CREW_SERVERS_MAX], *pointers[CREW_SERVERS_MAX];
-    char text[1024], names[CREW_SERVERS_MAX][16], id[32];
-    uint32_t slots[PLACEMENT_SLOTS_MIN];
+    char names[CREW_SERVERS_MAX][16], *text = job_text(place);
+    uint32_t *slots = NULL, slot_count = 0;
+    enum status status = text ? slots_make(place, text, &slots, &slot_count, error)
+                              : error_set(error, CAIRN_NO_MEMORY, "out of memory");
 
-    job_text(place, text, sizeof(text));
-    snprintf(id, sizeof(id), "bench-%u", table);
     job.text = text;
     job.file_name = (char *)"bench.yaml";
     job.base_directory = (char *)"/";
@@ -67,38 +87,29 @@ static enum status assign(const struct crew_place *place, uint32_t table, const 
         shards[i].server = names[i];
         pointers[i] = &shards[i];
     }
-    placement_assign(slots, PLACEMENT_SLOTS_MIN, place->server_count);
-    command.job = table + 1;
-    command.job_id = id;
+    command.job = JOB;
+    command.job_id = (char *)"bench-1";
     command.text = &job;
     command.n_shards = place->server_count;
     command.shards = pointers;
-    command.n_slot_shards = PLACEMENT_SLOTS_MIN;
+    command.n_slot_shards = slot_count;
     command.slot_shards = slots;
-    return assignment_new(&command, server, 1, out, error);
-}
-
-uint32_t cluster_chunk_bytes(uint64_t floats)
-{
-    uint64_t bytes = floats * sizeof(float) / 64; /* graph.h's rule for whole numbers */
-
-    if (bytes < CHUNK_BYTES_MIN)
-        bytes = CHUNK_BYTES_MIN;
-    if (bytes > GRAPH_CHUNK_MAX * sizeof(float))
-        bytes = GRAPH_CHUNK_MAX * sizeof(float);
-    return (uint32_t)(bytes < floats * sizeof(float) ? bytes : floats * sizeof(float));
+    if (status == CAIRN_OK)
+        status = assignment_new(&command, server, 1, out, error);
+    free(slots);
+    free(text);
+    return status;
 }
 
 /* ---- servers */
 
-static enum status table_prepare(const struct crew_place *place, uint32_t table, const char *server,
-                                 struct actor *shard, struct error *error)
+static enum status prepare(const struct crew_place *place, const char *server, struct actor *shard,
+                           struct error *error)
 {
-    struct shard_command command = {
-        .kind = SHARD_COMMAND_PREPARE, .job = table + 1, .incarnation = INCARNATION};
+    struct shard_command command = {.kind = SHARD_COMMAND_PREPARE, .job = JOB, .incarnation = INCARNATION};
     zmq_pollitem_t item = {actor_pipe(shard), 0, ZMQ_POLLIN, 0};
     struct shard_report report;
-    enum status status = assign(place, table, server, &command.assignment, error);
+    enum status status = assign(place, server, &command.assignment, error);
 
     if (status != CAIRN_OK)
         return status;
@@ -117,24 +128,22 @@ static enum status table_prepare(const struct crew_place *place, uint32_t table,
 
 static enum status serve(const struct crew_place *place, struct error *error)
 {
-    const struct cluster_params *params = place->argument;
     char directory[CREW_ENDPOINT_BYTES], listen[CREW_ENDPOINT_BYTES], name[16];
-    struct shard_actor_params actor_params = {.listen = listen};
+    struct shard_actor_params params = {.listen = listen};
     struct actor *shard = NULL;
     struct shard_report report;
-    void *context = zmq_ctx_new();
     enum status status;
 
     snprintf(name, sizeof(name), "server-%u", place->index % 1000);
     snprintf(directory, sizeof(directory), "%s/data-%u", place->directory, place->index);
     crew_listen(place, listen);
-    actor_params.owner = (struct job_store_owner){directory, name, 0};
-    status = actor_start(context, "shard-0", shard_actor_run, &actor_params, &shard, error);
-    for (uint32_t table = 0; table < params->tables && status == CAIRN_OK; table++)
-        status = table_prepare(place, table, name, shard, error);
+    params.owner = (struct job_store_owner){directory, name, 0};
+    status = actor_start(zmq_ctx_new(), "shard-0", shard_actor_run, &params, &shard, error);
+    if (status == CAIRN_OK)
+        status = prepare(place, name, shard, error);
     if (status != CAIRN_OK)
         return status;
-    crew_serving(place, actor_params.bound);
+    crew_serving(place, params.bound);
     for (;;) { /* nothing more is to be reported but failures */
         zmq_pollitem_t item = {actor_pipe(shard), 0, ZMQ_POLLIN, 0};
 
@@ -146,42 +155,59 @@ static enum status serve(const struct crew_place *place, struct error *error)
 /* ---- clients */
 
 /* One table as a client holds it. */
-struct held_table {
-    struct session *session;
+struct bench_table {
     struct buffer *gradients;
-    float *values; /* where a client's program would have them */
-    uint64_t chunk_floats;
-    uint64_t version;      /* that is wanted, or that is here */
-    uint32_t chunks, left; /* left: chunks that have not come */
-    uint32_t asked;        /* chunks that come a step */
-    uint32_t step;         /* of the run in hand: under way, or to begin next */
-    bool is_busy;          /* a step is under way */
+    float *values;    /* where a client's program would have them */
+    uint64_t version; /* that is wanted, or that is here */
+    uint32_t left;    /* chunks of which nothing has come */
+    uint32_t step;    /* of the run in hand: under way, or to begin next */
+    bool is_busy;     /* a step is under way */
 };
 
 struct caller {
     const struct cluster_params *params;
+    struct session *session;
     struct tree_node node;
-    struct held_table *tables;
-    zmq_pollitem_t *items;
-    size_t item_count;
+    struct session_table layout; /* of every table */
+    struct bench_table *tables;
 };
 
-static void on_values(void *context, uint32_t id, uint32_t chunk, uint64_t version, const void *values,
+/* The table that an answer is about, NULL when it is not the one that is waited for. */
+static struct bench_table *awaited(struct caller *caller, uint32_t number, uint64_t version)
+{
+    struct bench_table *table = &caller->tables[number - TABLE_FIRST_USER];
+
+    return version == table->version && table->left > 0 ? table : NULL;
+}
+
+static void on_values(void *context, uint32_t number, uint32_t chunk, uint64_t version, const void *values,
                       size_t elements)
 {
-    struct held_table *table = context;
+    struct caller *caller = context;
+    struct bench_table *table = awaited(caller, number, version);
 
-    if (id != TABLE_WEIGHTS || version != table->version || table->left == 0)
+    if (!table)
         return;
-    memcpy(table->values + chunk * table->chunk_floats, values, elements * sizeof(float));
+    memcpy(table->values + (uint64_t)chunk * caller->layout.chunk_elements, values, elements * sizeof(float));
     table->left--;
 }
 
-static enum status table_memory(struct held_table *table, uint64_t floats, struct error *error)
+static void on_applied(void *context, uint32_t number, uint32_t chunk, uint64_t version)
 {
-    table->gradients = buffer_new(floats * sizeof(float));
-    table->values = aligned_alloc(BUFFER_ALIGNMENT, (floats * sizeof(float) + BUFFER_ALIGNMENT - 1) /
-                                                        BUFFER_ALIGNMENT * BUFFER_ALIGNMENT);
+    struct bench_table *table = awaited(context, number, version);
+
+    (void)chunk;
+    if (table)
+        table->left--;
+}
+
+static enum status table_init(struct bench_table *table, uint64_t floats, struct error *error)
+{
+    size_t bytes = floats * sizeof(float);
+
+    table->gradients = buffer_new(bytes);
+    table->values =
+        aligned_alloc(BUFFER_ALIGNMENT, (bytes + BUFFER_ALIGNMENT - 1) / BUFFER_ALIGNMENT * BUFFER_ALIGNMENT);
     if (!table->gradients || !table->values)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory");
     for (uint64_t i = 0; i < floats; i++)
@@ -189,129 +215,91 @@ static enum status table_memory(struct held_table *table, uint64_t floats, struc
     return CAIRN_OK;
 }
 
-static enum status table_connect(const struct crew_place *place, uint32_t index, void *context,
-                                 struct held_table *table, struct error *error)
+static enum status session_begin(const struct crew_place *place, struct caller *caller,
+                                 const struct assignment *assignment, struct error *error)
 {
-    const struct cluster_params *params = place->argument;
-    const struct session_events events = {.values = on_values, .context = table};
+    const struct session_events events = {on_values, on_applied, caller};
     const char *endpoints[CREW_SERVERS_MAX];
-    struct assignment *assignment = NULL;
-    struct session_params session = {.job = index + 1, .incarnation = INCARNATION};
-    struct session_table tables[TABLE_COUNT];
-    const struct graph *graph;
-    enum status status = assign(place, index, "nobody", &assignment, error);
+    struct session_params params = {.job = JOB,
+                                    .incarnation = INCARNATION,
+                                    .shard_count = place->server_count,
+                                    .endpoints = endpoints,
+                                    .slot_count = assignment->slot_count,
+                                    .slot_shards = assignment->slot_shards,
+                                    .table_count = TABLE_FIRST_USER + caller->params->tables};
+    struct session_table *tables = calloc(params.table_count, sizeof(tables[0]));
+    const struct table_spec *spec = &assignment->job->tables[0];
+    enum status status;
 
-    if (status != CAIRN_OK)
-        return status;
+    if (!tables)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory");
+    caller->layout = session_dense_table(spec->size, table_chunk_floats(spec), table_chunk_count(spec));
+    for (uint32_t i = 0; i < caller->params->tables; i++)
+        tables[table_number(i)] = caller->layout;
     for (uint32_t i = 0; i < place->server_count; i++)
         endpoints[i] = place->endpoints[i];
-    session.shard_count = place->server_count;
-    session.endpoints = endpoints;
-    session.slot_count = assignment->slot_count;
-    session.slot_shards = assignment->slot_shards;
-    graph = assignment->job->graph;
-    tables[TABLE_WEIGHTS] = session_dense_table(graph->floats, graph->chunk_floats, graph->chunk_count);
-    tables[TABLE_METRICS] = tables[TABLE_VALIDATION] =
-        session_sums_table(assignment_metric_elements(assignment));
-    session.table_count = TABLE_COUNT;
-    session.tables = tables;
-    status = session_new(context, &session, &events, &table->session, error);
-    table->chunk_floats = graph->chunk_floats;
-    table->chunks = graph->chunk_count;
-    table->asked = graph->chunk_count;
-    if (params->pattern == CLUSTER_PUSH && table->asked > place->server_count)
-        table->asked = place->server_count;
-    if (status == CAIRN_OK)
-        status = table_memory(table, graph->floats, error);
-    assignment_unref(assignment);
+    params.tables = tables;
+    status = session_new(zmq_ctx_new(), &params, &events, &caller->session, error);
+    free(tables);
     return status;
-}
-
-static void items_fill(struct caller *client, uint32_t index)
-{
-    size_t count;
-    void *const *sockets = session_sockets(client->tables[index].session, &count);
-
-    for (size_t i = 0; i < count; i++)
-        client->items[client->item_count++] = (zmq_pollitem_t){sockets[i], 0, ZMQ_POLLIN, 0};
 }
 
 static enum status client_connect(const struct crew_place *place, void **out, struct error *error)
 {
     const struct cluster_params *params = place->argument;
-    struct caller *client = calloc(1, sizeof(*client));
-    void *context = zmq_ctx_new();
-    enum status status = CAIRN_OK;
+    struct caller *caller = calloc(1, sizeof(*caller));
+    struct assignment *assignment = NULL;
+    enum status status;
 
-    if (!client || !context)
+    if (!caller || !(caller->tables = calloc(params->tables, sizeof(caller->tables[0]))))
         return error_set(error, CAIRN_NO_MEMORY, "out of memory");
-    client->params = params;
-    client->node = (struct tree_node){place->index, place->index + 1};
-    client->tables = calloc(params->tables, sizeof(client->tables[0]));
-    client->items = calloc((size_t)params->tables * place->server_count * 2, sizeof(client->items[0]));
-    if (!client->tables || !client->items)
-        return error_set(error, CAIRN_NO_MEMORY, "out of memory");
-    for (uint32_t i = 0; i < params->tables && status == CAIRN_OK; i++) {
-        status = table_connect(place, i, context, &client->tables[i], error);
-        if (status == CAIRN_OK)
-            items_fill(client, i);
-    }
-    *out = client;
+    caller->params = params;
+    caller->node = (struct tree_node){place->index, place->index + 1};
+    status = assign(place, "nobody", &assignment, error);
+    if (status == CAIRN_OK)
+        status = session_begin(place, caller, assignment, error);
+    for (uint32_t i = 0; i < params->tables && status == CAIRN_OK; i++)
+        status = table_init(&caller->tables[i], params->floats, error);
+    assignment_unref(assignment);
+    *out = caller;
     return status;
-}
-
-static enum status push(const struct caller *client, struct held_table *table, uint32_t first, uint32_t count,
-                        bool subscribe, struct error *error)
-{
-    const struct session_push push = {.table = TABLE_WEIGHTS,
-                                      .step = table->version - 1,
-                                      .node = client->node,
-                                      .samples = 1,
-                                      .first_chunk = first,
-                                      .chunk_count = count,
-                                      .buffer = table->gradients,
-                                      .subscribe = subscribe};
-
-    return count > 0 ? session_push(table->session, &push, error) : CAIRN_OK;
 }
 
 /* Begins the table's next step. */
-static enum status table_begin(const struct caller *client, struct held_table *table, struct error *error)
+static enum status table_begin(struct caller *caller, uint32_t index, struct error *error)
 {
-    enum status status;
+    struct bench_table *table = &caller->tables[index];
+    bool pulls_too = caller->params->pattern == CLUSTER_PUSH_PULL;
+    struct session_push push = {.table = table_number(index),
+                                .step = table->version,
+                                .node = caller->node,
+                                .samples = 1,
+                                .chunk_count = caller->layout.chunk_count,
+                                .buffer = table->gradients,
+                                .subscribe = pulls_too,
+                                .acknowledge = !pulls_too};
 
-    table->left = table->asked;
-    if (client->params->pattern == CLUSTER_PULL)
-        return session_pull(table->session, TABLE_WEIGHTS, table->version, 0, table->chunks, false, error);
+    table->left = caller->layout.chunk_count;
+    if (caller->params->pattern == CLUSTER_PULL)
+        return session_pull(caller->session, push.table, table->version, 0, push.chunk_count, false, error);
     table->version++;
-    status = push(client, table, 0, table->chunks - table->asked, false, error);
-    return status == CAIRN_OK ? push(client, table, table->chunks - table->asked, table->asked, true, error)
-                              : status;
-}
-
-/* Takes what has come; sleeps only when nothing has. */
-static enum status client_hear(struct caller *client, struct error *error)
-{
-    enum status status = CAIRN_OK;
-
-    if (zmq_poll(client->items, (int)client->item_count, -1) < 0)
-        return error_set(error, CAIRN_IO, "poll: %s", zmq_strerror(zmq_errno()));
-    for (uint32_t i = 0; i < client->params->tables && status == CAIRN_OK; i++)
-        status = session_poll(client->tables[i].session, error);
-    return status;
+    return session_push(caller->session, &push, error);
 }
 
 /* Ends the table's step when all of it has come and begins the next one that is its own: those of its index
  * modulo the number of tables, so that all clients take the same steps of a table. Counts what ended in
- * *done. */
-static enum status table_turn(const struct caller *client, struct held_table *table, uint32_t steps,
-                              uint64_t *times_ns, uint32_t *done, struct error *error)
+ * *done.
+ */
+static enum status table_turn(struct caller *caller, uint32_t index, uint32_t steps, uint64_t *times_ns,
+                              uint32_t *done, struct error *error)
 {
+    struct bench_table *table = &caller->tables[index];
+
     if (table->left > 0)
         return CAIRN_OK;
     if (table->is_busy) {
         times_ns[table->step] = clock_ns() - times_ns[table->step];
-        table->step += client->params->tables;
+        table->step += caller->params->tables;
         table->is_busy = false;
         (*done)++;
     }
@@ -319,22 +307,25 @@ static enum status table_turn(const struct caller *client, struct held_table *ta
         return CAIRN_OK;
     times_ns[table->step] = clock_ns();
     table->is_busy = true;
-    return table_begin(client, table, error);
+    return table_begin(caller, index, error);
 }
 
 static enum status client_run(void *context, uint32_t steps, uint64_t *times_ns, struct error *error)
 {
-    struct caller *client = context;
+    struct caller *caller = context;
     uint32_t done = 0;
     enum status status = CAIRN_OK;
 
-    for (uint32_t i = 0; i < client->params->tables; i++)
-        client->tables[i].step = i;
-    while (done < steps && status == CAIRN_OK) {
-        for (uint32_t i = 0; i < client->params->tables && status == CAIRN_OK; i++)
-            status = table_turn(client, &client->tables[i], steps, times_ns, &done, error);
-        if (done < steps && status == CAIRN_OK)
-            status = client_hear(client, error);
+    for (uint32_t i = 0; i < caller->params->tables; i++)
+        caller->tables[i].step = i;
+    while (status == CAIRN_OK) {
+        for (uint32_t i = 0; i < caller->params->tables && status == CAIRN_OK; i++)
+            status = table_turn(caller, i, steps, times_ns, &done, error);
+        if (status != CAIRN_OK || done == steps)
+            break;
+        status = session_wait(caller->session, -1, error);
+        if (status == CAIRN_OK)
+            status = session_poll(caller->session, error);
     }
     return status;
 }

@@ -1,7 +1,7 @@
 /* A small cluster of the data plane alone, for benchmarks: shard threads as they ship, one a server process,
  * and clients that speak to them through sessions. No coordinator, no command line.
  *
- * Each table is one dense parameter array of `floats`, updated by plain SGD (one multiply and add a float) in
+ * A job of `tables` dense tables of `floats` each, updated by plain SGD (one multiply and add a float) in
  * sync mode: a step of a table is whole when every client has done its part. Up to `tables` steps are under
  * way at once, one a table, which is what the window of a benchmark means here. */
 #ifndef CAIRN_BENCH_CLUSTER_H
@@ -12,21 +12,18 @@
 #include <stdint.h>
 
 enum cluster_pattern {
-    CLUSTER_PUSH,     /* gradients only; an answer is asked for the last chunk on each shard */
+    CLUSTER_PUSH,     /* gradients there, acknowledged when they are applied */
     CLUSTER_PULL,     /* the newest version of all chunks */
     CLUSTER_PUSH_PULL /* a sync step: gradients there, the next version back */
 };
 
 struct cluster_params {
     enum cluster_pattern pattern;
-    uint64_t floats; /* of a table; rows times columns with both up to 65536 */
+    uint64_t floats; /* of a table */
     uint32_t tables;
 };
 
 /* For crew_start; its argument is a struct cluster_params. */
 extern const struct crew_roles cluster_roles;
-
-/* Bytes of a chunk of such a table. */
-uint32_t cluster_chunk_bytes(uint64_t floats);
 
 #endif
