@@ -233,6 +233,72 @@ void index_remove(struct rows_index *index, uint64_t hash, uint32_t place)
     }
 }
 
+/* --- walks --- */
+
+static void bucket_enter(struct index_walk *walk)
+{
+    const struct index_segment *segment = &walk->index->segments[walk->segment];
+
+    walk->found = ~bucket_match(&segment->buckets[walk->at], 0) & ((1u << BUCKET_ROWS) - 1);
+}
+
+static void segment_enter(struct index_walk *walk, uint32_t number)
+{
+    const struct index_segment *segment = &walk->index->segments[number];
+    uint32_t last = segment->bucket_count - 1;
+
+    walk->segment = number;
+    walk->at = number == walk->first >> INDEX_SEGMENT_SHIFT ? home_of(segment, walk->first) : 0;
+    if (number == walk->last >> INDEX_SEGMENT_SHIFT)
+        last = home_of(segment, walk->last);
+    walk->straight = last - walk->at + 1;
+    walk->left = segment->bucket_count;
+    bucket_enter(walk);
+}
+
+void index_walk_begin(struct index_walk *walk, const struct rows_index *index, const struct slab *slab,
+                      uint64_t first, uint64_t last)
+{
+    *walk = (struct index_walk){.index = index, .slab = slab, .first = first, .last = last};
+    segment_enter(walk, (uint32_t)(first >> INDEX_SEGMENT_SHIFT));
+}
+
+/* Goes to the next bucket that may have rows of the range: the homes, then those that their rows went on to,
+ * which do not end before a bucket that no row has passed. */
+static bool walk_on(struct index_walk *walk)
+{
+    const struct index_segment *segment = &walk->index->segments[walk->segment];
+    bool was_passed = segment->buckets[walk->at].passed > 0;
+
+    walk->left--;
+    walk->straight -= walk->straight > 0;
+    if (walk->left > 0 && (walk->straight > 0 || was_passed)) {
+        walk->at = walk->at + 1 == segment->bucket_count ? 0 : walk->at + 1;
+        bucket_enter(walk);
+        return true;
+    }
+    if (walk->segment == walk->last >> INDEX_SEGMENT_SHIFT)
+        return false;
+    segment_enter(walk, walk->segment + 1);
+    return true;
+}
+
+bool index_walk_next(struct index_walk *walk, uint64_t *hash, uint32_t *place)
+{
+    do {
+        const struct index_bucket *bucket = &walk->index->segments[walk->segment].buckets[walk->at];
+
+        while (walk->found) {
+            *place = bucket->places[__builtin_ctz(walk->found)];
+            walk->found &= walk->found - 1;
+            *hash = rows_hash(slab_row(walk->slab, *place)->key);
+            if (*hash >= walk->first && *hash <= walk->last)
+                return true;
+        }
+    } while (walk_on(walk));
+    return false;
+}
+
 uint64_t index_bytes(const struct rows_index *index)
 {
     uint64_t bytes = 0;

@@ -59,6 +59,24 @@ bool index_add(struct rows_index *index, const struct slab *slab, uint64_t hash,
 /* Takes a row that is there out. */
 void index_remove(struct rows_index *index, uint64_t hash, uint32_t place);
 
+/* A walk over the rows whose hash lies in a range. */
+struct index_walk {
+    const struct rows_index *index;
+    const struct slab *slab;
+    uint64_t first, last; /* inclusive */
+    uint32_t segment, at; /* where it is */
+    uint32_t straight;    /* buckets that are home to hashes of the range, from `at` on */
+    uint32_t left;        /* of the segment's buckets */
+    uint32_t found;       /* rows of the bucket that are still to come, as bits */
+};
+
+void index_walk_begin(struct index_walk *walk, const struct rows_index *index, const struct slab *slab,
+                      uint64_t first, uint64_t last);
+
+/* The next row, in no order; false: there are no more. The row may be removed from the index before the next
+ * call; nothing may be added during a walk. */
+bool index_walk_next(struct index_walk *walk, uint64_t *hash, uint32_t *place);
+
 /* Bytes that it takes of the system's memory. */
 uint64_t index_bytes(const struct rows_index *index);
 

@@ -6,17 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLAB_CHUNK_BYTES ((size_t)32 << 20) /* at most, unless a word's places take more */
-
-void slab_init(struct slab *slab, uint32_t floats)
+void slab_init(struct slab *slab, uint32_t floats, size_t chunk_bytes)
 {
     *slab = (struct slab){.stride = sizeof(struct row) + floats * sizeof(float), .free_first = SLAB_NONE};
     slab->chunk_shift = 6;
-    while (slab->chunk_shift < 24 && (slab->stride << (slab->chunk_shift + 1)) <= SLAB_CHUNK_BYTES)
+    while (slab->chunk_shift < 24 && (slab->stride << (slab->chunk_shift + 1)) <= chunk_bytes)
         slab->chunk_shift++;
 }
 
-static size_t chunk_bytes(const struct slab *slab)
+static size_t bytes_of_chunk(const struct slab *slab)
 {
     return slab->stride << slab->chunk_shift;
 }
@@ -29,7 +27,7 @@ static size_t flag_bytes(const struct slab *slab)
 void slab_fini(struct slab *slab)
 {
     for (uint32_t i = 0; i < slab->chunk_count; i++) {
-        region_unmap(slab->chunks[i], chunk_bytes(slab));
+        region_unmap(slab->chunks[i], bytes_of_chunk(slab));
         region_unmap(slab->flags[i], flag_bytes(slab));
     }
     free(slab->chunks);
@@ -62,10 +60,10 @@ static bool chunk_add(struct slab *slab)
 
     if (slab->chunk_count == slab->chunk_room && !lists_grow(slab))
         return false;
-    rows = region_map(chunk_bytes(slab));
+    rows = region_map(bytes_of_chunk(slab));
     flags = region_map(flag_bytes(slab));
     if (!rows || !flags) {
-        region_unmap(rows, chunk_bytes(slab));
+        region_unmap(rows, bytes_of_chunk(slab));
         region_unmap(flags, flag_bytes(slab));
         return false;
     }
@@ -100,15 +98,16 @@ void slab_give(struct slab *slab, uint32_t place)
     slab->free_count++;
 }
 
-/* Huge pages are touched as a whole. */
+/* Huge pages, which large chunks have, are touched as a whole. */
 uint64_t slab_bytes(const struct slab *slab)
 {
     const uint64_t huge = (uint64_t)2 << 20;
     uint64_t whole = slab->high >> slab->chunk_shift;
     uint64_t rest = (slab->high & (((uint32_t)1 << slab->chunk_shift) - 1)) * (uint64_t)slab->stride;
-    uint64_t chunk = chunk_bytes(slab);
+    uint64_t chunk = bytes_of_chunk(slab);
 
-    rest = (rest + huge - 1) / huge * huge;
+    if (chunk >= huge)
+        rest = (rest + huge - 1) / huge * huge;
     return whole * chunk + (rest < chunk ? rest : chunk) + slab->chunk_count * flag_bytes(slab) +
            slab->chunk_room * (sizeof(*slab->chunks) + sizeof(*slab->flags));
 }

@@ -21,6 +21,9 @@ enum slab_flag {
     SLAB_LIVE,       /* holds a row (set and cleared by slab_take and slab_give) */
     SLAB_DIRTY,      /* newer than every copy on disk */
     SLAB_REFERENCED, /* used since the clock's hand passed */
+    SLAB_REMOVED,    /* not a row: hides older ones on disk */
+    SLAB_PENDING,    /* in a capture that is not durable yet */
+    SLAB_UNCOPIED,   /* and its bytes are still to be copied for it */
     SLAB_FLAGS
 };
 
@@ -35,8 +38,9 @@ struct slab {
     uint32_t free_count;
 };
 
-/* An empty slab of rows of `floats` floats; takes no memory yet. All zero before: nothing to finish. */
-void slab_init(struct slab *slab, uint32_t floats);
+/* An empty slab of rows of `floats` floats; takes no memory yet. All zero before: nothing to finish.
+ * chunk_bytes: of memory to get at once, as a hint. */
+void slab_init(struct slab *slab, uint32_t floats, size_t chunk_bytes);
 void slab_fini(struct slab *slab);
 
 /* A place for a row, its flags cleared but for live, its bytes undefined; SLAB_NONE: out of memory. */
@@ -62,6 +66,12 @@ static inline uint64_t *slab_word(const struct slab *slab, enum slab_flag flag, 
     uint32_t inner = (place & (((uint32_t)1 << slab->chunk_shift) - 1)) / SLAB_WORD;
 
     return &slab->flags[place >> slab->chunk_shift][flag * words + inner];
+}
+
+/* Places in use. */
+static inline uint32_t slab_used(const struct slab *slab)
+{
+    return slab->high - slab->free_count;
 }
 
 static inline bool slab_is(const struct slab *slab, enum slab_flag flag, uint32_t place)

@@ -1,0 +1,63 @@
+/* The durable part of a table's rows in the shard's store: each row once, as the newest generation left it,
+ * the before-images of that generation, and a tag that says which it is. So a table can go back one
+ * generation.
+ *
+ * Table "rows.N": hash -> record. Table "rows.N.before": hash -> record before the generation, empty: there
+ * was none. The tag, a record of the store, has the generation's step and the one before, how many rows there
+ * are and the sum of their checksums, at both.
+ *
+ * Threads: opened and read by the shard's thread; written, in a generation's transaction, by the writer's. */
+#ifndef CAIRN_SERVER_ROWS_DURABLE_H
+#define CAIRN_SERVER_ROWS_DURABLE_H
+
+#include "base/status.h"
+#include "store/store.h"
+#include "store/table.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct durable {
+    struct store *store; /* borrowed; NULL: no durable part */
+    uint32_t table;
+    size_t record_bytes;
+    struct store_table rows, before;
+};
+
+/* What a tag says of a generation. */
+struct durable_facts {
+    uint64_t step, rows, sum;
+};
+
+/* Opens the durable part of a table as it was at `step`, the job's committed one: if the store is one
+ * generation ahead, the before-images are put back, in one transaction. *rows: how many there are.
+ * Errors: CAIRN_CORRUPT: the store has another step, another kind of rows, or is damaged; it is not changed
+ * then. Those of the store. */
+enum status durable_open(struct durable *durable, uint64_t step, struct durable_facts *facts,
+                         struct error *error) MUST_CHECK;
+
+/* A generation that is being written. */
+struct durable_writer {
+    const struct durable *durable;
+    struct store_transaction *transaction;
+    struct store_cursor *rows, *before;
+    struct durable_facts facts, previous;
+    void *record; /* room for one */
+};
+
+/* Begins the generation of `step` in a transaction, over the one of keep_step; drops its before-images.
+ * Owns: the caller ends it in any case, also when this fails.
+ * Errors: CAIRN_STALE: the store is not at keep_step; CAIRN_CORRUPT; those of the store. */
+enum status durable_begin(const struct durable *durable, struct store_transaction *transaction, uint64_t step,
+                          uint64_t keep_step, struct durable_writer *writer, struct error *error) MUST_CHECK;
+
+/* Writes a row's record, hashes ascending; NULL: removes the row. */
+enum status durable_put(struct durable_writer *writer, uint64_t hash, const void *record,
+                        struct error *error) MUST_CHECK;
+
+/* Sets the tag, if status is CAIRN_OK, and frees what the writer has. Returns the first failure. The
+ * transaction is the caller's to commit or to abort. */
+enum status durable_end(struct durable_writer *writer, enum status status, struct error *error) MUST_CHECK;
+
+#endif
