@@ -187,9 +187,7 @@ static inline struct plain_table *plain_table_new(const struct job *job, uint32_
     table->spec = job_table(job, number);
     ck_assert_uint_eq(table->spec->dimension, PLAIN_DIMENSION);
     table->seed = seed;
-    table->row_floats =
-        PLAIN_DIMENSION *
-        (1 + optimizer_find(table->spec->optimizer.type)->slot_count(&table->spec->optimizer));
+    table->row_floats = PLAIN_DIMENSION * (1 + optimizer_slot_count(&table->spec->optimizer));
     table_initial_init(&table->initial, table->spec, number, job->seed);
     plain_read_all(table);
     return table;
@@ -215,16 +213,18 @@ static inline bool plain_admit(struct plain_table *table, struct plain_row *row)
 static inline void plain_apply(const struct plain_table *table, struct plain_row *row, const float *sums,
                                uint64_t samples)
 {
-    struct optimizer_update update = {.number = table->version + 1,
-                                      .sums = sums,
+    struct optimizer_step step;
+    struct optimizer_update update = {.sums = sums,
                                       .samples = samples ? (float)samples : 1.0f,
+                                      .scale = 1.0f,
                                       .weights = row->floats,
                                       .next_weights = row->floats,
                                       .count = PLAIN_DIMENSION};
 
     for (int i = 0; i < OPTIMIZER_SLOTS_MAX; i++)
         update.slots[i] = update.next_slots[i] = row->floats + (i + 1) * PLAIN_DIMENSION;
-    optimizer_find(table->spec->optimizer.type)->apply(&table->spec->optimizer, &update);
+    optimizer_prepare(&table->spec->optimizer, table->version + 1, &step);
+    optimizer_apply(&step, &update);
 }
 
 /* Goes on to the next version. samples: of the whole step. */
@@ -241,6 +241,9 @@ static inline void plain_step(struct plain_table *table, uint64_t samples)
         if (!row->is_there) {
             memset(row->floats, 0, sizeof(row->floats));
             table_initial_row(&table->initial, plain_key(i), row->floats);
+            for (uint32_t j = PLAIN_DIMENSION; j < table->row_floats; j++)
+                row->floats[j] =
+                    optimizer_slot_initial(&table->spec->optimizer, j / PLAIN_DIMENSION - 1);
             row->is_there = true;
         }
         row->used_step = table->version;
