@@ -59,6 +59,21 @@ static enum status positions_find(struct assignment *assignment, const Cairn__Pr
     return CAIRN_OK;
 }
 
+static enum status endpoints_copy(struct assignment *assignment, const Cairn__PrepareCommand *command,
+                                  struct error *error)
+{
+    assignment->endpoints = calloc(command->n_shards ? command->n_shards : 1, sizeof(char *));
+    for (size_t i = 0; assignment->endpoints && i < command->n_shards; i++) {
+        assignment->endpoints[i] = strdup(command->shards[i]->endpoint);
+        if (!assignment->endpoints[i])
+            break;
+        assignment->shard_count++;
+    }
+    return assignment->endpoints && assignment->shard_count == command->n_shards
+               ? CAIRN_OK
+               : error_set(error, CAIRN_NO_MEMORY, "out of memory for %zu shards", command->n_shards);
+}
+
 enum status assignment_new(const Cairn__PrepareCommand *command, const char *server, uint32_t thread_count,
                            struct assignment **out, struct error *error)
 {
@@ -81,6 +96,8 @@ enum status assignment_new(const Cairn__PrepareCommand *command, const char *ser
     }
     if (status == CAIRN_OK)
         status = positions_find(assignment, command, server, error);
+    if (status == CAIRN_OK)
+        status = endpoints_copy(assignment, command, error);
     if (status != CAIRN_OK) {
         assignment_unref(assignment);
         return status;
@@ -103,6 +120,9 @@ void assignment_unref(struct assignment *assignment)
     job_free(assignment->job);
     free(assignment->positions);
     free(assignment->slot_shards);
+    for (uint32_t i = 0; i < assignment->shard_count; i++)
+        free(assignment->endpoints[i]);
+    free(assignment->endpoints);
     free(assignment);
 }
 
@@ -123,6 +143,19 @@ bool assignment_owns_key(const struct assignment *assignment, uint32_t thread, u
     uint32_t slot = placement_key_slot(key, assignment->slot_count);
 
     return assignment->slot_shards[slot] == assignment->positions[thread];
+}
+
+void assignment_holders(const struct assignment *assignment, uint32_t table, uint32_t chunk_count,
+                        bool *holds)
+{
+    uint32_t count = chunk_count ? chunk_count : assignment->slot_count;
+
+    memset(holds, 0, assignment->shard_count * sizeof(holds[0]));
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t slot = chunk_count ? placement_slot(table, i, assignment->slot_count) : i;
+
+        holds[assignment->slot_shards[slot]] = true;
+    }
 }
 
 bool assignment_has_state(const struct assignment *assignment, uint32_t thread)

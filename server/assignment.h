@@ -23,6 +23,8 @@ struct assignment {
     uint32_t *positions; /* of each shard thread among the job's shards; UINT32_MAX: takes no part */
     uint32_t slot_count;
     uint32_t *slot_shards; /* slot -> position */
+    uint32_t shard_count;
+    char **endpoints; /* [shard_count]: of all of the job's shards, by position */
 };
 
 /* Reads and checks a command for the server of that name with so many shard threads.
@@ -39,11 +41,15 @@ bool assignment_owns(const struct assignment *assignment, uint32_t thread, uint3
 /* Whether the rows of a key in sparse tables are the thread's. */
 bool assignment_owns_key(const struct assignment *assignment, uint32_t thread, uint64_t key);
 
+/* Which of the job's shards hold chunks of a table of so many, 0: any slot. holds: [shard_count]. */
+void assignment_holders(const struct assignment *assignment, uint32_t table, uint32_t chunk_count,
+                        bool *holds);
+
 /* Whether a shard thread may have anything to make durable; if not, it takes no part in generations. */
 bool assignment_has_state(const struct assignment *assignment, uint32_t thread);
 
-/* Elements (float64) of the vectors of the two metric tables of a training: stop votes, sum of losses, each metric,
- * samples. */
+/* Elements (float64) of the vectors of the two metric tables of a training: stop votes, sum of losses, each
+ * metric, samples. */
 uint32_t assignment_metric_elements(const struct assignment *assignment);
 
 #endif

@@ -86,20 +86,30 @@ static void chunk_fini(struct dense_chunk *chunk)
     buffer_unref(chunk->current);
     buffer_unref(chunk->previous);
     buffer_unref(chunk->sum);
-    for (uint32_t i = 0; i < OPTIMIZER_SLOTS_MAX; i++)
+    for (uint32_t i = 0; i < OPTIMIZER_SLOTS_MAX; i++) {
         buffer_unref(chunk->slots[i]);
+        buffer_unref(chunk->next_slots[i]);
+    }
+}
+
+static bool rounds_make(struct dense_table *table, uint32_t count, uint64_t version)
+{
+    struct norm_params params;
+
+    if (!table->params.norms)
+        return true;
+    params = *table->params.norms;
+    params.pieces = count;
+    table->rounds = norm_rounds_new(&params, version);
+    return table->rounds != NULL;
 }
 
 enum status dense_table_new(const struct dense_params *params, const uint32_t *numbers, uint32_t count,
                             uint64_t version, struct dense_table **out, struct error *error)
 {
-    struct dense_table *table;
+    struct dense_table *table = calloc(1, sizeof(*table));
     bool whole;
 
-    if (optimizer_spec_needs_norms(params->optimizer))
-        return error_set(error, CAIRN_UNSUPPORTED, "%s with norms over whole parameters is not supported yet",
-                         optimizer_type_name(params->optimizer->type));
-    table = calloc(1, sizeof(*table));
     if (!table)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory for a table");
     table->params = *params;
@@ -107,7 +117,7 @@ enum status dense_table_new(const struct dense_params *params, const uint32_t *n
     table->pool = buffer_pool_new((size_t)params->chunk_floats * sizeof(float));
     table->index = calloc(params->chunk_count, sizeof(table->index[0]));
     table->chunks = calloc(count ? count : 1, sizeof(table->chunks[0]));
-    whole = table->pool && table->index && table->chunks;
+    whole = table->pool && table->index && table->chunks && rounds_make(table, count, version);
     for (; whole && table->chunk_count < count; table->chunk_count++) {
         whole = chunk_init(table, &table->chunks[table->chunk_count], numbers[table->chunk_count], version);
         table->index[numbers[table->chunk_count]] = table->chunk_count + 1;
@@ -127,6 +137,7 @@ void dense_table_free(struct dense_table *table)
         return;
     for (uint32_t i = 0; i < table->chunk_count; i++)
         chunk_fini(&table->chunks[i]);
+    norm_rounds_free(table->rounds);
     free(table->chunks);
     free(table->index);
     buffer_pool_free(table->pool);
@@ -165,9 +176,12 @@ bool dense_push(struct dense_chunk *chunk, struct tree_node node, struct buffer 
     return true;
 }
 
-/* A slot array that may be written: the one that is there when nobody else holds it, else a fresh one. */
+/* A slot array that may be written: what lamb has made, else the one that is there when nobody else holds it,
+ * else a fresh one. */
 static struct buffer *slot_next(struct dense_table *table, struct dense_chunk *chunk, uint32_t slot)
 {
+    if (chunk->next_slots[slot])
+        return chunk->next_slots[slot];
     if (buffer_is_exclusive(chunk->slots[slot]))
         return buffer_ref(chunk->slots[slot]);
     return array_new(table, chunk);
@@ -197,24 +211,120 @@ static const struct optimizer_step *step_of(struct dense_table *table, uint64_t 
     return &table->optimizer_step;
 }
 
-static void apply(struct dense_table *table, const struct dense_chunk *chunk, struct buffer *next,
-                  struct buffer *const slots[OPTIMIZER_SLOTS_MAX])
+/* The update of a segment of a chunk. next may be NULL. */
+static struct optimizer_update update_of(const struct dense_table *table, const struct dense_chunk *chunk,
+                                         const struct norms_segment *segment, const struct buffer *next,
+                                         struct buffer *const slots[OPTIMIZER_SLOTS_MAX])
 {
+    size_t offset = segment->begin - chunk->begin;
     struct optimizer_update update = {
-        .sums = chunk->sum->data,
+        .sums = (float *)chunk->sum->data + offset,
         .samples = chunk->sum_samples ? (float)chunk->sum_samples : 1.0f,
-        .scale = 1.0f,
-        .weights = chunk->current->data,
-        .next_weights = next->data,
-        .count = chunk->floats,
+        .scale = table->rounds ? norm_rounds_scale(table->rounds, segment->parameter) : 1.0f,
+        .trust = table->rounds ? norm_rounds_trust(table->rounds, segment->parameter) : 1.0f,
+        .weights = (float *)chunk->current->data + offset,
+        .next_weights = next ? (float *)next->data + offset : NULL,
+        .count = segment->end - segment->begin,
     };
 
     for (uint32_t i = 0; i < table->slot_count; i++) {
-        update.slots[i] = chunk->slots[i]->data;
-        update.next_slots[i] = slots[i]->data;
+        update.slots[i] = (float *)chunk->slots[i]->data + offset;
+        update.next_slots[i] = (float *)slots[i]->data + offset;
     }
-    optimizer_apply(step_of(table, chunk->version + 1), &update);
+    return update;
 }
+
+/* The next part of a chunk that is updated alike; segment->end begins at chunk->begin. */
+static bool next_segment(const struct dense_table *table, const struct dense_chunk *chunk,
+                         struct norms_segment *segment)
+{
+    uint64_t end = chunk->begin + chunk->floats;
+
+    if (table->rounds)
+        return norm_rounds_segment(table->rounds, end, segment);
+    segment->begin = segment->end;
+    segment->end = end;
+    return segment->begin < end;
+}
+
+/* lamb's second phase reads the slots that its first has written. */
+static void apply(struct dense_table *table, const struct dense_chunk *chunk, struct buffer *next,
+                  struct buffer *const slots[OPTIMIZER_SLOTS_MAX])
+{
+    struct norms_segment segment = {0, 0, chunk->begin};
+
+    while (next_segment(table, chunk, &segment)) {
+        struct optimizer_update update = update_of(table, chunk, &segment, next, slots);
+
+        if (chunk->next_slots[0])
+            memcpy(update.slots, update.next_slots, sizeof(update.slots));
+        optimizer_apply(step_of(table, chunk->version + 1), &update);
+    }
+}
+
+/* ---- norms */
+
+static void measure_gradients(struct dense_table *table, const struct dense_chunk *chunk)
+{
+    struct norms_segment segment = {0, 0, chunk->begin};
+    float samples = chunk->sum_samples ? (float)chunk->sum_samples : 1.0f;
+
+    while (chunk->sum && next_segment(table, chunk, &segment)) {
+        const float *sums = (float *)chunk->sum->data + (segment.begin - chunk->begin);
+
+        norm_rounds_add_gradient(table->rounds, segment.parameter,
+                                 norms_gradient_squares(sums, samples, segment.end - segment.begin));
+    }
+}
+
+/* Into fresh slots: those that are there may be captured for a generation until the update. */
+static bool measure_trust(struct dense_table *table, struct dense_chunk *chunk)
+{
+    struct norms_segment segment = {0, 0, chunk->begin};
+
+    if (!chunk->sum)
+        return true;
+    for (uint32_t i = 0; i < table->slot_count; i++) {
+        if (!chunk->next_slots[i])
+            chunk->next_slots[i] = array_new(table, chunk);
+        if (!chunk->next_slots[i])
+            return false;
+    }
+    while (next_segment(table, chunk, &segment)) {
+        struct optimizer_update update = update_of(table, chunk, &segment, NULL, chunk->next_slots);
+        struct optimizer_squares squares;
+
+        optimizer_measure(step_of(table, chunk->version + 1), &update, &squares);
+        norm_rounds_add_trust(table->rounds, segment.parameter, &squares);
+    }
+    return true;
+}
+
+enum status dense_measure(struct dense_table *table, struct dense_chunk *chunk, bool *is_whole,
+                          struct error *error)
+{
+    *is_whole = false;
+    if (!chunk->is_summed || norm_rounds_ready(table->rounds, chunk->version))
+        return CAIRN_OK;
+    norm_rounds_begin(table->rounds, chunk->version);
+    if (chunk->rounds_measured > norm_rounds_round(table->rounds))
+        return CAIRN_OK;
+    if (!norm_rounds_is_trust(table->rounds))
+        measure_gradients(table, chunk);
+    else if (!measure_trust(table, chunk))
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for optimizer slots of chunk %u",
+                         chunk->number);
+    chunk->rounds_measured++;
+    *is_whole = norm_rounds_measured(table->rounds);
+    return CAIRN_OK;
+}
+
+bool dense_is_due(const struct dense_table *table, const struct dense_chunk *chunk)
+{
+    return chunk->is_summed && (!table->rounds || norm_rounds_ready(table->rounds, chunk->version));
+}
+
+/* ---- update */
 
 /* Makes `next` the current version. Takes it. */
 static void move_on(struct dense_chunk *chunk, struct buffer *next)
@@ -222,6 +332,7 @@ static void move_on(struct dense_chunk *chunk, struct buffer *next)
     buffer_unref(chunk->sum);
     chunk->sum = NULL;
     chunk->is_summed = false;
+    chunk->rounds_measured = 0;
     buffer_unref(chunk->previous);
     chunk->previous = chunk->current;
     chunk->current = next;
@@ -246,6 +357,7 @@ enum status dense_update(struct dense_table *table, struct dense_chunk *chunk, s
     for (uint32_t i = 0; i < table->slot_count; i++) {
         buffer_unref(chunk->slots[i]);
         chunk->slots[i] = slots[i];
+        chunk->next_slots[i] = NULL;
     }
     move_on(chunk, next);
     return CAIRN_OK;

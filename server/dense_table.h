@@ -12,6 +12,7 @@
 #include "base/buffer.h"
 #include "base/status.h"
 #include "math/tree.h"
+#include "norm_rounds.h"
 #include "optimizers/optimizer.h"
 #include "subscribers.h"
 
@@ -26,6 +27,7 @@ struct dense_params {
     uint32_t chunk_floats, chunk_count;
     uint32_t microbatches;
     const struct optimizer_spec *optimizer; /* borrowed for the table's life */
+    const struct norm_params *norms;        /* NULL: the optimizer needs none; pieces are filled in here */
 };
 
 struct dense_chunk {
@@ -40,7 +42,9 @@ struct dense_chunk {
     bool is_summed;     /* the step's whole sum is there and waits for dense_update */
     struct buffer *sum; /* that sum; NULL: nobody had gradients */
     uint64_t sum_samples;
-    struct waiting_list waiting; /* the shard's: who waits for version + 1 */
+    uint32_t rounds_measured;                       /* of norm_rounds, in this version */
+    struct buffer *next_slots[OPTIMIZER_SLOTS_MAX]; /* lamb: made in its round; NULL: not yet */
+    struct waiting_list waiting;                    /* the shard's: who waits for version + 1 */
 };
 
 struct dense_table {
@@ -48,15 +52,15 @@ struct dense_table {
     uint32_t slot_count; /* optimizer slots */
     uint64_t prepared;   /* the update that optimizer_step is of; 0: none yet */
     struct optimizer_step optimizer_step;
-    struct buffer_pool *pool; /* of buffers of one chunk */
-    uint32_t *index;          /* chunk number -> 1 + position in chunks, 0: not here; [params.chunk_count] */
+    struct norm_rounds *rounds; /* NULL: the optimizer needs no norms */
+    struct buffer_pool *pool;   /* of buffers of one chunk */
+    uint32_t *index; /* chunk number -> 1 + position in chunks, 0: not here; [params.chunk_count] */
     uint32_t chunk_count;
     struct dense_chunk *chunks; /* in order of number */
 };
 
 /* A table of the chunks `numbers` (ascending) at `version`, all values zero and all slots as the optimizer
- * begins them: fill them from the job or from a generation. Owns: the caller. Errors: CAIRN_NO_MEMORY;
- * CAIRN_UNSUPPORTED for an optimizer that needs norms over whole parameters. */
+ * begins them: fill them from the job or from a generation. Owns: the caller. Errors: CAIRN_NO_MEMORY. */
 enum status dense_table_new(const struct dense_params *params, const uint32_t *numbers, uint32_t count,
                             uint64_t version, struct dense_table **out, struct error *error) MUST_CHECK;
 void dense_table_free(struct dense_table *table);
@@ -73,7 +77,15 @@ struct buffer *dense_version(const struct dense_chunk *chunk, uint64_t version);
  * the job's tree. */
 bool dense_push(struct dense_chunk *chunk, struct tree_node node, struct buffer *gradients, uint64_t samples);
 
-/* Applies the optimizer to the step's sum: the version grows by one.
+/* Measures a chunk whose sum is whole for the round at hand, unless it has been; *is_whole: this shard's part
+ * of the round is whole, to be sent. Only with rounds. Errors: CAIRN_NO_MEMORY; nothing has changed then. */
+enum status dense_measure(struct dense_table *table, struct dense_chunk *chunk, bool *is_whole,
+                          struct error *error) MUST_CHECK;
+
+/* Whether dense_update may be called: the step's sum is whole, and norms that it needs are known. */
+bool dense_is_due(const struct dense_table *table, const struct dense_chunk *chunk);
+
+/* Applies the optimizer to the step's sum of a chunk that is due: the version grows by one.
  * Errors: CAIRN_NO_MEMORY; nothing has changed then. */
 enum status dense_update(struct dense_table *table, struct dense_chunk *chunk,
                          struct error *error) MUST_CHECK;

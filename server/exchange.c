@@ -13,6 +13,8 @@ struct round {
 
 struct exchange {
     uint32_t sum_count, shard_count, position;
+    bool *takes_part; /* [shard_count] */
+    uint32_t part_count;
     uint64_t number;
     struct exact_sum *part, *before_part;
     struct round rounds[2]; /* of number and number + 1, by their lowest bit */
@@ -25,7 +27,8 @@ static bool round_init(struct round *round, const struct exchange *exchange)
     return round->totals && round->heard;
 }
 
-struct exchange *exchange_new(uint32_t sum_count, uint32_t shard_count, uint32_t position, uint64_t number)
+struct exchange *exchange_new(uint32_t sum_count, uint32_t shard_count, uint32_t position,
+                              const bool *takes_part, uint64_t number)
 {
     struct exchange *exchange = calloc(1, sizeof(*exchange));
 
@@ -35,10 +38,15 @@ struct exchange *exchange_new(uint32_t sum_count, uint32_t shard_count, uint32_t
     exchange->shard_count = shard_count;
     exchange->position = position;
     exchange->number = number;
+    exchange->takes_part = calloc(shard_count, sizeof(exchange->takes_part[0]));
+    for (uint32_t i = 0; exchange->takes_part && i < shard_count; i++) {
+        exchange->takes_part[i] = takes_part[i];
+        exchange->part_count += takes_part[i];
+    }
     exchange->part = calloc(sum_count, sizeof(exchange->part[0]));
     exchange->before_part = calloc(sum_count, sizeof(exchange->part[0]));
-    if (!exchange->part || !exchange->before_part || !round_init(&exchange->rounds[0], exchange) ||
-        !round_init(&exchange->rounds[1], exchange)) {
+    if (!exchange->takes_part || !exchange->part || !exchange->before_part ||
+        !round_init(&exchange->rounds[0], exchange) || !round_init(&exchange->rounds[1], exchange)) {
         exchange_free(exchange);
         return NULL;
     }
@@ -53,9 +61,15 @@ void exchange_free(struct exchange *exchange)
         free(exchange->rounds[i].totals);
         free(exchange->rounds[i].heard);
     }
+    free(exchange->takes_part);
     free(exchange->part);
     free(exchange->before_part);
     free(exchange);
+}
+
+bool exchange_has(const struct exchange *exchange, uint32_t position)
+{
+    return position < exchange->shard_count && exchange->takes_part[position];
 }
 
 uint64_t exchange_number(const struct exchange *exchange)
@@ -98,7 +112,7 @@ enum status exchange_take(struct exchange *exchange, uint64_t number, uint32_t p
                           const struct exact_sum *sums, bool *is_late, struct error *error)
 {
     *is_late = false;
-    if (position >= exchange->shard_count || position == exchange->position)
+    if (!exchange_has(exchange, position) || position == exchange->position)
         return error_set(error, CAIRN_PROTOCOL, "sums of shard %u of %u", position, exchange->shard_count);
     if (number > exchange->number + 1)
         return error_set(error, CAIRN_PROTOCOL, "sums for exchange %llu, this shard is at %llu",
@@ -122,12 +136,12 @@ bool exchange_waits(const struct exchange *exchange)
 {
     const struct round *round = &exchange->rounds[exchange->number & 1];
 
-    return round->heard[exchange->position] && round->heard_count < exchange->shard_count;
+    return round->heard[exchange->position] && round->heard_count < exchange->part_count;
 }
 
 bool exchange_is_whole(const struct exchange *exchange)
 {
-    return exchange->rounds[exchange->number & 1].heard_count == exchange->shard_count;
+    return exchange->rounds[exchange->number & 1].heard_count == exchange->part_count;
 }
 
 const struct exact_sum *exchange_total(const struct exchange *exchange)

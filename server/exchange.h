@@ -15,10 +15,14 @@
 
 struct exchange;
 
-/* Of `sum_count` sums between `shard_count` shards, of which this is `position`; `number` is the first.
- * NULL: out of memory. Owns: the caller. */
-struct exchange *exchange_new(uint32_t sum_count, uint32_t shard_count, uint32_t position, uint64_t number);
+/* Of `sum_count` sums between those of `shard_count` shards that take part, of which this is `position`;
+ * `number` is the first. NULL: out of memory. Owns: the caller. */
+struct exchange *exchange_new(uint32_t sum_count, uint32_t shard_count, uint32_t position,
+                              const bool *takes_part, uint64_t number);
 void exchange_free(struct exchange *exchange);
+
+/* Whether a shard takes part. */
+bool exchange_has(const struct exchange *exchange, uint32_t position);
 
 /* The exchange at hand, how many sums a part has, and this shard's part of it, to be added to; [sum_count].
  */

@@ -139,6 +139,7 @@ static void job_remove(struct shard *shard, struct shard_job *job)
     while (*link != job)
         link = &(*link)->next;
     *link = job->next;
+    shard->events.parted(shard->events.context, job->assignment->number);
     part_free(job);
 }
 
@@ -223,7 +224,8 @@ void shard_advance_dense(struct shard *shard, struct shard_job *job, uint32_t nu
 {
     struct error error;
 
-    if (!chunk->is_summed || !commits_allow(&job->commits, chunk->version + 1))
+    if (!dense_is_due(job->tables->items[number].dense, chunk) ||
+        !commits_allow(&job->commits, chunk->version + 1))
         return;
     if (dense_update(job->tables->items[number].dense, chunk, &error) != CAIRN_OK) {
         shard_fail(shard, job, &error);
@@ -250,7 +252,7 @@ void shard_advance_sparse(struct shard *shard, struct shard_job *job, uint32_t n
     struct sparse_table *sparse = job->tables->items[number].sparse;
     struct error error;
 
-    if (!sparse->sum || job->failed || !commits_allow(&job->commits, sparse->version + 1))
+    if (!sparse_is_due(sparse) || job->failed || !commits_allow(&job->commits, sparse->version + 1))
         return;
     if (sparse_update(sparse, &error) != CAIRN_OK) {
         abandon(shard, job, &error); /* rows of two versions: nothing more may be made durable */

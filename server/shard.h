@@ -36,12 +36,23 @@ struct shard_report {
     char message[512]; /* FAILED: one line */
 };
 
+/* What a shard tells another one: its part of sums (exchange.h). */
+struct shard_part {
+    struct data_header header;
+    const char *endpoint; /* of the other */
+    struct buffer *sums;
+};
+
 struct shard_events {
     /* Send a reply; it is valid during the call. */
     void (*reply)(void *context, struct reply *reply);
     void (*report)(void *context, const struct shard_report *report);
     /* Write a generation; answer with shard_written. The shard keeps its ownership. */
     void (*write)(void *context, struct generation *generation);
+    /* Tell another shard; the part is valid during the call. */
+    void (*part)(void *context, const struct shard_part *part);
+    /* No more parts of a job will be told. */
+    void (*parted)(void *context, uint64_t job);
     void *context;
 };
 
@@ -85,6 +96,11 @@ bool shard_keeps(struct shard *shard, const struct reply_subject *subject, uint3
 /* Tells a client that answers to it were dropped since it did not read; the first was about `lost`. */
 void shard_tell_loss(struct shard *shard, const void *client, size_t client_bytes,
                      const struct reply_subject *lost);
+
+/* Whether the shard waits for what others tell, which may have been lost on its way; shard_nudge, called from
+ * time to time while it does, says again what makes them tell it. */
+bool shard_waits(const struct shard *shard);
+void shard_nudge(struct shard *shard);
 
 /* Refuses a message that could not even be read. */
 void shard_refuse(struct shard *shard, const void *client, size_t client_bytes, const char *message);

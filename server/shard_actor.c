@@ -4,12 +4,14 @@
  * ahead, then leaves its bytes to the transport, which stops the client. Out: outbox.h. */
 #include "shard_actor.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "generation_writer.h"
 #include "net/frames.h"
 #include "net/waiter.h"
 #include "net/wire.h"
 #include "outbox.h"
+#include "peers.h"
 #include "shard.h"
 
 #include <errno.h>
@@ -23,6 +25,8 @@
 /* Messages of a client that are received ahead. Clients gather up to some 2 MiB in one (WIRE_GATHER_BYTES),
  * so that 64 of them hold at most 2 GiB here; so many small ones are more than a thread takes in a turn. */
 #define RECEIVE_QUEUE 16
+/* How long a shard waits for others before it says again what makes them tell. */
+#define NUDGE_MS 500
 
 enum { PART_CLIENT, PART_HEADER, PART_PAYLOADS };
 
@@ -35,6 +39,8 @@ struct shard_thread {
     struct actor *writer;
     void *router;
     struct outboxes *outboxes;
+    struct peers *peers;
+    int64_t nudge_ms; /* when to nudge next, on the monotonic clock; 0: nobody is waited for */
     struct waiter waiter;
     bool has_told_server, has_told_writer; /* so that the waiter knows nothing of what came since */
     struct frames incoming, outgoing;
@@ -187,6 +193,23 @@ static void send_generation(void *context, struct generation *generation)
         log_error("generation_lost", "step=%" PRIu64 " reason=\"%s\"", generation->step, error.message);
 }
 
+static void send_part(void *context, const struct shard_part *part)
+{
+    struct shard_thread *thread = context;
+    struct error error;
+
+    if (peers_send(thread->peers, part, &error) != CAIRN_OK)
+        log_warn("part_lost", "job=%" PRIu64 " table=%u reason=\"%s\"", part->header.job, part->header.table,
+                 error.message);
+}
+
+static void close_peers(void *context, uint64_t job)
+{
+    struct shard_thread *thread = context;
+
+    peers_forget(thread->peers, job);
+}
+
 /* ---- in: clients */
 
 /* What is wrong with a message's payload frames; NULL: nothing. */
@@ -318,17 +341,42 @@ static enum status serve_writer(struct shard_thread *thread)
     return status;
 }
 
+/* How long the thread may sleep, -1: for ever. */
+static int sleep_ms(struct shard_thread *thread)
+{
+    int64_t left;
+
+    if (!shard_waits(thread->shard)) {
+        thread->nudge_ms = 0;
+        return -1;
+    }
+    if (thread->nudge_ms == 0)
+        thread->nudge_ms = clock_ms() + NUDGE_MS;
+    left = thread->nudge_ms - clock_ms();
+    return left > 0 ? (int)left : 0;
+}
+
+static void nudge_if_due(struct shard_thread *thread)
+{
+    if (thread->nudge_ms == 0 || clock_ms() < thread->nudge_ms)
+        return;
+    thread->nudge_ms = 0;
+    shard_nudge(thread->shard);
+}
+
 /* One turn: sleeps unless a client may have more, then looks where there is news. Of the pipes the waiter
  * knows only what came since they were last used. */
 static enum status turn(struct shard_thread *thread, bool *is_busy)
 {
     struct waiter *waiter = &thread->waiter;
     bool told_server = thread->has_told_server, told_writer = thread->has_told_writer;
-    enum status status = waiter_sleep(waiter, *is_busy || told_server || told_writer ? 0 : -1, NULL);
+    int most_ms = sleep_ms(thread);
+    enum status status = waiter_sleep(waiter, *is_busy || told_server || told_writer ? 0 : most_ms, NULL);
 
     thread->has_told_server = thread->has_told_writer = false;
     if (status != CAIRN_OK)
         return status;
+    nudge_if_due(thread);
     if (waiter_has(waiter, NEWS_DRAINED))
         tell_losses(thread);
     *is_busy = serve_clients(thread);
@@ -405,7 +453,7 @@ static enum status waiter_fill(struct shard_thread *thread, struct error *error)
 static enum status thread_init(struct shard_thread *thread, struct shard_actor_params *params,
                                struct error *error)
 {
-    struct shard_events events = {send_reply, send_report, send_generation, thread};
+    struct shard_events events = {send_reply, send_report, send_generation, send_part, close_peers, thread};
     char name[16];
     enum status status;
 
@@ -415,6 +463,9 @@ static enum status thread_init(struct shard_thread *thread, struct shard_actor_p
     status = outboxes_new(OUTBOX_BYTES_LIMIT, &thread->outboxes, error);
     if (status != CAIRN_OK)
         return status;
+    thread->peers = peers_new(actor_self_context(thread->self));
+    if (!thread->peers)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for a shard");
     thread->shard = shard_new(&params->owner, params->memory_bytes, &events);
     if (!thread->shard)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory for a shard");
@@ -438,6 +489,7 @@ void shard_actor_run(struct actor_self *self, void *argument)
         serve(&thread);
     actor_stop(thread.writer); /* after the write in hand */
     shard_free(thread.shard);
+    peers_free(thread.peers);
     if (thread.router)
         zmq_close(thread.router);
     outboxes_free(thread.outboxes);

@@ -230,7 +230,7 @@ static void push_dense(const struct request *request, uint32_t number, struct bu
     }
     push_wait(request, &chunk->waiting);
     if (dense_push(chunk, header->node, gradients, header->samples))
-        shard_advance_dense(request->shard, request->job, header->table, chunk);
+        shard_summed_dense(request->shard, request->job, header->table, chunk);
 }
 
 /* Answers those who wait for the newest version of a sum table; older waits are over. */
@@ -407,8 +407,8 @@ static void handle(struct request *request, struct buffer *const payloads[])
     payloads_drop(header, payloads);
 }
 
-void shard_handle(struct shard *shard, const void *client, size_t client_bytes,
-                  const struct data_header *header, struct buffer *const payloads[])
+static void handle_client(struct shard *shard, const void *client, size_t client_bytes,
+                          const struct data_header *header, struct buffer *const payloads[])
 {
     struct request request = {shard, client_get(shard->subscribers, client, client_bytes), header, NULL,
                               NULL};
@@ -420,6 +420,18 @@ void shard_handle(struct shard *shard, const void *client, size_t client_bytes,
     }
     handle(&request, payloads);
     client_release(shard->subscribers, request.client);
+}
+
+void shard_handle(struct shard *shard, const void *client, size_t client_bytes,
+                  const struct data_header *header, struct buffer *const payloads[])
+{
+    if (header->kind != DATA_PART) {
+        handle_client(shard, client, client_bytes, header, payloads);
+    } else {
+        if (wire_data_frames(header) == 1)
+            shard_take_part(shard, header, payloads[0]);
+        payloads_drop(header, payloads);
+    }
     shard_flush(shard);
 }
 

@@ -40,11 +40,20 @@ struct shard {
 /* A live job, NULL when there is none of that number. */
 struct shard_job *shard_find(struct shard *shard, uint64_t job);
 
-/* Moves a chunk, or a sparse table, whose sum is whole to its next version, unless a generation holds it
+/* Moves a chunk, or a sparse table, that is due to its next version, unless a generation holds it
  * back, and answers those who wait for it. number: of the table. */
 void shard_advance_dense(struct shard *shard, struct shard_job *job, uint32_t number,
                          struct dense_chunk *chunk);
 void shard_advance_sparse(struct shard *shard, struct shard_job *job, uint32_t number);
+
+/* A chunk's, or a sparse table's, sum is whole: measures it if the update needs norms, and moves it when it
+ * is due. */
+void shard_summed_dense(struct shard *shard, struct shard_job *job, uint32_t number,
+                        struct dense_chunk *chunk);
+void shard_summed_sparse(struct shard *shard, struct shard_job *job, uint32_t number);
+
+/* Takes another shard's part of sums. sums: as the header says, borrowed. */
+void shard_take_part(struct shard *shard, const struct data_header *header, const struct buffer *sums);
 
 /* A message in hand. */
 struct request {

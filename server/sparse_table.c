@@ -59,6 +59,15 @@ enum status sparse_table_new(const struct job *job, uint32_t number, struct rows
     return CAIRN_OK;
 }
 
+enum status sparse_table_use_norms(struct sparse_table *table, const struct norm_params *params)
+{
+    struct norm_params own = *params;
+
+    own.pieces = 1;
+    table->rounds = norm_rounds_new(&own, table->version);
+    return table->rounds ? CAIRN_OK : CAIRN_NO_MEMORY;
+}
+
 static void before_clear(struct sparse_before *before)
 {
     sparse_sum_free(before->sum);
@@ -72,6 +81,7 @@ void sparse_table_free(struct sparse_table *table)
 {
     if (!table)
         return;
+    norm_rounds_free(table->rounds);
     tree_free(table->tree);
     sparse_sum_free(table->sum);
     before_clear(&table->before);
@@ -103,6 +113,30 @@ enum status sparse_push(struct sparse_table *table, struct tree_node node, const
     if (*is_whole)
         table->sum = tree_take_root(table->tree, &table->sum_samples);
     return CAIRN_OK;
+}
+
+/* ---- norms: of the whole table's gradients */
+
+void sparse_measure(struct sparse_table *table, bool *is_whole)
+{
+    uint32_t dimension = table->spec->dimension;
+    float samples = table->sum_samples ? (float)table->sum_samples : 1.0f;
+
+    *is_whole = false;
+    if (!table->sum || table->is_measured)
+        return;
+    norm_rounds_begin(table->rounds, table->version);
+    for (uint32_t i = 0; i < table->sum->count; i++)
+        norm_rounds_add_gradient(table->rounds, 0,
+                                 norms_gradient_squares(sparse_sum_values(table->sum) + (size_t)i * dimension,
+                                                        samples, dimension));
+    table->is_measured = true;
+    *is_whole = norm_rounds_measured(table->rounds);
+}
+
+bool sparse_is_due(const struct sparse_table *table)
+{
+    return table->sum && (!table->rounds || norm_rounds_ready(table->rounds, table->version));
 }
 
 /* ---- update */
@@ -184,7 +218,7 @@ static void run_apply(const struct sparse_table *table, const struct block *bloc
         .rows = floats + first,
         .sums = sparse_sum_values(table->sum) + (size_t)block->positions[first] * table->spec->dimension,
         .samples = table->sum_samples ? (float)table->sum_samples : 1.0f,
-        .scale = 1.0f,
+        .scale = table->rounds ? norm_rounds_scale(table->rounds, 0) : 1.0f,
         .dimension = table->spec->dimension,
         .count = count,
     };
@@ -270,6 +304,7 @@ enum status sparse_update(struct sparse_table *table, struct error *error)
     table->before.weights = before;
     table->before.is_known = true;
     table->sum = NULL;
+    table->is_measured = false;
     table->version++;
     return CAIRN_OK;
 }

@@ -18,6 +18,7 @@
 #include "job/table_initial.h"
 #include "key_index.h"
 #include "math/tree.h"
+#include "norm_rounds.h"
 #include "optimizers/optimizer.h"
 #include "rows.h"
 #include "sparse_sum.h"
@@ -42,10 +43,12 @@ struct sparse_table {
     struct optimizer_step step; /* of the update in hand */
     uint64_t version;
     struct rows *rows;
-    struct rows *candidates; /* counts of keys that have not earned a row yet; NULL: every key has */
-    struct tree *tree;       /* of step `version`; its payloads are sums */
+    struct rows *candidates;    /* counts of keys that have not earned a row yet; NULL: every key has */
+    struct norm_rounds *rounds; /* NULL: the optimizer needs no norms */
+    struct tree *tree;          /* of step `version`; its payloads are sums */
     struct key_index scratch;
     bool is_out_of_memory;  /* a fold failed */
+    bool is_measured;       /* the sum, for norms */
     struct sparse_sum *sum; /* the step's whole sum, waiting for sparse_update; NULL: not there yet */
     uint64_t sum_samples;
     struct sparse_before before;
@@ -57,6 +60,9 @@ struct sparse_table {
 enum status sparse_table_new(const struct job *job, uint32_t number, struct rows *rows,
                              struct rows *candidates, uint64_t version, struct sparse_table **out,
                              struct error *error) MUST_CHECK;
+
+/* For an optimizer that needs norms: pieces are filled in here. Errors: CAIRN_NO_MEMORY. */
+enum status sparse_table_use_norms(struct sparse_table *table, const struct norm_params *params) MUST_CHECK;
 void sparse_table_free(struct sparse_table *table);
 
 /* Floats of a row of this table: its weights and optimizer slots; and of one of its candidates. */
@@ -70,7 +76,14 @@ uint32_t sparse_row_floats(const struct table_spec *spec);
 enum status sparse_push(struct sparse_table *table, struct tree_node node, const struct buffer *keys,
                         struct buffer *values, uint64_t samples, bool *is_whole) MUST_CHECK;
 
-/* Applies the optimizer to the rows of the step's sum: the version grows by one.
+/* Measures the step's whole sum, unless that has been done; *is_whole: this shard's part of the norms is
+ * whole, to be sent. Only with rounds. */
+void sparse_measure(struct sparse_table *table, bool *is_whole);
+
+/* Whether sparse_update may be called: the step's sum is whole, and norms that it needs are known. */
+bool sparse_is_due(const struct sparse_table *table);
+
+/* Applies the optimizer to the rows of the step's sum, which must be due: the version grows by one.
  * Errors: those of the rows; the table is unspecified then. */
 enum status sparse_update(struct sparse_table *table, struct error *error) MUST_CHECK;
 

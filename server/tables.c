@@ -22,18 +22,50 @@ static uint32_t *chunks_here(const struct assignment *assignment, uint32_t threa
     return chunks;
 }
 
-static enum status dense_here(struct table *table, const struct assignment *assignment, uint32_t thread,
-                              uint32_t number, const struct dense_params *params, uint64_t version,
-                              struct error *error)
+/* Whose norms an update of a table needs; pieces are left out. takes_part: [shards], filled in. */
+static struct norm_params norms_of(const struct assignment *assignment, uint32_t thread, uint32_t number,
+                                   const struct graph *graph, const struct optimizer_spec *optimizer,
+                                   uint32_t chunk_count, bool *takes_part)
 {
-    uint32_t count;
-    uint32_t *chunks = chunks_here(assignment, thread, number, params->chunk_count, &count);
+    assignment_holders(assignment, number, chunk_count, takes_part);
+    return (struct norm_params){.spec = optimizer,
+                                .graph = graph,
+                                .shard_count = assignment->shard_count,
+                                .position = assignment->positions[thread],
+                                .takes_part = takes_part};
+}
+
+/* Adds norms to the parameters of a dense table whose optimizer needs them; takes_part: as above. */
+static void dense_norms(struct dense_params *params, struct norm_params *norms,
+                        const struct assignment *assignment, uint32_t thread, uint32_t number,
+                        const struct graph *graph, bool *takes_part)
+{
+    if (!optimizer_spec_needs_norms(params->optimizer))
+        return;
+    *norms = norms_of(assignment, thread, number, graph, params->optimizer, params->chunk_count, takes_part);
+    params->norms = norms;
+}
+
+/* graph: of the parameters, NULL when the table is one. */
+static enum status dense_here(struct table *table, const struct assignment *assignment, uint32_t thread,
+                              uint32_t number, struct dense_params params, const struct graph *graph,
+                              uint64_t version, struct error *error)
+{
+    uint32_t count = 0;
+    uint32_t *chunks = chunks_here(assignment, thread, number, params.chunk_count, &count);
+    bool *takes_part = calloc(assignment->shard_count, sizeof(*takes_part));
+    struct norm_params norms;
     enum status status = CAIRN_OK;
 
-    if (!chunks)
-        return error_set(error, CAIRN_NO_MEMORY, "out of memory");
-    if (count > 0)
-        status = dense_table_new(params, chunks, count, version, &table->dense, error);
+    if (!chunks || !takes_part)
+        status = error_set(error, CAIRN_NO_MEMORY, "out of memory");
+    if (status == CAIRN_OK)
+        dense_norms(&params, &norms, assignment, thread, number, graph, takes_part);
+    if (status == CAIRN_OK && count > 0)
+        status = dense_table_new(&params, chunks, count, version, &table->dense, error);
+    if (table->dense)
+        table->dense->params.norms = NULL; /* it was for the call */
+    free(takes_part);
     free(chunks);
     return status;
 }
@@ -44,9 +76,9 @@ static enum status model_tables(struct tables *tables, const struct assignment *
 {
     const struct job *job = tables->job;
     const struct dense_params params = {job->graph->floats, job->graph->chunk_floats, job->graph->chunk_count,
-                                        job->microbatches, &job->optimizer};
-    enum status status =
-        dense_here(&tables->items[TABLE_WEIGHTS], assignment, thread, TABLE_WEIGHTS, &params, version, error);
+                                        job->microbatches,  &job->optimizer,          NULL};
+    enum status status = dense_here(&tables->items[TABLE_WEIGHTS], assignment, thread, TABLE_WEIGHTS, params,
+                                    job->graph, version, error);
 
     for (uint32_t number = TABLE_METRICS; status == CAIRN_OK && number <= TABLE_VALIDATION; number++) {
         if (!assignment_owns(assignment, thread, number, 0))
@@ -68,12 +100,14 @@ static enum status dense_tables(struct tables *tables, const struct assignment *
 
     for (uint32_t i = 0; i < job->table_count && status == CAIRN_OK; i++) {
         const struct table_spec *spec = &job->tables[i];
-        const struct dense_params params = {spec->size, table_chunk_floats(spec), table_chunk_count(spec),
-                                            job->microbatches, &spec->optimizer};
+        const struct dense_params params = {
+            spec->size,        table_chunk_floats(spec), table_chunk_count(spec),
+            job->microbatches, &spec->optimizer,         NULL};
         uint32_t number = TABLE_FIRST_USER + i;
 
         if (spec->kind == TABLE_KIND_DENSE)
-            status = dense_here(&tables->items[number], assignment, thread, number, &params, version, error);
+            status =
+                dense_here(&tables->items[number], assignment, thread, number, params, NULL, version, error);
     }
     return status;
 }
@@ -148,6 +182,22 @@ static enum status sparse_open(struct tables *tables, uint32_t number, uint64_t 
     return error_prefix(error, status, "table %s", spec->name);
 }
 
+static enum status sparse_norms(struct tables *tables, const struct assignment *assignment, uint32_t thread,
+                                uint32_t number, struct error *error)
+{
+    struct sparse_table *sparse = tables->items[number].sparse;
+    bool *takes_part = calloc(assignment->shard_count, sizeof(*takes_part));
+    struct norm_params norms;
+    enum status status = CAIRN_NO_MEMORY;
+
+    if (takes_part) {
+        norms = norms_of(assignment, thread, number, NULL, &sparse->spec->optimizer, 0, takes_part);
+        status = sparse_table_use_norms(sparse, &norms);
+    }
+    free(takes_part);
+    return error_set(error, status, "out of memory for table %s", sparse->spec->name);
+}
+
 enum status tables_open_rows(struct tables *tables, const struct assignment *assignment,
                              const struct job_store_owner *owner, struct store *store, uint64_t memory_bytes,
                              uint64_t version, struct error *error)
@@ -158,6 +208,9 @@ enum status tables_open_rows(struct tables *tables, const struct assignment *ass
     for (uint32_t number = 0; number < tables->count && status == CAIRN_OK; number++) {
         if (is_sparse_here(tables->job, assignment, owner->shard, number))
             status = sparse_open(tables, number, memory_bytes, version, error);
+        if (status == CAIRN_OK && tables->items[number].sparse &&
+            optimizer_spec_needs_norms(&job_table(tables->job, number)->optimizer))
+            status = sparse_norms(tables, assignment, owner->shard, number, error);
     }
     return status;
 }

@@ -20,6 +20,7 @@
 #define RIG_REPLIES_MAX  4096
 #define RIG_REPORTS_MAX  64
 #define RIG_PENDING_MAX  16
+#define RIG_PARTS_MAX    64
 #define RIG_BATCH        30
 #define RIG_MICROBATCHES 5
 #define RIG_SGD          "sgd: {learning_rate: 0.05, momentum: 0.9}"
@@ -70,6 +71,12 @@ struct rig {
         struct generation *generation;
     } pending[RIG_PENDING_MAX]; /* with the writer */
     size_t pending_count;
+    struct rig_part {
+        struct data_header header;
+        uint32_t to;
+        struct buffer *sums;
+    } parts[RIG_PARTS_MAX]; /* on their way between shards */
+    size_t part_count;
 };
 
 /* ---- events */
@@ -110,6 +117,20 @@ static inline void rig_on_write(void *context, struct generation *generation)
     rig->pending[rig->pending_count++] = (struct rig_pending){side->index, generation};
 }
 
+static inline void rig_on_part(void *context, const struct shard_part *part)
+{
+    struct rig *rig = ((struct rig_side *)context)->rig;
+
+    ck_assert_uint_lt(rig->part_count, RIG_PARTS_MAX);
+    rig->parts[rig->part_count++] = (struct rig_part){
+        part->header, (uint32_t)strtoul(part->endpoint + strlen("shard:"), NULL, 10), buffer_ref(part->sums)};
+}
+
+static inline void rig_on_parted(void *context, uint64_t job)
+{
+    (void)context, (void)job;
+}
+
 /* ---- life */
 
 static inline struct assignment *rig_assignment(const char *text, const char *id)
@@ -117,6 +138,7 @@ static inline struct assignment *rig_assignment(const char *text, const char *id
     Cairn__PrepareCommand command = CAIRN__PREPARE_COMMAND__INIT;
     Cairn__JobText job_text = CAIRN__JOB_TEXT__INIT;
     Cairn__Shard shards[RIG_SHARDS], *pointers[RIG_SHARDS];
+    char endpoints[RIG_SHARDS][16];
     uint32_t slots[PLACEMENT_SLOTS_MIN];
     struct assignment *assignment = NULL;
     struct error error;
@@ -128,6 +150,8 @@ static inline struct assignment *rig_assignment(const char *text, const char *id
         cairn__shard__init(&shards[i]);
         shards[i].server = (char *)"one";
         shards[i].index = i;
+        snprintf(endpoints[i], sizeof(endpoints[i]), "shard:%u", i);
+        shards[i].endpoint = endpoints[i];
         pointers[i] = &shards[i];
     }
     placement_assign(slots, PLACEMENT_SLOTS_MIN, RIG_SHARDS);
@@ -147,7 +171,8 @@ static inline void rig_start_shards(struct rig *rig)
 {
     for (uint32_t i = 0; i < RIG_SHARDS; i++) {
         struct job_store_owner owner = {rig->directory, "one", i};
-        struct shard_events events = {rig_on_reply, rig_on_report, rig_on_write, &rig->sides[i]};
+        struct shard_events events = {rig_on_reply, rig_on_report, rig_on_write,
+                                      rig_on_part,  rig_on_parted, &rig->sides[i]};
 
         rig->sides[i] = (struct rig_side){rig, i};
         rig->shards[i] = shard_new(&owner, 0, &events);
@@ -241,6 +266,22 @@ static inline size_t rig_write(struct rig *rig)
     rig->pending_count -= count;
     memmove(rig->pending, rig->pending + count, rig->pending_count * sizeof(rig->pending[0]));
     return count;
+}
+
+/* Delivers parts between shards until there are none on their way; `lost` of the first are lost. */
+static inline void rig_deliver_parts(struct rig *rig, size_t lost)
+{
+    while (rig->part_count > 0) {
+        struct rig_part part = rig->parts[0];
+
+        memmove(rig->parts, rig->parts + 1, --rig->part_count * sizeof(part));
+        if (lost > 0) {
+            lost--;
+            buffer_unref(part.sums);
+            continue;
+        }
+        shard_handle(rig->shards[part.to], "a shard", 7, &part.header, &part.sums);
+    }
 }
 
 /* All shards have written `step`, and the job's generation is it. */

@@ -10,6 +10,7 @@
 #define SUMS    3
 #define NUMBERS 200
 
+static const bool all[SHARDS] = {true, true, true, true}, alone[SHARDS] = {true};
 static uint64_t state = 5;
 
 static uint32_t draw(uint32_t bound)
@@ -73,7 +74,7 @@ START_TEST(all_shards_get_the_same_totals)
     uint64_t done = 0;
 
     for (uint32_t i = 0; i < SHARDS; i++)
-        shards[i] = exchange_new(SUMS, SHARDS, i, 0);
+        shards[i] = exchange_new(SUMS, SHARDS, i, all, 0);
     while (done < SHARDS * (uint64_t)NUMBERS) {
         uint32_t from = draw(SHARDS), to = draw(SHARDS);
         struct exchange *exchange = shards[from];
@@ -97,9 +98,9 @@ START_TEST(all_shards_get_the_same_totals)
 }
 END_TEST
 
-START_TEST(one_shard_is_whole_by_itself)
+START_TEST(who_is_alone_is_whole)
 {
-    struct exchange *exchange = exchange_new(SUMS, 1, 0, 7);
+    struct exchange *exchange = exchange_new(SUMS, SHARDS, 0, alone, 7);
 
     ck_assert(!exchange_is_whole(exchange));
     exact_sum_add(exchange_part(exchange), 2.0);
@@ -116,7 +117,7 @@ END_TEST
 
 START_TEST(foreign_parts_are_refused)
 {
-    struct exchange *exchange = exchange_new(SUMS, SHARDS, 1, 5);
+    struct exchange *exchange = exchange_new(SUMS, SHARDS, 1, all, 5);
     struct exact_sum sums[SUMS] = {{.foreign = 0}};
     struct error error;
     bool is_late;
@@ -140,7 +141,7 @@ static Suite *exchange_suite(void)
     TCase *tests = tcase_create("exchange");
 
     tcase_add_test(tests, all_shards_get_the_same_totals);
-    tcase_add_test(tests, one_shard_is_whole_by_itself);
+    tcase_add_test(tests, who_is_alone_is_whole);
     tcase_add_test(tests, foreign_parts_are_refused);
     suite_add_tcase(suite, tests);
     return suite;

@@ -1,0 +1,22 @@
+/* A shard's connections to the other shards of its jobs, over which it tells its parts of sums (exchange.h).
+ * They are made when first needed. Nothing is received here: what a peer tells comes in by the ROUTER. One
+ * thread an object, the shard's. */
+#ifndef CAIRN_SERVER_PEERS_H
+#define CAIRN_SERVER_PEERS_H
+
+#include "shard.h"
+
+struct peers;
+
+/* NULL: out of memory. Owns: the caller. */
+struct peers *peers_new(void *zmq_context);
+void peers_free(struct peers *peers);
+
+/* Sends a part; it is queued while the peer is not there. What is lost is told again by shard_nudge.
+ * Errors: CAIRN_IO, CAIRN_NO_MEMORY, naming the endpoint. */
+enum status peers_send(struct peers *peers, const struct shard_part *part, struct error *error) MUST_CHECK;
+
+/* Closes a job's connections. */
+void peers_forget(struct peers *peers, uint64_t job);
+
+#endif
