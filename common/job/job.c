@@ -71,6 +71,15 @@ void table_chunk(const struct table_spec *table, uint32_t chunk, uint64_t *begin
     *end = *begin + floats < table->size ? *begin + floats : table->size;
 }
 
+uint64_t table_state_bytes(const struct table_spec *table)
+{
+    uint64_t arrays = 1 + optimizer_spec_slot_count(&table->optimizer);
+
+    if (table->kind == TABLE_KIND_DENSE)
+        return table->size * arrays * sizeof(float);
+    return sizeof(uint64_t) + table->dimension * arrays * sizeof(float);
+}
+
 uint32_t job_slot_count(const struct job *job)
 {
     uint32_t chunks = job->graph != NULL ? job->graph->chunk_count : 0;
@@ -256,6 +265,8 @@ static void add_table(struct hash *hash, const struct table_spec *table)
         table->size, table->dimension, table->admit_after, table->expire_after);
     add(hash, "initializer %s minval %a maxval %a mean %a stddev %a\n", initializer_name(initializer->type),
         initializer->minval, initializer->maxval, initializer->mean, initializer->stddev);
+    add(hash, "codec %s rounding %d block %" PRIu32 " share %a\n", codec_name(table->codec.type),
+        table->codec.rounding, table->codec.block, table->codec.share);
     add_optimizer(hash, &table->optimizer);
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "base/status.h"
+#include "codec/codec.h"
 #include "job/optimizer_spec.h"
 #include "model/formats/h5.h"
 #include "model/graph.h"
@@ -52,6 +53,7 @@ struct table_spec {
     uint32_t dimension;                  /* sparse: floats a row; dense: 0 */
     struct initializer_spec initializer; /* table_initial.h makes the values */
     struct optimizer_spec optimizer;     /* its own, or that of `train` */
+    struct codec_spec codec;             /* how its gradients and values travel; default float32 */
     uint32_t admit_after;                /* sparse: steps with a key until it becomes a row; 0: at once */
     uint64_t expire_after;               /* sparse: steps without a key until its row is forgotten; 0: never */
 };
@@ -115,6 +117,10 @@ uint32_t table_chunk_count(const struct table_spec *table);
 
 /* Chunk `chunk` covers floats [*begin, *end) of a dense table. */
 void table_chunk(const struct table_spec *table, uint32_t chunk, uint64_t *begin, uint64_t *end);
+
+/* Bytes that the state of a dense table takes, or of one row of a sparse one with its key: values and the
+ * optimizer's slots. */
+uint64_t table_state_bytes(const struct table_spec *table);
 
 /* The number of slots of the job (cluster/placement.h). */
 uint32_t job_slot_count(const struct job *job);

@@ -98,6 +98,9 @@ bool optimizer_spec_argument(const struct optimizer_spec *spec, uint32_t index,
 /* The same of a schedule, without piecewise_constant_decay's lists. */
 bool schedule_spec_argument(const struct schedule_spec *spec, uint32_t index, struct spec_argument *argument);
 
+/* The arrays of the weights' shape that the optimizer keeps beside them. */
+uint32_t optimizer_spec_slot_count(const struct optimizer_spec *spec);
+
 /* Whether an update needs norms over whole parameters before it can be applied: clipnorm, global_clipnorm,
  * lamb. */
 bool optimizer_spec_needs_norms(const struct optimizer_spec *spec);

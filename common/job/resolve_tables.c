@@ -99,6 +99,28 @@ static enum status take_optimizer(struct resolve *resolve, uint32_t index, const
     return status;
 }
 
+static enum status take_codec(struct resolve *resolve, uint32_t index, const struct form_codec *form)
+{
+    struct table_spec *table = &resolve->job->tables[index];
+    char path[RESOLVE_PATH_MAX];
+    struct error error;
+
+    for (int type = 0; type < CODEC_COUNT; type++) {
+        if (form->of[type] == NULL)
+            continue;
+        table->codec = *form->of[type];
+        table->codec.type = (enum codec_type)type;
+    }
+    table_path(resolve, index, ".codec", path);
+    if (codec_spec_check(&table->codec, &error) != CAIRN_OK)
+        return resolve_wrong(resolve, path, "%s", error.message);
+    if (table->codec.type == CODEC_TOP_K && table->kind == TABLE_KIND_SPARSE)
+        return resolve_wrong(resolve, path,
+                             "top_k for a sparse table, allowed: all others; a push of a sparse "
+                             "table names the rows that matter already");
+    return CAIRN_OK;
+}
+
 static enum status resolve_table(struct resolve *resolve, uint32_t index)
 {
     const struct form_table *form = &resolve->form->tables[index];
@@ -118,6 +140,8 @@ static enum status resolve_table(struct resolve *resolve, uint32_t index)
         status = take_initializer(resolve, index, &arguments->initializer);
     if (status == CAIRN_OK)
         status = take_optimizer(resolve, index, arguments->optimizer);
+    if (status == CAIRN_OK)
+        status = take_codec(resolve, index, &arguments->codec);
     return status;
 }
 

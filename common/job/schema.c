@@ -170,12 +170,37 @@ static const cyaml_schema_field_t initializer_fields[] = {
     CYAML_FIELD_END,
 };
 
+static const cyaml_strval_t roundings[] = {{"nearest", CODEC_NEAREST}, {"stochastic", CODEC_STOCHASTIC}};
+
+#define CODEC_FIELD_ROUNDING FIELD_ENUM("rounding", OPTIONAL, struct codec_spec, rounding, roundings)
+static const cyaml_schema_field_t float16_fields[] = {CODEC_FIELD_ROUNDING, CYAML_FIELD_END};
+static const cyaml_schema_field_t bfloat16_fields[] = {CODEC_FIELD_ROUNDING, CYAML_FIELD_END};
+static const cyaml_schema_field_t int8_fields[] = {
+    CYAML_FIELD_UINT("block", OPTIONAL, struct codec_spec, block),
+    CODEC_FIELD_ROUNDING,
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t top_k_fields[] = {
+    CYAML_FIELD_FLOAT("share", OPTIONAL, struct codec_spec, share),
+    CYAML_FIELD_END,
+};
+
+#define CODEC_FIELD(key, type, fields)                                                                       \
+    CYAML_FIELD_MAPPING_PTR(key, OPTIONAL, struct form_codec, of[CODEC_##type], fields)
+static const cyaml_schema_field_t codec_fields[] = {
+    CODEC_FIELD("float32", FLOAT32, no_fields),         CODEC_FIELD("float16", FLOAT16, float16_fields),
+    CODEC_FIELD("bfloat16", BFLOAT16, bfloat16_fields), CODEC_FIELD("int8", INT8, int8_fields),
+    CODEC_FIELD("top_k", TOP_K, top_k_fields),          CYAML_FIELD_END,
+};
+_Static_assert(COUNT_OF(codec_fields) == CODEC_COUNT + 1, "every codec has its keys");
+
 #define TABLE_FIELD_NAME CYAML_FIELD_STRING("name", CYAML_FLAG_DEFAULT, struct form_table_arguments, name, 1)
 #define TABLE_FIELDS_VALUES                                                                                  \
     CYAML_FIELD_MAPPING("initializer", OPTIONAL, struct form_table_arguments, initializer,                   \
                         initializer_fields),                                                                 \
         CYAML_FIELD_MAPPING_PTR("optimizer", OPTIONAL, struct form_table_arguments, optimizer,               \
-                                optimizer_fields)
+                                optimizer_fields),                                                           \
+        CYAML_FIELD_MAPPING("codec", OPTIONAL, struct form_table_arguments, codec, codec_fields)
 
 static const cyaml_schema_field_t dense_table_fields[] = {
     TABLE_FIELD_NAME,
@@ -309,11 +334,23 @@ const struct field_rule job_rules[] = {
     {.fields = dense_table_fields, .key = "name", .forms = FORM_WORD},
     {.fields = dense_table_fields, .key = "size", .minimum = 1, .maximum = JOB_TABLE_SIZE_MAX},
     FALLBACK(dense_table_fields, "initializer", "zeros"),
+    FALLBACK(dense_table_fields, "codec", "float32"),
     {.fields = sparse_table_fields, .key = "name", .forms = FORM_WORD},
     {.fields = sparse_table_fields, .key = "dimension", .minimum = 1, .maximum = JOB_TABLE_DIMENSION_MAX},
     FALLBACK(sparse_table_fields, "initializer", "random_uniform"),
+    FALLBACK(sparse_table_fields, "codec", "float32"),
     {.fields = sparse_table_fields, .key = "admit_after", .maximum = INT32_MAX, .fallback = "0"},
     {.fields = sparse_table_fields, .key = "expire_after", .maximum = STEPS_MAXIMUM, .fallback = "0"},
+    {.fields = codec_fields, .forms = FORM_ONE_OF},
+    FALLBACK(float16_fields, "rounding", "nearest"),
+    FALLBACK(bfloat16_fields, "rounding", "nearest"),
+    {.fields = int8_fields,
+     .key = "block",
+     .minimum = CODEC_BLOCK_MIN,
+     .maximum = CODEC_BLOCK_MAX,
+     .fallback = "64"},
+    FALLBACK(int8_fields, "rounding", "stochastic"),
+    {.fields = top_k_fields, .key = "share", .maximum = 1, .above_minimum = true, .fallback = "0.01"},
     {.fields = initializer_fields, .forms = FORM_ONE_OF},
     {.fields = uniform_fields,
      .key = "minval",

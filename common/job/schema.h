@@ -58,12 +58,17 @@ struct form_initializer {
     struct initializer_spec *of[INITIALIZER_COUNT]; /* one is set */
 };
 
+struct form_codec {
+    struct codec_spec *of[CODEC_COUNT]; /* one is set, without its type */
+};
+
 struct form_table_arguments { /* of both kinds; optimizer: NULL if not given */
     char name[JOB_NAME_MAX];
     uint64_t size;
     uint32_t dimension;
     struct form_initializer initializer;
     struct form_optimizer *optimizer;
+    struct form_codec codec;
     uint32_t admit_after;
     uint64_t expire_after;
 };

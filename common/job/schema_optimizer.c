@@ -300,3 +300,27 @@ bool optimizer_spec_needs_norms(const struct optimizer_spec *spec)
 {
     return spec->type == OPTIMIZER_LAMB || spec->clipnorm > 0 || spec->global_clipnorm > 0;
 }
+
+uint32_t optimizer_spec_slot_count(const struct optimizer_spec *spec)
+{
+    switch (spec->type) {
+    case OPTIMIZER_SGD:
+        return spec->momentum > 0.0 ? 1 : 0;
+    case OPTIMIZER_RMSPROP:
+        return 1u + (spec->momentum > 0.0) + spec->centered;
+    case OPTIMIZER_ADAM:
+    case OPTIMIZER_ADAMW:
+        return spec->amsgrad ? 3 : 2;
+    case OPTIMIZER_ADAGRAD:
+    case OPTIMIZER_LION:
+        return 1;
+    case OPTIMIZER_ADADELTA:
+    case OPTIMIZER_NADAM:
+    case OPTIMIZER_FTRL:
+    case OPTIMIZER_LAMB:
+        return 2;
+    case OPTIMIZER_COUNT:
+        break;
+    }
+    BUG("an optimizer of no type");
+}

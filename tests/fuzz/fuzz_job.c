@@ -19,6 +19,7 @@ static void check_table(const struct table_spec *table)
     REQUIRE((table->kind == TABLE_KIND_DENSE) == (table->size > 0));
     REQUIRE((table->kind == TABLE_KIND_SPARSE) == (table->dimension > 0));
     REQUIRE(table->initializer.minval <= table->initializer.maxval && table->initializer.stddev >= 0);
+    REQUIRE(codec_spec_check(&table->codec, NULL) == CAIRN_OK && table_state_bytes(table) >= 4);
     REQUIRE((chunks > 0) == (table->kind == TABLE_KIND_DENSE));
     if (chunks > 0) {
         table_chunk(table, chunks - 1, &begin, &end);

@@ -38,6 +38,7 @@ START_TEST(defaults_are_as_documented)
     ck_assert_double_eq(users->initializer.maxval, 0.05);
     ck_assert_int_eq(users->optimizer.type, OPTIMIZER_ADAM);
     ck_assert_double_eq(users->optimizer.learning_rate, 0.001);
+    ck_assert_int_eq(users->codec.type, CODEC_FLOAT32);
     ck_assert_uint_eq(users->admit_after, 0);
     ck_assert_uint_eq(users->expire_after, 0);
     ck_assert_str_eq(common->name, "common");
@@ -117,6 +118,43 @@ START_TEST(every_key_arrives)
 }
 END_TEST
 
+START_TEST(codecs_have_the_codecs_defaults)
+{
+    for (int type = 0; type < CODEC_COUNT; type++) {
+        const struct codec_spec expected = codec_spec_default((enum codec_type)type);
+        const struct codec_spec *codec;
+        char text[200];
+        struct job *job;
+
+        snprintf(text, sizeof(text), HEAD "tables: [dense: {name: a, size: 1, codec: %s}]\n" TRAIN,
+                 codec_name((enum codec_type)type));
+        job = load(text);
+        codec = &job->tables[0].codec;
+        ck_assert_int_eq(codec->type, expected.type);
+        ck_assert_int_eq(codec->rounding, expected.rounding);
+        ck_assert_uint_eq(codec->block, expected.block);
+        ck_assert_double_eq(codec->share, expected.share);
+        job_free(job);
+    }
+}
+END_TEST
+
+START_TEST(arguments_of_codecs_arrive)
+{
+    struct job *job = load(
+        HEAD "tables:\n  - sparse: {name: a, dimension: 1, codec: {int8: {block: 128, rounding: nearest}}}\n"
+             "  - dense: {name: b, size: 1, codec: {top_k: {share: 1}}}\n"
+             "  - dense: {name: c, size: 1, codec: {bfloat16: {rounding: stochastic}}}\n" TRAIN);
+
+    ck_assert_int_eq(job->tables[0].codec.type, CODEC_INT8);
+    ck_assert_uint_eq(job->tables[0].codec.block, 128);
+    ck_assert_int_eq(job->tables[0].codec.rounding, CODEC_NEAREST);
+    ck_assert_double_eq(job->tables[1].codec.share, 1);
+    ck_assert_int_eq(job->tables[2].codec.rounding, CODEC_STOCHASTIC);
+    job_free(job);
+}
+END_TEST
+
 START_TEST(train_may_be_left_out)
 {
     struct job *job = load(HEAD "tables: [{dense: {name: a, size: 3, optimizer: sgd}}]\n");
@@ -176,6 +214,35 @@ START_TEST(slots_are_as_many_as_the_largest_table_has_chunks)
 }
 END_TEST
 
+START_TEST(state_is_counted_with_its_optimizer)
+{
+    static const struct {
+        const char *optimizer;
+        uint64_t slots;
+    } cases[] = {{"sgd", 0},      {"{sgd: {momentum: 0.5}}", 1},
+                 {"adam", 2},     {"{adam: {amsgrad: true}}", 3},
+                 {"adamw", 2},    {"adagrad", 1},
+                 {"rmsprop", 1},  {"{rmsprop: {momentum: 0.5, centered: true}}", 3},
+                 {"adadelta", 2}, {"nadam", 2},
+                 {"lion", 1},     {"ftrl", 2}};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[200];
+        struct job *job;
+
+        snprintf(text, sizeof(text),
+                 HEAD "tables: [sparse: {name: a, dimension: 16}, dense: {name: b, size: 100}]\n"
+                      "train: {optimizer: %s}\n",
+                 cases[i].optimizer);
+        job = load(text);
+        ck_assert_uint_eq(optimizer_spec_slot_count(&job->tables[0].optimizer), cases[i].slots);
+        ck_assert_uint_eq(table_state_bytes(&job->tables[0]), 8 + 64 * (1 + cases[i].slots));
+        ck_assert_uint_eq(table_state_bytes(&job->tables[1]), 400 * (1 + cases[i].slots));
+        job_free(job);
+    }
+}
+END_TEST
+
 static uint32_t count_slots_with_state(const char *text)
 {
     struct job *job = load(text);
@@ -232,6 +299,7 @@ static const struct {
          TRAIN,
      false},
     {HEAD "tables:\n" USERS COMMON "train: {optimizer: adam, microbatches: 2}\n", false},
+    {HEAD "tables:\n" USERS "  - dense: {name: common, size: 1000, codec: float16}\n" TRAIN, false},
 };
 
 START_TEST(digest_is_of_what_the_state_depends_on)
@@ -301,6 +369,17 @@ static const struct {
      "stddev: \"-1\", allowed: a number from 0 to 1e+06"},
     {ONE("sparse:\n      name: a\n      dimension: 1\n      initializer: {random_uniform: {minval: 0.06}}"),
      6, "tables[0].sparse.initializer.random_uniform: minval 0.06, allowed: at most maxval, which is 0.05"},
+    {ONE("dense: {name: a, size: 1, codec: float64}"), 3,
+     "tables[0].dense.codec: unknown word \"float64\", did you mean"},
+    {ONE("dense: {name: a, size: 1, codec: {int8: {block: 100}}}"), 3,
+     "tables[0].dense.codec: an int8 block of 100 is not a power of two from 16 to 1024"},
+    {ONE("dense: {name: a, size: 1, codec: {int8: {block: 8}}}"), 3, "block: \"8\", allowed: a whole number"},
+    {ONE("dense: {name: a, size: 1, codec: {float16: {rounding: up}}}"), 3,
+     "rounding: unknown word \"up\", allowed: nearest, stochastic"},
+    {ONE("dense: {name: a, size: 1, codec: {top_k: {share: 0}}}"), 3,
+     "share: \"0\", allowed: a number above 0"},
+    {ONE("sparse: {name: a, dimension: 1, codec: top_k}"), 3,
+     "tables[0].sparse.codec: top_k for a sparse table, allowed: all others"},
     {HEAD "tables:\n" USERS, 3,
      "tables[0].sparse: missing key \"optimizer\", allowed: one here, or train.optimizer for all tables"},
     {HEAD "tables:\n  - sparse: {name: a, dimension: 1, optimizer: {sgd: {clipnorm: 1, clipvalue: 1}}}\n", 3,
@@ -353,10 +432,13 @@ static Suite *make_suite(void)
     tcase_add_test(good, defaults_are_as_documented);
     tcase_add_test(good, a_tables_job_has_no_training);
     tcase_add_test(good, every_key_arrives);
+    tcase_add_test(good, codecs_have_the_codecs_defaults);
+    tcase_add_test(good, arguments_of_codecs_arrive);
     tcase_add_test(good, train_may_be_left_out);
     tcase_add_test(good, tables_are_found_by_their_numbers);
     tcase_add_test(good, chunks_cover_a_dense_table);
     tcase_add_test(good, slots_are_as_many_as_the_largest_table_has_chunks);
+    tcase_add_test(good, state_is_counted_with_its_optimizer);
     tcase_add_test(good, slots_have_the_state_of_all_tables);
     tcase_add_loop_test(good, digest_is_of_what_the_state_depends_on, 0,
                         (int)(sizeof(digests) / sizeof(digests[0])));
