@@ -1,8 +1,9 @@
-/* cairn check: what is wrong with a job file, or the table of its layers. */
+/* cairn check: what is wrong with a job file, or the table of its layers or tables. */
 #include "command.h"
 #include "commands.h"
 #include "job_file.h"
 #include "result.h"
+#include "table.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,11 +22,11 @@ static const struct setting rows[] = {
     SETTING_ROW_JSON(struct check_settings),
 };
 
-static const struct settings_table table = {
-    "cairn check",
-    "Checks a job file and prints its layers with their shapes and parameters. Exit code 2: the file "
-    "is wrong; one line says what and where.",
-    rows, sizeof(rows) / sizeof(rows[0])};
+static const struct settings_table table = {"cairn check",
+                                            "Checks a job file and prints its layers with their shapes and "
+                                            "parameters, or its tables. Exit code 2: the file "
+                                            "is wrong; one line says what and where.",
+                                            rows, sizeof(rows) / sizeof(rows[0])};
 
 static void print_missing(void *context, const char *key, const char *path, uint32_t line)
 {
@@ -58,8 +59,62 @@ static void print_training(const struct job *job)
     printf("output: %s\n", job->output_path);
 }
 
+/* "16 a row", or just the number for a dense table. */
+static void add_amount(struct table *list, const struct table_spec *spec, uint64_t amount)
+{
+    table_add(list, "%" PRIu64 "%s", amount, spec->kind == TABLE_KIND_SPARSE ? " a row" : "");
+}
+
+/* When rows come and go. */
+static void add_rows(struct table *list, const struct table_spec *spec)
+{
+    char from[32] = "", until[48] = "";
+
+    if (spec->admit_after > 1)
+        snprintf(from, sizeof(from), "admitted after %" PRIu32, spec->admit_after);
+    if (spec->expire_after > 0)
+        snprintf(until, sizeof(until), "expire after %" PRIu64, spec->expire_after);
+    table_add(list, "%s%s%s", from, from[0] && until[0] ? ", " : "", until[0] || from[0] ? until : "-");
+}
+
+static const char *kind_name(const struct table_spec *spec)
+{
+    return spec->kind == TABLE_KIND_SPARSE ? "sparse" : "dense";
+}
+
+static enum status print_tables(const struct job *job, struct error *error)
+{
+    static const char *const headings[] = {"TABLE",     "KIND",  "FLOATS", "INITIALIZER",
+                                           "OPTIMIZER", "CODEC", "BYTES",  "ROWS"};
+    struct table list;
+    bool printed;
+
+    table_init(&list, sizeof(headings) / sizeof(headings[0]), headings);
+    for (uint32_t i = 0; i < job->table_count; i++) {
+        const struct table_spec *spec = &job->tables[i];
+
+        table_add(&list, "%s", spec->name);
+        table_add(&list, "%s", kind_name(spec));
+        add_amount(&list, spec, spec->kind == TABLE_KIND_SPARSE ? spec->dimension : spec->size);
+        table_add(&list, "%s", initializer_name(spec->initializer.type));
+        table_add(&list, "%s", optimizer_type_name(spec->optimizer.type));
+        table_add(&list, "%s", codec_name(spec->codec.type));
+        add_amount(&list, spec, table_state_bytes(spec));
+        add_rows(&list, spec);
+    }
+    printed = table_print(&list, stdout);
+    table_fini(&list);
+    printf("bytes: values, optimizer state and keys\n");
+    printf("steps: sums of %" PRIu32 " microbatch%s; committed every %" PRIu64 " steps\n", job->microbatches,
+           job->microbatches > 1 ? "es" : "", job->commit_every);
+    printf("cluster: servers %" PRIu32 "\n", job->servers);
+    return printed ? CAIRN_OK : error_set(error, CAIRN_NO_MEMORY, "out of memory");
+}
+
 static enum status print_check(const struct job_file *file, struct error *error)
 {
+    if (job_has_tables(file->job))
+        return print_tables(file->job, error);
     graph_print_summary(file->job->graph, file->job->name, stdout);
     print_training(file->job);
     return job_file_find_missing(file, print_missing, (void *)file, error);
@@ -102,7 +157,7 @@ static json_t *layers_json(const struct graph *graph)
     return list;
 }
 
-static enum status print_check_json(const struct job_file *file, struct error *error)
+static enum status print_model_json(const struct job_file *file, struct error *error)
 {
     const struct job *job = file->job;
     json_t *missing = json_array();
@@ -122,6 +177,46 @@ static enum status print_check_json(const struct job_file *file, struct error *e
                                      digest, "missing_files", missing)))
         return CAIRN_OK;
     return error_set(error, CAIRN_IO, "the result was not printed");
+}
+
+static json_t *table_json(const struct table_spec *spec)
+{
+    bool sparse = spec->kind == TABLE_KIND_SPARSE;
+
+    return json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:I}", "name", spec->name, "kind",
+                     kind_name(spec), sparse ? "dimension" : "size",
+                     (json_int_t)(sparse ? spec->dimension : spec->size), "initializer",
+                     initializer_name(spec->initializer.type), "optimizer",
+                     optimizer_type_name(spec->optimizer.type), "codec", codec_name(spec->codec.type),
+                     sparse ? "row_bytes" : "bytes", (json_int_t)table_state_bytes(spec), "admit_after",
+                     (json_int_t)spec->admit_after, "expire_after", (json_int_t)spec->expire_after);
+}
+
+static enum status print_tables_json(const struct job *job, struct error *error)
+{
+    json_t *list = json_array();
+    char digest[HASH_TEXT_BYTES];
+
+    for (uint32_t i = 0; list && i < job->table_count; i++) {
+        if (json_array_append_new(list, table_json(&job->tables[i])) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    job_digest(job, digest);
+    if (command_print_json(json_pack("{s:s, s:o, s:I, s:I, s:I, s:s}", "name", job->name, "tables", list,
+                                     "microbatches", (json_int_t)job->microbatches, "commit_every",
+                                     (json_int_t)job->commit_every, "servers", (json_int_t)job->servers,
+                                     "digest", digest)))
+        return CAIRN_OK;
+    return error_set(error, CAIRN_IO, "the result was not printed");
+}
+
+static enum status print_check_json(const struct job_file *file, struct error *error)
+{
+    if (job_has_tables(file->job))
+        return print_tables_json(file->job, error);
+    return print_model_json(file, error);
 }
 
 int command_check(int argc, char **argv)
