@@ -112,6 +112,9 @@ static enum status asked_capture(struct commits *commits, struct error *error)
     if (!commits->asked || commits->count == COMMITS_UNDER_WAY)
         return CAIRN_OK;
     commits->asked = false;
+    commits->missed = !tables_all_at(commits->tables, commits->asked_step);
+    if (commits->missed)
+        return CAIRN_OK;
     status = queue_open(commits, commits->asked_step, &generation, error);
     for (uint32_t number = 0; status == CAIRN_OK && number < commits->tables->count; number++)
         status = table_capture(generation, commits->tables, number, error);
@@ -138,6 +141,15 @@ enum status commits_ask(struct commits *commits, uint64_t step, enum commits_ans
     commits->asked = true;
     commits->asked_step = step;
     return asked_capture(commits, error);
+}
+
+bool commits_missed(struct commits *commits, uint64_t *step)
+{
+    bool missed = commits->missed;
+
+    commits->missed = false;
+    *step = commits->asked_step;
+    return missed;
 }
 
 struct generation *commits_next(struct commits *commits)

@@ -28,6 +28,7 @@ struct commits {
     uint32_t count;
     bool asked; /* a generation of asked_step waits for room */
     uint64_t asked_step;
+    bool missed; /* room came when the pieces were past asked_step already */
     bool abandoned; /* a write failed: nothing more is captured */
 };
 
@@ -51,7 +52,8 @@ enum status commits_reached_dense(struct commits *commits, uint32_t table, const
                                   struct error *error) MUST_CHECK;
 enum status commits_reached_sparse(struct commits *commits, uint32_t table, struct error *error) MUST_CHECK;
 
-/* Makes the version that every piece now has, `step`, durable. Errors: as above. */
+/* Makes the version that every piece now has, `step`, durable. COMMITS_COMING may come to nothing when pieces
+ * go on before there is room: commits_missed. Errors: as above. */
 enum status commits_ask(struct commits *commits, uint64_t step, enum commits_answer *answer,
                         struct error *error) MUST_CHECK;
 
@@ -63,6 +65,9 @@ bool commits_writing(const struct commits *commits);
 
 /* The writer is done with the generation that commits_next gave: it is durable here. */
 void commits_written(struct commits *commits);
+
+/* Whether a commit that was asked for came to nothing, told once; *step: which. */
+bool commits_missed(struct commits *commits, uint64_t *step);
 
 /* The job has failed: nothing more is captured, nobody is held back. What the writer has is left to it. */
 void commits_abandon(struct commits *commits);

@@ -89,6 +89,31 @@ static void tell_failed(struct server *server, uint64_t job, uint64_t incarnatio
     tell(server, &message);
 }
 
+static void tell_refused(struct server *server, const struct shard_report *report)
+{
+    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+    Cairn__CommitRefused body = CAIRN__COMMIT_REFUSED__INIT;
+
+    log_warn("commit_refused", "job=%" PRIu64 " step=%" PRIu64 " reason=\"%s\"", report->job, report->step,
+             report->message);
+    body.job = report->job;
+    body.incarnation = report->incarnation;
+    body.step = report->step;
+    body.message = (char *)report->message;
+    message.body_case = CAIRN__NODE_MESSAGE__BODY_COMMIT_REFUSED;
+    message.commit_refused = &body;
+    tell(server, &message);
+}
+
+static void tell_split(struct server *server, const struct shard_report *report)
+{
+    char reason[128];
+
+    snprintf(reason, sizeof(reason), "some of its shards made step %" PRIu64 " durable and others could not",
+             report->step);
+    tell_failed(server, report->job, report->incarnation, reason);
+}
+
 /* ---- to the shards */
 
 static bool shard_tell(struct server *server, uint32_t shard, const struct shard_command *command)
@@ -216,6 +241,12 @@ static void handle_report(struct server *server, const struct shard_report *repo
         break;
     case TALLY_COMMITTED:
         tell_committed(server, report);
+        break;
+    case TALLY_REFUSED:
+        tell_refused(server, report);
+        break;
+    case TALLY_SPLIT:
+        tell_split(server, report);
         break;
     case TALLY_FAILED:
         tell_failed(server, report->job, report->incarnation, report->message);

@@ -337,6 +337,23 @@ void shard_prepare(struct shard *shard, struct assignment *assignment, uint64_t 
     shard_flush(shard);
 }
 
+/* A commit that cannot be made. At the end of a training that is a fault; tables go on without it. */
+static void commit_refuse(struct shard *shard, struct shard_job *job, uint64_t step)
+{
+    struct shard_report refused = {.kind = SHARD_REFUSED, .step = step};
+    struct error error;
+
+    error_set(&error, CAIRN_INVALID,
+              "shard %u cannot commit step %" PRIu64 ": not all of its tables are there", shard->owner.shard,
+              step);
+    if (!job_has_tables(job->assignment->job)) {
+        shard_fail(shard, job, &error);
+        return;
+    }
+    snprintf(refused.message, sizeof(refused.message), "%s", error.message);
+    report(shard, job->assignment, job->incarnation, refused);
+}
+
 void shard_commit(struct shard *shard, uint64_t number, uint64_t incarnation, uint64_t step)
 {
     struct shard_job *job = find_incarnation(shard, number, incarnation);
@@ -350,10 +367,7 @@ void shard_commit(struct shard *shard, uint64_t number, uint64_t incarnation, ui
     } else if (answer == COMMITS_DURABLE) {
         report_committed(shard, job, step);
     } else if (answer == COMMITS_WRONG) {
-        error_set(&error, CAIRN_INVALID,
-                  "shard %u cannot commit step %" PRIu64 ": not all of its tables are there",
-                  shard->owner.shard, step);
-        shard_fail(shard, job, &error);
+        commit_refuse(shard, job, step);
     }
     shard_flush(shard);
 }
@@ -362,12 +376,15 @@ void shard_committed(struct shard *shard, uint64_t number, uint64_t incarnation,
 {
     struct shard_job *job = find_incarnation(shard, number, incarnation);
     bool confirmed;
+    uint64_t missed;
     struct error error;
 
     if (!job)
         return;
     if (commits_confirm(&job->commits, step, &confirmed, &error) != CAIRN_OK)
         shard_fail(shard, job, &error);
+    if (commits_missed(&job->commits, &missed))
+        commit_refuse(shard, job, missed);
     if (confirmed)
         advance_all(shard, job);
     shard_flush(shard);

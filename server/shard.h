@@ -24,7 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum shard_report_kind { SHARD_PREPARED, SHARD_COMMITTED, SHARD_FAILED };
+enum shard_report_kind { SHARD_PREPARED, SHARD_COMMITTED, SHARD_REFUSED, SHARD_FAILED };
 
 /* What a shard tells the server about a job. */
 struct shard_report {
@@ -32,8 +32,8 @@ struct shard_report {
     uint32_t shard;
     bool holds_pieces; /* PREPARED: it has something to make durable: COMMITTED reports will come */
     uint64_t job, incarnation;
-    uint64_t step;     /* COMMITTED */
-    char message[512]; /* FAILED: one line */
+    uint64_t step;     /* COMMITTED; REFUSED: of the commit that cannot be made; the job goes on */
+    char message[512]; /* REFUSED, FAILED: one line */
 };
 
 /* What a shard tells another one: its part of sums (exchange.h). */

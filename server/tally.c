@@ -11,6 +11,7 @@ struct tally {
     struct tally_shard {
         bool holds_pieces;
         uint64_t committed_step;
+        uint64_t refused_step; /* the newest; 0: none */
     } threads[];
 };
 
@@ -72,6 +73,33 @@ static bool all_have(const struct tallies *tallies, const struct tally *tally, u
     return true;
 }
 
+/* What it comes to when a shard has made, or refused, the generation of a step that others refused or made. A
+ * shard makes no later one before the job has this one, so a server of two minds could commit nothing more.
+ */
+static enum tally_outcome judge(const struct tallies *tallies, struct tally *tally, uint64_t step)
+{
+    uint32_t holders = 0, made = 0, refused = 0;
+
+    for (uint32_t i = 0; i < tallies->threads; i++) {
+        const struct tally_shard *shard = &tally->threads[i];
+
+        if (!shard->holds_pieces)
+            continue;
+        holders++;
+        made += shard->committed_step == step;
+        refused += shard->refused_step == step && shard->committed_step < step;
+    }
+    if (made > 0 && refused > 0) {
+        tally->failed = true;
+        return TALLY_SPLIT;
+    }
+    if (refused < holders)
+        return TALLY_WAITS;
+    for (uint32_t i = 0; i < tallies->threads; i++)
+        tally->threads[i].refused_step = 0; /* a later generation of this step is another */
+    return TALLY_REFUSED;
+}
+
 enum tally_outcome tally_report(struct tallies *tallies, const struct shard_report *report)
 {
     struct tally *tally = *link_of(tallies, report->job);
@@ -88,7 +116,11 @@ enum tally_outcome tally_report(struct tallies *tallies, const struct shard_repo
     case SHARD_COMMITTED:
         if (report->step > shard->committed_step)
             shard->committed_step = report->step;
-        return all_have(tallies, tally, report->step) ? TALLY_COMMITTED : TALLY_WAITS;
+        return all_have(tallies, tally, report->step) ? TALLY_COMMITTED : judge(tallies, tally, report->step);
+    case SHARD_REFUSED:
+        if (report->step > shard->refused_step)
+            shard->refused_step = report->step;
+        return judge(tallies, tally, report->step);
     case SHARD_FAILED:
         tally->failed = true;
         return TALLY_FAILED;

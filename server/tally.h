@@ -1,5 +1,6 @@
 /* What the server's shards have reported about each job, put together: a server is prepared when all its
- * shards are, and has a generation when all its shards that hold weights have it. Pure; the main thread. */
+ * shards are, has a generation when all its shards that hold weights have it, and refuses a commit when all of
+ * them do. Pure; the main thread. */
 #ifndef CAIRN_SERVER_TALLY_H
 #define CAIRN_SERVER_TALLY_H
 
@@ -11,6 +12,8 @@ enum tally_outcome {
     TALLY_WAITS,     /* nothing to tell yet, or no more */
     TALLY_PREPARED,  /* tell Prepared */
     TALLY_COMMITTED, /* tell Committed of the report's step */
+    TALLY_REFUSED,   /* tell CommitRefused of the report's step with its message */
+    TALLY_SPLIT,     /* tell Failed: some shards made the report's step, and others will not */
     TALLY_FAILED     /* tell Failed with the report's message */
 };
 

@@ -22,6 +22,14 @@ static enum tally_outcome committed(struct tallies *tallies, uint32_t shard, uin
     return tally_report(tallies, &report);
 }
 
+static enum tally_outcome refused(struct tallies *tallies, uint32_t shard, uint64_t step)
+{
+    struct shard_report report = {
+        .kind = SHARD_REFUSED, .shard = shard, .job = 1, .incarnation = 1, .step = step};
+
+    return tally_report(tallies, &report);
+}
+
 static enum tally_outcome failed(struct tallies *tallies, uint32_t shard)
 {
     struct shard_report report = {.kind = SHARD_FAILED, .shard = shard, .job = 1, .incarnation = 1};
@@ -56,6 +64,47 @@ START_TEST(all_shards_with_weights_must_have_a_generation)
     ck_assert_int_eq(committed(tallies, 0, 20), TALLY_WAITS);
     ck_assert_int_eq(committed(tallies, 2, 10), TALLY_COMMITTED); /* said again */
     ck_assert_int_eq(committed(tallies, 2, 20), TALLY_COMMITTED);
+    tallies_free(tallies);
+}
+END_TEST
+
+/* Three threads, of which the second holds nothing. */
+static struct tallies *two_holders(void)
+{
+    struct tallies *tallies = tallies_new(3);
+
+    ck_assert_int_eq(tally_begin(tallies, 1, 1, 3), CAIRN_OK);
+    prepared(tallies, 0, true, 1);
+    prepared(tallies, 1, false, 1);
+    prepared(tallies, 2, true, 1);
+    return tallies;
+}
+
+START_TEST(a_commit_is_refused_when_all_refuse)
+{
+    struct tallies *tallies = two_holders();
+
+    ck_assert_int_eq(refused(tallies, 2, 7), TALLY_WAITS);
+    ck_assert_int_eq(committed(tallies, 1, 7), TALLY_WAITS); /* it has nothing to make */
+    ck_assert_int_eq(refused(tallies, 0, 7), TALLY_REFUSED);
+    /* the step's regular generation comes later */
+    ck_assert_int_eq(committed(tallies, 0, 7), TALLY_WAITS);
+    ck_assert_int_eq(committed(tallies, 2, 7), TALLY_COMMITTED);
+    tallies_free(tallies);
+}
+END_TEST
+
+START_TEST(a_server_of_two_minds_fails)
+{
+    struct tallies *tallies = two_holders();
+
+    ck_assert_int_eq(committed(tallies, 0, 7), TALLY_WAITS);
+    ck_assert_int_eq(refused(tallies, 2, 7), TALLY_SPLIT);
+    ck_assert_int_eq(refused(tallies, 2, 8), TALLY_WAITS); /* told once */
+    tallies_free(tallies);
+    tallies = two_holders();
+    ck_assert_int_eq(refused(tallies, 2, 7), TALLY_WAITS);
+    ck_assert_int_eq(committed(tallies, 0, 7), TALLY_SPLIT);
     tallies_free(tallies);
 }
 END_TEST
@@ -97,6 +146,8 @@ static Suite *tally_suite(void)
 
     tcase_add_test(tests, all_shards_must_be_prepared);
     tcase_add_test(tests, all_shards_with_weights_must_have_a_generation);
+    tcase_add_test(tests, a_commit_is_refused_when_all_refuse);
+    tcase_add_test(tests, a_server_of_two_minds_fails);
     tcase_add_test(tests, a_failure_is_told_once);
     tcase_add_test(tests, jobs_end_and_begin_again);
     suite_add_tcase(suite, tests);
