@@ -29,7 +29,7 @@ struct participant {
     uint64_t reached_step;                         /* worker, when reached */
     char model_hash[HASH_TEXT_BYTES];              /* worker, when reached */
     uint64_t committed_step;                       /* server: its newest generation */
-    uint64_t refused_step; /* server: the newest generation that it will never have; 0: none */
+    uint64_t refused_step; /* server: the newest generation that it did not make when asked; 0: none */
 };
 
 struct participants {

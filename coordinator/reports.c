@@ -110,10 +110,23 @@ static bool fail_if_split(struct turn *turn, struct job_entry *entry, uint64_t s
         return false;
     life_fail(turn, entry,
               "step %" PRIu64
-              " was to be committed, but only %s stood at it: %s was past it; a resume goes on "
+              " was to be committed, but only %s could: %s stood at another; a resume goes on "
               "from step %" PRIu64,
               step, node_name(has->node), node_name(refused->node), entry_status(entry)->committed_step);
     return true;
+}
+
+/* When no server has a generation, and each has said so, a later one of the same step is another. */
+static void forget_if_refused_by_all(struct job_entry *entry, uint64_t step)
+{
+    for (size_t i = 0; i < entry->servers.count; i++) {
+        const struct participant *server = &entry->servers.items[i];
+
+        if (server->committed_step != UINT64_MAX && server->refused_step != step)
+            return;
+    }
+    for (size_t i = 0; i < entry->servers.count; i++)
+        entry->servers.items[i].refused_step = 0;
 }
 
 void report_commit_refused(struct turn *turn, struct job_entry *entry, struct participant *server,
@@ -126,7 +139,8 @@ void report_commit_refused(struct turn *turn, struct job_entry *entry, struct pa
     entry_log(turn, entry, "warn", node_name(server->node), refused->message);
     if (refused->step > server->refused_step)
         server->refused_step = refused->step;
-    fail_if_split(turn, entry, refused->step);
+    if (!fail_if_split(turn, entry, refused->step))
+        forget_if_refused_by_all(entry, refused->step);
 }
 
 void report_committed(struct turn *turn, struct job_entry *entry, struct participant *server, uint64_t step)

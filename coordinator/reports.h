@@ -19,7 +19,7 @@ void report_committed(struct turn *turn, struct job_entry *entry, struct partici
 void report_reached(struct turn *turn, struct job_entry *entry, struct participant *worker,
                     const Cairn__Reached *reached);
 
-/* Server: it will never have the generation of a step, which is above the committed one. No harm, unless
+/* Server: it did not make the generation of a step, which is above the committed one. No harm, unless
  * another server has made it: none makes a later one before the job has this one, so the job could commit
  * nothing more, and fails. Of a training nobody may refuse. */
 void report_commit_refused(struct turn *turn, struct job_entry *entry, struct participant *server,
