@@ -73,18 +73,21 @@ KERNEL_PART void kernel_prefetch(const struct optimizer_rows *rows, size_t index
     {                                                                                                        \
         name##_run(*step, *update);                                                                          \
     }                                                                                                        \
-    KERNEL static void name##_apply_rows(const struct optimizer_step *step,                                  \
-                                         const struct optimizer_rows *rows)                                  \
+    KERNEL static void name##_apply_rows(const struct optimizer_step *given,                                 \
+                                         const struct optimizer_rows *from)                                  \
     {                                                                                                        \
-        for (size_t i = 0; i < rows->count; i++) {                                                           \
-            struct optimizer_update update = kernel_row(rows, i);                                            \
+        struct optimizer_step step = *given; /* copies, which no store to a row can change */                \
+        struct optimizer_rows rows = *from;                                                                  \
                                                                                                              \
-            kernel_prefetch(rows, i, slots);                                                                 \
-            if (rows->dimension == KERNEL_ROW_FLOATS) {                                                      \
+        for (size_t i = 0; i < rows.count; i++) {                                                            \
+            struct optimizer_update update = kernel_row(&rows, i);                                           \
+                                                                                                             \
+            kernel_prefetch(&rows, i, slots);                                                                \
+            if (rows.dimension == KERNEL_ROW_FLOATS) {                                                       \
                 update.count = KERNEL_ROW_FLOATS;                                                            \
-                name##_run(*step, update);                                                                   \
+                name##_run(step, update);                                                                    \
             } else {                                                                                         \
-                name##_run(*step, update);                                                                   \
+                name##_run(step, update);                                                                    \
             }                                                                                                \
         }                                                                                                    \
     }                                                                                                        \
