@@ -198,8 +198,9 @@ START_TEST(optimizers_are_written_as_keras_writes_them)
     ck_assert_ptr_nonnull(text);
     ck_assert_ptr_nonnull(strstr(
         text, "\"optimizer_config\":{\"class_name\":\"Adam\",\"config\":{\"name\":\"Adam\",\"learning_rate\":"
-              "{\"class_name\":\"CosineDecay\",\"config\":{\"name\":\"CosineDecay\",\"alpha\":0.25,"
-              "\"decay_steps\":7}},\"beta_1\":0.5,\"amsgrad\":true}}"));
+              "{\"module\":\"keras.optimizers.schedules\",\"class_name\":\"CosineDecay\",\"config\":{"
+              "\"name\":\"CosineDecay\",\"alpha\":0.25,"
+              "\"decay_steps\":7},\"registered_name\":null},\"beta_1\":0.5,\"amsgrad\":true}}"));
     free(text);
     training.schedule = (struct h5_object){.class_name = "PiecewiseConstantDecay"};
     training.boundaries = boundaries;

@@ -198,12 +198,6 @@ static bool add_lists(json_t *config, const struct h5_training *training)
     return added;
 }
 
-/* {class_name, config}; takes config. NULL when that is NULL or memory ran out. */
-static json_t *object_json(const char *class_name, json_t *config)
-{
-    return config != NULL ? json_pack("{s:s, s:o}", "class_name", class_name, "config", config) : NULL;
-}
-
 static json_t *learning_rate_json(const struct h5_training *training)
 {
     const struct h5_object *schedule = &training->schedule;
@@ -214,19 +208,28 @@ static json_t *learning_rate_json(const struct h5_training *training)
     config = json_pack("{s:s}", "name", schedule->class_name);
     if (config != NULL && add_arguments(config, schedule) &&
         (training->values_count == 0 || add_lists(config, training)))
-        return object_json(schedule->class_name, config);
+        return json_pack("{s:s, s:s, s:o, s:n}", "module", "keras.optimizers.schedules", "class_name",
+                         schedule->class_name, "config", config, "registered_name");
     json_decref(config);
     return NULL;
+}
+
+/* Keras 3 (3.15) forgot Lamb in the list by which it reads such files, its own too. For a class that is not
+ * in the list it takes the optimizer that config's name names: then the model at least opens, compiled with
+ * Adam. With custom_objects={"Lamb": keras.optimizers.Lamb} it is read as what it is. */
+static const char *optimizer_config_name(const struct h5_object *optimizer)
+{
+    return strcmp(optimizer->class_name, "Lamb") == 0 ? "adam" : optimizer->class_name;
 }
 
 static json_t *optimizer_json(const struct h5_training *training)
 {
     const struct h5_object *optimizer = &training->optimizer;
-    json_t *config =
-        json_pack("{s:s, s:o}", "name", optimizer->class_name, "learning_rate", learning_rate_json(training));
+    json_t *config = json_pack("{s:s, s:o}", "name", optimizer_config_name(optimizer), "learning_rate",
+                               learning_rate_json(training));
 
     if (config != NULL && add_arguments(config, optimizer))
-        return object_json(optimizer->class_name, config);
+        return json_pack("{s:s, s:o}", "class_name", optimizer->class_name, "config", config);
     json_decref(config);
     return NULL;
 }
