@@ -34,15 +34,6 @@ KERNEL double norms_gradient_squares(const float *sums, float samples, size_t co
     return folded(lanes);
 }
 
-double norms_total(const double *partials, size_t count)
-{
-    double total = 0.0;
-
-    for (size_t i = 0; i < count; i++)
-        total += partials[i];
-    return total;
-}
-
 float norms_clip_scale(double limit, double squares)
 {
     double norm = sqrt(squares);

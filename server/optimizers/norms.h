@@ -3,17 +3,15 @@
  *
  * A parameter lies in many chunks, and they on many shards. Each chunk is cut into segments, one a parameter
  * (norms_next_segment); a segment's sum of squares is computed in float64 in a fixed order, whoever holds the
- * chunk. The shards give each other their partial sums, and everyone adds up those of a parameter in the
- * order of its chunks (norms_total), so that all get the same bits for any number of shards. An update then
- * is:
+ * chunk. The shards add those of a parameter exactly (math/exact_sum.h), so that all get the same bits for
+ * any number of shards. An update then is:
  *     1. every segment: norms_gradient_squares         when it clips by norm
- *        exchange, norms_total; a segment's scale is norms_clip_scale
+ *        exchange; a segment's scale is norms_clip_scale of its parameter's sum, or of the sum of all
  *     2. every segment: optimizer_measure with scale   lamb
- *        exchange, norms_total; a segment's trust is norms_trust_ratio
+ *        exchange; a segment's trust is norms_trust_ratio of its parameter's sums
  *     3. every segment: optimizer_apply with scale and trust
- * Keras computes the same sums in another order in float32. Rows of a sparse table are segments of one
- * parameter, the whole table, added in the order of their keys. Knows nothing of messages. Pure; any thread.
- */
+ * Keras computes the same sums in another order in float32. A sparse table is one parameter, each row of it a
+ * segment. Knows nothing of messages. Pure; any thread. */
 #ifndef CAIRN_SERVER_OPTIMIZERS_NORMS_H
 #define CAIRN_SERVER_OPTIMIZERS_NORMS_H
 
@@ -37,9 +35,6 @@ bool norms_next_segment(const struct graph *graph, uint64_t end, struct norms_se
 /* The sum of the squares of the gradients sums / samples: element i is added to partial sum i % 16, and the
  * 16 are folded pairwise. */
 double norms_gradient_squares(const float *sums, float samples, size_t count);
-
-/* Adds partial sums in their order. */
-double norms_total(const double *partials, size_t count);
 
 /* What gradients with this sum of squares are multiplied by so that their norm is at most `limit`; NaN when
  * the sum is not finite, so that a diverged training shows. */
