@@ -23,45 +23,41 @@ static float ftrl_slot_initial(const struct optimizer_spec *spec, uint32_t slot)
     return slot == 0 ? (float)spec->initial_accumulator_value : 0.0f;
 }
 
-/* x^p; p other than a half element by element, far slower. */
+/* x^p; root: p is a half. */
 KERNEL_PART float raised(float x, double power, bool root)
 {
     return root ? sqrtf(x) : (float)real_raise((double)x, power);
 }
 
-/* step.share is 1 / learning_rate. */
-KERNEL_PART void run(struct optimizer_step step, struct optimizer_update update, bool root)
+/* step->share is 1 / learning_rate. */
+KERNEL_PART void update_element(const struct optimizer_step *step, const struct optimizer_update *update,
+                                size_t i, bool root)
 {
-    const float *sums = update.sums, *weights = update.weights;
-    const float *accumulator = update.slots[0], *linear = update.slots[1];
-    float *next_weights = update.next_weights;
-    float *next_accumulator = update.next_slots[0], *next_linear = update.next_slots[1];
+    float gradient = gradient_of(update->sums[i], update, step->limit);
+    float weight = decayed(update->weights[i], step->decay), before = update->slots[0][i];
+    float sum = before + gradient * gradient, strength = raised(sum, step->power, root);
+    float grown = (strength - raised(before, step->power, root)) * step->share;
+    float linear = update->slots[1][i] + ((gradient + step->shrinkage * weight) - grown * weight);
+    float divisor = strength * step->share + step->l2;
+    float kept = linear > step->l1 ? step->l1 : linear < -step->l1 ? -step->l1 : linear;
 
-    KERNEL_LOOP
-    for (size_t i = 0; i < update.count; i++) {
-        float gradient = gradient_of(sums[i], &update, step.limit);
-        float weight = decayed(weights[i], step.decay);
-        float sum = accumulator[i] + gradient * gradient;
-        float strength = raised(sum, step.power, root);
-        float grown = (strength - raised(accumulator[i], step.power, root)) * step.share;
-        float z = linear[i] + ((gradient + step.shrinkage * weight) - grown * weight);
-        float divisor = strength * step.share + step.l2;
-        float kept = z > step.l1 ? step.l1 : z < -step.l1 ? -step.l1 : z;
-
-        next_accumulator[i] = sum;
-        next_linear[i] = z;
-        next_weights[i] = divisor == 0.0f ? weight : (kept - z) / divisor;
-    }
+    update->next_slots[0][i] = sum;
+    update->next_slots[1][i] = linear;
+    update->next_weights[i] = divisor == 0.0f ? weight : (kept - linear) / divisor;
 }
 
 KERNEL_PART void root_run(struct optimizer_step step, struct optimizer_update update)
 {
-    run(step, update, true);
+    KERNEL_LOOP
+    for (size_t i = 0; i < update.count; i++)
+        update_element(&step, &update, i, true);
 }
 
+/* One by one and far slower: for other powers than a half. */
 KERNEL_PART void power_run(struct optimizer_step step, struct optimizer_update update)
 {
-    run(step, update, false);
+    for (size_t i = 0; i < update.count; i++)
+        update_element(&step, &update, i, false);
 }
 
 KERNEL_PART void still_run(struct optimizer_step step, struct optimizer_update update)
