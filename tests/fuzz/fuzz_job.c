@@ -10,6 +10,19 @@ static int has_prefix(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
+static void check_optimizer(const struct optimizer_spec *optimizer)
+{
+    const struct schedule_spec *schedule = &optimizer->schedule;
+    bool has_pieces = schedule->type == SCHEDULE_PIECEWISE_CONSTANT_DECAY;
+
+    REQUIRE((unsigned)optimizer->type < OPTIMIZER_COUNT && (unsigned)schedule->type < SCHEDULE_COUNT);
+    REQUIRE(has_pieces == (schedule->values_count > 0));
+    REQUIRE(!has_pieces || schedule->values_count == schedule->boundaries_count + 1);
+    REQUIRE(schedule->values_count <= SCHEDULE_PIECES_MAX);
+    REQUIRE((schedule->type == SCHEDULE_CONSTANT || has_pieces) == (schedule->decay_steps == 0));
+    REQUIRE((optimizer->clipnorm > 0) + (optimizer->clipvalue > 0) + (optimizer->global_clipnorm > 0) <= 1);
+}
+
 static void check_table(const struct table_spec *table)
 {
     uint32_t chunks = table_chunk_count(table);
@@ -21,6 +34,7 @@ static void check_table(const struct table_spec *table)
     REQUIRE(table->initializer.minval <= table->initializer.maxval && table->initializer.stddev >= 0);
     REQUIRE(codec_spec_check(&table->codec, NULL) == CAIRN_OK && table_state_bytes(table) >= 4);
     REQUIRE((chunks > 0) == (table->kind == TABLE_KIND_DENSE));
+    check_optimizer(&table->optimizer);
     if (chunks > 0) {
         table_chunk(table, chunks - 1, &begin, &end);
         REQUIRE(begin < end && end == table->size);
@@ -40,6 +54,7 @@ static void check_tables(const struct job *job)
 
 static void check_training(const struct job *job)
 {
+    check_optimizer(&job->optimizer);
     REQUIRE((job->epochs == 0) != (job->steps == 0));
     REQUIRE(job->microbatches >= 1 && job->microbatches <= job->batch_size);
     REQUIRE(job->workers_min >= 1 && job->workers_min <= job->workers_max);
