@@ -125,3 +125,22 @@ void map_file_send(const struct map_file *file, uint64_t offset, uint64_t bytes)
 {
     (void)sync_file_range(file->descriptor, (off_t)offset, (off_t)bytes, SYNC_FILE_RANGE_WRITE);
 }
+
+enum status map_file_read(const struct map_file *file, uint64_t offset, void *data, size_t bytes,
+                          struct error *error)
+{
+    for (size_t done = 0; done < bytes;) {
+        ssize_t got = pread(file->descriptor, (char *)data + done, bytes - done, (off_t)(offset + done));
+
+        if (got > 0)
+            done += (size_t)got;
+        else if (got == 0 || errno != EINTR)
+            return error_system(error, got == 0 ? EIO : errno, "%s: cannot read data.mdb", file->directory);
+    }
+    return CAIRN_OK;
+}
+
+void map_file_expect(const struct map_file *file, uint64_t offset, uint64_t bytes)
+{
+    (void)posix_fadvise(file->descriptor, (off_t)offset, (off_t)bytes, POSIX_FADV_WILLNEED);
+}

@@ -49,6 +49,13 @@ enum status map_file_grow(struct map_file *file, uint64_t until, struct error *e
 enum status map_file_write(const struct map_file *file, uint64_t offset, const void *data, size_t bytes,
                            struct error *error) MUST_CHECK;
 
+/* Copies bytes of the file out, without faults of the map. Errors: CAIRN_IO. */
+enum status map_file_read(const struct map_file *file, uint64_t offset, void *data, size_t bytes,
+                          struct error *error) MUST_CHECK;
+
+/* A range is going to be read through the map, which does not read ahead. A hint. */
+void map_file_expect(const struct map_file *file, uint64_t offset, uint64_t bytes);
+
 /* Lets the disk begin with a range that is not written again before the commit. A hint. */
 void map_file_send(const struct map_file *file, uint64_t offset, uint64_t bytes);
 

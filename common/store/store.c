@@ -34,6 +34,10 @@
 #define LMDB_PAGE_HEAD 16
 #define STORE_MAP_MIN  ((size_t)1 << 20)
 #define STORE_READERS  64
+/* No readahead by the map's faults: trees are read at random, large values are asked for as a whole, and a
+ * page that a fault brings in with a large piece of the file around it makes all of that piece dirty when it
+ * is changed, at a cost of half a MiB's copying. */
+#define STORE_FLAGS (MDB_WRITEMAP | MDB_NOTLS | MDB_NORDAHEAD)
 /* LMDB's table of readers: a cache line for each, and a head. */
 #define STORE_READERS_BYTES ((STORE_READERS + 8) * 64)
 /* Pages of the tree that one write can dirty: the path from the root, copied and split. */
@@ -240,8 +244,7 @@ static int environment_try(struct store *store, uint64_t map_bytes)
         (code = mdb_env_set_mapsize(store->environment, map_bytes)) != 0 ||
         (code = mdb_env_set_maxdbs(store->environment, 1 + STORE_TABLES_MAX)) != 0 ||
         (code = mdb_env_set_maxreaders(store->environment, STORE_READERS)) != 0 ||
-        (code = mdb_env_open(store->environment, store->directory, MDB_WRITEMAP | MDB_NOTLS | store->flags,
-                             0666)) != 0) {
+        (code = mdb_env_open(store->environment, store->directory, STORE_FLAGS | store->flags, 0666)) != 0) {
         mdb_env_close(store->environment);
         store->environment = NULL;
     }
@@ -449,6 +452,24 @@ void store_abort(struct store_transaction *transaction)
     free(transaction);
 }
 
+/* Where in the file a value's place in the map is. A large one stands behind its page's head, which begins
+ * with the page's number (pages.c has the layout). */
+static uint64_t file_offset(const struct store *store, const unsigned char *place)
+{
+    uint64_t page;
+
+    memcpy(&page, place - LMDB_PAGE_HEAD, sizeof(page));
+    return page * store->page_bytes + LMDB_PAGE_HEAD;
+}
+
+static struct store_value value_at(struct store_transaction *transaction, unsigned char *place, size_t bytes)
+{
+    const struct store *store = transaction->store;
+
+    return (struct store_value){transaction, place, bytes,
+                                bytes > store->page_bytes ? file_offset(store, place) : 0};
+}
+
 enum status store_get(struct store_transaction *transaction, const void *key, size_t key_bytes,
                       const void **value, size_t *value_bytes, struct error *error)
 {
@@ -460,6 +481,34 @@ enum status store_get(struct store_transaction *transaction, const void *key, si
         return store_error(store, code, "cannot read a record", error);
     *value = found.mv_data;
     *value_bytes = found.mv_size;
+    return CAIRN_OK;
+}
+
+enum status store_value_find(struct store_transaction *transaction, const void *key, size_t key_bytes,
+                             struct store_value *value, struct error *error)
+{
+    const void *place = NULL;
+    size_t bytes = 0;
+    enum status status = store_get(transaction, key, key_bytes, &place, &bytes, error);
+
+    if (status == CAIRN_OK)
+        *value = value_at(transaction, (void *)(uintptr_t)place, bytes);
+    return status;
+}
+
+void store_value_expect(const struct store_value *value)
+{
+    if (value->offset)
+        map_file_expect(&value->transaction->store->file, value->offset, value->bytes);
+}
+
+enum status store_value_read(const struct store_value *value, size_t at, void *data, size_t bytes,
+                             struct error *error)
+{
+    BUG_IF(at > value->bytes || bytes > value->bytes - at);
+    if (value->offset)
+        return map_file_read(&value->transaction->store->file, value->offset + at, data, bytes, error);
+    memcpy(data, value->place + at, bytes);
     return CAIRN_OK;
 }
 
@@ -505,16 +554,6 @@ enum status store_reserve(struct store_transaction *transaction, const void *key
     return CAIRN_OK;
 }
 
-/* Where in the file a value's place in the map is. A large one stands behind its page's head, which begins
- * with the page's number (pages.c has the layout). */
-static uint64_t file_offset(const struct store *store, const unsigned char *place)
-{
-    uint64_t page;
-
-    memcpy(&page, place - LMDB_PAGE_HEAD, sizeof(page));
-    return page * store->page_bytes + LMDB_PAGE_HEAD;
-}
-
 enum status store_value_begin(struct store_transaction *transaction, const void *key, size_t key_bytes,
                               size_t value_bytes, struct store_value *value, struct error *error)
 {
@@ -523,9 +562,7 @@ enum status store_value_begin(struct store_transaction *transaction, const void 
 
     if (status != CAIRN_OK)
         return status;
-    *value = (struct store_value){transaction, place, value_bytes, 0};
-    if (value_bytes > transaction->store->page_bytes)
-        value->offset = file_offset(transaction->store, place);
+    *value = value_at(transaction, place, value_bytes);
     return CAIRN_OK;
 }
 
@@ -628,8 +665,8 @@ void store_inside_count(struct store_transaction *transaction, const MDB_stat *f
     transaction->leaf_pages += facts->ms_leaf_pages;
 }
 
-enum status store_inside_allocate(struct store_transaction *transaction, size_t key_bytes,
-                                  size_t value_bytes, uint64_t pages, struct error *error)
+enum status store_inside_allocate(struct store_transaction *transaction, size_t key_bytes, size_t value_bytes,
+                                  uint64_t pages, struct error *error)
 {
     transaction->freed += pages;
     return write_allocate(transaction, key_bytes, value_bytes, error);

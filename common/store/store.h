@@ -58,12 +58,12 @@ enum status store_put(struct store_transaction *transaction, const void *key, si
 enum status store_reserve(struct store_transaction *transaction, const void *key, size_t key_bytes,
                           size_t value_bytes, void **place, struct error *error) MUST_CHECK;
 
-/* A value that is being filled. */
+/* A value that is filled, or read, piece by piece. */
 struct store_value {
     struct store_transaction *transaction;
     unsigned char *place; /* in the map */
     size_t bytes;
-    uint64_t offset; /* in the file; 0: filled through the map, being small */
+    uint64_t offset; /* in the file, of a large one: read and written past the map; 0: through the map */
 };
 
 /* Makes room as store_reserve does, to be filled by store_value_write before the next call of another kind on the
@@ -77,6 +77,17 @@ enum status store_value_write(const struct store_value *value, size_t at, const 
 
 /* The value is whole: lets the disk begin with it. */
 void store_value_end(const struct store_value *value);
+
+/* The value of key, to be read until the transaction ends (or the next write in it). Errors: CAIRN_NOT_FOUND. */
+enum status store_value_find(struct store_transaction *transaction, const void *key, size_t key_bytes,
+                             struct store_value *value, struct error *error) MUST_CHECK;
+
+/* The value is going to be read in its place in the map: lets the disk begin with it. */
+void store_value_expect(const struct store_value *value);
+
+/* Copies the bytes [at, at + bytes) of the value out, a large one's past the map. Errors: CAIRN_IO. */
+enum status store_value_read(const struct store_value *value, size_t at, void *data, size_t bytes,
+                             struct error *error) MUST_CHECK;
 
 /* Removes key; CAIRN_NOT_FOUND when it is not there. */
 enum status store_delete(struct store_transaction *transaction, const void *key, size_t key_bytes,
