@@ -133,20 +133,16 @@ enum status generation_write(const struct generation *generation, struct error *
 static enum status chunk_load(struct store_transaction *transaction, uint32_t number,
                               const struct dense_table *table, struct dense_chunk *chunk, struct error *error)
 {
-    struct record record;
-    enum status status = record_find(transaction, number, chunk->number, chunk->version, &record, error);
+    struct record wanted = {.step = chunk->version,
+                            .table = number,
+                            .chunk = chunk->number,
+                            .arrays = 1 + table->slot_count,
+                            .array_bytes = chunk->current->length_bytes};
+    void *arrays[DENSE_ARRAYS_MAX] = {chunk->current->data};
 
-    if (status != CAIRN_OK)
-        return status;
-    if (record.arrays != 1 + table->slot_count || record.array_bytes != chunk->current->length_bytes)
-        return error_set(error, CAIRN_CORRUPT,
-                         "the record of chunk %u holds %u arrays of %zu bytes, the job needs %u of %zu",
-                         chunk->number, record.arrays, record.array_bytes, 1 + table->slot_count,
-                         chunk->current->length_bytes);
-    memcpy(chunk->current->data, record.values[0], record.array_bytes);
     for (uint32_t i = 0; i < table->slot_count; i++)
-        memcpy(chunk->slots[i]->data, record.values[1 + i], record.array_bytes);
-    return CAIRN_OK;
+        arrays[1 + i] = chunk->slots[i]->data;
+    return record_load(transaction, &wanted, arrays, error);
 }
 
 enum status generation_load(struct store *store, const struct tables *tables, struct error *error)

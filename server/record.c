@@ -43,19 +43,6 @@ static uint64_t checksum_begin(uint64_t step, uint32_t table, uint32_t chunk)
     return checksum_add(0, identity, sizeof(identity));
 }
 
-/* The checksum of a record as it lies in the map. */
-static uint64_t checksum_all(const Cairn__ChunkRecord *header, const unsigned char *values)
-{
-    uint64_t sum = checksum_begin(header->step, header->table, header->chunk);
-
-    for (uint32_t i = 0; i < header->arrays; i++) {
-        for (size_t at = 0; at < header->value_bytes; at += SLICE_BYTES)
-            sum = checksum_add(sum, values + i * header->value_bytes + at,
-                               slice_bytes(at, header->value_bytes));
-    }
-    return sum;
-}
-
 /* Writes array i into the record's value and adds it to its checksum. */
 static enum status array_write(const struct record *record, uint32_t i, const struct store_value *value,
                                uint64_t *sum, struct error *error)
@@ -115,53 +102,68 @@ enum status record_write(struct store_transaction *transaction, uint32_t place, 
     return status;
 }
 
-/* The header of a place. Owns: the caller frees *out.
+/* ---- reading */
+
+/* A place that holds a record. */
+struct place {
+    Cairn__ChunkRecord *header;
+    struct store_value value;
+};
+
+static void place_fini(struct place *place)
+{
+    cairn__chunk_record__free_unpacked(place->header, NULL);
+    place->header = NULL;
+}
+
+static const unsigned char *place_values(const struct place *place)
+{
+    return place->value.place + RECORD_OVERHEAD;
+}
+
+/* The header of a place. Owns: the caller, place_fini after CAIRN_OK.
  * Errors: CAIRN_NOT_FOUND: the place is empty; CAIRN_CORRUPT: its header cannot be read. */
-static enum status header_read(struct store_transaction *transaction, uint32_t table, uint32_t chunk,
-                               uint32_t place, Cairn__ChunkRecord **out, const unsigned char **values,
-                               size_t *values_bytes, struct error *error)
+static enum status place_read(struct store_transaction *transaction, uint32_t table, uint32_t chunk,
+                              uint32_t number, struct place *place, struct error *error)
 {
     unsigned char key[RECORD_KEY_BYTES];
-    const void *value;
-    size_t length;
     uint32_t header_bytes;
     enum status status;
 
-    record_key(table, chunk, place, key);
-    status = store_get(transaction, key, sizeof(key), &value, &length, error);
+    record_key(table, chunk, number, key);
+    status = store_value_find(transaction, key, sizeof(key), &place->value, error);
     if (status != CAIRN_OK)
         return status;
-    if (length < RECORD_OVERHEAD)
-        return error_set(error, CAIRN_CORRUPT, "the record of chunk %u is short (%zu bytes)", chunk, length);
-    memcpy(&header_bytes, value, sizeof(header_bytes));
+    if (place->value.bytes < RECORD_OVERHEAD)
+        return error_set(error, CAIRN_CORRUPT, "the record of chunk %u is short (%zu bytes)", chunk,
+                         place->value.bytes);
+    memcpy(&header_bytes, place->value.place, sizeof(header_bytes));
     if (header_bytes > HEADER_BYTES)
         return error_set(error, CAIRN_CORRUPT, "the record of chunk %u has no header", chunk);
-    *out = cairn__chunk_record__unpack(NULL, header_bytes, (const uint8_t *)value + sizeof(header_bytes));
-    if (!*out)
-        return error_set(error, CAIRN_CORRUPT, "the record of chunk %u has no header", chunk);
-    *values = (const unsigned char *)value + RECORD_OVERHEAD;
-    *values_bytes = length - RECORD_OVERHEAD;
-    return CAIRN_OK;
+    place->header =
+        cairn__chunk_record__unpack(NULL, header_bytes, place->value.place + sizeof(header_bytes));
+    return place->header ? CAIRN_OK
+                         : error_set(error, CAIRN_CORRUPT, "the record of chunk %u has no header", chunk);
 }
 
 bool record_tag(struct store_transaction *transaction, uint32_t table, uint32_t chunk, uint32_t place,
                 uint64_t *step)
 {
-    Cairn__ChunkRecord *header;
-    const unsigned char *values;
-    size_t values_bytes;
+    struct place found;
 
-    if (header_read(transaction, table, chunk, place, &header, &values, &values_bytes, NULL) != CAIRN_OK)
+    if (place_read(transaction, table, chunk, place, &found, NULL) != CAIRN_OK)
         return false;
-    *step = header->step;
-    cairn__chunk_record__free_unpacked(header, NULL);
+    *step = found.header->step;
+    place_fini(&found);
     return true;
 }
 
-/* Checks a header with the wanted step against its own bytes. */
-static enum status record_check(const Cairn__ChunkRecord *header, uint32_t table, uint32_t chunk,
-                                const unsigned char *values, size_t values_bytes, struct error *error)
+/* Checks the header with the wanted step against the value's size. */
+static enum status place_check(const struct place *place, uint32_t table, uint32_t chunk, struct error *error)
 {
+    const Cairn__ChunkRecord *header = place->header;
+    size_t bytes = place->value.bytes - RECORD_OVERHEAD;
+
     if (header->format != RECORD_FORMAT)
         return error_set(error, CAIRN_CORRUPT,
                          "the record of chunk %u is of format %u, this program reads %d", chunk,
@@ -169,42 +171,35 @@ static enum status record_check(const Cairn__ChunkRecord *header, uint32_t table
     if (header->table != table || header->chunk != chunk)
         return error_set(error, CAIRN_CORRUPT, "the record of chunk %u says that it is chunk %u of table %u",
                          chunk, header->chunk, header->table);
-    if (header->arrays == 0 || header->arrays > RECORD_ARRAYS_MAX || header->value_bytes > values_bytes ||
+    if (header->arrays == 0 || header->arrays > RECORD_ARRAYS_MAX || header->value_bytes > bytes ||
         header->value_bytes == 0 || header->value_bytes % sizeof(float) != 0 ||
-        header->arrays * header->value_bytes != values_bytes)
+        header->arrays * header->value_bytes != bytes)
         return error_set(error, CAIRN_CORRUPT,
-                         "the record of chunk %u has %zu bytes of values, not %u x %llu", chunk, values_bytes,
+                         "the record of chunk %u has %zu bytes of values, not %u x %llu", chunk, bytes,
                          header->arrays, (unsigned long long)header->value_bytes);
-    if (header->checksum != checksum_all(header, values))
-        return error_set(error, CAIRN_CORRUPT, "the record of chunk %u at step %llu has a wrong checksum",
-                         chunk, (unsigned long long)header->step);
     return CAIRN_OK;
 }
 
-enum status record_find(struct store_transaction *transaction, uint32_t table, uint32_t chunk, uint64_t step,
-                        struct record *record, struct error *error)
+/* Finds the place with that step and checks its header. Owns: as place_read. */
+static enum status place_find(struct store_transaction *transaction, uint32_t table, uint32_t chunk,
+                              uint64_t step, struct place *place, struct error *error)
 {
     enum status status, worst = CAIRN_NOT_FOUND;
 
     error_set(error, CAIRN_NOT_FOUND, "there is no record of chunk %u at step %llu", chunk,
               (unsigned long long)step);
-    for (uint32_t place = 0; place < RECORD_PLACES; place++) {
-        Cairn__ChunkRecord *header;
-        const unsigned char *values;
-        size_t values_bytes;
+    for (uint32_t number = 0; number < RECORD_PLACES; number++) {
         struct error problem;
 
-        status = header_read(transaction, table, chunk, place, &header, &values, &values_bytes, &problem);
-        if (status == CAIRN_OK && header->step == step) {
-            status = record_check(header, table, chunk, values, values_bytes, error);
-            *record = (struct record){step, table, chunk, header->arrays, header->value_bytes, {NULL}};
-            for (uint32_t i = 0; status == CAIRN_OK && i < header->arrays; i++)
-                record->values[i] = values + i * header->value_bytes;
-            cairn__chunk_record__free_unpacked(header, NULL);
+        status = place_read(transaction, table, chunk, number, place, &problem);
+        if (status == CAIRN_OK && place->header->step == step) {
+            status = place_check(place, table, chunk, error);
+            if (status != CAIRN_OK)
+                place_fini(place);
             return status;
         }
         if (status == CAIRN_OK) {
-            cairn__chunk_record__free_unpacked(header, NULL);
+            place_fini(place);
         } else if (status != CAIRN_NOT_FOUND) {
             worst = status;
             if (error)
@@ -212,4 +207,88 @@ enum status record_find(struct store_transaction *transaction, uint32_t table, u
         }
     }
     return worst;
+}
+
+static enum status sum_check(const struct place *place, uint64_t sum, struct error *error)
+{
+    if (place->header->checksum == sum)
+        return CAIRN_OK;
+    return error_set(error, CAIRN_CORRUPT, "the record of chunk %u at step %llu has a wrong checksum",
+                     place->header->chunk, (unsigned long long)place->header->step);
+}
+
+/* The checksum of a record as it lies in the map. */
+static uint64_t checksum_all(const Cairn__ChunkRecord *header, const unsigned char *values)
+{
+    uint64_t sum = checksum_begin(header->step, header->table, header->chunk);
+
+    for (uint32_t i = 0; i < header->arrays; i++) {
+        for (size_t at = 0; at < header->value_bytes; at += SLICE_BYTES)
+            sum = checksum_add(sum, values + i * header->value_bytes + at,
+                               slice_bytes(at, header->value_bytes));
+    }
+    return sum;
+}
+
+enum status record_find(struct store_transaction *transaction, uint32_t table, uint32_t chunk, uint64_t step,
+                        struct record *record, struct error *error)
+{
+    struct place place;
+    enum status status = place_find(transaction, table, chunk, step, &place, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    store_value_expect(&place.value);
+    status = sum_check(&place, checksum_all(place.header, place_values(&place)), error);
+    *record = (struct record){step, table, chunk, place.header->arrays, place.header->value_bytes, {NULL}};
+    for (uint32_t i = 0; i < record->arrays; i++)
+        record->values[i] = place_values(&place) + i * record->array_bytes;
+    place_fini(&place);
+    return status;
+}
+
+/* Reads array i and adds it to the checksum. */
+static enum status array_read(const struct place *place, uint32_t i, unsigned char *bytes, uint64_t *sum,
+                              struct error *error)
+{
+    size_t array_bytes = place->header->value_bytes, begin = RECORD_OVERHEAD + i * array_bytes;
+    enum status status = CAIRN_OK;
+
+    for (size_t at = 0; at < array_bytes && status == CAIRN_OK; at += SLICE_BYTES) {
+        size_t length = slice_bytes(at, array_bytes);
+
+        status = store_value_read(&place->value, begin + at, bytes + at, length, error);
+        if (status == CAIRN_OK)
+            *sum = checksum_add(*sum, bytes + at, length);
+    }
+    return status;
+}
+
+static enum status arrays_read(const struct place *place, const struct record *wanted, void *const arrays[],
+                               struct error *error)
+{
+    uint64_t sum = checksum_begin(wanted->step, wanted->table, wanted->chunk);
+    enum status status = CAIRN_OK;
+
+    if (place->header->arrays != wanted->arrays || place->header->value_bytes != wanted->array_bytes)
+        return error_set(error, CAIRN_CORRUPT,
+                         "the record of chunk %u holds %u arrays of %llu bytes, the job needs %u of %zu",
+                         wanted->chunk, place->header->arrays, (unsigned long long)place->header->value_bytes,
+                         wanted->arrays, wanted->array_bytes);
+    for (uint32_t i = 0; i < wanted->arrays && status == CAIRN_OK; i++)
+        status = array_read(place, i, arrays[i], &sum, error);
+    return status == CAIRN_OK ? sum_check(place, sum, error) : status;
+}
+
+enum status record_load(struct store_transaction *transaction, const struct record *wanted,
+                        void *const arrays[], struct error *error)
+{
+    struct place place;
+    enum status status = place_find(transaction, wanted->table, wanted->chunk, wanted->step, &place, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    status = arrays_read(&place, wanted, arrays, error);
+    place_fini(&place);
+    return status;
 }
