@@ -37,10 +37,9 @@ static char *job_text(const struct crew_place *place)
     fprintf(file, "name: bench\ntables:\n");
     for (uint32_t i = 0; i < params->tables; i++)
         fprintf(file, "  - dense: {name: table-%" PRIu32 ", size: %" PRIu64 "}\n", i, params->floats);
-    fprintf(file,
-            "train: {microbatches: %" PRIu32 ", commit_every: 1000000000,\n"
-            "  optimizer: {sgd: {learning_rate: 0.01}}}\n",
-            place->client_count);
+    fprintf(file, "train: {microbatches: %" PRIu32 ", commit_every: %" PRIu32 ", optimizer: {%s}}\n",
+            place->client_count, params->commit_every ? params->commit_every : 1000000000u,
+            params->optimizer ? params->optimizer : "sgd: {learning_rate: 0.01}");
     if (fclose(file) == 0)
         return text;
     free(text);
@@ -126,12 +125,27 @@ static enum status prepare(const struct crew_place *place, const char *server, s
     return status;
 }
 
+/* Waits for what the shard has to say: generations, which count as the job's at once, or a failure. */
+static enum status serve_report(struct actor *shard, struct error *error)
+{
+    zmq_pollitem_t item = {actor_pipe(shard), 0, ZMQ_POLLIN, 0};
+    struct shard_command command = {.kind = SHARD_COMMAND_COMMITTED, .incarnation = INCARNATION};
+    struct shard_report report;
+
+    if (zmq_poll(&item, 1, -1) <= 0 || actor_hear(shard, &report, sizeof(report), error) != CAIRN_OK)
+        return CAIRN_OK;
+    if (report.kind != SHARD_COMMITTED)
+        return error_set(error, CAIRN_IO, "%s", report.message);
+    command.job = report.job;
+    command.step = report.step;
+    return actor_tell(shard, &command, sizeof(command), error);
+}
+
 static enum status serve(const struct crew_place *place, struct error *error)
 {
     char directory[CREW_ENDPOINT_BYTES], listen[CREW_ENDPOINT_BYTES], name[16];
     struct shard_actor_params params = {.listen = listen};
     struct actor *shard = NULL;
-    struct shard_report report;
     enum status status;
 
     snprintf(name, sizeof(name), "server-%u", place->index % 1000);
@@ -144,12 +158,9 @@ static enum status serve(const struct crew_place *place, struct error *error)
     if (status != CAIRN_OK)
         return status;
     crew_serving(place, params.bound);
-    for (;;) { /* nothing more is to be reported but failures */
-        zmq_pollitem_t item = {actor_pipe(shard), 0, ZMQ_POLLIN, 0};
-
-        if (zmq_poll(&item, 1, -1) > 0 && actor_hear(shard, &report, sizeof(report), error) == CAIRN_OK)
-            return error_set(error, CAIRN_IO, "%s", report.message);
-    }
+    while (status == CAIRN_OK)
+        status = serve_report(shard, error);
+    return status;
 }
 
 /* ---- clients */

@@ -64,7 +64,8 @@ static enum status row_measure(struct row *row, uint32_t repetitions, struct err
 {
     const struct raw_params raw = {RAW_PUSH_PULL, FLOATS * sizeof(float), FLOATS * sizeof(float),
                                    row->window};
-    const struct cluster_params ours = {CLUSTER_PUSH_PULL, FLOATS, row->window};
+    const struct cluster_params ours = {
+        .pattern = CLUSTER_PUSH_PULL, .floats = FLOATS, .tables = row->window};
     enum status status = side_start(&row->raw, row->transport, &raw_roles, &raw, error);
 
     if (status == CAIRN_OK)

@@ -112,8 +112,9 @@ static enum status best_chunk_find(struct row *row, struct error *error)
 
 static enum status row_measure(struct row *row, uint32_t repetitions, struct error *error)
 {
-    const struct cluster_params ours = {(enum cluster_pattern)row->pattern, row->bytes / sizeof(float),
-                                        row->window};
+    const struct cluster_params ours = {.pattern = (enum cluster_pattern)row->pattern,
+                                        .floats = row->bytes / sizeof(float),
+                                        .tables = row->window};
     struct crew *raw_crew = NULL, *our_crew = NULL;
     struct raw_params raw;
     uint32_t raw_steps = 0, our_steps = 0;
