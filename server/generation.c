@@ -1,9 +1,12 @@
 /* Capturing, writing and loading generations. */
 #include "generation.h"
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "cluster/placement.h"
 #include "record.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -160,6 +163,32 @@ enum status generation_load(struct store *store, const struct tables *tables, st
     }
     store_abort(transaction);
     return status;
+}
+
+/* Adds what a table's chunks hold in memory. */
+static void table_add(const struct dense_table *table, uint32_t *chunks, uint64_t *bytes)
+{
+    *chunks += table->chunk_count;
+    for (uint32_t i = 0; i < table->chunk_count; i++)
+        *bytes += (1 + table->slot_count) * (uint64_t)table->chunks[i].floats * sizeof(float);
+}
+
+void generation_log_loaded(const struct tables *tables, const struct job_store_owner *owner, uint64_t job,
+                           uint64_t step, uint64_t began_ns)
+{
+    uint64_t took_ns = clock_ns() - began_ns, bytes = 0;
+    uint32_t chunks = 0, sparse = 0;
+
+    for (uint32_t number = 0; number < tables->count; number++) {
+        if (tables->items[number].dense)
+            table_add(tables->items[number].dense, &chunks, &bytes);
+        sparse += tables->items[number].sparse != NULL;
+    }
+    log_info("state_loaded",
+             "job=%" PRIu64 " shard=%" PRIu32 " step=%" PRIu64 " chunks=%" PRIu32 " bytes=%" PRIu64
+             " sparse_tables=%" PRIu32 " ms=%.1f gb_per_s=%.2f",
+             job, owner->shard, step, chunks, bytes, sparse, (double)took_ns * 1e-6,
+             took_ns > 0 ? (double)bytes / (double)took_ns : 0.0);
 }
 
 static size_t dense_bytes(const struct dense_table *table)

@@ -63,6 +63,11 @@ enum status generation_write(const struct generation *generation, struct error *
  * unspecified then, the store is never changed. */
 enum status generation_load(struct store *store, const struct tables *tables, struct error *error) MUST_CHECK;
 
+/* Says in the log what a resumed job was given: which state, how much of it, and how fast it came.
+ * began_ns: by clock_ns, before the store was opened. */
+void generation_log_loaded(const struct tables *tables, const struct job_store_owner *owner, uint64_t job,
+                           uint64_t step, uint64_t began_ns);
+
 /* Bytes of map that the dense tables' records need, with room for two places and what is free but not yet
  * reusable.
  */

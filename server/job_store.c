@@ -4,10 +4,13 @@
 #include "base/log.h"
 #include "store.pb-c.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SHARD_FORMAT    1
@@ -232,4 +235,49 @@ enum status job_store_archive(const struct job_store_owner *owner, uint64_t job,
                               struct error *error)
 {
     return store_open_checked(owner, job, NULL, 0, out, error);
+}
+
+/* Adds the stores of one job. */
+static void job_survey(int jobs, const char *name, struct job_store_survey *survey)
+{
+    int folder = openat(jobs, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *entries = folder >= 0 ? fdopendir(folder) : NULL;
+    struct dirent *entry;
+    uint32_t before = survey->stores;
+
+    if (!entries) {
+        if (folder >= 0)
+            close(folder);
+        return;
+    }
+    while ((entry = readdir(entries))) {
+        char file[sizeof(entry->d_name) + 16];
+        struct stat facts;
+
+        snprintf(file, sizeof(file), "%s/data.mdb", entry->d_name);
+        if (entry->d_name[0] == '.' || fstatat(folder, file, &facts, 0) != 0)
+            continue;
+        survey->stores++;
+        survey->bytes += (uint64_t)facts.st_blocks * 512;
+    }
+    survey->jobs += survey->stores > before;
+    closedir(entries);
+}
+
+struct job_store_survey job_store_survey(const char *data_directory)
+{
+    struct job_store_survey survey = {0, 0, 0};
+    char path[PATH_BYTES];
+    struct dirent *entry;
+    DIR *entries;
+    int length = snprintf(path, sizeof(path), "%s/jobs", data_directory);
+
+    if (length < 0 || length >= PATH_BYTES || !(entries = opendir(path)))
+        return survey;
+    while ((entry = readdir(entries))) {
+        if (entry->d_name[0] != '.')
+            job_survey(dirfd(entries), entry->d_name, &survey);
+    }
+    closedir(entries);
+    return survey;
 }

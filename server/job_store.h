@@ -32,4 +32,13 @@ enum status job_store_resume(const struct job_store_owner *owner, const struct a
 enum status job_store_archive(const struct job_store_owner *owner, uint64_t job, struct store **out,
                               struct error *error) MUST_CHECK;
 
+/* What lies in a data directory. */
+struct job_store_survey {
+    uint32_t jobs, stores; /* jobs that have state here, and of how many shards in all */
+    uint64_t bytes;        /* on the disk */
+};
+
+/* Counts, without opening any; what cannot be read is left out. Any thread. */
+struct job_store_survey job_store_survey(const char *data_directory);
+
 #endif

@@ -401,12 +401,16 @@ enum status server_run(const struct server_settings *settings, void *zmq_context
                        struct error *error)
 {
     struct server server = {.context = zmq_context, .stop_descriptor = stop_descriptor};
+    struct job_store_survey survey;
     enum status status;
 
     if (settings->shards < 1 || settings->shards > SERVER_SHARDS_MAX)
         return error_set(error, CAIRN_INVALID, "a server has 1 to %d shards", SERVER_SHARDS_MAX);
     status = server_init(&server, settings, error);
     if (status == CAIRN_OK) {
+        survey = job_store_survey(settings->data);
+        log_info("data_found", "data=\"%s\" jobs=%" PRIu32 " stores=%" PRIu32 " bytes=%" PRIu64,
+                 settings->data, survey.jobs, survey.stores, survey.bytes);
         log_info("started", "name=%s shards=%" PRIu32 " endpoint=%s data=\"%s\" coordinator=%s",
                  server.identity.name, server.shard_count, server.endpoints[0], settings->data,
                  settings->coordinator);

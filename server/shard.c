@@ -1,6 +1,7 @@
 /* The life of a shard's jobs: prepare, commit, release, and what follows when a chunk's sum is whole. */
 #include "shard.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "shard_state.h"
 
@@ -62,6 +63,7 @@ static enum status values_load(const struct shard *shard, struct shard_job *job,
                                struct error *error)
 {
     size_t map_bytes = generation_map_bytes(job->tables);
+    uint64_t began_ns = clock_ns();
     enum status status;
 
     if (step > 0) {
@@ -73,10 +75,12 @@ static enum status values_load(const struct shard *shard, struct shard_job *job,
         if (status == CAIRN_OK)
             tables_initialize(job->tables);
     }
-    if (status != CAIRN_OK)
-        return status;
-    return tables_open_rows(job->tables, job->assignment, &shard->owner, job->store, shard->memory_bytes,
-                            step, error);
+    if (status == CAIRN_OK)
+        status = tables_open_rows(job->tables, job->assignment, &shard->owner, job->store,
+                                  shard->memory_bytes, step, error);
+    if (status == CAIRN_OK && step > 0)
+        generation_log_loaded(job->tables, &shard->owner, job->assignment->number, step, began_ns);
+    return status;
 }
 
 static enum status job_open(const struct shard *shard, struct assignment *assignment, uint64_t incarnation,

@@ -308,6 +308,20 @@ static struct rig *begin_and_commit(void)
     return rig;
 }
 
+START_TEST(a_survey_counts_what_is_there)
+{
+    struct rig *rig = begin_and_commit();
+    struct job_store_survey survey = job_store_survey(rig->directory);
+
+    ck_assert_uint_eq(survey.jobs, 1);
+    ck_assert_uint_eq(survey.stores, RIG_SHARDS);
+    ck_assert_uint_ge(survey.bytes, rig->job->graph->floats * sizeof(float));
+    survey = job_store_survey("/nowhere");
+    ck_assert_uint_eq(survey.jobs, 0);
+    rig_free(rig);
+}
+END_TEST
+
 START_TEST(a_spoilt_record_is_told)
 {
     struct rig *rig = begin_and_commit();
@@ -381,6 +395,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, committed_pulls_are_answered_from_disk);
     tcase_add_test(tests, committed_pulls_that_cannot_be_answered_are_refused);
     tcase_add_test(tests, an_archive_is_let_go_when_its_job_begins_again);
+    tcase_add_test(tests, a_survey_counts_what_is_there);
     tcase_add_test(tests, a_spoilt_record_is_told);
     tcase_add_test(tests, a_spoilt_store_is_told);
     tcase_add_test(tests, an_empty_store_holds_no_state);
