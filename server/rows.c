@@ -158,7 +158,7 @@ static uint32_t places_find(struct rows *rows, const uint64_t *keys, uint32_t co
     uint32_t missing = 0;
 
     BUG_IF(count > ROWS_BLOCK_MAX);
-    index_find_block(&rows->index, &rows->slab, keys, count, rows->hashes, rows->places);
+    index_find_block(&rows->index, &rows->slab, keys, count, rows->hashes, rows->places, rows->found);
     for (uint32_t i = 0; i < count; i++)
         missing += rows->places[i] == SLAB_NONE;
     return missing;
@@ -183,11 +183,15 @@ static enum status cold_load(struct rows *rows, uint32_t count, struct error *er
 
         if (i > 0 && item->hash == item[-1].hash) {
             rows->places[item->value] = rows->places[item[-1].value];
+            rows->found[item->value] = rows->found[item[-1].value];
             continue;
         }
         status = cold_get(&reader, item->hash, &record, error);
-        if (status == CAIRN_OK && record)
+        if (status == CAIRN_OK && record) {
             status = row_load(rows, item->hash, record, &rows->places[item->value], error);
+            if (status == CAIRN_OK)
+                rows->found[item->value] = slab_row(&rows->slab, rows->places[item->value]);
+        }
     }
     cold_close(&reader);
     return status;
@@ -222,13 +226,13 @@ enum status rows_find(struct rows *rows, const uint64_t *keys, uint32_t count, s
     if (status != CAIRN_OK)
         return status;
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t place = rows->places[i];
+        struct row *row = rows->found[i];
 
-        found[i] = place == SLAB_NONE ? NULL : slab_row(&rows->slab, place);
-        if (found[i] && found[i]->used_step == ROW_REMOVED)
-            found[i] = NULL;
-        if (rows->budget.bytes && place != SLAB_NONE)
-            slab_set(&rows->slab, SLAB_REFERENCED, place);
+        found[i] = row && row->used_step != ROW_REMOVED ? row : NULL;
+    }
+    for (uint32_t i = 0; i < count && rows->budget.bytes; i++) {
+        if (rows->places[i] != SLAB_NONE)
+            slab_set(&rows->slab, SLAB_REFERENCED, rows->places[i]);
     }
     return CAIRN_OK;
 }
@@ -244,13 +248,14 @@ static enum status row_make(struct rows *rows, uint32_t i, uint64_t key, bool *i
         place = rows->places[i] = row_add(rows, rows->hashes[i], key);
         if (place == SLAB_NONE)
             return memory_error(rows, error);
+        rows->found[i] = slab_row(&rows->slab, place);
         *is_new = true;
     } else {
         status = capture_keep(rows, place, error);
         if (status != CAIRN_OK)
             return status;
-        if (slab_row(&rows->slab, place)->used_step == ROW_REMOVED) {
-            slab_row(&rows->slab, place)->used_step = 0;
+        if (rows->found[i]->used_step == ROW_REMOVED) {
+            rows->found[i]->used_step = 0;
             slab_clear(&rows->slab, SLAB_REMOVED, place);
             rows->resident++;
             *is_new = true;
@@ -272,7 +277,7 @@ enum status rows_make(struct rows *rows, const uint64_t *keys, uint32_t count, s
     while (status == CAIRN_OK && done < count) {
         status = row_make(rows, done, keys[done], &is_new[done], error);
         if (status == CAIRN_OK) {
-            made[done] = slab_row(&rows->slab, rows->places[done]);
+            made[done] = rows->found[done];
             done++;
         }
     }

@@ -14,7 +14,7 @@
 
 #define BUCKETS_FIRST   16u /* of a small segment of an empty index */
 #define BUCKET_ROWS_USE 10u /* rows a bucket at most, on average */
-#define AHEAD           16u /* look-ups between two stages */
+#define GROUP           16u /* look-ups that go through the stages together */
 #define LINE_BYTES      64u
 #define LINES_MOST      4u /* of a row that are asked for ahead */
 
@@ -157,46 +157,85 @@ uint32_t index_find(const struct rows_index *index, const struct slab *slab, uin
     return SLAB_NONE;
 }
 
-/* The first row of the home bucket with the tag, asked for; SLAB_NONE: none. */
-static inline uint32_t find_second_stage(const struct rows_index *index, const struct slab *slab,
-                                         uint64_t hash)
-{
-    const struct index_segment *segment = segment_of(index, hash);
-    const struct index_bucket *bucket = &segment->buckets[home_of(segment, hash)];
-    uint32_t found = bucket_match(bucket, tag_of(hash)), place;
-    const char *row;
+/* The keys [begin, end) of a block. */
+struct span {
+    uint32_t begin, end;
+};
 
-    if (!found)
-        return SLAB_NONE;
-    place = bucket->places[__builtin_ctz(found)];
-    row = (const char *)slab_row(slab, place);
-    __builtin_prefetch(row);
-    for (uint32_t line = 1; line < LINES_MOST && line * LINE_BYTES < slab->stride; line++)
-        __builtin_prefetch(row + line * LINE_BYTES);
-    __builtin_prefetch(row + (slab->stride < LINES_MOST * LINE_BYTES ? slab->stride - 1 : 0));
-    return place;
+/* First stage: hashes, and asks for the home buckets. */
+static void stage_hash(const struct rows_index *index, const uint64_t *keys, struct span span,
+                       uint64_t *hashes, const struct index_bucket **buckets)
+{
+    for (uint32_t i = span.begin; i < span.end; i++) {
+        const struct index_segment *segment;
+
+        hashes[i] = rows_hash(keys[i]);
+        segment = segment_of(index, hashes[i]);
+        buckets[i] = &segment->buckets[home_of(segment, hashes[i])];
+        __builtin_prefetch(buckets[i]);
+    }
 }
 
-/* Three stages, AHEAD look-ups between them: ask for the bucket, ask for the row, compare the key. */
-void index_find_block(const struct rows_index *index, const struct slab *slab, const uint64_t *keys,
-                      uint32_t count, uint64_t *hashes, uint32_t *places)
+/* Second stage: the first row of each home bucket that has the tag, and asks for all of it. */
+static void stage_match(const struct slab *slab, const uint64_t *hashes,
+                        const struct index_bucket *const *buckets, struct span span, uint32_t *places,
+                        struct row **rows)
 {
-    for (uint32_t i = 0; i < count + 2 * AHEAD; i++) {
-        if (i < count) {
-            const struct index_segment *segment;
+    const size_t stride = slab->stride, last = stride < LINES_MOST * LINE_BYTES ? stride - 1 : 0;
 
-            hashes[i] = rows_hash(keys[i]);
-            segment = segment_of(index, hashes[i]);
-            __builtin_prefetch(&segment->buckets[home_of(segment, hashes[i])]);
-        }
-        if (i >= AHEAD && i - AHEAD < count)
-            places[i - AHEAD] = find_second_stage(index, slab, hashes[i - AHEAD]);
-        if (i >= 2 * AHEAD) {
-            uint32_t at = i - 2 * AHEAD;
+    for (uint32_t i = span.begin; i < span.end; i++) {
+        uint32_t found = bucket_match(buckets[i], tag_of(hashes[i]));
+        const char *row;
 
-            if (places[at] == SLAB_NONE || slab_row(slab, places[at])->key != keys[at])
-                places[at] = index_find(index, slab, hashes[at], keys[at]);
+        if (!found) {
+            places[i] = SLAB_NONE;
+            if (buckets[i]->passed)
+                __builtin_prefetch(buckets[i] + 1);
+            continue;
         }
+        places[i] = buckets[i]->places[__builtin_ctz(found)];
+        rows[i] = slab_row(slab, places[i]);
+        row = (const char *)rows[i];
+        __builtin_prefetch(row);
+        for (size_t line = LINE_BYTES; line < LINES_MOST * LINE_BYTES && line < stride; line += LINE_BYTES)
+            __builtin_prefetch(row + line);
+        __builtin_prefetch(row + last);
+    }
+}
+
+/* Third stage: is it the key's row? If not, all over again, with all that may be. */
+static void stage_check(const struct rows_index *index, const struct slab *slab, const uint64_t *keys,
+                        const uint64_t *hashes, struct span span, uint32_t *places, struct row **rows)
+{
+    for (uint32_t i = span.begin; i < span.end; i++) {
+        if (places[i] != SLAB_NONE && rows[i]->key == keys[i])
+            continue;
+        places[i] = index_find(index, slab, hashes[i], keys[i]);
+        rows[i] = places[i] == SLAB_NONE ? NULL : slab_row(slab, places[i]);
+    }
+}
+
+/* The keys of a group, of `count`; empty beyond the last. */
+static struct span span_of(uint32_t group, uint32_t count)
+{
+    uint32_t begin = group * GROUP, end = begin + GROUP;
+
+    return (struct span){begin, end < count ? end : count};
+}
+
+/* Groups of keys go through the stages one behind the other: what a stage asks for comes while the other two
+ * groups are worked on. */
+void index_find_block(const struct rows_index *index, const struct slab *slab, const uint64_t *keys,
+                      uint32_t count, uint64_t *hashes, uint32_t *places, struct row **rows)
+{
+    const struct index_bucket *buckets[ROWS_BLOCK_MAX];
+
+    for (uint32_t group = 0; group * GROUP < count + 2 * GROUP; group++) {
+        stage_hash(index, keys, span_of(group, count), hashes, buckets);
+        if (group >= 1)
+            stage_match(slab, hashes, buckets, span_of(group - 1, count), places, rows);
+        if (group >= 2)
+            stage_check(index, slab, keys, hashes, span_of(group - 2, count), places, rows);
     }
 }
 

@@ -44,11 +44,11 @@ struct rows_index {
 enum status index_init(struct rows_index *index, struct error *error) MUST_CHECK;
 void index_fini(struct rows_index *index);
 
-/* Finds the places of the rows of keys[count], count <= ROWS_BLOCK_MAX; SLAB_NONE: no such row. Fills
- * hashes[count]. The rows found are on their way into the cache. Reads ahead, so that many look-ups wait for
- * memory at once. */
+/* Finds the rows of keys[count], count <= ROWS_BLOCK_MAX, and their places; SLAB_NONE and NULL: there is no
+ * such row. Fills hashes[count]. The rows found are on their way into the cache. Reads ahead, so that many
+ * look-ups wait for memory at once. */
 void index_find_block(const struct rows_index *index, const struct slab *slab, const uint64_t *keys,
-                      uint32_t count, uint64_t *hashes, uint32_t *places);
+                      uint32_t count, uint64_t *hashes, uint32_t *places, struct row **rows);
 
 /* The place of one key's row, SLAB_NONE: no such row. */
 uint32_t index_find(const struct rows_index *index, const struct slab *slab, uint64_t hash, uint64_t key);

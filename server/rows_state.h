@@ -42,6 +42,7 @@ struct rows {
     struct row *cold_row;            /* room for one */
     uint64_t hashes[ROWS_BLOCK_MAX]; /* of the block at hand */
     uint32_t places[ROWS_BLOCK_MAX];
+    struct row *found[ROWS_BLOCK_MAX];
     struct sort_item sorted[ROWS_BLOCK_MAX], scratch[ROWS_BLOCK_MAX];
 };
 
