@@ -77,6 +77,7 @@ struct client *client_get(struct subscribers *subscribers, const void *name, siz
     if (!client)
         return NULL;
     client->references = 1;
+    client->waiting_bytes = 0;
     client->open_reply = 0;
     client->length = (uint8_t)length;
     memcpy(client->name, name, length);
@@ -112,15 +113,21 @@ static bool is_same(const struct wait *a, const struct wait *b)
            !b->keys;
 }
 
+static size_t wait_bytes(const struct wait *wait)
+{
+    return WAIT_BYTES + (wait->keys ? wait->keys->length_bytes : 0);
+}
+
 enum status subscribe(struct subscribers *subscribers, struct waiting_list *list, const struct wait *wait)
 {
     struct subscription *subscription;
 
-    for (subscription = list->first; subscription; subscription = subscription->next) {
+    for (subscription = wait->keys ? NULL : list->first; subscription; subscription = subscription->next) {
         if (is_same(&subscription->wait, wait))
             return CAIRN_OK;
     }
-    if (subscribers->subscription_count == SUBSCRIPTIONS_MAX)
+    if (subscribers->subscription_count == SUBSCRIPTIONS_MAX ||
+        wait_bytes(wait) > WAITING_BYTES_MAX - wait->client->waiting_bytes)
         return CAIRN_FULL;
     subscription = subscribers->free_subscriptions;
     if (subscription)
@@ -129,6 +136,7 @@ enum status subscribe(struct subscribers *subscribers, struct waiting_list *list
         return CAIRN_NO_MEMORY;
     *subscription = (struct subscription){NULL, *wait};
     client_ref(wait->client);
+    wait->client->waiting_bytes += wait_bytes(wait);
     if (wait->keys)
         buffer_ref(wait->keys);
     if (list->last)
@@ -158,6 +166,7 @@ bool subscriber_take(struct subscribers *subscribers, struct waiting_list *list,
     if (list->last == subscription)
         list->last = before;
     *wait = subscription->wait;
+    wait->client->waiting_bytes -= wait_bytes(wait);
     subscription->next = subscribers->free_subscriptions;
     subscribers->free_subscriptions = subscription;
     subscribers->subscription_count--;

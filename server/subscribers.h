@@ -17,11 +17,15 @@
 #define CLIENT_NAME_MAX   255 /* bytes of a routing identity, ZeroMQ's bound */
 #define SUBSCRIBERS_MAX   8192
 #define SUBSCRIPTIONS_MAX (1u << 22)
+/* What all that one client waits for may take: its keys, and for each wait WAIT_BYTES more. */
+#define WAITING_BYTES_MAX ((size_t)32 << 20)
+#define WAIT_BYTES        64
 
 struct client {
     struct client *next; /* of the same hash, or of the free list */
     uint32_t references;
-    uint32_t open_reply; /* replies.c's: 1 + index of the reply that still takes chunks, 0: none */
+    size_t waiting_bytes; /* of what it waits for */
+    uint32_t open_reply;  /* replies.c's: 1 + index of the reply that still takes chunks, 0: none */
     uint8_t length;
     uint8_t name[CLIENT_NAME_MAX];
 };
@@ -59,7 +63,7 @@ void client_release(struct subscribers *subscribers, struct client *client);
 
 /* Appends a wait, unless one for the same client, version and answer is there already (those for rows are
  * never the same); the list takes references of its own to client and keys.
- * Errors: CAIRN_NO_MEMORY, CAIRN_FULL (SUBSCRIPTIONS_MAX wait). */
+ * Errors: CAIRN_NO_MEMORY, CAIRN_FULL (SUBSCRIPTIONS_MAX wait, or the client for WAITING_BYTES_MAX). */
 enum status subscribe(struct subscribers *subscribers, struct waiting_list *list,
                       const struct wait *wait) MUST_CHECK;
 

@@ -119,6 +119,40 @@ START_TEST(waits_for_rows_and_for_existence_are_their_own)
 }
 END_TEST
 
+START_TEST(what_a_client_waits_for_is_bounded)
+{
+    struct subscribers *subscribers = subscribers_new();
+    struct client *greedy = get(subscribers, "greedy"), *modest = get(subscribers, "modest");
+    struct waiting_list list = {NULL, NULL};
+    struct buffer *keys = buffer_new(1 << 20);
+    struct wait wait = {greedy, 1, 0, true, keys}, other = {modest, 1, 0, true, keys};
+    uint64_t count = 0;
+
+    while (subscribe(subscribers, &list, &wait) == CAIRN_OK)
+        wait.request = ++count;
+    ck_assert_uint_eq(count, (WAITING_BYTES_MAX - 1) >> 20);
+    wait.keys = NULL; /* small ones fill what is left */
+    while (subscribe(subscribers, &list, &wait) == CAIRN_OK)
+        wait.version = ++count;
+    ck_assert_uint_le(count * WAIT_BYTES, 2 * WAITING_BYTES_MAX);
+    ck_assert_int_eq(subscribe(subscribers, &list, &wait), CAIRN_FULL);
+    ck_assert_int_eq(subscribe(subscribers, &list, &other), CAIRN_OK);
+    ck_assert(subscriber_take(subscribers, &list, 1, &other)); /* the first is the greedy one's */
+    wait_release(subscribers, &other);
+    wait.keys = keys;
+    wait.version = 1;
+    ck_assert_int_eq(subscribe(subscribers, &list, &wait), CAIRN_OK);
+    while (subscriber_take(subscribers, &list, UINT64_MAX, &other))
+        wait_release(subscribers, &other);
+    ck_assert(buffer_is_exclusive(keys));
+    buffer_unref(keys);
+    ck_assert_uint_eq(greedy->waiting_bytes, 0);
+    client_release(subscribers, greedy);
+    client_release(subscribers, modest);
+    subscribers_free(subscribers);
+}
+END_TEST
+
 START_TEST(replies_gather_up_to_a_message)
 {
     struct subscribers *subscribers = subscribers_new();
@@ -157,6 +191,7 @@ static Suite *subscribers_suite(void)
     Suite *suite = suite_create("subscribers");
     TCase *tests = tcase_create("subscribers");
 
+    tcase_add_test(tests, what_a_client_waits_for_is_bounded);
     tcase_add_test(tests, a_client_is_one_as_long_as_it_is_held);
     tcase_add_test(tests, clients_are_bounded);
     tcase_add_test(tests, waiting_lists_are_in_order_and_without_doubles);
