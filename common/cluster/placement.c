@@ -2,7 +2,7 @@
 #include "cluster/placement.h"
 
 #define CHUNK_FLOATS_MIN 4096u /* 16 KiB: below that, a message costs more than its bytes */
-#define CHUNKS_WANTED    64u   /* so that every shard of a small cluster has several */
+#define CHUNKS_WANTED    32u   /* so that every shard of a small cluster has several */
 #define CHUNK_ALIGNMENT  16u   /* floats: one cache line */
 
 uint32_t placement_chunk_floats(uint64_t floats)

@@ -25,7 +25,7 @@
 #define INCARNATION 1
 #define SILENT      64
 #define FLOATS      (1u << 20) /* 4 MiB */
-#define CHUNKS      64
+#define CHUNKS      32
 #define CHUNK_BYTES (FLOATS / CHUNKS * 4)
 #define PATIENCE_MS 20000
 #ifdef __SANITIZE_ADDRESS__
@@ -226,8 +226,8 @@ static void take_step(struct flood *flood, uint64_t step)
         push(flood->silent[i], step, half, (uint32_t)i % CHUNKS, 1, flood->gradients);
         pull(flood->silent[i], step + 1);
     }
-    for (uint32_t chunk = 0; chunk < CHUNKS; chunk += 16)
-        push(flood->reader, step, whole, chunk, 16, flood->gradients);
+    for (uint32_t chunk = 0; chunk < CHUNKS; chunk += 8)
+        push(flood->reader, step, whole, chunk, 8, flood->gradients);
     hear_version(flood->reader, step + 1);
 }
 
