@@ -553,6 +553,36 @@ START_TEST(more_clients_than_can_be_kept_are_passed_over)
 }
 END_TEST
 
+START_TEST(what_the_shard_keeps_and_what_clients_lost)
+{
+    struct rig *rig = rig_begin(RIG_SGD, 1000);
+    struct shard *shard = rig->shards[rig_owner(rig, TABLE_WEIGHTS, 0)];
+    struct reply_subject subject = {RIG_JOB, 1, TABLE_WEIGHTS, 0, 5};
+
+    for (uint64_t step = 0; step < 3; step++)
+        rig_step(rig, 1, step);
+    for (subject.version = 0; subject.version <= 4; subject.version++)
+        ck_assert_int_eq(shard_keeps(shard, &subject, 0), subject.version == 2 || subject.version == 3);
+    subject.version = 3;
+    ck_assert(!shard_keeps(shard, &subject, 9999));
+    subject.incarnation = 2;
+    ck_assert(!shard_keeps(shard, &subject, 0));
+    subject = (struct reply_subject){RIG_JOB + 1, 1, TABLE_WEIGHTS, 3, 5};
+    ck_assert(!shard_keeps(shard, &subject, 0));
+    subject = (struct reply_subject){RIG_JOB, 1, 77, 3, 5};
+    ck_assert(!shard_keeps(shard, &subject, 0));
+    rig_forget_replies(rig);
+    subject = (struct reply_subject){RIG_JOB, 1, TABLE_WEIGHTS, 2, 5};
+    shard_tell_loss(shard, "slow", 4, &subject);
+    ck_assert_uint_eq(rig->reply_count, 1);
+    ck_assert_str_eq(rig->replies[0].client, "slow");
+    ck_assert_uint_eq(rig->replies[0].header.step, 2);
+    ck_assert_uint_eq(rig->replies[0].header.request, 5);
+    rig_expect_refusal(rig, DATA_REFUSED_LOST);
+    rig_free(rig);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("shard");
@@ -572,6 +602,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, a_release_refuses_those_who_wait);
     tcase_add_test(tests, a_new_incarnation_waits_for_the_old_ones_write);
     tcase_add_test(tests, a_release_waits_for_the_write);
+    tcase_add_test(tests, what_the_shard_keeps_and_what_clients_lost);
     tcase_add_test(tests, more_clients_than_can_be_kept_are_passed_over);
     suite_add_tcase(suite, tests);
     return suite;
