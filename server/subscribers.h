@@ -61,8 +61,8 @@ struct client *client_get(struct subscribers *subscribers, const void *name, siz
 struct client *client_ref(struct client *client);
 void client_release(struct subscribers *subscribers, struct client *client);
 
-/* Appends a wait, unless one for the same client, version and answer is there already (those for rows are
- * never the same); the list takes references of its own to client and keys.
+/* Appends a wait, unless one for the same client, version, request and answer is there already (those for
+ * rows are never the same when they have no number); the list takes references of its own to client and keys.
  * Errors: CAIRN_NO_MEMORY, CAIRN_FULL (SUBSCRIPTIONS_MAX wait, or the client for WAITING_BYTES_MAX). */
 enum status subscribe(struct subscribers *subscribers, struct waiting_list *list,
                       const struct wait *wait) MUST_CHECK;

@@ -104,14 +104,18 @@ START_TEST(waits_for_rows_and_for_existence_are_their_own)
     struct waiting_list list = {NULL, NULL};
     struct buffer *keys = buffer_new(16);
     struct wait rows = {a, 7, 1, true, keys}, existence = {a, 7, 2, false, NULL};
+    struct wait other = {a, 7, 3, false, NULL}, nameless = {a, 7, 0, true, keys};
 
     wait_for(subscribers, &list, a, 7);
     ck_assert_int_eq(subscribe(subscribers, &list, &existence), CAIRN_OK);
     ck_assert_int_eq(subscribe(subscribers, &list, &existence), CAIRN_OK);
-    ck_assert_int_eq(subscribe(subscribers, &list, &rows), CAIRN_OK);
-    ck_assert_int_eq(subscribe(subscribers, &list, &rows), CAIRN_OK);
+    ck_assert_int_eq(subscribe(subscribers, &list, &other), CAIRN_OK); /* another push's */
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(subscribe(subscribers, &list, &rows), CAIRN_OK);
+        ck_assert_int_eq(subscribe(subscribers, &list, &nameless), CAIRN_OK);
+    }
     ck_assert(!buffer_is_exclusive(keys));
-    ck_assert_str_eq(take_all(subscribers, &list, 7), "a7 a7! a7 a7 ");
+    ck_assert_str_eq(take_all(subscribers, &list, 7), "a7 a7! a7! a7 a7 a7 ");
     ck_assert(buffer_is_exclusive(keys));
     buffer_unref(keys);
     client_release(subscribers, a);
