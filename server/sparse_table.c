@@ -296,6 +296,7 @@ enum status sparse_update(struct sparse_table *table, struct error *error)
         status = block_update(table, &block, before->data, error);
     }
     if (status != CAIRN_OK) {
+        table->is_torn = true;
         buffer_unref(before);
         return error_prefix(error, status, "table %s", table->spec->name);
     }
@@ -313,7 +314,7 @@ enum status sparse_update(struct sparse_table *table, struct error *error)
 
 bool sparse_keeps(const struct sparse_table *table, uint64_t version)
 {
-    return version == table->version || (version + 1 == table->version && table->before.is_known);
+    return !table->is_torn && (version == table->version || (version + 1 == table->version && table->before.is_known));
 }
 
 static enum status before_index(struct sparse_before *before)

@@ -48,6 +48,7 @@ struct sparse_table {
     struct tree *tree;          /* of step `version`; its payloads are sums */
     struct key_index scratch;
     bool is_out_of_memory;  /* a fold failed */
+    bool is_torn;           /* an update failed: rows of two versions, none of which can be read */
     bool is_measured;       /* the sum, for norms */
     struct sparse_sum *sum; /* the step's whole sum, waiting for sparse_update; NULL: not there yet */
     uint64_t sum_samples;
@@ -84,7 +85,7 @@ void sparse_measure(struct sparse_table *table, bool *is_whole);
 bool sparse_is_due(const struct sparse_table *table);
 
 /* Applies the optimizer to the rows of the step's sum, which must be due: the version grows by one.
- * Errors: those of the rows; the table is unspecified then. */
+ * Errors: those of the rows, CAIRN_NO_MEMORY, CAIRN_FULL; no version of the table can be read then. */
 enum status sparse_update(struct sparse_table *table, struct error *error) MUST_CHECK;
 
 /* Whether a version can be read: the newest, or the one before if this table has seen it. */
