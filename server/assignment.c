@@ -84,6 +84,7 @@ enum status assignment_new(const Cairn__PrepareCommand *command, const char *ser
         return error_set(error, CAIRN_NO_MEMORY, "out of memory");
     atomic_init(&assignment->references, 1);
     assignment->number = command->job;
+    assignment->shard_count = (uint32_t)command->n_shards;
     assignment->thread_count = thread_count;
     assignment->id = strdup(command->job_id);
     status = assignment->id ? job_load(command, &assignment->job, error)
@@ -138,11 +139,16 @@ bool assignment_owns(const struct assignment *assignment, uint32_t thread, uint3
     return assignment->slot_shards[slot] == assignment->positions[thread];
 }
 
-bool assignment_owns_key(const struct assignment *assignment, uint32_t thread, uint64_t key)
+bool assignment_owns_keys(const struct assignment *assignment, uint32_t thread, const uint64_t *keys,
+                          size_t count)
 {
-    uint32_t slot = placement_key_slot(key, assignment->slot_count);
+    uint32_t position = assignment->positions[thread], foreign = 0;
 
-    return assignment->slot_shards[slot] == assignment->positions[thread];
+    if (assignment->shard_count == 1)
+        return position == 0;
+    for (size_t i = 0; i < count; i++)
+        foreign |= assignment->slot_shards[placement_key_slot(keys[i], assignment->slot_count)] ^ position;
+    return foreign == 0;
 }
 
 void assignment_holders(const struct assignment *assignment, uint32_t table, uint32_t chunk_count,

@@ -21,6 +21,7 @@ struct assignment {
     char digest[HASH_TEXT_BYTES];
     uint32_t thread_count;
     uint32_t *positions; /* of each shard thread among the job's shards; UINT32_MAX: takes no part */
+    uint32_t shard_count; /* of the job */
     uint32_t slot_count;
     uint32_t *slot_shards; /* slot -> position */
     uint32_t shard_count;
@@ -38,8 +39,9 @@ void assignment_unref(struct assignment *assignment);
 bool assignment_takes_part(const struct assignment *assignment, uint32_t thread);
 bool assignment_owns(const struct assignment *assignment, uint32_t thread, uint32_t table, uint32_t chunk);
 
-/* Whether the rows of a key in sparse tables are the thread's. */
-bool assignment_owns_key(const struct assignment *assignment, uint32_t thread, uint64_t key);
+/* Whether the rows of all keys[count] in sparse tables are the thread's. */
+bool assignment_owns_keys(const struct assignment *assignment, uint32_t thread, const uint64_t *keys,
+                          size_t count);
 
 /* Which of the job's shards hold chunks of a table of so many, 0: any slot. holds: [shard_count]. */
 void assignment_holders(const struct assignment *assignment, uint32_t table, uint32_t chunk_count,

@@ -28,9 +28,11 @@ static bool answer_rows(struct shard *shard, const struct reply_subject *subject
         rows ? sparse_read(sparse, subject->version, keys->data, key_count(keys), rows->data, error)
              : error_set(error, CAIRN_NO_MEMORY, "out of memory for rows");
 
-    if (status == CAIRN_OK)
+    if (status == CAIRN_OK) {
         shard_reply_check(subject,
                           replies_values(shard->replies, subject, client, PAYLOAD_KEYS, DATA_FLOAT32, rows));
+        client->open_reply = 0; /* rows gather with nothing else */
+    }
     buffer_unref(rows);
     return status == CAIRN_OK;
 }
@@ -76,8 +78,10 @@ static void answer_now(const struct request *request, uint64_t version, const st
 
 /* ---- checks */
 
-/* Whether the answer for so many keys is within what a message may carry. */
-static bool check_keys(const struct request *request, const struct data_payload *payload)
+/* Whether all keys have their place on this shard, and the answer for so many is within what a message may
+ * carry. */
+static bool check_keys(const struct request *request, const struct data_payload *payload,
+                       const struct buffer *keys)
 {
     uint64_t most = WIRE_PAYLOAD_BYTES_MAX / row_bytes(request->table->sparse);
 
@@ -87,20 +91,26 @@ static bool check_keys(const struct request *request, const struct data_payload 
         return request_refuse(request, DATA_REFUSED_MALFORMED,
                               "%" PRIu64 " rows of table %u in a message, allowed: %" PRIu64,
                               payload->length_bytes / sizeof(uint64_t), request->header->table, most);
+    if (!assignment_owns_keys(request->job->assignment, request->shard->owner.shard, keys->data,
+                              key_count(keys)))
+        return request_refuse(request, DATA_REFUSED_UNKNOWN, "a key of table %u is not on this shard",
+                              request->header->table);
     return true;
 }
 
-static bool check_push_payloads(const struct request *request)
+static bool check_push_payloads(const struct request *request, struct buffer *const payloads[])
 {
     const struct data_header *header = request->header;
     const struct data_payload *keys = &header->payloads[PAYLOAD_KEYS],
                               *rows = &header->payloads[PAYLOAD_ROWS];
 
     if (header->payload_count == 0)
-        return true;
+        return !header->subscribe ||
+               request_refuse(request, DATA_REFUSED_MALFORMED, "a push of no rows asks for rows of table %u",
+                              header->table);
     if (header->payload_count != PAYLOAD_COUNT)
         return request_refuse(request, DATA_REFUSED_MALFORMED, "a push of rows has keys and rows");
-    if (!check_keys(request, keys))
+    if (!check_keys(request, keys, payloads[PAYLOAD_KEYS]))
         return false;
     if (rows->type == DATA_FLOAT32 &&
         rows->length_bytes == keys->length_bytes / sizeof(uint64_t) * row_bytes(request->table->sparse))
@@ -109,11 +119,11 @@ static bool check_push_payloads(const struct request *request)
                           rows->length_bytes, keys->length_bytes / sizeof(uint64_t));
 }
 
-static bool check_push(const struct request *request)
+static bool check_push(const struct request *request, struct buffer *const payloads[])
 {
     uint64_t now = request->table->sparse->version, step = request->header->step;
 
-    if (!check_push_payloads(request))
+    if (!check_push_payloads(request, payloads))
         return false;
     if (step > now)
         return request_refuse(request, DATA_REFUSED_MALFORMED,
@@ -169,7 +179,7 @@ void request_push_rows(const struct request *request, struct buffer *const paylo
 {
     bool has_rows = request->header->payload_count > 0;
 
-    if (check_push(request)) {
+    if (check_push(request, payloads)) {
         struct buffer *keys = has_rows ? payloads[PAYLOAD_KEYS] : NULL;
 
         push_answer(request, keys);
@@ -181,13 +191,13 @@ void request_push_rows(const struct request *request, struct buffer *const paylo
         buffer_unref(payloads[i]);
 }
 
-static bool check_pull(const struct request *request, uint64_t version)
+static bool check_pull(const struct request *request, uint64_t version, const struct buffer *keys)
 {
     const struct sparse_table *sparse = request->table->sparse;
 
     if (request->header->payload_count != 1)
         return request_refuse(request, DATA_REFUSED_MALFORMED, "a pull of rows has keys");
-    if (!check_keys(request, &request->header->payloads[PAYLOAD_KEYS]))
+    if (!check_keys(request, &request->header->payloads[PAYLOAD_KEYS], keys))
         return false;
     if (sparse_keeps(sparse, version) || version == sparse->version + 1)
         return true;
@@ -201,7 +211,7 @@ void request_pull_rows(const struct request *request, struct buffer *const paylo
     struct sparse_table *sparse = request->table->sparse;
     uint64_t version = request->header->newest ? sparse->version : request->header->step;
 
-    if (check_pull(request, version)) {
+    if (check_pull(request, version, payloads[PAYLOAD_KEYS])) {
         if (version <= sparse->version)
             answer_now(request, version, payloads[PAYLOAD_KEYS]);
         else

@@ -35,18 +35,6 @@ uint32_t placement_chunk(uint32_t table, uint32_t slot, uint32_t slot_count)
     return (uint32_t)(((uint64_t)slot + table % slot_count) % slot_count);
 }
 
-/* Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014: mixes every bit of a key into
- * every other, so that keys of any pattern spread evenly. */
-uint32_t placement_key_slot(uint64_t key, uint32_t slot_count)
-{
-    uint64_t hash = key + 0x9e3779b97f4a7c15u;
-
-    hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9u;
-    hash = (hash ^ (hash >> 27)) * 0x94d049bb133111ebu;
-    hash ^= hash >> 31;
-    return (uint32_t)((hash >> 32) * slot_count >> 32);
-}
-
 void placement_assign(uint32_t *slot_shards, uint32_t slot_count, uint32_t shard_count)
 {
     for (uint32_t slot = 0; slot < slot_count; slot++)

@@ -36,8 +36,17 @@ uint32_t placement_chunk(uint32_t table, uint32_t slot, uint32_t slot_count);
 
 /* The slot of a row of a sparse table: the top of the key's hash (a step of SplitMix64) times slot_count.
  * Fixed for ever: rows lie where it says. A shard's own hash table must hash in another way, or all its keys
- * would begin with the same bits. slot_count > 0. */
-uint32_t placement_key_slot(uint64_t key, uint32_t slot_count);
+ * would begin with the same bits. slot_count > 0.
+ * Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014. */
+static inline uint32_t placement_key_slot(uint64_t key, uint32_t slot_count)
+{
+    uint64_t hash = key + 0x9e3779b97f4a7c15u;
+
+    hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9u;
+    hash = (hash ^ (hash >> 27)) * 0x94d049bb133111ebu;
+    hash ^= hash >> 31;
+    return (uint32_t)((hash >> 32) * slot_count >> 32);
+}
 
 /* Fills slot_shards[slot_count] with shard indices, round robin: dense load is balanced to within one chunk. */
 void placement_assign(uint32_t *slot_shards, uint32_t slot_count, uint32_t shard_count);

@@ -72,6 +72,7 @@ START_TEST(tables_are_shared_out)
     struct order order;
     struct assignment *one = NULL, *two = NULL;
     struct error error;
+    uint64_t own[2];
     uint32_t rows[3] = {0};
 
     order_init(&order);
@@ -84,14 +85,20 @@ START_TEST(tables_are_shared_out)
                              assignment_owns(two, 0, TABLE_FIRST_USER, chunk),
                          1);
     for (uint64_t key = 0; key < 3000; key++) {
-        bool owners[] = {assignment_owns_key(one, 0, key), assignment_owns_key(one, 1, key),
-                         assignment_owns_key(two, 0, key)};
+        bool owners[] = {assignment_owns_keys(one, 0, &key, 1), assignment_owns_keys(one, 1, &key, 1),
+                         assignment_owns_keys(two, 0, &key, 1)};
 
         ck_assert_int_eq(owners[0] + owners[1] + owners[2], 1);
         for (int i = 0; i < 3; i++)
             rows[i] += owners[i];
-        ck_assert(!assignment_owns_key(two, 1, key));
+        ck_assert(!assignment_owns_keys(two, 1, &key, 1));
+        own[key % 2] = owners[0] ? key : own[key % 2];
     }
+    ck_assert(assignment_owns_keys(one, 0, own, 2) && !assignment_owns_keys(one, 1, own, 2));
+    own[0] = own[1] + 1;
+    while (assignment_owns_keys(one, 0, own, 1))
+        own[0]++;
+    ck_assert(!assignment_owns_keys(one, 0, own, 2));
     for (int i = 0; i < 3; i++) /* six standard errors */
         ck_assert(rows[i] > 845 && rows[i] < 1155);
     assignment_unref(one);
