@@ -153,7 +153,7 @@ struct plain_table {
     const struct job *job;
     const struct table_spec *spec;
     uint64_t seed; /* of the gradients */
-    uint32_t row_floats;
+    uint32_t slot_count;
     struct table_initial initial;
     uint64_t version;
     struct plain_row rows[PLAIN_KEYS];
@@ -187,7 +187,7 @@ static inline struct plain_table *plain_table_new(const struct job *job, uint32_
     table->spec = job_table(job, number);
     ck_assert_uint_eq(table->spec->dimension, PLAIN_DIMENSION);
     table->seed = seed;
-    table->row_floats = PLAIN_DIMENSION * (1 + optimizer_slot_count(&table->spec->optimizer));
+    table->slot_count = optimizer_slot_count(&table->spec->optimizer);
     table_initial_init(&table->initial, table->spec, number, job->seed);
     plain_read_all(table);
     return table;
@@ -210,13 +210,24 @@ static inline bool plain_admit(struct plain_table *table, struct plain_row *row)
     return true;
 }
 
+static inline void plain_begin(const struct plain_table *table, struct plain_row *row, uint64_t key)
+{
+    table_initial_row(&table->initial, key, row->floats);
+    for (uint32_t slot = 0; slot < table->slot_count; slot++) {
+        for (int i = 0; i < PLAIN_DIMENSION; i++)
+            row->floats[(slot + 1) * PLAIN_DIMENSION + (uint32_t)i] =
+                optimizer_slot_initial(&table->spec->optimizer, slot);
+    }
+    row->is_there = true;
+}
+
 static inline void plain_apply(const struct plain_table *table, struct plain_row *row, const float *sums,
                                uint64_t samples)
 {
     struct optimizer_step step;
     struct optimizer_update update = {.sums = sums,
                                       .samples = samples ? (float)samples : 1.0f,
-                                      .scale = 1.0f,
+                                      .scale = 1,
                                       .weights = row->floats,
                                       .next_weights = row->floats,
                                       .count = PLAIN_DIMENSION};
@@ -238,14 +249,8 @@ static inline void plain_step(struct plain_table *table, uint64_t samples)
                             sums) ||
             !plain_admit(table, row))
             continue;
-        if (!row->is_there) {
-            memset(row->floats, 0, sizeof(row->floats));
-            table_initial_row(&table->initial, plain_key(i), row->floats);
-            for (uint32_t j = PLAIN_DIMENSION; j < table->row_floats; j++)
-                row->floats[j] =
-                    optimizer_slot_initial(&table->spec->optimizer, j / PLAIN_DIMENSION - 1);
-            row->is_there = true;
-        }
+        if (!row->is_there)
+            plain_begin(table, row, plain_key(i));
         row->used_step = table->version;
         plain_apply(table, row, sums, samples);
     }

@@ -143,6 +143,8 @@ static const struct {
     {2, "expire_after: 4, optimizer: {sgd: {learning_rate: 0.1, momentum: 0.5, nesterov: true}}"},
     {2, "admit_after: 3, optimizer: adam"},
     {1, "admit_after: 2, expire_after: 3, optimizer: adam"},
+    {3, "optimizer: {adagrad: {learning_rate: 0.1}}, expire_after: 5"},
+    {2, "optimizer: {ftrl: {learning_rate: 0.1, l1_regularization_strength: 0.01}}"},
     {7, "admit_after: 4, expire_after: 9, initializer: {random_normal: {stddev: 0.1}}"},
 };
 #define TABLES ((int)(sizeof(tables) / sizeof(tables[0])))
