@@ -21,9 +21,11 @@
  *
  * Encoded arrays must be cut alike on any cluster: a chunk of a dense table or one row of a sparse one, never
  * "all rows of this message", for elements of a block or of a top-k share one scale or one threshold.
+ * (float16 and bfloat16 to nearest are elementwise: all rows encoded at once are the same bytes.)
  *
- * Bits do not depend on the machine or on vector widths. Numbers are little-endian, at any alignment. Pure
- * functions, no allocation; any thread. Knows nothing of messages, tables or sockets. */
+ * Bits do not depend on the machine or on vector widths. Encoded numbers are little-endian, at any alignment.
+ * A spec has passed codec_spec_check; an array has fewer than 2^31 elements. Pure functions, no allocation;
+ * any thread. Knows nothing of messages, tables or sockets. */
 #ifndef CAIRN_CODEC_CODEC_H
 #define CAIRN_CODEC_CODEC_H
 
@@ -94,7 +96,7 @@ void codec_round(const struct codec_node *node, float *values, float *residual, 
  */
 void codec_fold(const struct codec_node *node, float *left, const float *right, size_t count);
 
-/* Bytes that an array of count elements needs at most; exact for all codecs but top_k. count < 2^31. */
+/* Bytes that an array of count elements needs at most; exact for all codecs but top_k. */
 size_t codec_size_max(const struct codec_spec *spec, size_t count);
 
 /* Encodes values that were rounded or folded: without loss. Others are rounded to nearest (top_k: all but -0
