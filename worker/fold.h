@@ -19,7 +19,7 @@
 #define CAIRN_WORKER_FOLD_H
 
 #include "arenas.h"
-#include "mailbox.h"
+#include "base/mailbox.h"
 #include "math/tree.h"
 #include "model/graph.h"
 

@@ -7,10 +7,10 @@
 #define CAIRN_WORKER_SHARE_H
 
 #include "arenas.h"
+#include "base/mailbox.h"
 #include "data/loader.h"
 #include "fold.h"
 #include "lanes.h"
-#include "mailbox.h"
 #include "pushes.h"
 #include "schedule.h"
 #include "weights.h"

@@ -1,7 +1,7 @@
 /* A stack that many push and one empties whole: with no pop of single letters there is no ABA problem. A
  * letter that is pushed between acknowledge and take is taken and leaves the descriptor ready: one idle turn
  * of the owner's loop, never a lost letter. */
-#include "mailbox.h"
+#include "base/mailbox.h"
 
 #include <errno.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-/* The step thread's mailbox: how lanes tell it what they have done, without a lock and, while it is awake,
+/* A mailbox: how threads tell one other thread what they have done, without a lock and, while it is awake,
  * without a system call.
  *
  * A letter is a `struct mail` embedded in whatever it is about; a letter may be posted again only after it
@@ -6,8 +6,8 @@
  * sleeping owner costs one wake-up however many letters there are.
  *
  * Threads: any thread posts; one thread, the owner, takes. */
-#ifndef CAIRN_WORKER_MAILBOX_H
-#define CAIRN_WORKER_MAILBOX_H
+#ifndef CAIRN_BASE_MAILBOX_H
+#define CAIRN_BASE_MAILBOX_H
 
 #include "base/status.h"
 
