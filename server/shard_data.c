@@ -292,12 +292,22 @@ static bool check_pull(const struct request *request)
 {
     const struct data_header *header = request->header;
 
+    if (header->newest && !request->table->dense)
+        return request_refuse(request, DATA_REFUSED_MALFORMED, "sums have no newest version");
     for (uint32_t i = 0; i < header->payload_count; i++) {
         if (!check_payload(request, &header->payloads[i]) ||
-            !check_version(request, header->payloads[i].chunk, header->step))
+            (!header->newest && !check_version(request, header->payloads[i].chunk, header->step)))
             return false;
     }
     return true;
+}
+
+static void pull_newest(const struct request *request, uint32_t number)
+{
+    const struct dense_chunk *chunk = dense_find(request->table->dense, number);
+
+    answer(request, chunk->version, number, DATA_FLOAT32,
+           request->header->acknowledge ? NULL : chunk->current);
 }
 
 static void pull_array(const struct request *request, uint32_t number)
@@ -318,8 +328,12 @@ static void pull_arrays(const struct request *request, struct buffer *const payl
     if (wire_data_frames(request->header) > 0)
         request_refuse(request, DATA_REFUSED_MALFORMED, "table %u has no keys", request->header->table);
     else if (check_pull(request)) {
-        for (uint32_t i = 0; i < request->header->payload_count; i++)
-            pull_array(request, request->header->payloads[i].chunk);
+        for (uint32_t i = 0; i < request->header->payload_count; i++) {
+            if (request->header->newest)
+                pull_newest(request, request->header->payloads[i].chunk);
+            else
+                pull_array(request, request->header->payloads[i].chunk);
+        }
     }
     payloads_drop(request->header, payloads);
 }

@@ -211,7 +211,9 @@ void request_pull_rows(const struct request *request, struct buffer *const paylo
     struct sparse_table *sparse = request->table->sparse;
     uint64_t version = request->header->newest ? sparse->version : request->header->step;
 
-    if (check_pull(request, version, payloads[PAYLOAD_KEYS])) {
+    if (request->header->newest && request->header->acknowledge) {
+        answer_now(request, version, NULL);
+    } else if (check_pull(request, version, payloads[PAYLOAD_KEYS])) {
         if (version <= sparse->version)
             answer_now(request, version, payloads[PAYLOAD_KEYS]);
         else

@@ -275,6 +275,18 @@ enum status session_check_push(uint64_t step, struct tree_node node, uint64_t sa
                      node.end);
 }
 
+enum status session_ask_versions(struct session *session, uint32_t table, struct session_operation *operation,
+                                 struct error *error)
+{
+    const struct layout *layout = NULL;
+    enum status status = session_layout(session, table, &layout, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    return layout->kind == SESSION_TABLE_SPARSE ? session_rows_ask(session, table, operation, error)
+                                                : session_arrays_ask(session, table, error);
+}
+
 /* ---- receiving */
 
 /* What is wrong with the answer in hand; NULL: nothing. */
@@ -394,6 +406,11 @@ enum status session_poll(struct session *session, struct error *error)
         status = connection_check(session, i, error);
     session->is_quiet = status == CAIRN_OK;
     return status;
+}
+
+bool session_is_quiet(const struct session *session)
+{
+    return session->is_quiet;
 }
 
 enum status session_wait(struct session *session, int timeout_ms, struct error *error)

@@ -91,6 +91,9 @@ struct session_push {
 enum status session_push(struct session *session, const struct session_push *push,
                          struct error *error) MUST_CHECK;
 
+/* The version of a pull that takes whichever is newest at each chunk's or key's place. */
+#define SESSION_NEWEST UINT64_MAX
+
 /* Asks for version `version` of chunks [first_chunk, first_chunk + chunk_count); answered when it exists.
  * committed: from the durable generation of that step. Errors: as session_push. */
 enum status session_pull(struct session *session, uint32_t table, uint64_t version, uint32_t first_chunk,
@@ -99,10 +102,12 @@ enum status session_pull(struct session *session, uint32_t table, uint64_t versi
 /* ---- sparse tables */
 
 /* A push or pull of rows under way, in the caller's memory, which stays where it is until `done` or the end
- * of the session. All but `done` and `context` are the session's. */
+ * of the session. `done` and `context` are the caller's, who reads `version` when it is done; the rest is the
+ * session's. */
 struct session_operation {
     void (*done)(struct session_operation *operation); /* from session_poll; every answer has come */
     void *context;                                     /* the caller's */
+    uint64_t version;                                  /* the oldest that an answer was of */
     float *rows;                                       /* where rows go, [keys, dimension]; NULL: nowhere */
     uint32_t dimension;
     uint32_t parts_left;
@@ -131,13 +136,19 @@ enum status session_push_rows(struct session *session, const struct session_rows
 /* The most rows of a table that one push may bring to one shard, so that a message carries them. */
 uint32_t session_rows_max(const struct session *session, uint32_t table);
 
-/* Asks for the rows of keys [count] of a version, SESSION_NEWEST: whichever is newest on each shard; keys may
- * repeat. values: [count, dimension], in the order of keys, whole when the operation is done. keys: as above.
+/* Asks for the rows of keys [count] of a version, which may be SESSION_NEWEST; keys may repeat. values: [count, dimension], in the order of keys, whole when the operation is done. keys: as above.
  * Errors: as session_push_rows. */
-#define SESSION_NEWEST UINT64_MAX
 enum status session_pull_rows(struct session *session, uint32_t table, uint64_t version, struct buffer *keys,
                               uint32_t count, float *values, struct session_operation *operation,
                               struct error *error) MUST_CHECK;
+
+/* ---- both */
+
+/* Asks which version of a table is the newest: of a dense one, each chunk's comes to `applied`; of a sparse
+ * one, operation is done, whose version is that of the shard that is furthest behind. Errors: as session_push.
+ */
+enum status session_ask_versions(struct session *session, uint32_t table, struct session_operation *operation,
+                                 struct error *error) MUST_CHECK;
 
 /* ---- the caller's loop */
 
@@ -152,6 +163,10 @@ void *const *session_sockets(const struct session *session, size_t *count);
  * CAIRN_IO when the connection to a shard broke, since what was on its way is lost. The message
  * names shard and reason. The session can be polled on. */
 enum status session_poll(struct session *session, struct error *error) MUST_CHECK;
+
+/* Whether the last session_poll found nothing and nothing was sent since: then, and only then, the sockets'
+ * descriptors (ZMQ_FD) tell of what comes. */
+bool session_is_quiet(const struct session *session);
 
 /* Sleeps until session_poll may have something, timeout_ms have passed (-1: for ever) or a signal comes;
  * returns at once when the last session_poll found something or something was sent since: poll again then.

@@ -85,6 +85,7 @@ static struct data_header *batch_of(struct session *session, uint32_t shard, con
     header->subscribe = common->subscribe;
     header->acknowledge = common->acknowledge;
     header->committed = common->committed;
+    header->newest = common->newest;
     return header;
 }
 
@@ -164,14 +165,25 @@ enum status session_push(struct session *session, const struct session_push *pus
 enum status session_pull(struct session *session, uint32_t table, uint64_t version, uint32_t first_chunk,
                          uint32_t chunk_count, bool committed, struct error *error)
 {
-    struct data_header common = {.kind = DATA_PULL, .table = table, .step = version, .committed = committed};
+    struct data_header common = {.kind = DATA_PULL,
+                                 .table = table,
+                                 .step = version == SESSION_NEWEST ? 0 : version,
+                                 .committed = committed,
+                                 .newest = version == SESSION_NEWEST};
     enum status status = range_check(session, table, first_chunk, chunk_count, error);
 
     if (status != CAIRN_OK)
         return status;
-    if (version > WIRE_STEP_MAX)
+    if (version > WIRE_STEP_MAX && version != SESSION_NEWEST)
         return error_set(error, CAIRN_INVALID, "session: there is no version %" PRIu64, version);
     return scatter(session, &common, first_chunk, chunk_count, NULL, error);
+}
+
+enum status session_arrays_ask(struct session *session, uint32_t table, struct error *error)
+{
+    struct data_header common = {.kind = DATA_PULL, .table = table, .newest = true, .acknowledge = true};
+
+    return scatter(session, &common, 0, session->layouts[table].chunk_count, NULL, error);
 }
 
 /* ---- receiving */

@@ -245,6 +245,7 @@ static void operation_begin(struct session_operation *operation, float *rows, ui
 {
     if (!operation)
         return;
+    operation->version = UINT64_MAX;
     operation->rows = rows;
     operation->dimension = dimension;
     operation->parts_left = 0;
@@ -369,6 +370,23 @@ enum status session_pull_rows(struct session *session, uint32_t table, uint64_t 
     return status;
 }
 
+enum status session_rows_ask(struct session *session, uint32_t table, struct session_operation *operation,
+                             struct error *error)
+{
+    struct data_header header = header_of(session, DATA_PULL, table, 0);
+    enum status status = CAIRN_OK;
+
+    header.newest = header.acknowledge = true;
+    operation_begin(operation, NULL, session->layouts[table].dimension);
+    for (uint32_t shard = 0; shard < session->shard_count && status == CAIRN_OK; shard++) {
+        const struct part part = {.operation = operation, .shard = shard, .table = table};
+
+        if (session->holds_slots[shard])
+            status = rows_send(session, &header, shard, 0, 0, &part, error);
+    }
+    return status;
+}
+
 /* ---- receiving */
 
 const char *session_rows_problem(struct session *session, uint32_t shard)
@@ -411,6 +429,8 @@ void session_rows_deliver(struct session *session)
     struct part *part = part_find(&session->parts, session->received.request);
     struct session_operation *operation = part->operation;
 
+    if (session->received.step < operation->version)
+        operation->version = session->received.step;
     if (part->count > 0)
         rows_place(session, part);
     part_free(&session->parts, part);

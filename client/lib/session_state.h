@@ -91,6 +91,11 @@ enum status session_check_push(uint64_t step, struct tree_node node, uint64_t sa
 const char *session_arrays_problem(struct session *session, uint32_t shard);
 void session_arrays_deliver(struct session *session);
 
+/* session_ask_versions of each kind; the table is of it. */
+enum status session_arrays_ask(struct session *session, uint32_t table, struct error *error) MUST_CHECK;
+enum status session_rows_ask(struct session *session, uint32_t table, struct session_operation *operation,
+                             struct error *error) MUST_CHECK;
+
 /* The same for a sparse table. */
 const char *session_rows_problem(struct session *session, uint32_t shard);
 void session_rows_deliver(struct session *session);

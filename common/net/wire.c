@@ -93,6 +93,13 @@ static const char *kind_problem(const struct data_header *header)
     return "the kind is unknown";
 }
 
+static bool needs_payloads(const struct data_header *header)
+{
+    if (header->kind == DATA_PULL)
+        return !header->newest || !header->acknowledge;
+    return header->kind == DATA_VALUES;
+}
+
 /* What is wrong with a header; NULL: nothing. */
 static const char *header_problem(const struct data_header *header)
 {
@@ -104,7 +111,7 @@ static const char *header_problem(const struct data_header *header)
         return "the step is out of bounds";
     if (header->payload_count > WIRE_PAYLOADS_MAX)
         return "there are too many payloads";
-    if (header->payload_count == 0 && (header->kind == DATA_PULL || header->kind == DATA_VALUES))
+    if (header->payload_count == 0 && needs_payloads(header))
         return "there are no payloads";
     for (uint32_t i = 0; i < header->payload_count && !problem; i++)
         problem = payload_problem(&header->payloads[i], header->kind);
@@ -139,6 +146,7 @@ static void pack_fields(Cairn__DataHeader *packed, const struct data_header *hea
     if (header->kind == DATA_PULL) {
         packed->committed = header->committed;
         packed->newest = header->newest;
+        packed->acknowledge = header->newest && header->acknowledge;
     }
     if (header->kind == DATA_REFUSED) {
         packed->refused = (Cairn__RefusedReason)header->refused;

@@ -46,7 +46,7 @@ struct data_payload {
 };
 
 /* See proto/data.proto for what each member means. A payload with a length has a frame; in pulls only keys
- * do, in refusals and APPLIED none. Members that are named for some kinds are neither sent nor meant with
+ * do, in refusals and APPLIED none. A pull of rows that only asks for the newest version has no payload. Members that are named for some kinds are neither sent nor meant with
  * others.
  */
 struct data_header {
@@ -58,7 +58,7 @@ struct data_header {
     struct tree_node node; /* DATA_PUSH only */
     uint64_t samples;      /* DATA_PUSH only */
     bool subscribe;        /* DATA_PUSH only */
-    bool acknowledge;      /* DATA_PUSH only */
+    bool acknowledge;      /* DATA_PUSH, and DATA_PULL with newest */
     bool committed;        /* DATA_PULL only */
     bool newest;           /* DATA_PULL only */
     uint32_t payload_count;

@@ -322,6 +322,28 @@ START_TEST(a_pull_names_version_and_chunks)
 }
 END_TEST
 
+START_TEST(versions_are_asked_of_all_chunks)
+{
+    struct rig rig;
+    unsigned chunks = 0;
+
+    rig_open(&rig, CHUNK_FLOATS * 6);
+    ck_assert_int_eq(session_ask_versions(rig.session, TABLE_WEIGHTS, NULL, NULL), CAIRN_OK);
+    for (uint32_t shard = 0; shard < SHARDS; shard++) {
+        const struct data_header *header = arrive(&rig, shard);
+
+        ck_assert_int_eq(header->kind, DATA_PULL);
+        ck_assert(header->newest && header->acknowledge && !header->committed);
+        chunks += header->payload_count;
+    }
+    ck_assert_uint_eq(chunks, 6);
+    ck_assert_int_eq(session_pull(rig.session, TABLE_WEIGHTS, SESSION_NEWEST, 0, 1, false, NULL), CAIRN_OK);
+    ck_assert(arrive(&rig, 0)->newest && !rig.arrival.header.acknowledge);
+    ck_assert_int_eq(session_ask_versions(rig.session, TABLE_COUNT, NULL, NULL), CAIRN_INVALID);
+    rig_close(&rig);
+}
+END_TEST
+
 START_TEST(what_does_not_fit_is_not_sent)
 {
     struct buffer *buffer = counted_floats(CHUNK_FLOATS * 3), *small = counted_floats(CHUNK_FLOATS * 3 - 1);
@@ -343,7 +365,7 @@ START_TEST(what_does_not_fit_is_not_sent)
     push.table = TABLE_COUNT;
     ck_assert_int_eq(session_push(rig.session, &push, &error), CAIRN_INVALID);
     ck_assert_int_eq(session_pull(rig.session, TABLE_METRICS, 1, 0, 2, false, &error), CAIRN_INVALID);
-    ck_assert_int_eq(session_pull(rig.session, TABLE_WEIGHTS, UINT64_MAX, 0, 1, false, &error),
+    ck_assert_int_eq(session_pull(rig.session, TABLE_WEIGHTS, UINT64_MAX - 1, 0, 1, false, &error),
                      CAIRN_INVALID);
     /* Each shard's first message is the one that is right. */
     ck_assert_int_eq(session_pull(rig.session, TABLE_WEIGHTS, 5, 0, 3, false, &error), CAIRN_OK);
@@ -760,6 +782,7 @@ static Suite *make_suite(void)
     tcase_add_test(sending, a_part_of_the_chunks_goes_alone);
     tcase_add_test(sending, metrics_go_as_float64);
     tcase_add_loop_test(sending, a_pull_names_version_and_chunks, 0, 2);
+    tcase_add_test(sending, versions_are_asked_of_all_chunks);
     tcase_add_test(sending, what_does_not_fit_is_not_sent);
     tcase_add_test(sending, messages_wait_for_a_shard_that_is_late);
     tcase_add_loop_test(receiving, values_arrive, 0, 3);

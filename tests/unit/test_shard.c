@@ -202,6 +202,39 @@ START_TEST(two_versions_are_kept)
 }
 END_TEST
 
+/* How clients that come to a running job find its step. */
+START_TEST(the_newest_version_can_be_asked_for)
+{
+    struct rig *rig = rig_begin(RIG_SGD, 100);
+    struct reference *reference = reference_new(rig->job);
+    struct data_header header = rig_header(DATA_PULL, 1, TABLE_WEIGHTS, 0);
+
+    for (uint64_t step = 0; step < 2; step++) {
+        rig_step(rig, 1, step);
+        reference_step(reference);
+    }
+    rig_forget_replies(rig);
+    header.newest = true;
+    rig_add_chunk(rig, &header, 1);
+    rig_send(rig, rig_owner(rig, TABLE_WEIGHTS, 1), "c", &header, NULL);
+    rig_assert_chunk(reference, 1, rig_values(rig, "c", 2, 1));
+    rig_forget_replies(rig);
+    header.acknowledge = true;
+    rig_send(rig, rig_owner(rig, TABLE_WEIGHTS, 1), "c", &header, NULL);
+    ck_assert_uint_eq(rig->reply_count, 1);
+    ck_assert_int_eq(rig->replies[0].header.kind, DATA_APPLIED);
+    ck_assert_uint_eq(rig->replies[0].header.step, 2);
+    ck_assert_uint_eq(rig->replies[0].header.payloads[0].chunk, 1);
+    rig_forget_replies(rig);
+    header.table = TABLE_METRICS;
+    header.payloads[0] = (struct data_payload){.chunk = 0, .type = DATA_FLOAT64};
+    rig_send(rig, rig_owner(rig, TABLE_METRICS, 0), "c", &header, NULL);
+    rig_expect_refusal(rig, DATA_REFUSED_MALFORMED);
+    reference_free(reference);
+    rig_free(rig);
+}
+END_TEST
+
 START_TEST(the_future_waits_one_version_ahead)
 {
     struct rig *rig = rig_begin(RIG_SGD, 100);
@@ -594,6 +627,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, a_resent_push_is_answered_and_changes_nothing);
     tcase_add_test(tests, two_versions_are_kept);
     tcase_add_test(tests, the_future_waits_one_version_ahead);
+    tcase_add_test(tests, the_newest_version_can_be_asked_for);
     tcase_add_test(tests, bad_pushes_are_refused);
     tcase_add_test(tests, other_bad_messages_are_refused);
     tcase_add_test(tests, a_message_takes_effect_as_a_whole_or_not);

@@ -155,6 +155,28 @@ START_TEST(members_of_other_kinds_stay_behind)
 }
 END_TEST
 
+/* A pull that asks which version of a table of rows is the newest names no keys; no other pull names nothing. */
+START_TEST(a_question_for_the_newest_version_has_no_payloads)
+{
+    struct data_header header = {.kind = DATA_PULL, .job = 1, .table = 4, .newest = true, .acknowledge = true};
+    struct data_header back;
+    unsigned char bytes[WIRE_HEADER_MAX];
+    Cairn__DataHeader packed = CAIRN__DATA_HEADER__INIT;
+
+    ck_assert_int_eq(wire_data_unpack(bytes, wire_data_pack(&header, bytes), &back, NULL), CAIRN_OK);
+    check_equal(&header, &back);
+    packed.protocol = PROTOCOL_VERSION;
+    packed.kind = CAIRN__DATA_KIND__DATA_KIND_PULL;
+    packed.newest = true;
+    ck_assert_int_eq(wire_data_unpack(bytes, cairn__data_header__pack(&packed, bytes), &back, NULL),
+                     CAIRN_PROTOCOL);
+    packed.newest = false;
+    packed.acknowledge = true;
+    ck_assert_int_eq(wire_data_unpack(bytes, cairn__data_header__pack(&packed, bytes), &back, NULL),
+                     CAIRN_PROTOCOL);
+}
+END_TEST
+
 /* ---- foreign headers, packed as no code of ours would */
 
 struct foreign {
@@ -337,6 +359,7 @@ static Suite *make_suite(void)
     Suite *suite = suite_create("wire");
     TCase *tests = tcase_create("wire");
 
+    tcase_add_test(tests, a_question_for_the_newest_version_has_no_payloads);
     tcase_add_loop_test(tests, a_header_comes_back_as_it_was, DATA_PUSH, DATA_PART + 1);
     tcase_add_test(tests, keys_travel_in_pulls_and_nothing_in_pushes);
     tcase_add_test(tests, a_refusal_needs_no_payload);
