@@ -23,8 +23,12 @@ static enum status answer_submit(struct turn *turn, const struct desk *desk, con
         return error_set(error, CAIRN_INVALID, "the request has no job text");
     if (cairn__job_text__get_packed_size(text) > JOB_TEXT_BYTES_MAX)
         return error_set(error, CAIRN_INVALID, "the job file is longer than %zu bytes", JOB_TEXT_BYTES_MAX);
-    status = request->submit->resume ? submit_resume(turn, desk->jobs, text, &entry, error)
-                                     : submit_new(turn, desk->jobs, text, &entry, error);
+    if (request->submit->join)
+        status = submit_join(turn, desk->jobs, text, request->submit->resume, &entry, error);
+    else if (request->submit->resume)
+        status = submit_resume(turn, desk->jobs, text, &entry, error);
+    else
+        status = submit_new(turn, desk->jobs, text, &entry, error);
     if (status != CAIRN_OK)
         return status;
     schedule(turn, desk->jobs, desk->nodes);

@@ -167,3 +167,37 @@ enum status submit_resume(struct turn *turn, struct jobs *jobs, const Cairn__Job
     job_free(job);
     return status;
 }
+
+/* Whether a job that has not ended is the one that a text means. */
+static enum status check_same(const struct job_entry *entry, const Cairn__JobText *text, struct error *error)
+{
+    struct job *job = NULL;
+    enum status status = entry_parse(text, &job, error);
+
+    if (status == CAIRN_OK && !digest_matches(entry, job))
+        status = error_set(error, CAIRN_INVALID,
+                           "%s is there already, with other tables, seed or microbatches: stop it, or take "
+                           "another name",
+                           entry_status(entry)->id);
+    job_free(job);
+    return status;
+}
+
+enum status submit_join(struct turn *turn, struct jobs *jobs, const Cairn__JobText *text, bool resume,
+                        struct job_entry **out, struct error *error)
+{
+    struct job *job = NULL;
+    struct job_entry *entry;
+    enum status status = entry_parse(text, &job, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    entry = jobs_newest(jobs, job->name);
+    job_free(job);
+    if (entry && !entry_has_ended(entry)) {
+        *out = entry;
+        return check_same(entry, text, error);
+    }
+    return entry && resume ? submit_resume(turn, jobs, text, out, error)
+                           : submit_new(turn, jobs, text, out, error);
+}

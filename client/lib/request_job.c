@@ -13,17 +13,30 @@ static enum status ask(struct requester *requester, Cairn__ClientRequest *reques
                               : status;
 }
 
-enum status request_submit(struct requester *requester, const Cairn__JobText *text, bool resume,
-                           Cairn__ClientReply **reply, struct error *error)
+static enum status submit(struct requester *requester, const Cairn__JobText *text, bool resume, bool join,
+                          Cairn__ClientReply **reply, struct error *error)
 {
     Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
     Cairn__SubmitRequest body = CAIRN__SUBMIT_REQUEST__INIT;
 
     body.text = (Cairn__JobText *)text;
     body.resume = resume;
+    body.join = join;
     request.body_case = CAIRN__CLIENT_REQUEST__BODY_SUBMIT;
     request.submit = &body;
     return ask(requester, &request, CAIRN__CLIENT_REPLY__BODY_JOB, reply, error);
+}
+
+enum status request_submit(struct requester *requester, const Cairn__JobText *text, bool resume,
+                           Cairn__ClientReply **reply, struct error *error)
+{
+    return submit(requester, text, resume, false, reply, error);
+}
+
+enum status request_join(struct requester *requester, const Cairn__JobText *text, bool resume,
+                         Cairn__ClientReply **reply, struct error *error)
+{
+    return submit(requester, text, resume, true, reply, error);
 }
 
 enum status request_status(struct requester *requester, const char *job, Cairn__ClientReply **reply,

@@ -11,6 +11,11 @@
 enum status request_submit(struct requester *requester, const Cairn__JobText *text, bool resume,
                            Cairn__ClientReply **reply, struct error *error) MUST_CHECK;
 
+/* Hands a job with tables in, unless the newest job of its name has not ended: then that one is meant. resume:
+ * one that has ended goes on. So programs that start at once make one job. */
+enum status request_join(struct requester *requester, const Cairn__JobText *text, bool resume,
+                         Cairn__ClientReply **reply, struct error *error) MUST_CHECK;
+
 /* A job's status; a job is named by its id, its number, or a name that only one has. */
 enum status request_status(struct requester *requester, const char *job, Cairn__ClientReply **reply,
                            struct error *error) MUST_CHECK;

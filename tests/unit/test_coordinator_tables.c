@@ -222,6 +222,63 @@ START_TEST(resume_wants_the_same_tables)
 }
 END_TEST
 
+/* A program joins and is told this id; NULL: the reply is the caller's to take. */
+static void join(const char *client, const char *text, bool resume, const char *id)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__SubmitRequest body = CAIRN__SUBMIT_REQUEST__INIT;
+    Cairn__JobText job = CAIRN__JOB_TEXT__INIT;
+    Cairn__ClientReply *reply;
+
+    job.text = (char *)text;
+    job.file_name = "job";
+    job.base_directory = "/";
+    body.text = &job;
+    body.join = true;
+    body.resume = resume;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_SUBMIT;
+    request.submit = &body;
+    ask(&cluster, client, &request);
+    if (!id)
+        return;
+    reply = take_reply(&cluster, client);
+    ck_assert_ptr_nonnull(reply);
+    ck_assert_int_eq(reply->body_case, CAIRN__CLIENT_REPLY__BODY_JOB);
+    ck_assert_str_eq(reply->job->id, id);
+    message_free(reply);
+}
+
+START_TEST(programs_that_join_make_one_job)
+{
+    join("one", TABLES_TEXT, false, "shelf-1"); /* waits for servers */
+    join("two", TABLES_TEXT, true, "shelf-1");
+    register_server(&cluster, "s1");
+    register_server(&cluster, "s2");
+    join("three", TABLES_TEXT, false, "shelf-1"); /* prepares */
+    prepared(&cluster, "s1", 1, 0);
+    prepared(&cluster, "s2", 1, 0);
+    join("four", TABLES_TEXT, true, "shelf-1"); /* runs */
+    EXPECT_STATE(&cluster, RUNNING, "");
+    join("five", "name: shelf\ntables: [dense: {name: a, size: 101}]\ntrain: {optimizer: sgd}\n", true, NULL);
+    expect_error(&cluster, "five", "shelf-1 is there already, with other tables");
+    join("six", "name: shelf\ntables: 7\n", true, NULL);
+    expect_error(&cluster, "six", "tables");
+}
+END_TEST
+
+START_TEST(a_job_that_has_ended_is_joined_by_a_resume_only)
+{
+    run_tables();
+    commit_step(1, 100);
+    ASK_STOP(&cluster, "stopper", "shelf");
+    join("one", TABLES_TEXT, true, "shelf-1");
+    EXPECT_STATE(&cluster, PREPARING, "");
+    ASK_STOP(&cluster, "stopper", "shelf");
+    join("two", TABLES_TEXT, false, "shelf-2");
+    join("three", TABLES_TEXT, true, "shelf-2");
+}
+END_TEST
+
 START_TEST(lost_server_fails_it)
 {
     run_tables();
@@ -524,6 +581,8 @@ static Suite *make_suite(void)
                                  stop_before_it_runs,
                                  resume_goes_on_from_the_committed_step,
                                  resume_wants_the_same_tables,
+                                 programs_that_join_make_one_job,
+                                 a_job_that_has_ended_is_joined_by_a_resume_only,
                                  lost_server_fails_it,
                                  restart_goes_on_with_it,
                                  reports_of_trainings_do_not_count};
