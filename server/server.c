@@ -29,8 +29,8 @@ struct server {
     void *context; /* borrowed */
     int stop_descriptor;
     struct shard_actor_params *params; /* [shard_count], as the next three */
-    char (*listen)[ENDPOINT_BYTES];
-    char (*endpoints)[ENDPOINT_BYTES]; /* told to others */
+    char (*listen)[SHARD_ENDPOINT_BYTES];
+    char (*endpoints)[SHARD_ENDPOINT_BYTES]; /* told to others */
     struct actor **shards;
     struct tallies *tallies;
     Cairn__Registration registration;

@@ -11,7 +11,7 @@
 
 #include <stdint.h>
 
-#define ENDPOINT_BYTES 512
+#define SHARD_ENDPOINT_BYTES 512
 
 enum shard_command_kind {
     SHARD_COMMAND_PREPARE,   /* shard_prepare */
@@ -31,7 +31,7 @@ struct shard_actor_params {
     struct job_store_owner owner;
     uint64_t memory_bytes;      /* as shard_new's */
     const char *listen;         /* endpoint to bind */
-    char bound[ENDPOINT_BYTES]; /* out, when the actor is ready: as it was bound, ports known */
+    char bound[SHARD_ENDPOINT_BYTES]; /* out, when the actor is ready: as it was bound, ports known */
 };
 
 /* An actor_run; argument: struct shard_actor_params *. Fails to start when the endpoint cannot be bound. */

@@ -1,0 +1,215 @@
+/* Attaching to the servers of a running job: where they are, its tables, and the step that they stand at. */
+#include "cairn_state.h"
+
+#include "request_job.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the job */
+
+static enum status job_load(struct cairn *connection, const Cairn__LocationReply *location,
+                            struct error *error)
+{
+    const Cairn__JobText *text = location->text;
+    struct job_overrides overrides;
+    enum status status;
+
+    if (!text || location->n_shards == 0)
+        return error_set(error, CAIRN_PROTOCOL, "the coordinator did not say where %s is", connection->id);
+    overrides = (struct job_overrides){text->servers, text->workers_min, text->workers_max};
+    status = job_load_text(text->text, strlen(text->text), text->file_name, text->base_directory, &overrides,
+                           &connection->job, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    if (!job_has_tables(connection->job))
+        return error_set(error, CAIRN_INVALID, "%s trains a model: only jobs with tables can be attached to",
+                         connection->id);
+    if (location->n_slot_shards != job_slot_count(connection->job))
+        return error_set(error, CAIRN_PROTOCOL, "%s has %zu slots, its tables need %u", connection->id,
+                         location->n_slot_shards, job_slot_count(connection->job));
+    return CAIRN_OK;
+}
+
+/* ---- the tables */
+
+static void applied_told(struct session_operation *applied)
+{
+    struct cairn_table *table = applied->context;
+
+    table->known = applied->version;
+    table->is_known = true;
+}
+
+static enum status table_open(struct cairn *connection, uint32_t index, struct error *error)
+{
+    struct cairn_table *table = &connection->tables[index];
+
+    table->connection = connection;
+    table->spec = &connection->job->tables[index];
+    table->number = TABLE_FIRST_USER + index;
+    table->known = UINT64_MAX;
+    table->applied = (struct session_operation){.done = applied_told, .context = table};
+    table->chunk_floats = table_chunk_floats(table->spec);
+    if (table->spec->kind == TABLE_KIND_DENSE)
+        table->chunk_count = table->stale_left = table_chunk_count(table->spec);
+    table->pushed = calloc(connection->job->microbatches, sizeof(table->pushed[0]));
+    table->fresh = calloc(table->chunk_count / 64 + 1, sizeof(table->fresh[0]));
+    if (!table->pushed || !table->fresh)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for table %s", table->spec->name);
+    return CAIRN_OK;
+}
+
+static enum status tables_open(struct cairn *connection, struct error *error)
+{
+    enum status status = CAIRN_OK;
+
+    connection->table_count = connection->job->table_count;
+    connection->tables = calloc(connection->table_count, sizeof(connection->tables[0]));
+    if (!connection->tables)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory");
+    for (uint32_t i = 0; i < connection->table_count && status == CAIRN_OK; i++)
+        status = table_open(connection, i, error);
+    return status;
+}
+
+/* ---- the session */
+
+static struct session_table layout_of(const struct table_spec *spec)
+{
+    if (spec->kind == TABLE_KIND_SPARSE)
+        return session_sparse_table(spec->dimension);
+    return session_dense_table(spec->size, table_chunk_floats(spec), table_chunk_count(spec));
+}
+
+static enum status session_make(struct cairn *connection, const Cairn__LocationReply *location,
+                                const char **endpoints, struct session_table *tables, struct error *error)
+{
+    struct session_events events = events_of_session;
+    struct session_params params = {.job = location->job,
+                                    .incarnation = location->incarnation,
+                                    .shard_count = (uint32_t)location->n_shards,
+                                    .endpoints = endpoints,
+                                    .slot_count = (uint32_t)location->n_slot_shards,
+                                    .slot_shards = location->slot_shards,
+                                    .table_count = TABLE_FIRST_USER + connection->table_count,
+                                    .tables = tables};
+
+    for (size_t i = 0; i < location->n_shards; i++)
+        endpoints[i] = location->shards[i]->endpoint;
+    for (uint32_t i = 0; i < connection->table_count; i++)
+        tables[TABLE_FIRST_USER + i] = layout_of(connection->tables[i].spec);
+    events.context = connection;
+    return session_new(connection->context, &params, &events, &connection->session, error);
+}
+
+static enum status session_open(struct cairn *connection, const Cairn__LocationReply *location,
+                                struct error *error)
+{
+    const char **endpoints = calloc(location->n_shards, sizeof(*endpoints));
+    struct session_table *tables = calloc(TABLE_FIRST_USER + connection->table_count, sizeof(*tables));
+    enum status status = error_set(error, CAIRN_NO_MEMORY, "out of memory");
+
+    if (endpoints && tables)
+        status = session_make(connection, location, endpoints, tables, error);
+    free(endpoints);
+    free(tables);
+    return status == CAIRN_OK ? events_open(connection, error) : status;
+}
+
+/* ---- the step */
+
+static bool all_known(const struct cairn *connection)
+{
+    for (uint32_t i = 0; i < connection->table_count; i++) {
+        if (!connection->tables[i].is_known)
+            return false;
+    }
+    return true;
+}
+
+/* Tables take their steps together, so they stand at most one apart: where a program ended in the middle of a
+ * step. What it had pushed is pushed again, which changes nothing. */
+static enum status step_settle(struct cairn *connection, struct error *error)
+{
+    uint64_t oldest = UINT64_MAX;
+
+    for (uint32_t i = 0; i < connection->table_count; i++) {
+        if (connection->tables[i].known < oldest)
+            oldest = connection->tables[i].known;
+    }
+    for (uint32_t i = 0; i < connection->table_count; i++) {
+        struct cairn_table *table = &connection->tables[i];
+
+        if (table->known > oldest + 1)
+            return error_set(error, CAIRN_INVALID,
+                             "%s: table %s is at step %" PRIu64 ", another at %" PRIu64
+                             ": their steps were not taken together",
+                             connection->id, table->spec->name, table->known, oldest);
+        table->known = oldest;
+    }
+    connection->step = oldest;
+    return CAIRN_OK;
+}
+
+static enum status versions_ask(struct cairn *connection, int64_t deadline_ms, struct error *error)
+{
+    enum status status = CAIRN_OK;
+
+    for (uint32_t i = 0; i < connection->table_count && status == CAIRN_OK; i++)
+        status = session_ask_versions(connection->session, connection->tables[i].number,
+                                      &connection->tables[i].applied, error);
+    while (status == CAIRN_OK && !all_known(connection)) {
+        status = events_take(connection, error);
+        if (status == CAIRN_OK && !all_known(connection))
+            status = events_sleep(connection, deadline_ms, error);
+    }
+    if (status == CAIRN_TIMEOUT)
+        return error_prefix(error, status, "the servers of %s do not answer", connection->id);
+    return status == CAIRN_OK ? step_settle(connection, error) : status;
+}
+
+enum status attachment_open(struct cairn *connection, int64_t deadline_ms, struct error *error)
+{
+    Cairn__ClientReply *reply;
+    enum status status = request_locate(connection->requester, connection->id, true, &reply, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    status = job_load(connection, reply->location, error);
+    if (status == CAIRN_OK)
+        status = tables_open(connection, error);
+    if (status == CAIRN_OK)
+        status = session_open(connection, reply->location, error);
+    cairn__client_reply__free_unpacked(reply, NULL);
+    if (status == CAIRN_OK)
+        status = versions_ask(connection, deadline_ms, error);
+    if (status != CAIRN_OK) {
+        attachment_close(connection);
+        return status;
+    }
+    connection->span_begin = 0;
+    connection->span_end = connection->job->microbatches;
+    connection->is_attached = true;
+    return CAIRN_OK;
+}
+
+void attachment_close(struct cairn *connection)
+{
+    session_free(connection->session);
+    connection->session = NULL;
+    events_close(connection);
+    for (uint32_t i = 0; i < connection->table_count; i++) {
+        free(connection->tables[i].pushed);
+        free(connection->tables[i].fresh);
+    }
+    free(connection->tables);
+    connection->tables = NULL;
+    connection->table_count = 0;
+    job_free(connection->job);
+    connection->job = NULL;
+    connection->is_attached = false;
+    connection->failed = CAIRN_OK;
+}

@@ -1,0 +1,395 @@
+/* libcairn's tables: pushing, pulling, taking steps, waiting. */
+#include "cairn_state.h"
+
+#include "net/wire.h"
+#include "request_job.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static enum status out_of_memory(struct error *error)
+{
+    return error_set(error, CAIRN_NO_MEMORY, "out of memory");
+}
+
+static bool is_dense(const struct cairn_table *table)
+{
+    return table->spec->kind == TABLE_KIND_DENSE;
+}
+
+static bool is_reader(const struct cairn *connection)
+{
+    return connection->span_begin == connection->span_end;
+}
+
+/* ---- the current step */
+
+static bool step_has_begun(const struct cairn *connection)
+{
+    for (uint32_t i = 0; i < connection->table_count; i++) {
+        if (connection->tables[i].pushed_count > 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_pushed(const struct cairn_table *table, struct tree_node node)
+{
+    for (uint32_t i = node.begin; i < node.end; i++) {
+        if (table->pushed[i])
+            return true;
+    }
+    return false;
+}
+
+/* Notes that a node is pushed, and says what of the table's next version this push must ask for: once a step
+ * it does, in the push that reads or else in the last. */
+static void push_note(struct cairn_table *table, struct cairn_handle *operation)
+{
+    const struct cairn *connection = table->connection;
+    struct tree_node node = operation->node;
+
+    memset(table->pushed + node.begin, 1, node.end - node.begin);
+    table->pushed_count += node.end - node.begin;
+    operation->acknowledge = !operation->values && !table->is_asked &&
+                             table->pushed_count == connection->span_end - connection->span_begin;
+    table->is_asked = table->is_asked || operation->acknowledge || operation->values;
+}
+
+enum cairn_status cairn_set_span(cairn *connection, uint32_t begin, uint32_t end)
+{
+    enum status status = events_check(connection, &connection->error);
+
+    if (status == CAIRN_OK && (begin > end || end > connection->job->microbatches))
+        status = error_set(&connection->error, CAIRN_INVALID, "the span [%u, %u), allowed: within [0, %u)",
+                           begin, end, connection->job->microbatches);
+    if (status == CAIRN_OK && step_has_begun(connection))
+        status = error_set(&connection->error, CAIRN_INVALID,
+                           "step %" PRIu64 " has begun: a span changes between two steps", connection->step);
+    if (status != CAIRN_OK)
+        return public_status(status);
+    connection->span_begin = begin;
+    connection->span_end = end;
+    return CAIRN_STATUS_OK;
+}
+
+/* ---- push */
+
+/* The node that gradients are for. */
+static enum status node_find(const struct cairn *connection, const struct cairn_gradients *gradients,
+                             struct tree_node *node, struct error *error)
+{
+    *node = (struct tree_node){gradients->begin, gradients->end};
+    if (node->begin == 0 && node->end == 0)
+        *node = (struct tree_node){connection->span_begin, connection->span_end};
+    if (is_reader(connection))
+        return error_set(error, CAIRN_INVALID, "a program whose span is empty pushes nothing");
+    if (node->begin < connection->span_begin || node->end > connection->span_end)
+        return error_set(error, CAIRN_INVALID, "microbatches [%u, %u) are not within the span [%u, %u)",
+                         node->begin, node->end, connection->span_begin, connection->span_end);
+    if (!tree_has_node(connection->job->microbatches, *node))
+        return error_set(error, CAIRN_INVALID,
+                         "microbatches [%u, %u) are no node of the tree over %u: push them one by one",
+                         node->begin, node->end, connection->job->microbatches);
+    return CAIRN_OK;
+}
+
+static enum status rows_check(const struct cairn_table *table, const struct cairn_gradients *gradients,
+                              struct error *error)
+{
+    uint32_t most = session_rows_max(table->connection->session, table->number);
+
+    if (gradients->count > 0 && (!gradients->keys || !gradients->values))
+        return error_set(error, CAIRN_INVALID, "a push to table %s without keys or values",
+                         table->spec->name);
+    if (gradients->count == 0 && gradients->values)
+        return error_set(error, CAIRN_INVALID, "a push to table %s, which is sparse, without keys",
+                         table->spec->name);
+    if (gradients->count > most)
+        return error_set(error, CAIRN_INVALID, "%u rows of table %s in one push, allowed: %u",
+                         gradients->count, table->spec->name, most);
+    return CAIRN_OK;
+}
+
+static enum status gradients_check(const struct cairn_table *table, const struct cairn_gradients *gradients,
+                                   struct error *error)
+{
+    if (gradients->samples > WIRE_SAMPLES_MAX)
+        return error_set(error, CAIRN_INVALID, "%" PRIu64 " samples are too many", gradients->samples);
+    if (!is_dense(table))
+        return rows_check(table, gradients, error);
+    if (gradients->keys || gradients->count > 0)
+        return error_set(error, CAIRN_INVALID, "table %s is dense and has no keys", table->spec->name);
+    return CAIRN_OK;
+}
+
+/* Checks a push; *node is what it is for. */
+static enum status push_check(const struct cairn_table *table, const struct cairn_gradients *gradients,
+                              struct tree_node *node, struct error *error)
+{
+    enum status status = events_check(table->connection, error);
+
+    if (status == CAIRN_OK)
+        status = node_find(table->connection, gradients, node, error);
+    if (status == CAIRN_OK)
+        status = gradients_check(table, gradients, error);
+    if (status == CAIRN_OK && is_pushed(table, *node))
+        status = error_set(error, CAIRN_EXISTS,
+                           "microbatches [%u, %u) of step %" PRIu64 " have been pushed to table %s already",
+                           node->begin, node->end, table->connection->step, table->spec->name);
+    return status;
+}
+
+static enum status push_begin(struct cairn_table *table, struct tree_node node,
+                              const struct cairn_gradients *gradients, float *values, cairn_handle **handle,
+                              struct error *error)
+{
+    struct cairn_handle *operation = operation_new(table->connection, OPERATION_PUSH);
+
+    if (!operation)
+        return out_of_memory(error);
+    operation->table = table;
+    operation->step = table->connection->step;
+    operation->node = node;
+    operation->samples = gradients->samples;
+    operation->gradients = gradients->values;
+    operation->keys = gradients->keys;
+    operation->count = gradients->count;
+    operation->values = is_dense(table) || gradients->count > 0 ? values : NULL;
+    operation->is_wanted = handle != NULL;
+    push_note(table, operation);
+    if (handle)
+        *handle = operation;
+    return operation_begin(operation, error);
+}
+
+static enum cairn_status push(struct cairn_table *table, const struct cairn_gradients *gradients,
+                              float *values, cairn_handle **handle)
+{
+    struct error *error = &table->connection->error;
+    struct tree_node node;
+    enum status status = push_check(table, gradients, &node, error);
+
+    if (status == CAIRN_OK)
+        status = push_begin(table, node, gradients, values, handle, error);
+    if (status != CAIRN_OK && handle)
+        *handle = NULL;
+    return public_status(status);
+}
+
+enum cairn_status cairn_push(cairn_table *table, const struct cairn_gradients *gradients,
+                             cairn_handle **handle)
+{
+    return push(table, gradients, NULL, handle);
+}
+
+enum cairn_status cairn_push_pull(cairn_table *table, const struct cairn_gradients *gradients, float *values,
+                                  cairn_handle **handle)
+{
+    if (values && handle)
+        return push(table, gradients, values, handle);
+    return public_status(error_set(&table->connection->error, CAIRN_INVALID,
+                                   "a push-pull needs a place for values, and a handle"));
+}
+
+/* ---- pull */
+
+static enum status pull_check(const struct cairn_table *table, const uint64_t *keys, uint32_t count,
+                              const float *values, struct error *error)
+{
+    enum status status = events_check(table->connection, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    if (!values)
+        return error_set(error, CAIRN_INVALID, "a pull needs a place for values");
+    if (is_dense(table) && (keys || count > 0))
+        return error_set(error, CAIRN_INVALID, "table %s is dense and has no keys", table->spec->name);
+    if (!is_dense(table) && (!keys || count == 0))
+        return error_set(error, CAIRN_INVALID, "a pull from table %s, which is sparse, needs keys",
+                         table->spec->name);
+    return CAIRN_OK;
+}
+
+enum cairn_status cairn_pull(cairn_table *table, const uint64_t *keys, uint32_t count, float *values,
+                             cairn_handle **handle)
+{
+    struct cairn *connection = table->connection;
+    struct cairn_handle *operation;
+    enum status status = pull_check(table, keys, count, values, &connection->error);
+
+    *handle = NULL;
+    if (status != CAIRN_OK)
+        return public_status(status);
+    operation = operation_new(connection, OPERATION_PULL);
+    if (!operation)
+        return public_status(out_of_memory(&connection->error));
+    operation->table = table;
+    operation->step = is_reader(connection) ? SESSION_NEWEST : connection->step;
+    operation->keys = keys;
+    operation->count = count;
+    operation->values = values;
+    operation->is_wanted = true;
+    status = operation_begin(operation, &connection->error);
+    if (status == CAIRN_OK)
+        *handle = operation;
+    return public_status(status);
+}
+
+/* ---- steps */
+
+/* Pushes nothing for microbatches [begin, end). */
+static enum status push_nothing(struct cairn_table *table, uint32_t begin, uint32_t end, struct error *error)
+{
+    static const struct cairn_gradients nothing = {0};
+    struct tree_node nodes[TREE_COVER_MAX];
+    uint32_t count = tree_cover(table->connection->job->microbatches, begin, end, nodes);
+    enum status status = CAIRN_OK;
+
+    for (uint32_t i = 0; i < count && status == CAIRN_OK; i++)
+        status = push_begin(table, nodes[i], &nothing, NULL, NULL, error);
+    return status;
+}
+
+/* Pushes nothing for what of the span was not pushed, and begins the table's next step. */
+static enum status table_step(struct cairn_table *table, struct error *error)
+{
+    const struct cairn *connection = table->connection;
+    uint32_t begin = connection->span_begin, end;
+    enum status status = CAIRN_OK;
+
+    while (begin < connection->span_end && status == CAIRN_OK) {
+        for (end = begin; end < connection->span_end && !table->pushed[end]; end++)
+            ;
+        if (end > begin)
+            status = push_nothing(table, begin, end, error);
+        begin = end + 1;
+    }
+    memset(table->pushed, 0, connection->job->microbatches);
+    table->pushed_count = 0;
+    table->is_asked = false;
+    return status;
+}
+
+static enum status step_begin(struct cairn *connection, cairn_handle **handle, struct error *error)
+{
+    struct cairn_handle *operation = operation_new(connection, OPERATION_STEP);
+    enum status status = CAIRN_OK;
+
+    if (!operation)
+        return out_of_memory(error);
+    operation->step = connection->step;
+    operation->is_wanted = handle != NULL;
+    for (uint32_t i = 0; i < connection->table_count && status == CAIRN_OK; i++)
+        status = table_step(&connection->tables[i], error);
+    if (status != CAIRN_OK)
+        return status; /* the connection has failed */
+    connection->step++;
+    operations_add_step(connection, operation);
+    if (handle)
+        *handle = operation;
+    operations_check_steps(connection);
+    return CAIRN_OK;
+}
+
+static enum status check_takes_part(const struct cairn *connection, struct error *error)
+{
+    enum status status = events_check(connection, error);
+
+    if (status == CAIRN_OK && is_reader(connection))
+        status = error_set(error, CAIRN_INVALID, "a program whose span is empty takes no part in steps");
+    return status;
+}
+
+enum cairn_status cairn_step(cairn *connection, cairn_handle **handle)
+{
+    enum status status = check_takes_part(connection, &connection->error);
+
+    if (handle)
+        *handle = NULL;
+    if (status == CAIRN_OK)
+        status = step_begin(connection, handle, &connection->error);
+    return public_status(status);
+}
+
+/* Waits until all tables have the current step's version. */
+static enum status await_version(struct cairn *connection, int64_t deadline_ms, struct error *error)
+{
+    enum status status = events_take(connection, error);
+
+    for (uint32_t i = 0; i < connection->table_count; i++) {
+        while (status == CAIRN_OK && connection->tables[i].known < connection->step) {
+            status = events_sleep(connection, deadline_ms, error);
+            if (status == CAIRN_OK)
+                status = events_take(connection, error);
+        }
+    }
+    return status;
+}
+
+enum cairn_status cairn_commit(cairn *connection, int timeout_ms)
+{
+    int64_t deadline_ms = events_deadline(timeout_ms);
+    struct error *error = &connection->error;
+    uint64_t committed_step;
+    enum status status = check_takes_part(connection, error);
+
+    if (status == CAIRN_OK && step_has_begun(connection))
+        status =
+            error_set(error, CAIRN_INVALID, "step %" PRIu64 " has begun: commits are made between two steps",
+                      connection->step);
+    if (status == CAIRN_OK)
+        status = await_version(connection, deadline_ms, error);
+    if (status == CAIRN_OK && connection->step > 0)
+        status = request_commit(connection->requester, connection->id, connection->step,
+                                events_left_ms(deadline_ms), &committed_step, error);
+    return public_status(status);
+}
+
+/* ---- waiting */
+
+/* Gives an operation that is done back. */
+static enum status handle_end(struct cairn_handle *handle)
+{
+    handle->is_wanted = false;
+    operation_drop(handle);
+    return CAIRN_OK;
+}
+
+enum cairn_status cairn_wait(cairn_handle *handle, int timeout_ms)
+{
+    struct cairn *connection = handle->connection;
+    int64_t deadline_ms = events_deadline(timeout_ms);
+    enum status status = handle->is_done ? CAIRN_OK : events_take(connection, &connection->error);
+
+    while (status == CAIRN_OK && !handle->is_done) {
+        status = events_sleep(connection, deadline_ms, &connection->error);
+        if (status == CAIRN_OK)
+            status = events_take(connection, &connection->error);
+    }
+    if (handle->is_done)
+        return public_status(handle_end(handle));
+    if (status != CAIRN_TIMEOUT && status != CAIRN_AGAIN)
+        handle->is_wanted = false; /* its memory is freed with the connection */
+    return public_status(status);
+}
+
+int cairn_test(cairn_handle *handle)
+{
+    struct cairn *connection = handle->connection;
+    bool stands = handle->is_done || events_take(connection, &connection->error) == CAIRN_OK;
+
+    return handle->is_done || !stands;
+}
+
+int cairn_descriptor(const cairn *connection)
+{
+    return connection->descriptor;
+}
+
+enum cairn_status cairn_poll(cairn *connection)
+{
+    enum status status = events_check(connection, &connection->error);
+
+    return public_status(status == CAIRN_OK ? events_take(connection, &connection->error) : status);
+}

@@ -1,0 +1,269 @@
+/* A coordinator and two servers' shards for clients of libcairn, in this process: the shards are the real
+ * threads, the coordinator is played by a thread that answers what the library asks. Test code only. */
+#ifndef CAIRN_TESTS_PLAYED_CLUSTER_H
+#define CAIRN_TESTS_PLAYED_CLUSTER_H
+
+#include "folder.h"
+#include "net/actor.h"
+#include "net/wire.h"
+#include "shard.h"
+#include "shard_actor.h"
+#include "sockets.h"
+
+#include <check.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#define PLAYED_SHARDS      2
+#define PLAYED_JOB         5
+#define PLAYED_ID          "tables-5"
+#define PLAYED_TEXT_MAX    8192
+#define PLAYED_INCARNATION 1
+
+struct played_cluster {
+    void *context, *router;
+    char endpoint[ENDPOINT_BYTES], directory[FOLDER_BYTES];
+    char directories[PLAYED_SHARDS][FOLDER_BYTES + 16], names[PLAYED_SHARDS][16];
+    struct shard_actor_params params[PLAYED_SHARDS];
+    struct actor *shards[PLAYED_SHARDS];
+    pthread_t thread;
+    char text[PLAYED_TEXT_MAX]; /* of the job; empty: none was submitted */
+    char file_name[64];
+    uint64_t committed_step;
+    unsigned submitted, commits_asked;
+    atomic_bool is_stopping;
+};
+
+/* ---- shards */
+
+static inline void played_tell(struct played_cluster *cluster, uint32_t shard, struct shard_command command,
+                               enum shard_report_kind answer)
+{
+    zmq_pollitem_t item = {actor_pipe(cluster->shards[shard]), 0, ZMQ_POLLIN, 0};
+    struct shard_report report;
+
+    command.job = PLAYED_JOB;
+    command.incarnation = PLAYED_INCARNATION;
+    BUG_IF(actor_tell(cluster->shards[shard], &command, sizeof(command), NULL) != CAIRN_OK);
+    BUG_IF(zmq_poll(&item, 1, PATIENCE_MS) != 1);
+    BUG_IF(actor_hear(cluster->shards[shard], &report, sizeof(report), NULL) != CAIRN_OK);
+    if (report.kind != answer)
+        BUG(report.message[0] ? report.message : "a shard answered in another way");
+}
+
+/* The job's shards as messages name them. */
+static inline void played_list_shards(struct played_cluster *cluster, Cairn__Shard items[PLAYED_SHARDS],
+                                      Cairn__Shard *pointers[PLAYED_SHARDS])
+{
+    for (uint32_t i = 0; i < PLAYED_SHARDS; i++) {
+        cairn__shard__init(&items[i]);
+        items[i].server = cluster->names[i];
+        items[i].endpoint = cluster->params[i].bound;
+        pointers[i] = &items[i];
+    }
+}
+
+static inline void played_text(struct played_cluster *cluster, Cairn__JobText *text)
+{
+    cairn__job_text__init(text);
+    text->text = cluster->text;
+    text->file_name = cluster->file_name;
+    text->base_directory = (char *)"/";
+}
+
+static inline void played_prepare(struct played_cluster *cluster)
+{
+    Cairn__PrepareCommand command = CAIRN__PREPARE_COMMAND__INIT;
+    Cairn__Shard shards[PLAYED_SHARDS], *pointers[PLAYED_SHARDS];
+    Cairn__JobText text;
+    uint32_t slots[PLACEMENT_SLOTS_MIN];
+
+    played_text(cluster, &text);
+    played_list_shards(cluster, shards, pointers);
+    placement_assign(slots, PLACEMENT_SLOTS_MIN, PLAYED_SHARDS);
+    command.job_id = (char *)PLAYED_ID;
+    command.job = PLAYED_JOB;
+    command.text = &text;
+    command.n_shards = PLAYED_SHARDS;
+    command.shards = pointers;
+    command.n_slot_shards = PLACEMENT_SLOTS_MIN;
+    command.slot_shards = slots;
+    for (uint32_t i = 0; i < PLAYED_SHARDS; i++) {
+        struct shard_command prepare = {.kind = SHARD_COMMAND_PREPARE};
+        struct error error = {.message = ""};
+
+        if (assignment_new(&command, cluster->names[i], 1, &prepare.assignment, &error) != CAIRN_OK)
+            BUG(error.message);
+        played_tell(cluster, i, prepare, SHARD_PREPARED);
+    }
+}
+
+static inline void played_start_shards(struct played_cluster *cluster)
+{
+    for (uint32_t i = 0; i < PLAYED_SHARDS; i++) {
+        struct error error = {.message = ""};
+
+        snprintf(cluster->directories[i], sizeof(cluster->directories[i]), "%s/%u", cluster->directory, i);
+        snprintf(cluster->names[i], sizeof(cluster->names[i]), "s%u", i);
+        cluster->params[i] = (struct shard_actor_params){
+            .owner = {cluster->directories[i], cluster->names[i], 0}, .listen = "tcp://127.0.0.1:*"};
+        ck_assert_msg(actor_start(cluster->context, cluster->names[i], shard_actor_run, &cluster->params[i],
+                                  &cluster->shards[i], &error) == CAIRN_OK,
+                      "%s", error.message);
+    }
+}
+
+static inline void played_stop_shard(struct played_cluster *cluster, uint32_t shard)
+{
+    if (cluster->shards[shard])
+        actor_stop(cluster->shards[shard]);
+    cluster->shards[shard] = NULL;
+}
+
+/* ---- the coordinator */
+
+static inline void played_answer(struct played_cluster *cluster, struct frames *frames,
+                                 Cairn__ClientReply *reply)
+{
+    static unsigned char bytes[1 << 16];
+    size_t length = cairn__client_reply__pack(reply, bytes);
+
+    BUG_IF(frames_set_copy(frames, 2, bytes, length) != CAIRN_OK);
+    BUG_IF(frames_send(cluster->router, frames, NULL) != CAIRN_OK);
+}
+
+static inline void played_answer_status(struct played_cluster *cluster, struct frames *frames,
+                                        Cairn__ClientReply *reply)
+{
+    Cairn__JobStatus status = CAIRN__JOB_STATUS__INIT;
+
+    status.id = (char *)PLAYED_ID;
+    status.number = PLAYED_JOB;
+    status.state = CAIRN__JOB_STATE__JOB_STATE_RUNNING;
+    status.committed_step = cluster->committed_step;
+    reply->body_case = CAIRN__CLIENT_REPLY__BODY_JOB;
+    reply->job = &status;
+    played_answer(cluster, frames, reply);
+}
+
+static inline void played_answer_location(struct played_cluster *cluster, struct frames *frames,
+                                          Cairn__ClientReply *reply)
+{
+    Cairn__LocationReply location = CAIRN__LOCATION_REPLY__INIT;
+    Cairn__Shard shards[PLAYED_SHARDS], *pointers[PLAYED_SHARDS];
+    Cairn__JobText text;
+    uint32_t slots[PLACEMENT_SLOTS_MIN];
+
+    played_text(cluster, &text);
+    played_list_shards(cluster, shards, pointers);
+    placement_assign(slots, PLACEMENT_SLOTS_MIN, PLAYED_SHARDS);
+    location.job = PLAYED_JOB;
+    location.job_id = (char *)PLAYED_ID;
+    location.text = &text;
+    location.incarnation = PLAYED_INCARNATION;
+    location.committed_step = cluster->committed_step;
+    location.n_shards = PLAYED_SHARDS;
+    location.shards = pointers;
+    location.n_slot_shards = PLACEMENT_SLOTS_MIN;
+    location.slot_shards = slots;
+    reply->body_case = CAIRN__CLIENT_REPLY__BODY_LOCATION;
+    reply->location = &location;
+    played_answer(cluster, frames, reply);
+}
+
+static inline void played_answer_error(struct played_cluster *cluster, struct frames *frames,
+                                       Cairn__ClientReply *reply, const char *message)
+{
+    Cairn__ErrorReply body = CAIRN__ERROR_REPLY__INIT;
+
+    body.message = (char *)message;
+    reply->body_case = CAIRN__CLIENT_REPLY__BODY_ERROR;
+    reply->error = &body;
+    played_answer(cluster, frames, reply);
+}
+
+/* A job is prepared by the first submit; a later one joins. */
+static inline void played_submit(struct played_cluster *cluster, const Cairn__SubmitRequest *submit)
+{
+    BUG_IF(!submit->join || !submit->text || strlen(submit->text->text) >= PLAYED_TEXT_MAX);
+    cluster->submitted++;
+    if (cluster->text[0])
+        return;
+    snprintf(cluster->text, sizeof(cluster->text), "%s", submit->text->text);
+    snprintf(cluster->file_name, sizeof(cluster->file_name), "%s", submit->text->file_name);
+    played_prepare(cluster);
+}
+
+static inline void played_commit(struct played_cluster *cluster, uint64_t step)
+{
+    cluster->commits_asked++;
+    for (uint32_t i = 0; i < PLAYED_SHARDS && step > cluster->committed_step; i++)
+        played_tell(cluster, i, (struct shard_command){.kind = SHARD_COMMAND_COMMIT, .step = step},
+                    SHARD_COMMITTED);
+    cluster->committed_step = step;
+}
+
+static inline void played_request(struct played_cluster *cluster, struct frames *frames,
+                                  const Cairn__ClientRequest *request)
+{
+    Cairn__ClientReply reply = CAIRN__CLIENT_REPLY__INIT;
+
+    reply.protocol = PROTOCOL_VERSION;
+    reply.number = request->number;
+    if (request->body_case == CAIRN__CLIENT_REQUEST__BODY_SUBMIT)
+        played_submit(cluster, request->submit);
+    if (request->body_case == CAIRN__CLIENT_REQUEST__BODY_COMMIT)
+        played_commit(cluster, request->commit->step);
+    if (!cluster->text[0])
+        played_answer_error(cluster, frames, &reply, "there is no job of that name");
+    else if (request->body_case == CAIRN__CLIENT_REQUEST__BODY_LOCATE)
+        played_answer_location(cluster, frames, &reply);
+    else
+        played_answer_status(cluster, frames, &reply);
+}
+
+static inline void *played_run(void *argument)
+{
+    struct played_cluster *cluster = argument;
+    struct frames frames;
+
+    frames_init(&frames);
+    while (!atomic_load(&cluster->is_stopping)) {
+        Cairn__ClientRequest *request = NULL;
+
+        if (!has_input(cluster->router, 20))
+            continue;
+        BUG_IF(frames_receive(cluster->router, &frames, NULL) != CAIRN_OK || frames.count != 3);
+        BUG_IF(wire_client_request_unpack(frames_data(&frames, 2), frames_length(&frames, 2), &request,
+                                          NULL) != CAIRN_OK);
+        played_request(cluster, &frames, request);
+        cairn__client_request__free_unpacked(request, NULL);
+    }
+    return NULL;
+}
+
+/* ---- life */
+
+static inline void played_cluster_open(struct played_cluster *cluster)
+{
+    memset(cluster, 0, sizeof(*cluster));
+    folder_make(cluster->directory);
+    cluster->context = zmq_ctx_new();
+    cluster->router = bound_socket(cluster->context, ZMQ_ROUTER, cluster->endpoint);
+    played_start_shards(cluster);
+    ck_assert_int_eq(pthread_create(&cluster->thread, NULL, played_run, cluster), 0);
+}
+
+static inline void played_cluster_close(struct played_cluster *cluster)
+{
+    atomic_store(&cluster->is_stopping, true);
+    ck_assert_int_eq(pthread_join(cluster->thread, NULL), 0);
+    for (uint32_t i = 0; i < PLAYED_SHARDS; i++)
+        played_stop_shard(cluster, i);
+    zmq_close(cluster->router);
+    zmq_ctx_term(cluster->context);
+    folder_remove(cluster->directory);
+}
+
+#endif
