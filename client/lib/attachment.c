@@ -3,7 +3,6 @@
 
 #include "request_job.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,9 +129,11 @@ static bool all_known(const struct cairn *connection)
     return true;
 }
 
-/* Tables take their steps together, so they stand at most one apart: where a program ended in the middle of a
- * step. What it had pushed is pushed again, which changes nothing. */
-static enum status step_settle(struct cairn *connection, struct error *error)
+/* The step of the oldest part. Tables take their steps together, so a step that somebody waits for this
+ * program in is that of all, or of some parts while others are one ahead: where a program ended in the middle
+ * of a step. What it had pushed is pushed again, which changes nothing. Where nobody waits, as for a reader,
+ * the answers are of different moments. */
+static void step_settle(struct cairn *connection)
 {
     uint64_t oldest = UINT64_MAX;
 
@@ -140,18 +141,9 @@ static enum status step_settle(struct cairn *connection, struct error *error)
         if (connection->tables[i].known < oldest)
             oldest = connection->tables[i].known;
     }
-    for (uint32_t i = 0; i < connection->table_count; i++) {
-        struct cairn_table *table = &connection->tables[i];
-
-        if (table->known > oldest + 1)
-            return error_set(error, CAIRN_INVALID,
-                             "%s: table %s is at step %" PRIu64 ", another at %" PRIu64
-                             ": their steps were not taken together",
-                             connection->id, table->spec->name, table->known, oldest);
-        table->known = oldest;
-    }
+    for (uint32_t i = 0; i < connection->table_count; i++)
+        connection->tables[i].known = oldest;
     connection->step = oldest;
-    return CAIRN_OK;
 }
 
 static enum status versions_ask(struct cairn *connection, int64_t deadline_ms, struct error *error)
@@ -168,7 +160,9 @@ static enum status versions_ask(struct cairn *connection, int64_t deadline_ms, s
     }
     if (status == CAIRN_TIMEOUT)
         return error_prefix(error, status, "the servers of %s do not answer", connection->id);
-    return status == CAIRN_OK ? step_settle(connection, error) : status;
+    if (status == CAIRN_OK)
+        step_settle(connection);
+    return status;
 }
 
 enum status attachment_open(struct cairn *connection, int64_t deadline_ms, struct error *error)

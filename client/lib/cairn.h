@@ -155,8 +155,9 @@ CAIRN_API uint64_t cairn_table_size(const cairn_table *table);
 CAIRN_API uint32_t cairn_table_dimension(const cairn_table *table);
 
 /* Sets this program's span of microbatches [begin, end), from the current step on. Programs whose spans
- * overlap do no harm as long as they push the same. An empty span makes a reader: it takes no part in steps,
- * and its pulls read the newest versions, which may differ by one between parts of a table.
+ * overlap do no harm as long as they push the same; who falls two steps behind, as the others need not wait
+ * for it, is refused (STALE). An empty span makes a reader: it takes no part in steps, and its pulls read the
+ * newest versions, which may be of different steps in different parts of a table.
  * Errors:  INVALID: not within [0, cairn_microbatches], or the current step has begun */
 CAIRN_API enum cairn_status cairn_set_span(cairn *connection, uint32_t begin, uint32_t end) CAIRN_MUST_CHECK;
 

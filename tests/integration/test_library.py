@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from support import SKIPPED, Daemons, expect, main
+from support import SKIPPED, Daemons, expect, main, wait_until
 
 SOURCE = os.environ["CAIRN_SOURCE"]
 BUILD = os.environ["CAIRN_BUILD"]
@@ -121,6 +121,21 @@ def store(programs, program):
     expect(after < before / 10, f"training the rows did nothing: {words}")
 
 
+def survive_kill(programs, steps, output):
+    """A server is killed under a program, which says so; started again, both go on. The bytes of the weights."""
+    daemons = programs.daemons
+    process = programs.start("logistic", "-n", "killed", "-s", steps, *PUBLIC)
+    wait_until(lambda: "killed" in daemons.cairn("jobs").stdout, "the job")
+    wait_until(lambda: daemons.json("status", "killed")["committed_step"] > 0, "a commit")
+    daemons.processes["server-0"].kill()
+    daemons.processes["server-0"].wait()
+    _, err = process.communicate(timeout=60)
+    expect(process.returncode == 1 and err.count("\n") == 1 and "shard" in err, f"a program without servers: {err}")
+    wait_until(lambda: daemons.json("status", "killed")["status"] == "failed", "a failed job")
+    daemons.start_server("server-0", "--shards", 2)
+    return programs.regress("killed", 2, steps, output)
+
+
 def check_regression(folder, build):
     outcomes = {}
 
@@ -131,6 +146,8 @@ def check_regression(folder, build):
         programs.regress("resumed", 2, 100, os.path.join(folder, "half"))
         programs.daemons.json("stop", "resumed")
         outcomes["resumed"] = programs.regress("resumed", 1, 300, os.path.join(folder, "whole"))
+        undisturbed = programs.regress("undisturbed", 1, 4000, os.path.join(folder, "undisturbed"))
+        expect(survive_kill(programs, 4000, os.path.join(folder, "killed")) == undisturbed, "a kill changed the weights")
 
     def two_servers(programs):
         outcomes[2, 2] = programs.regress("two", 2, 300, os.path.join(folder, "two"), servers=2)
