@@ -62,16 +62,16 @@ static enum status positions_find(struct assignment *assignment, const Cairn__Pr
 static enum status endpoints_copy(struct assignment *assignment, const Cairn__PrepareCommand *command,
                                   struct error *error)
 {
+    bool is_whole;
+
     assignment->endpoints = calloc(command->n_shards ? command->n_shards : 1, sizeof(char *));
-    for (size_t i = 0; assignment->endpoints && i < command->n_shards; i++) {
+    is_whole = assignment->endpoints != NULL;
+    for (size_t i = 0; is_whole && i < command->n_shards; i++) {
         assignment->endpoints[i] = strdup(command->shards[i]->endpoint);
-        if (!assignment->endpoints[i])
-            break;
-        assignment->shard_count++;
+        is_whole = assignment->endpoints[i] != NULL;
     }
-    return assignment->endpoints && assignment->shard_count == command->n_shards
-               ? CAIRN_OK
-               : error_set(error, CAIRN_NO_MEMORY, "out of memory for %zu shards", command->n_shards);
+    return is_whole ? CAIRN_OK
+                    : error_set(error, CAIRN_NO_MEMORY, "out of memory for %zu shards", command->n_shards);
 }
 
 enum status assignment_new(const Cairn__PrepareCommand *command, const char *server, uint32_t thread_count,
@@ -121,7 +121,7 @@ void assignment_unref(struct assignment *assignment)
     job_free(assignment->job);
     free(assignment->positions);
     free(assignment->slot_shards);
-    for (uint32_t i = 0; i < assignment->shard_count; i++)
+    for (uint32_t i = 0; assignment->endpoints && i < assignment->shard_count; i++)
         free(assignment->endpoints[i]);
     free(assignment->endpoints);
     free(assignment);

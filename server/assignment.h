@@ -21,7 +21,6 @@ struct assignment {
     char digest[HASH_TEXT_BYTES];
     uint32_t thread_count;
     uint32_t *positions; /* of each shard thread among the job's shards; UINT32_MAX: takes no part */
-    uint32_t shard_count; /* of the job */
     uint32_t slot_count;
     uint32_t *slot_shards; /* slot -> position */
     uint32_t shard_count;

@@ -259,7 +259,7 @@ START_TEST(a_large_pull_goes_in_pieces_and_comes_together)
     struct buffer *keys = buffer_new(COUNT * sizeof(uint64_t));
     float *values = calloc(COUNT, D * sizeof(float));
     struct rig rig;
-    struct session_operation operation = {on_done, &rig, NULL, 0, 0};
+    struct session_operation operation = {.done = on_done, .context = &rig};
     uint32_t asked = 0;
 
     ck_assert(keys && values);
@@ -321,7 +321,7 @@ START_TEST(each_shard_gets_the_rows_of_its_keys)
     struct session_rows_push push = push_of(keys, gradients, SOME);
     float values[SOME][D];
     struct rig rig;
-    struct session_operation operation = {on_done, &rig, NULL, 0, 0};
+    struct session_operation operation = {.done = on_done, .context = &rig};
     uint32_t shards_with_keys = 0;
 
     push.operation = &operation;
@@ -360,7 +360,7 @@ START_TEST(shards_without_keys_are_told_that_there_are_none)
     struct buffer *keys = keys_of(key, 1), *gradients = gradients_of(1);
     struct session_rows_push push = push_of(_i ? keys : NULL, _i ? gradients : NULL, _i ? 1 : 0);
     struct rig rig;
-    struct session_operation operation = {on_done, &rig, NULL, 0, 0};
+    struct session_operation operation = {.done = on_done, .context = &rig};
 
     push.operation = &operation;
     rig_open(&rig, SHARDS_MAX);
@@ -383,7 +383,7 @@ START_TEST(pulled_rows_land_where_their_keys_are)
     struct buffer *keys = keys_of(some_keys, SOME);
     float values[SOME][D];
     struct rig rig;
-    struct session_operation operation = {on_done, &rig, NULL, 0, 0};
+    struct session_operation operation = {.done = on_done, .context = &rig};
 
     rig_open(&rig, SHARDS_MAX);
     ck_assert_int_eq(session_pull_rows(rig.session, TABLE, 5, keys, SOME, values[0], &operation, NULL),
@@ -423,7 +423,7 @@ START_TEST(many_operations_are_under_way_at_once)
         for (uint64_t i = 0; i < COUNT; i++) {
             struct buffer *key = keys_of(&i, 1);
 
-            operations[i] = (struct session_operation){on_done, &rig, NULL, 0, 0};
+            operations[i] = (struct session_operation){.done = on_done, .context = &rig};
             ck_assert_int_eq(
                 session_pull_rows(rig.session, TABLE, 5, key, 1, values[i], &operations[i], NULL), CAIRN_OK);
             buffer_unref(key);
@@ -458,7 +458,7 @@ START_TEST(a_session_may_end_before_its_operations)
     struct buffer *keys = keys_of(some_keys, SOME);
     float values[SOME][D];
     struct rig rig;
-    struct session_operation operation = {on_done, &rig, NULL, 0, 0};
+    struct session_operation operation = {.done = on_done, .context = &rig};
 
     rig_open(&rig, SHARDS_MAX);
     ck_assert_int_eq(session_pull_rows(rig.session, TABLE, 5, keys, SOME, values[0], &operation, NULL),
@@ -477,7 +477,7 @@ START_TEST(what_does_not_fit_is_not_sent)
     struct session_rows_push push;
     float values[SOME + 1][D];
     struct rig rig;
-    struct session_operation operation = {on_done, &rig, NULL, 0, 0};
+    struct session_operation operation = {.done = on_done, .context = &rig};
     struct error error;
     uint32_t most;
 
@@ -612,7 +612,7 @@ START_TEST(answers_that_do_not_fit_are_refused)
     float rows[SOME + 1][D] = {{0}}, values[SOME][D] = {{0}};
     size_t bytes = SOME * D * sizeof(float);
     struct rig rig;
-    struct session_operation operation = {on_done, &rig, NULL, 0, 0};
+    struct session_operation operation = {.done = on_done, .context = &rig};
     struct data_header header;
     struct error error = {.message = ""};
 
@@ -643,7 +643,7 @@ START_TEST(rows_nobody_asked_for_are_refused)
 {
     const float row[D] = {1};
     struct rig rig;
-    struct session_operation operation = {on_done, &rig, NULL, 0, 0};
+    struct session_operation operation = {.done = on_done, .context = &rig};
     struct session_rows_push push = push_of(NULL, NULL, 0);
     struct data_header header;
 
@@ -663,7 +663,7 @@ END_TEST
 START_TEST(another_shard_cannot_answer)
 {
     struct rig rig;
-    struct session_operation operation = {on_done, &rig, NULL, 0, 0};
+    struct session_operation operation = {.done = on_done, .context = &rig};
     struct session_rows_push push = push_of(NULL, NULL, 0);
     uint64_t first;
     size_t count;
