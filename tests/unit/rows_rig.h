@@ -134,6 +134,18 @@ static inline void rows_history(struct rows_rig *rig, uint32_t steps)
 }
 
 /* A job at step 0 of incarnation 1, and what its first `steps` steps will give. */
+/* No optimizer here needs norms. */
+static inline void rows_on_part(void *context, const struct shard_part *part)
+{
+    (void)context, (void)part;
+    ck_abort_msg("a part of a sum");
+}
+
+static inline void rows_on_parted(void *context, uint64_t job)
+{
+    (void)context, (void)job;
+}
+
 static inline struct rows_rig *rows_rig_new(uint32_t shard_count, uint32_t microbatches,
                                             const char *arguments, uint64_t seed, uint32_t steps)
 {
@@ -147,7 +159,8 @@ static inline struct rows_rig *rows_rig_new(uint32_t shard_count, uint32_t micro
     rows_history(rig, steps);
     for (uint32_t i = 0; i < shard_count; i++) {
         const struct job_store_owner owner = {rig->directory, "one", i};
-        const struct shard_events events = {rows_on_reply, rows_on_report, rows_on_write, &rig->sides[i]};
+        const struct shard_events events = {rows_on_reply, rows_on_report, rows_on_write,
+                                            rows_on_part,  rows_on_parted, &rig->sides[i]};
 
         rig->sides[i] = (struct rows_side){rig, i};
         rig->shards[i] = shard_new(&owner, 0, &events);

@@ -51,7 +51,7 @@ struct board {
     atomic_bool is_ending;      /* the server is about to be killed: what fails now is no news */
     sem_t serving, news;        /* news: a process has failed, or the wanted step is committed */
     uint64_t wanted;
-    char endpoints[SHARDS][ENDPOINT_BYTES];
+    char endpoints[SHARDS][SHARD_ENDPOINT_BYTES];
     struct error failure;
 };
 
@@ -183,7 +183,7 @@ static void server_start(struct server *server, struct shard_actor_params params
         if (actor_start(context, "shard", shard_actor_run, &params[i], &server->shards[i], &error) !=
             CAIRN_OK)
             report_end(server->drama->board, &error);
-        snprintf(server->drama->board->endpoints[i], ENDPOINT_BYTES, "%s", params[i].bound);
+        snprintf(server->drama->board->endpoints[i], SHARD_ENDPOINT_BYTES, "%s", params[i].bound);
         tell(server, i,
              (struct shard_command){.kind = SHARD_COMMAND_PREPARE,
                                     .assignment = assignment_ref(assignment),
