@@ -81,7 +81,8 @@ static enum status serve(const struct crew_place *place, struct error *error)
     const struct raw_params *params = place->argument;
     char listen[CREW_ENDPOINT_BYTES], bound[CREW_ENDPOINT_BYTES];
     size_t bound_bytes = sizeof(bound), used = 0, message_bytes = params->message_bytes;
-    unsigned char *bytes = touched(params->step_bytes + RAW_SMALL_BYTES);
+    size_t all_bytes = params->step_bytes * params->window;
+    unsigned char *bytes = touched(all_bytes + RAW_SMALL_BYTES);
     void *router = NULL;
     enum status status =
         bytes ? socket_new(ZMQ_ROUTER, &router, error) : error_set(error, CAIRN_NO_MEMORY, "out of memory");
@@ -94,7 +95,7 @@ static enum status serve(const struct crew_place *place, struct error *error)
     crew_serving(place, bound);
     while (answer(router, params, bytes + used) == 0) {
         used += message_bytes; /* as a server's values would lie: all of them, in turn */
-        if (used + message_bytes > params->step_bytes)
+        if (used + message_bytes > all_bytes)
             used = 0;
     }
     return zmq_error(error, "serve");
@@ -117,7 +118,7 @@ static enum status client_connect(const struct crew_place *place, void **out, st
     struct client *client = calloc(1, sizeof(*client));
     enum status status = CAIRN_OK;
 
-    if (!client || !(client->bytes = touched(params->step_bytes)))
+    if (!client || !(client->bytes = touched(params->step_bytes * params->window)))
         return error_set(error, CAIRN_NO_MEMORY, "out of memory");
     client->params = params;
     client->messages = (uint32_t)((params->step_bytes + params->message_bytes - 1) / params->message_bytes);
@@ -133,9 +134,10 @@ static enum status client_connect(const struct crew_place *place, void **out, st
 }
 
 /* Sends message `index` of a step. */
-static int ask(struct client *client, uint32_t index)
+static int ask(struct client *client, uint64_t step, uint32_t index)
 {
     const struct raw_params *params = client->params;
+    unsigned char *array = client->bytes + step % params->window * params->step_bytes;
     void *socket = client->sockets[index % client->socket_count];
     size_t begin = (size_t)index * params->message_bytes, length = params->step_bytes - begin;
     unsigned char request[RAW_SMALL_BYTES] = {0};
@@ -143,7 +145,7 @@ static int ask(struct client *client, uint32_t index)
     if (length > params->message_bytes)
         length = params->message_bytes;
     if (params->pattern != RAW_PULL)
-        return send_in_place(socket, client->bytes + begin, length);
+        return send_in_place(socket, array + begin, length);
     memcpy(request, &length, sizeof(length));
     return zmq_send(socket, request, sizeof(request), 0) < 0 ? -1 : 0;
 }
@@ -181,7 +183,7 @@ static enum status client_run(void *context, uint32_t steps, uint64_t *times_ns,
         for (; sent < total && sent / client->messages - before < client->params->window; sent++) {
             if (sent % client->messages == 0)
                 times_ns[sent / client->messages] = clock_ns();
-            if (ask(client, (uint32_t)(sent % client->messages)) != 0)
+            if (ask(client, sent / client->messages, (uint32_t)(sent % client->messages)) != 0)
                 return zmq_error(error, "send");
         }
         more = hear(client);

@@ -3,7 +3,8 @@
  * (zmq_msg_init_data).
  *
  * A step is step_bytes cut into messages of message_bytes, dealt to the servers in turn. Each message is
- * answered with one. A step begins when fewer than `window` are under way, as with an array of parameters. */
+ * answered with one. A step begins when fewer than `window` are under way, as with an array of parameters;
+ * there are as many arrays at both ends, as memory that is not in the cache costs everybody. */
 #ifndef CAIRN_BENCH_RAW_ZEROMQ_H
 #define CAIRN_BENCH_RAW_ZEROMQ_H
 
