@@ -43,13 +43,19 @@ static const struct settings_table table = {
     "step is written.",
     rows, sizeof(rows) / sizeof(rows[0])};
 
+/* Chunks that are asked for ahead of what has come: a shard drops answers that it made for one client alone
+ * once some 64 MiB of them wait (docs/protocol.md). */
+#define CHUNKS_AHEAD  32
+#define CHUNKS_A_PULL 16
+
 /* One attempt to read one generation. */
 struct download {
     const Cairn__LocationReply *location;
     struct job *job;
     float *weights;   /* [graph->floats] */
     bool *has_chunk;  /* [graph->chunk_count] */
-    uint32_t missing; /* chunks */
+    uint32_t asked;   /* chunks that were asked for: [0, asked) */
+    uint32_t missing; /* chunks that have not come */
 };
 
 static void download_fini(struct download *download)
@@ -159,17 +165,33 @@ static enum status wait_for_values(struct session *session, struct error *error)
     return error_system(error, zmq_errno(), "cannot wait for servers");
 }
 
+/* Asks for the next chunks when few are under way. */
+static enum status ask_for_more(struct session *session, struct download *download, struct error *error)
+{
+    uint32_t count = download->job->graph->chunk_count;
+    enum status status = CAIRN_OK;
+
+    while (status == CAIRN_OK && download->asked < count &&
+           download->asked - (count - download->missing) + CHUNKS_A_PULL <= CHUNKS_AHEAD) {
+        uint32_t left = count - download->asked, next = left < CHUNKS_A_PULL ? left : CHUNKS_A_PULL;
+
+        status = session_pull(session, TABLE_WEIGHTS, download->location->committed_step, download->asked,
+                              next, true, error);
+        download->asked += next;
+    }
+    return status;
+}
+
 /* Reads all chunks of the located generation. Errors: CAIRN_STALE when a newer one took its place. */
 static enum status read_weights(void *zmq_context, struct download *download, struct error *error)
 {
     struct session *session = NULL;
     enum status status = open_session(zmq_context, download, &session, error);
 
-    if (status == CAIRN_OK)
-        status = session_pull(session, TABLE_WEIGHTS, download->location->committed_step, 0,
-                              download->job->graph->chunk_count, true, error);
     while (status == CAIRN_OK && download->missing > 0) {
-        status = wait_for_values(session, error);
+        status = ask_for_more(session, download, error);
+        if (status == CAIRN_OK)
+            status = wait_for_values(session, error);
         if (status == CAIRN_OK)
             status = session_poll(session, error);
     }
