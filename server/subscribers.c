@@ -122,7 +122,7 @@ enum status subscribe(struct subscribers *subscribers, struct waiting_list *list
 {
     struct subscription *subscription;
 
-    for (subscription = wait->keys ? NULL : list->first; subscription; subscription = subscription->next) {
+    for (subscription = list->first; subscription; subscription = subscription->next) {
         if (is_same(&subscription->wait, wait))
             return CAIRN_OK;
     }
