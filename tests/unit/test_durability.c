@@ -61,8 +61,9 @@ struct drama {
     const char *optimizer;
     uint64_t chance; /* state of the random numbers */
     uint64_t incarnation, step, commit_every;
-    bool is_ahead;               /* the last judgement saw a generation that was not the job's yet */
-    struct reference *reference; /* at the committed step of the last judgement */
+    bool is_ahead;                 /* the last judgement saw a generation that was not the job's yet */
+    struct assignment *assignment; /* of the first life: the reference's job */
+    struct reference *reference;   /* at the committed step of the last judgement */
 };
 
 static uint64_t draw(struct drama *drama, uint64_t below)
@@ -227,8 +228,8 @@ struct puller {
     uint32_t left;            /* chunks of it that have not come */
 };
 
-static void on_values(void *context, uint32_t table, uint32_t chunk, uint64_t version,
-                      const void *values, size_t elements)
+static void on_values(void *context, uint32_t table, uint32_t chunk, uint64_t version, const void *values,
+                      size_t elements)
 {
     struct puller *client = context;
 
@@ -476,8 +477,6 @@ static void live(struct drama *drama, uint64_t wanted)
 
 static void drama_init(struct drama *drama, const char *optimizer)
 {
-    struct assignment *assignment;
-
     memset(drama, 0, sizeof(*drama));
     drama->board =
         mmap(NULL, sizeof(*drama->board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -486,8 +485,8 @@ static void drama_init(struct drama *drama, const char *optimizer)
     drama->optimizer = optimizer;
     drama->commit_every = 1;
     drama->chance = options.seed * UINT64_C(0x9e3779b97f4a7c15) + 88172645463325252u;
-    assignment = assign(drama);
-    drama->reference = reference_new(assignment->job); /* keeps the job */
+    drama->assignment = assign(drama);
+    drama->reference = reference_new(drama->assignment->job);
 }
 
 START_TEST(no_committed_generation_is_lost)
@@ -509,6 +508,9 @@ START_TEST(no_committed_generation_is_lost)
     printf("%s: %d kills, %" PRIu64 " while clients trained, %" PRIu64 " after a commit, %" PRIu64
            " when a shard was ahead of the job; step %" PRIu64 "\n",
            drama.optimizer, options.kills, served, progress, ahead, drama.step);
+    reference_free(drama.reference);
+    assignment_unref(drama.assignment);
+    munmap(drama.board, sizeof(*drama.board));
     folder_remove(drama.directory);
 }
 END_TEST
