@@ -4,7 +4,8 @@
  * and gets all new weights, step after step, from two servers by turns: one that commits and one that never
  * does. A turn is 50 steps with one commit in its middle, so that the whole write falls within it.
  * - write: how fast a generation becomes durable, beside LMDB writing the same bytes as it does it best (a
- * writable map, reserved values, one synchronous commit), by turns.
+ * writable map, reserved values, one synchronous commit), by turns; and the processor time of it, which is
+ * what training has to share.
  * - load: how fast a generation is read back after a restart (opened, checked, summed, copied to where it is
  * used), beside LMDB opening its file and copying the same bytes out. From the page cache, and from the disk.
  */
@@ -23,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FLOATS      ((uint64_t)4096 * 6104) /* 25.0 million */
@@ -53,8 +55,9 @@ struct options {
 struct row {
     const char *optimizer;
     struct figure step_ms, plain_step_ms, step_ratio;
-    struct figure write, raw_write, write_ratio; /* GB/s */
-    struct figure load, raw_load, load_ratio;    /* GB/s, from the page cache */
+    struct figure write, raw_write, write_ratio;             /* GB/s */
+    struct figure write_cpu, raw_write_cpu, write_cpu_ratio; /* s of processor time a GB */
+    struct figure load, raw_load, load_ratio;                /* GB/s, from the page cache */
     struct figure cold_load, cold_raw_load, cold_load_ratio;
 };
 
@@ -290,24 +293,50 @@ static void disk_fini(struct disk *disk)
     rmdir(disk->directory);
 }
 
-static enum status writes_turn(const struct model *model, struct disk *disk, double *ours, double *raw,
-                               struct error *error)
+/* Nanoseconds of processor time of this process, and of the clock. */
+struct moment {
+    double cpu_ns, clock_ns;
+};
+
+static struct moment moment_now(void)
 {
-    uint64_t begin = clock_ns();
+    struct timespec cpu;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+    return (struct moment){(double)cpu.tv_sec * 1e9 + (double)cpu.tv_nsec, (double)clock_ns()};
+}
+
+/* GB/s, and seconds of processor time a GB. */
+struct speed {
+    double rate, cpu;
+};
+
+static struct speed speed_since(struct moment begin, const struct model *model)
+{
+    struct moment now = moment_now();
+    double bytes = (double)model_bytes(model);
+
+    return (struct speed){bytes / (now.clock_ns - begin.clock_ns), (now.cpu_ns - begin.cpu_ns) / bytes};
+}
+
+static enum status writes_turn(const struct model *model, struct disk *disk, struct speed *ours,
+                               struct speed *raw, struct error *error)
+{
+    struct moment begin = moment_now();
     enum status status = store_write_all(model, disk->store, ++disk->step, error);
 
-    *ours = (double)model_bytes(model) / (double)(clock_ns() - begin);
-    begin = clock_ns();
+    *ours = speed_since(begin, model);
+    begin = moment_now();
     if (status == CAIRN_OK)
         status = raw_write_all(model, disk->environment, disk->step, error);
-    *raw = (double)model_bytes(model) / (double)(clock_ns() - begin);
+    *raw = speed_since(begin, model);
     return status;
 }
 
 static enum status writes_measure(const struct options *options, const struct model *model, struct disk *disk,
                                   struct row *row, struct error *error)
 {
-    double ours, raw;
+    struct speed ours, raw;
     enum status status = store_open(disk->ours, MIB, &disk->store, error);
 
     if (status == CAIRN_OK)
@@ -316,8 +345,10 @@ static enum status writes_measure(const struct options *options, const struct mo
         status = writes_turn(model, disk, &ours, &raw, error);
     for (uint32_t i = 0; i < options->repetitions && status == CAIRN_OK; i++) {
         status = writes_turn(model, disk, &ours, &raw, error);
-        if (status == CAIRN_OK)
-            add_pair(&row->write, &row->raw_write, &row->write_ratio, ours, raw);
+        if (status != CAIRN_OK)
+            break;
+        add_pair(&row->write, &row->raw_write, &row->write_ratio, ours.rate, raw.rate);
+        add_pair(&row->write_cpu, &row->raw_write_cpu, &row->write_cpu_ratio, ours.cpu, raw.cpu);
     }
     store_close(disk->store);
     disk->store = NULL;
@@ -416,6 +447,8 @@ static void print_text(const struct row *row)
     printf("%s, 25.0 M parameters, medians (least to most):\n", row->optimizer);
     print_line("step, commit/50", "ms", &row->step_ms, "never", &row->plain_step_ms, &row->step_ratio);
     print_line("write, durable", "GB/s", &row->write, "LMDB", &row->raw_write, &row->write_ratio);
+    print_line("write, processor", "s/GB", &row->write_cpu, "LMDB", &row->raw_write_cpu,
+               &row->write_cpu_ratio);
     print_line("load, cached", "GB/s", &row->load, "LMDB", &row->raw_load, &row->load_ratio);
     print_line("load, from disk", "GB/s", &row->cold_load, "LMDB", &row->cold_raw_load,
                &row->cold_load_ratio);
@@ -437,6 +470,9 @@ static void print_json(const struct row *row, bool is_first)
     print_figure("write_gb_per_s", &row->write, false);
     print_figure("lmdb_write_gb_per_s", &row->raw_write, false);
     print_figure("write_ratio", &row->write_ratio, false);
+    print_figure("write_cpu_s_per_gb", &row->write_cpu, false);
+    print_figure("lmdb_write_cpu_s_per_gb", &row->raw_write_cpu, false);
+    print_figure("write_cpu_ratio", &row->write_cpu_ratio, false);
     print_figure("load_gb_per_s", &row->load, false);
     print_figure("lmdb_load_gb_per_s", &row->raw_load, false);
     print_figure("load_ratio", &row->load_ratio, false);
