@@ -42,15 +42,19 @@ JOBS = {
     "last-batch": dict(rows=13, train_for="epochs: 40", batch_size=12, microbatches=6, metrics="accuracy", validation=2),
     "batch-of-all": dict(rows=10, batch_size=64, microbatches=8, metrics="accuracy", validation=3),
     "one-sample": dict(rows=1, batch_size=4, microbatches=3, validation=1),
-    "no-validation": dict(rows=50, batch_size=7, microbatches=7, metrics="accuracy"),
+    "no-validation": dict(rows=50, batch_size=7, microbatches=7, metrics="accuracy",
+                          optimizer="{adamw: {learning_rate: {cosine_decay: {initial_learning_rate: 0, decay_steps: "
+                                    "20, warmup_target: 0.02, warmup_steps: 5}}, amsgrad: true}}"),
     "steps": dict(rows=30, train_for="steps: 11", batch_size=8, microbatches=5, shuffle="false", validation=9,
                   commit_every=2, optimizer="{sgd: {learning_rate: 0.1, momentum: 0.9, nesterov: true}}"),
     "one-microbatch": dict(rows=40, batch_size=8, microbatches=1, metrics="accuracy", validation=11, clusters=ALONE),
-    "many-microbatches": dict(rows=90, batch_size=67, microbatches=67, metrics="accuracy", validation=40),
+    "many-microbatches": dict(rows=90, batch_size=67, microbatches=67, metrics="accuracy", validation=40,
+                              optimizer="{adagrad: {learning_rate: 0.1, clipvalue: 0.5}}"),
     "mean-squared": dict(rows=33, columns=4, targets=3, batch_size=10, microbatches=4, validation=7,
-                         loss="mean_squared_error"),
+                         loss="mean_squared_error",
+                         optimizer="{rmsprop: {momentum: 0.5, centered: true, weight_decay: 0.1}}"),
     "binary": dict(rows=33, columns=4, targets=3, batch_size=10, microbatches=4, validation=7, metrics="accuracy",
-                   loss="binary_crossentropy"),
+                   loss="binary_crossentropy", optimizer="{ftrl: {learning_rate: 0.5}}"),
     "images": dict(images=True, batch_size=50, microbatches=5, metrics="accuracy", layers=IMAGES),
 }
 

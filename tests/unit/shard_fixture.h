@@ -25,7 +25,17 @@
 #define RIG_MICROBATCHES 5
 #define RIG_SGD          "sgd: {learning_rate: 0.05, momentum: 0.9}"
 #define RIG_ADAM         "adam: {learning_rate: 0.01}"
-#define RIG_METRICS      4 /* stop votes, losses, accuracy, samples */
+/* Without a slot, with slots that do not begin as zeros, and with as many as there are. */
+#define RIG_OPTIMIZERS                                                                                       \
+    {                                                                                                        \
+        RIG_SGD, RIG_ADAM, "sgd: {weight_decay: 0.1, clipvalue: 0.5}",                                       \
+            "adagrad: {learning_rate: {exponential_decay: {initial_learning_rate: 0.1, decay_steps: 3, "     \
+            "decay_rate: 0.5}}}",                                                                            \
+            "ftrl: {learning_rate: 0.1, l1_regularization_strength: 0.01}",                                  \
+            "rmsprop: {momentum: 0.9, centered: true}"                                                       \
+    }
+#define RIG_OPTIMIZER_COUNT 6
+#define RIG_METRICS         4 /* stop votes, losses, accuracy, samples */
 
 static inline const char *rig_job_text(const char *optimizer, uint32_t commit_every, uint64_t seed)
 {

@@ -88,7 +88,8 @@ static void check_answers(struct rig *rig, const struct reference *reference, co
 START_TEST(random_schedules_give_the_references_bits)
 {
     struct deck deck = {philox_for((uint64_t)_i, PHILOX_SYNTHETIC_DATA), 0};
-    struct rig *rig = rig_begin(_i % 2 ? RIG_ADAM : RIG_SGD, 2);
+    static const char *const optimizers[RIG_OPTIMIZER_COUNT] = RIG_OPTIMIZERS;
+    struct rig *rig = rig_begin(optimizers[_i % RIG_OPTIMIZER_COUNT], 2);
     struct reference *reference = reference_new(rig->job);
     struct push *pushes = calloc(4096, sizeof(*pushes));
 

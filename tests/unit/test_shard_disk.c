@@ -102,7 +102,8 @@ END_TEST
 
 START_TEST(a_resumed_run_ends_in_the_same_bits)
 {
-    struct rig *rig = rig_begin(_i ? RIG_ADAM : RIG_SGD, 2);
+    static const char *const optimizers[RIG_OPTIMIZER_COUNT] = RIG_OPTIMIZERS;
+    struct rig *rig = rig_begin(optimizers[_i], 2);
     struct reference *reference = reference_new(rig->job);
 
     for (uint64_t step = 0; step < 4; step++) {
@@ -387,7 +388,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, a_commit_is_written_when_asked);
     tcase_add_test(tests, an_asked_commit_waits_its_turn);
     tcase_add_test(tests, a_failed_write_fails_the_job_and_holds_nobody_back);
-    tcase_add_loop_test(tests, a_resumed_run_ends_in_the_same_bits, 0, 2);
+    tcase_add_loop_test(tests, a_resumed_run_ends_in_the_same_bits, 0, RIG_OPTIMIZER_COUNT);
     tcase_add_test(tests, the_committed_generation_is_never_overwritten);
     tcase_add_test(tests, states_that_do_not_fit_are_refused);
     tcase_add_test(tests, a_job_that_never_was_cannot_go_on);
