@@ -40,7 +40,8 @@ JOBS = {
     # Of 13 samples the second batch has one: five of its six microbatches are empty. Steps so short that a step's
     # metrics often come after its weights.
     "last-batch": dict(rows=13, train_for="epochs: 40", batch_size=12, microbatches=6, metrics="accuracy", validation=2),
-    "batch-of-all": dict(rows=10, batch_size=64, microbatches=8, metrics="accuracy", validation=3),
+    "batch-of-all": dict(rows=10, batch_size=64, microbatches=8, metrics="accuracy", validation=3,
+                         optimizer="{lamb: {learning_rate: 0.01, weight_decay: 0.1, clipnorm: 0.5}}"),
     "one-sample": dict(rows=1, batch_size=4, microbatches=3, validation=1),
     "no-validation": dict(rows=50, batch_size=7, microbatches=7, metrics="accuracy",
                           optimizer="{adamw: {learning_rate: {cosine_decay: {initial_learning_rate: 0, decay_steps: "
@@ -55,7 +56,8 @@ JOBS = {
                          optimizer="{rmsprop: {momentum: 0.5, centered: true, weight_decay: 0.1}}"),
     "binary": dict(rows=33, columns=4, targets=3, batch_size=10, microbatches=4, validation=7, metrics="accuracy",
                    loss="binary_crossentropy", optimizer="{ftrl: {learning_rate: 0.5}}"),
-    "images": dict(images=True, batch_size=50, microbatches=5, metrics="accuracy", layers=IMAGES),
+    "images": dict(images=True, batch_size=50, microbatches=5, metrics="accuracy", layers=IMAGES,
+                   optimizer="{nadam: {learning_rate: 0.002, global_clipnorm: 1}}"),
 }
 
 
