@@ -97,11 +97,13 @@ struct result {
             d[i] += gradient;                                                                                \
     }
 
-/* One run of the plainest loop. slots: pointers, as many as there are. */
-KERNEL static void limit_run(const float *sums, const float *weights, float *next, float *const *slots,
-                             uint32_t slot_count, size_t count, float c)
+/* The plainest loop over an update's arrays. */
+KERNEL static void limit_run(const struct optimizer_update *update, uint32_t slot_count, float c)
 {
-    float *a = slots[0], *b = slots[1], *d = slots[2];
+    const float *sums = update->sums, *weights = update->weights;
+    float *next = update->next_weights, *a = update->next_slots[0], *b = update->next_slots[1];
+    float *d = update->next_slots[2];
+    size_t count = update->count;
 
     if (slot_count == 0) {
         LIMIT_LOOP(0)
@@ -209,7 +211,7 @@ static void measure_arrays(const struct options *options, const struct optimizer
         update_once(spec, update, i + 1);
         seconds = seconds_since(begin);
         begin = clock_ns();
-        limit_run(sums, weights, next, arrays, slots, count, 1e-9f);
+        limit_run(&update, slots, 1e-9f);
         if (i > 0)
             add_pair(result, gigabytes, seconds, seconds_since(begin));
     }

@@ -35,9 +35,13 @@ KERNEL static void lamb_apply(const struct optimizer_step *given, const struct o
             weight_after(weights[i], rate * direction_of(mean[i], square[i], &step), step.decay);
 }
 
+struct squares_lanes {
+    double weights[LANES], update[LANES];
+};
+
 /* Elements [at, at + count), at most one a lane. */
 KERNEL_PART void measure_lanes(const struct optimizer_step *step, const struct optimizer_update *update,
-                               size_t at, size_t count, double *weight_lanes, double *update_lanes)
+                               size_t at, size_t count, struct squares_lanes *lanes)
 {
     const float *sums = update->sums + at, *weights = update->weights + at;
     const float *mean = update->slots[0] + at, *square = update->slots[1] + at;
@@ -51,8 +55,8 @@ KERNEL_PART void measure_lanes(const struct optimizer_step *step, const struct o
 
         next_mean[i] = m;
         next_square[i] = v;
-        add_square(&weight_lanes[i], decayed(weights[i], step->decay));
-        add_square(&update_lanes[i], direction_of(m, v, step));
+        add_square(&lanes->weights[i], decayed(weights[i], step->decay));
+        add_square(&lanes->update[i], direction_of(m, v, step));
     }
 }
 
@@ -61,14 +65,14 @@ KERNEL static void lamb_measure(const struct optimizer_step *given, const struct
 {
     struct optimizer_step step = *given;
     struct optimizer_update update = *from;
-    double weight_lanes[LANES] = {0}, update_lanes[LANES] = {0};
+    struct squares_lanes lanes = {{0}, {0}};
     size_t whole = update.count - update.count % LANES;
 
     for (size_t at = 0; at < whole; at += LANES)
-        measure_lanes(&step, &update, at, LANES, weight_lanes, update_lanes);
-    measure_lanes(&step, &update, whole, update.count - whole, weight_lanes, update_lanes);
-    squares->weights = folded(weight_lanes);
-    squares->update = folded(update_lanes);
+        measure_lanes(&step, &update, at, LANES, &lanes);
+    measure_lanes(&step, &update, whole, update.count - whole, &lanes);
+    squares->weights = folded(lanes.weights);
+    squares->update = folded(lanes.update);
 }
 
 static const struct optimizer_kernels lamb_kernels = {lamb_apply, NULL, lamb_measure};
