@@ -2,20 +2,12 @@
 #include "cluster.h"
 
 #include "base/clock.h"
-#include "cluster/placement.h"
-#include "net/actor.h"
-#include "session.h"
-#include "shard.h"
-#include "shard_actor.h"
+#include "cluster_job.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zmq.h>
-
-#define JOB         1
-#define INCARNATION 1
 
 /* ---- what both sides know */
 
@@ -46,121 +38,11 @@ static char *job_text(const struct crew_place *place)
     return NULL;
 }
 
-/* The map of slots depends on the job, and an assignment checks the map: so the job is read first. */
-static enum status slots_make(const struct crew_place *place, const char *text, uint32_t **slots,
-                              uint32_t *count, struct error *error)
-{
-    const struct job_overrides overrides = {0, 0, 0};
-    struct job *job = NULL;
-    enum status status = job_load_text(text, strlen(text), "bench.yaml", "/", &overrides, &job, error);
-
-    if (status != CAIRN_OK)
-        return status;
-    *count = job_slot_count(job);
-    job_free(job);
-    *slots = malloc(*count * sizeof((*slots)[0]));
-    if (!*slots)
-        return error_set(error, CAIRN_NO_MEMORY, "out of memory");
-    placement_assign(*slots, *count, place->server_count);
-    return CAIRN_OK;
-}
-
-/* What a coordinator would send to `server`. */
-static enum status assign(const struct crew_place *place, const char *server, struct assignment **out,
-                          struct error *error)
-{
-    Cairn__PrepareCommand command = CAIRN__PREPARE_COMMAND__INIT;
-    Cairn__JobText job = CAIRN__JOB_TEXT__INIT;
-    Cairn__Shard shards[CREW_SERVERS_MAX], *pointers[CREW_SERVERS_MAX];
-    char names[CREW_SERVERS_MAX][16], *text = job_text(place);
-    uint32_t *slots = NULL, slot_count = 0;
-    enum status status = text ? slots_make(place, text, &slots, &slot_count, error)
-                              : error_set(error, CAIRN_NO_MEMORY, "out of memory");
-
-    job.text = text;
-    job.file_name = (char *)"bench.yaml";
-    job.base_directory = (char *)"/";
-    for (uint32_t i = 0; i < place->server_count; i++) {
-        cairn__shard__init(&shards[i]);
-        snprintf(names[i], sizeof(names[i]), "server-%u", i);
-        shards[i].server = names[i];
-        pointers[i] = &shards[i];
-    }
-    command.job = JOB;
-    command.job_id = (char *)"bench-1";
-    command.text = &job;
-    command.n_shards = place->server_count;
-    command.shards = pointers;
-    command.n_slot_shards = slot_count;
-    command.slot_shards = slots;
-    if (status == CAIRN_OK)
-        status = assignment_new(&command, server, 1, out, error);
-    free(slots);
-    free(text);
-    return status;
-}
-
-/* ---- servers */
-
-static enum status prepare(const struct crew_place *place, const char *server, struct actor *shard,
-                           struct error *error)
-{
-    struct shard_command command = {.kind = SHARD_COMMAND_PREPARE, .job = JOB, .incarnation = INCARNATION};
-    zmq_pollitem_t item = {actor_pipe(shard), 0, ZMQ_POLLIN, 0};
-    struct shard_report report;
-    enum status status = assign(place, server, &command.assignment, error);
-
-    if (status != CAIRN_OK)
-        return status;
-    status = actor_tell(shard, &command, sizeof(command), error);
-    if (status != CAIRN_OK) {
-        assignment_unref(command.assignment);
-        return status;
-    }
-    while (zmq_poll(&item, 1, -1) <= 0)
-        ;
-    status = actor_hear(shard, &report, sizeof(report), error);
-    if (status == CAIRN_OK && report.kind != SHARD_PREPARED)
-        return error_set(error, CAIRN_IO, "%s", report.message);
-    return status;
-}
-
-/* Waits for what the shard has to say: generations, which count as the job's at once, or a failure. */
-static enum status serve_report(struct actor *shard, struct error *error)
-{
-    zmq_pollitem_t item = {actor_pipe(shard), 0, ZMQ_POLLIN, 0};
-    struct shard_command command = {.kind = SHARD_COMMAND_COMMITTED, .incarnation = INCARNATION};
-    struct shard_report report;
-
-    if (zmq_poll(&item, 1, -1) <= 0 || actor_hear(shard, &report, sizeof(report), error) != CAIRN_OK)
-        return CAIRN_OK;
-    if (report.kind != SHARD_COMMITTED)
-        return error_set(error, CAIRN_IO, "%s", report.message);
-    command.job = report.job;
-    command.step = report.step;
-    return actor_tell(shard, &command, sizeof(command), error);
-}
-
 static enum status serve(const struct crew_place *place, struct error *error)
 {
-    char directory[CREW_ENDPOINT_BYTES], listen[CREW_ENDPOINT_BYTES], name[16];
-    struct shard_actor_params params = {.listen = listen};
-    struct actor *shard = NULL;
-    enum status status;
+    const char *text = job_text(place);
 
-    snprintf(name, sizeof(name), "server-%u", place->index % 1000);
-    snprintf(directory, sizeof(directory), "%s/data-%u", place->directory, place->index);
-    crew_listen(place, listen);
-    params.owner = (struct job_store_owner){directory, name, 0};
-    status = actor_start(zmq_ctx_new(), "shard-0", shard_actor_run, &params, &shard, error);
-    if (status == CAIRN_OK)
-        status = prepare(place, name, shard, error);
-    if (status != CAIRN_OK)
-        return status;
-    crew_serving(place, params.bound);
-    while (status == CAIRN_OK)
-        status = serve_report(shard, error);
-    return status;
+    return text ? cluster_job_serve(place, text, error) : error_set(error, CAIRN_NO_MEMORY, "out of memory");
 }
 
 /* ---- clients */
@@ -226,52 +108,28 @@ static enum status table_init(struct bench_table *table, uint64_t floats, struct
     return CAIRN_OK;
 }
 
-static enum status session_begin(const struct crew_place *place, struct caller *caller,
-                                 const struct assignment *assignment, struct error *error)
-{
-    const struct session_events events = {on_values, on_applied, caller};
-    const char *endpoints[CREW_SERVERS_MAX];
-    struct session_params params = {.job = JOB,
-                                    .incarnation = INCARNATION,
-                                    .shard_count = place->server_count,
-                                    .endpoints = endpoints,
-                                    .slot_count = assignment->slot_count,
-                                    .slot_shards = assignment->slot_shards,
-                                    .table_count = TABLE_FIRST_USER + caller->params->tables};
-    struct session_table *tables = calloc(params.table_count, sizeof(tables[0]));
-    const struct table_spec *spec = &assignment->job->tables[0];
-    enum status status;
-
-    if (!tables)
-        return error_set(error, CAIRN_NO_MEMORY, "out of memory");
-    caller->layout = session_dense_table(spec->size, table_chunk_floats(spec), table_chunk_count(spec));
-    for (uint32_t i = 0; i < caller->params->tables; i++)
-        tables[table_number(i)] = caller->layout;
-    for (uint32_t i = 0; i < place->server_count; i++)
-        endpoints[i] = place->endpoints[i];
-    params.tables = tables;
-    status = session_new(zmq_ctx_new(), &params, &events, &caller->session, error);
-    free(tables);
-    return status;
-}
-
 static enum status client_connect(const struct crew_place *place, void **out, struct error *error)
 {
     const struct cluster_params *params = place->argument;
     struct caller *caller = calloc(1, sizeof(*caller));
+    const struct session_events events = {on_values, on_applied, caller};
     struct assignment *assignment = NULL;
+    const struct table_spec *spec;
+    char *text = job_text(place);
     enum status status;
 
-    if (!caller || !(caller->tables = calloc(params->tables, sizeof(caller->tables[0]))))
+    if (!text || !caller || !(caller->tables = calloc(params->tables, sizeof(caller->tables[0]))))
         return error_set(error, CAIRN_NO_MEMORY, "out of memory");
     caller->params = params;
     caller->node = (struct tree_node){place->index, place->index + 1};
-    status = assign(place, "nobody", &assignment, error);
-    if (status == CAIRN_OK)
-        status = session_begin(place, caller, assignment, error);
+    status = cluster_job_connect(place, text, &events, &caller->session, &assignment, error);
+    free(text);
+    if (status != CAIRN_OK)
+        return status;
+    spec = &assignment->job->tables[0];
+    caller->layout = session_dense_table(spec->size, table_chunk_floats(spec), table_chunk_count(spec));
     for (uint32_t i = 0; i < params->tables && status == CAIRN_OK; i++)
         status = table_init(&caller->tables[i], params->floats, error);
-    assignment_unref(assignment);
     *out = caller;
     return status;
 }

@@ -207,7 +207,7 @@ enum status crew_start(const struct crew_params *params, struct crew **out, stru
     uint32_t servers = params->server_count, clients = params->client_count;
     enum status status;
 
-    if (servers < 1 || servers > CREW_SERVERS_MAX || clients < 1 || clients > CREW_CLIENTS_MAX)
+    if (servers > CREW_SERVERS_MAX || clients < 1 || clients > CREW_CLIENTS_MAX)
         return error_set(error, CAIRN_INVALID, "%u servers and %u clients are not allowed", servers, clients);
     crew = calloc(1, sizeof(*crew));
     if (!crew)

@@ -42,7 +42,7 @@ struct crew_roles {
 
 struct crew_params {
     const char *transport;
-    uint32_t server_count, client_count;
+    uint32_t server_count, client_count; /* servers: perhaps none */
     const struct crew_roles *roles;
     const void *argument; /* borrowed for the crew's life */
 };
