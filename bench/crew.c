@@ -253,8 +253,25 @@ void crew_free(struct crew *crew)
     free(crew);
 }
 
+/* Processor time that `count` processes from `first` on have taken. */
+static double cpu_seconds(const struct crew *crew, uint32_t first, uint32_t count)
+{
+    double seconds = 0;
+
+    for (uint32_t i = first; i < first + count; i++) {
+        struct timespec time;
+        clockid_t clock;
+
+        if (clock_getcpuclockid(crew->processes[i], &clock) == 0 && clock_gettime(clock, &time) == 0)
+            seconds += (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+    }
+    return seconds;
+}
+
 enum status crew_run(struct crew *crew, uint32_t steps, struct crew_times *times, struct error *error)
 {
+    uint32_t servers = crew->params.server_count, clients = crew->params.client_count;
+    double server_before = cpu_seconds(crew, 0, servers), client_before = cpu_seconds(crew, servers, clients);
     struct board *board = crew->board;
     enum status status;
 
@@ -269,6 +286,8 @@ enum status crew_run(struct crew *crew, uint32_t steps, struct crew_times *times
         if (board->times[i].seconds > times->seconds)
             times->seconds = board->times[i].seconds;
     }
+    times->server_cpu_seconds = cpu_seconds(crew, 0, servers) - server_before;
+    times->client_cpu_seconds = cpu_seconds(crew, servers, clients) - client_before;
     return CAIRN_OK;
 }
 

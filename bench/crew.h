@@ -54,8 +54,9 @@ enum status crew_start(const struct crew_params *params, struct crew **out, stru
 void crew_free(struct crew *crew);
 
 struct crew_times {
-    double seconds;      /* of the slowest client, for all steps */
-    double step_seconds; /* the median step of client 0 */
+    double seconds;                                /* of the slowest client, for all steps */
+    double step_seconds;                           /* the median step of client 0 */
+    double server_cpu_seconds, client_cpu_seconds; /* of all their threads, for all steps */
 };
 
 /* Lets every client do `steps` steps (at most CREW_STEPS_MAX). */

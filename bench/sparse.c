@@ -45,13 +45,14 @@ struct options {
     uint32_t batch, window;
     int pattern, optimizer; /* -1: all */
     uint32_t repetitions;
-    bool json;
+    bool alone, json;
 };
 
 struct cell {
     uint64_t rows;
     uint32_t optimizer, pattern, batch, window; /* the last three: indices */
     struct figure ours, raw, alone;             /* million rows a second */
+    struct figure server_ns, client_ns;         /* of processor time a row */
     struct figure ratio;                        /* ours to raw, turn by turn */
 };
 
@@ -74,18 +75,17 @@ static enum status turn(struct crew *crew, uint32_t steps, uint32_t batch, struc
     return status;
 }
 
-static enum status raw_start(const struct cell *cell, const struct raw_params *params, struct crew **crew,
-                             uint32_t *steps, double seconds, struct error *error)
+static enum status raw_start(const struct raw_params *params, struct crew **crew, uint32_t *steps,
+                             double seconds, struct error *error)
 {
     const struct crew_params crew_params = {"tcp", 1, 1, &raw_roles, params};
     enum status status = crew_start(&crew_params, crew, error);
 
-    (void)cell;
     return status == CAIRN_OK ? crew_calibrate(*crew, seconds, steps, error) : status;
 }
 
 /* The better of one message a batch and pieces. */
-static enum status raw_choose(const struct cell *cell, struct raw_params *params, struct error *error)
+static enum status raw_choose(struct raw_params *params, uint32_t batch, struct error *error)
 {
     size_t chosen = params->message_bytes;
     double best = 0;
@@ -97,9 +97,9 @@ static enum status raw_choose(const struct cell *cell, struct raw_params *params
         uint32_t steps = 0;
 
         params->message_bytes = i ? PIECE_BYTES : params->step_bytes;
-        status = raw_start(cell, params, &crew, &steps, SCOUT_SECONDS, error);
+        status = raw_start(params, &crew, &steps, SCOUT_SECONDS, error);
         for (int j = 0; j < 3 && status == CAIRN_OK; j++)
-            status = turn(crew, steps, batches[cell->batch], &figure, error);
+            status = turn(crew, steps, batch, &figure, error);
         crew_free(crew);
         if (figure_median(&figure) > best) {
             best = figure_median(&figure);
@@ -110,6 +110,20 @@ static enum status raw_choose(const struct cell *cell, struct raw_params *params
     return status;
 }
 
+static enum status our_turn(struct crew *crew, uint32_t steps, struct cell *cell, struct error *error)
+{
+    double rows = (double)batches[cell->batch] * steps;
+    struct crew_times times;
+    enum status status = crew_run(crew, steps, &times, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    figure_add(&cell->ours, rows / times.seconds * 1e-6);
+    figure_add(&cell->server_ns, times.server_cpu_seconds / rows * 1e9);
+    figure_add(&cell->client_ns, times.client_cpu_seconds / rows * 1e9);
+    return CAIRN_OK;
+}
+
 static enum status cell_measure(struct program *program, struct cell *cell, struct crew *ours,
                                 struct error *error)
 {
@@ -118,17 +132,20 @@ static enum status cell_measure(struct program *program, struct cell *cell, stru
                                 .window = windows[cell->window]};
     struct crew *raw = NULL;
     uint32_t raw_steps = 0, our_steps = 0;
-    enum status status = raw_choose(cell, &params, error);
+    enum status status = CAIRN_OK;
 
-    if (status == CAIRN_OK)
-        status = raw_start(cell, &params, &raw, &raw_steps, RUN_SECONDS, error);
+    if (!program->options->alone)
+        status = raw_choose(&params, batches[cell->batch], error);
+    if (status == CAIRN_OK && !program->options->alone)
+        status = raw_start(&params, &raw, &raw_steps, RUN_SECONDS, error);
     if (status == CAIRN_OK)
         status = crew_calibrate(ours, RUN_SECONDS, &our_steps, error);
     for (uint32_t i = 0; i < program->options->repetitions && status == CAIRN_OK; i++) {
-        status = turn(raw, raw_steps, batches[cell->batch], &cell->raw, error);
+        if (raw)
+            status = turn(raw, raw_steps, batches[cell->batch], &cell->raw, error);
         if (status == CAIRN_OK)
-            status = turn(ours, our_steps, batches[cell->batch], &cell->ours, error);
-        if (status == CAIRN_OK)
+            status = our_turn(ours, our_steps, cell, error);
+        if (status == CAIRN_OK && raw)
             figure_add(&cell->ratio, cell->ours.samples[i] / cell->raw.samples[i]);
     }
     crew_free(raw);
@@ -144,18 +161,21 @@ static double over_recorded(const struct cell *cell)
 
 static void print_head(void)
 {
-    printf("Million rows a second, 16 floats each: median (least to most)\n"
-           "%-9s %9s %-8s %7s %3s  %22s  %8s %6s  %9s %6s  %8s\n",
-           "pattern", "rows", "", "batch", "win", "cairn", "ps-lite", "times", "raw", "ratio", "table");
+    printf("Million rows a second, 16 floats each: median (least to most); processor time a row, in ns\n"
+           "%-9s %9s %-8s %7s %3s  %22s  %8s %6s  %7s %7s  %9s %6s  %8s\n",
+           "pattern", "rows", "", "batch", "win", "cairn", "ps-lite", "times", "server", "client", "raw",
+           "ratio", "table");
 }
 
 static void print_text(const struct cell *cell)
 {
-    printf("%-9s %9" PRIu64 " %-8s %7u %3u  %6.2f (%5.2f to %5.2f)  %8.1f %6.2f  %9.2f %6.2f  %8.2f\n",
+    printf("%-9s %9" PRIu64 " %-8s %7u %3u  %6.2f (%5.2f to %5.2f)  %8.1f %6.2f  %7.1f %7.1f  %9.2f "
+           "%6.2f  %8.2f\n",
            pattern_names[cell->pattern], cell->rows, optimizers[cell->optimizer].name, batches[cell->batch],
            windows[cell->window], figure_median(&cell->ours), figure_least(&cell->ours),
            figure_most(&cell->ours), recorded[cell->pattern][cell->batch][cell->window], over_recorded(cell),
-           figure_median(&cell->raw), figure_median(&cell->ratio), figure_median(&cell->alone));
+           figure_median(&cell->server_ns), figure_median(&cell->client_ns), figure_median(&cell->raw),
+           figure_median(&cell->ratio), figure_median(&cell->alone));
 }
 
 static void print_figure(const char *name, const struct figure *figure)
@@ -171,6 +191,8 @@ static void print_json(const struct cell *cell, bool is_first)
            is_first ? "" : ",", pattern_names[cell->pattern], cell->rows, optimizers[cell->optimizer].name,
            batches[cell->batch], windows[cell->window]);
     print_figure("cairn", &cell->ours);
+    print_figure("server_cpu_ns_a_row", &cell->server_ns);
+    print_figure("client_cpu_ns_a_row", &cell->client_ns);
     print_figure("raw_zeromq", &cell->raw);
     print_figure("ratio", &cell->ratio);
     print_figure("table_alone", &cell->alone);
@@ -249,8 +271,10 @@ static enum status measure_table(struct program *program, uint64_t rows, uint32_
                                       program->shared};
     struct figure alone[CELLS] = {{0}};
     struct crew *crew = NULL;
-    enum status status = measure_alone(program, &params, optimizer, alone, error);
+    enum status status = CAIRN_OK;
 
+    if (!program->options->alone)
+        status = measure_alone(program, &params, optimizer, alone, error);
     if (status == CAIRN_OK)
         status = crew_of(&params, false, &crew, error);
     for (uint32_t i = 0; i < CELLS && status == CAIRN_OK; i++) {
@@ -320,6 +344,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case 'o':
         options->optimizer = strcmp(argument, "adagrad") == 0;
         return 0;
+    case 'a':
+        options->alone = true;
+        return 0;
     case 'j':
         options->json = true;
         return 0;
@@ -337,6 +364,7 @@ int main(int argc, char **argv)
         {"batch", 'b', "1000|10000|100000", 0, "Only batches of so many keys", 0},
         {"window", 'i', "1|4", 0, "Only so many batches under way", 0},
         {"repetitions", 'n', "N", 0, "Turns of each row (5)", 0},
+        {"alone", 'a', NULL, 0, "Without the limits beside it", 0},
         {"json", 'j', NULL, 0, "One JSON object", 0},
         {0}};
     static const struct argp argp = {
