@@ -2,12 +2,11 @@
  * waits for its sibling costs its keys and rows only. */
 #include "sparse_sum.h"
 
+#include "base/floats.h"
 #include "sums.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define PREFETCH_AHEAD 16
 
 static struct sparse_sum *sum_allocate(uint32_t room, uint32_t dimension, struct buffer *values)
 {
@@ -35,31 +34,42 @@ void sparse_sum_free(struct sparse_sum *sum)
     free(sum);
 }
 
+/* Some keys on their way into an index. */
+struct group {
+    uint32_t count;
+    uint64_t hashes[KEY_INDEX_AHEAD];
+};
+
+static void group_begin(struct group *group, const struct key_index *index, const uint64_t *keys, size_t left)
+{
+    group->count = left < KEY_INDEX_AHEAD ? (uint32_t)left : KEY_INDEX_AHEAD;
+    key_index_ahead(index, keys, group->count, group->hashes);
+}
+
 /* Rows of keys seen before are added to the first of them; the others close ranks. */
 static void add_doubles(struct sparse_sum *sum, const uint64_t *given, size_t count, uint32_t dimension,
                         struct key_index *scratch)
 {
     uint64_t *keys = sum->keys->data;
     float *values = sum->values->data;
-    uint32_t used = 0;
+    struct group group;
 
-    for (size_t i = 0; i < count; i++) {
-        float *row = values + i * dimension;
-        uint32_t seen;
+    for (size_t begin = 0; begin < count; begin += group.count) {
+        group_begin(&group, scratch, given + begin, count - begin);
+        for (uint32_t i = 0; i < group.count; i++) {
+            const float *row = values + (begin + i) * dimension;
+            uint32_t seen = key_index_put(scratch, keys, given[begin + i], group.hashes[i], sum->count);
 
-        if (i + PREFETCH_AHEAD < count)
-            key_index_prefetch(scratch, given[i + PREFETCH_AHEAD]);
-        seen = key_index_put(scratch, keys, given[i], used);
-        if (seen != KEY_INDEX_NONE) {
-            sum_row(values + (size_t)seen * dimension, row, dimension);
-            continue;
+            if (seen != KEY_INDEX_NONE) {
+                sum_row(values + (size_t)seen * dimension, row, dimension);
+                continue;
+            }
+            keys[sum->count] = given[begin + i];
+            if (sum->count != begin + i)
+                floats_copy(values + (size_t)sum->count * dimension, row, dimension);
+            sum->count++;
         }
-        keys[used] = given[i];
-        if (used != i)
-            memcpy(values + (size_t)used * dimension, row, dimension * sizeof(float));
-        used++;
     }
-    sum->count = used;
 }
 
 struct sparse_sum *sparse_sum_new(uint32_t dimension, const struct buffer *keys, struct buffer *values,
@@ -103,12 +113,29 @@ static enum status sum_grow(struct sparse_sum *sum, size_t room, uint32_t dimens
 static void put_all(struct key_index *index, const struct sparse_sum *sum)
 {
     const uint64_t *keys = sparse_sum_keys(sum);
+    struct group group;
 
-    for (uint32_t i = 0; i < sum->count; i++) {
-        if (i + PREFETCH_AHEAD < sum->count)
-            key_index_prefetch(index, keys[i + PREFETCH_AHEAD]);
-        key_index_put(index, keys, keys[i], i);
+    for (uint32_t begin = 0; begin < sum->count; begin += group.count) {
+        group_begin(&group, index, keys + begin, sum->count - begin);
+        for (uint32_t i = 0; i < group.count; i++)
+            key_index_put(index, keys, keys[begin + i], group.hashes[i], begin + i);
     }
+}
+
+/* Adds a row to its key's, or behind the last one; there is room. */
+static void row_add(struct sparse_sum *sum, struct key_index *index, uint64_t key, uint64_t hash,
+                    const float *row, uint32_t dimension)
+{
+    uint64_t *keys = sum->keys->data;
+    uint32_t seen = key_index_put(index, keys, key, hash, sum->count);
+
+    if (seen != KEY_INDEX_NONE) {
+        sum_row(sparse_sum_values(sum) + (size_t)seen * dimension, row, dimension);
+        return;
+    }
+    keys[sum->count] = key;
+    floats_copy(sparse_sum_values(sum) + (size_t)sum->count * dimension, row, dimension);
+    sum->count++;
 }
 
 enum status sparse_sum_add(struct sparse_sum *left, const struct sparse_sum *right, uint32_t dimension,
@@ -116,7 +143,7 @@ enum status sparse_sum_add(struct sparse_sum *left, const struct sparse_sum *rig
 {
     size_t most = (size_t)left->count + right->count;
     const uint64_t *added = sparse_sum_keys(right);
-    uint64_t *keys;
+    struct group group;
 
     if (right->count == 0)
         return CAIRN_OK;
@@ -124,21 +151,11 @@ enum status sparse_sum_add(struct sparse_sum *left, const struct sparse_sum *rig
         sum_grow(left, most, dimension) != CAIRN_OK)
         return CAIRN_NO_MEMORY;
     put_all(scratch, left);
-    keys = left->keys->data;
-    for (uint32_t i = 0; i < right->count; i++) {
-        const float *row = sparse_sum_values(right) + (size_t)i * dimension;
-        uint32_t seen;
-
-        if (i + PREFETCH_AHEAD < right->count)
-            key_index_prefetch(scratch, added[i + PREFETCH_AHEAD]);
-        seen = key_index_put(scratch, keys, added[i], left->count);
-        if (seen != KEY_INDEX_NONE) {
-            sum_row(sparse_sum_values(left) + (size_t)seen * dimension, row, dimension);
-            continue;
-        }
-        keys[left->count] = added[i];
-        memcpy(sparse_sum_values(left) + (size_t)left->count * dimension, row, dimension * sizeof(float));
-        left->count++;
+    for (uint32_t begin = 0; begin < right->count; begin += group.count) {
+        group_begin(&group, scratch, added + begin, right->count - begin);
+        for (uint32_t i = 0; i < group.count; i++)
+            row_add(left, scratch, added[begin + i], group.hashes[i],
+                    sparse_sum_values(right) + (size_t)(begin + i) * dimension, dimension);
     }
     return CAIRN_OK;
 }

@@ -2,6 +2,8 @@
  * [dimension]; a candidate's one float holds the bits of an integer, the count of steps that had its key. */
 #include "sparse_table.h"
 
+#include "base/floats.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,15 +70,6 @@ enum status sparse_table_use_norms(struct sparse_table *table, const struct norm
     return table->rounds ? CAIRN_OK : CAIRN_NO_MEMORY;
 }
 
-static void before_clear(struct sparse_before *before)
-{
-    sparse_sum_free(before->sum);
-    buffer_unref(before->weights);
-    before->sum = NULL;
-    before->weights = NULL;
-    before->is_indexed = before->is_known = false;
-}
-
 void sparse_table_free(struct sparse_table *table)
 {
     if (!table)
@@ -84,7 +77,9 @@ void sparse_table_free(struct sparse_table *table)
     norm_rounds_free(table->rounds);
     tree_free(table->tree);
     sparse_sum_free(table->sum);
-    before_clear(&table->before);
+    sparse_sum_free(table->before.sum);
+    buffer_unref(table->before.weights);
+    buffer_unref(table->before.spare);
     key_index_fini(&table->before.index);
     key_index_fini(&table->scratch);
     rows_free(table->rows);
@@ -161,12 +156,19 @@ static void row_begin(const struct sparse_table *table, struct row *row)
         row->floats[i] = table->slot_initial[i / dimension - 1];
 }
 
-/* The part of a step's sum that is updated together. */
+/* The part of a step's sum that is updated together: its keys from `begin` on, or of these, when the table
+ * admits late, those that have a row. */
 struct block {
-    uint32_t count;
-    uint64_t keys[ROWS_BLOCK_MAX];
-    uint32_t positions[ROWS_BLOCK_MAX]; /* in the sum */
+    uint32_t begin, count;
+    const uint64_t *keys;
+    uint32_t positions[ROWS_BLOCK_MAX]; /* in the sum; filled when the table admits late */
+    uint64_t admitted[ROWS_BLOCK_MAX];
 };
+
+static uint32_t block_position(const struct sparse_table *table, const struct block *block, uint32_t index)
+{
+    return table->candidates ? block->positions[index] : block->begin + index;
+}
 
 /* Counts a key that has no row; whether it has earned one. */
 static enum status candidate_count(struct sparse_table *table, uint64_t key, bool *earned,
@@ -188,8 +190,10 @@ static enum status candidate_count(struct sparse_table *table, uint64_t key, boo
     return *earned ? rows_remove(table->candidates, &key, 1, error) : CAIRN_OK;
 }
 
-/* Leaves in the block the keys that have a row or have earned one. */
-static enum status block_admit(struct sparse_table *table, struct block *block, struct error *error)
+/* Leaves in the block the keys that have a row or have earned one. The others read as their initial values
+ * before and after the step. */
+static enum status block_admit(struct sparse_table *table, struct block *block, float *before,
+                               struct error *error)
 {
     struct row *rows[ROWS_BLOCK_MAX];
     bool there[ROWS_BLOCK_MAX];
@@ -199,13 +203,15 @@ static enum status block_admit(struct sparse_table *table, struct block *block, 
     for (uint32_t i = 0; status == CAIRN_OK && i < block->count; i++)
         there[i] = rows[i] && is_alive(table, rows[i]->used_step, table->version);
     for (uint32_t i = 0; status == CAIRN_OK && i < block->count; i++) {
+        initial_weights(table, block->keys[i], before + (size_t)(block->begin + i) * table->spec->dimension);
         if (!there[i])
             status = candidate_count(table, block->keys[i], &there[i], error);
         if (status != CAIRN_OK || !there[i])
             continue;
-        block->keys[admitted] = block->keys[i];
-        block->positions[admitted++] = block->positions[i];
+        block->admitted[admitted] = block->keys[i];
+        block->positions[admitted++] = block->begin + i;
     }
+    block->keys = block->admitted;
     block->count = admitted;
     return status;
 }
@@ -216,7 +222,8 @@ static void run_apply(const struct sparse_table *table, const struct block *bloc
 {
     const struct optimizer_rows update = {
         .rows = floats + first,
-        .sums = sparse_sum_values(table->sum) + (size_t)block->positions[first] * table->spec->dimension,
+        .sums = sparse_sum_values(table->sum) +
+                (size_t)block_position(table, block, first) * table->spec->dimension,
         .samples = table->sum_samples ? (float)table->sum_samples : 1.0f,
         .scale = table->rounds ? norm_rounds_scale(table->rounds, 0) : 1.0f,
         .dimension = table->spec->dimension,
@@ -227,13 +234,15 @@ static void run_apply(const struct sparse_table *table, const struct block *bloc
 }
 
 /* Keys that were not admitted leave gaps between the gradients. */
-static void block_apply(const struct sparse_table *table, const struct block *block, struct row *const rows[])
+static void block_apply(const struct sparse_table *table, const struct block *block, float *const floats[])
 {
-    float *floats[ROWS_BLOCK_MAX];
     uint32_t first = 0;
 
+    if (!table->candidates) {
+        run_apply(table, block, 0, block->count, floats);
+        return;
+    }
     for (uint32_t i = 0; i < block->count; i++) {
-        floats[i] = rows[i]->floats;
         if (i + 1 < block->count && block->positions[i + 1] == block->positions[i] + 1)
             continue;
         run_apply(table, block, first, i + 1 - first, floats);
@@ -241,13 +250,15 @@ static void block_apply(const struct sparse_table *table, const struct block *bl
     }
 }
 
+/* before: [sum->count, dimension], where the block's weights before the step are kept. */
 static enum status block_update(struct sparse_table *table, struct block *block, float *before,
                                 struct error *error)
 {
     uint32_t dimension = table->spec->dimension;
     struct row *rows[ROWS_BLOCK_MAX];
+    float *floats[ROWS_BLOCK_MAX];
     bool is_new[ROWS_BLOCK_MAX];
-    enum status status = table->candidates ? block_admit(table, block, error) : CAIRN_OK;
+    enum status status = table->candidates ? block_admit(table, block, before, error) : CAIRN_OK;
 
     if (status == CAIRN_OK)
         status = rows_make(table->rows, block->keys, block->count, rows, is_new, error);
@@ -257,42 +268,63 @@ static enum status block_update(struct sparse_table *table, struct block *block,
         if (is_new[i] || !is_alive(table, rows[i]->used_step, table->version))
             row_begin(table, rows[i]);
         rows[i]->used_step = (uint32_t)table->version;
-        memcpy(before + (size_t)block->positions[i] * dimension, rows[i]->floats, dimension * sizeof(float));
+        floats[i] = rows[i]->floats;
+        floats_copy(before + (size_t)block_position(table, block, i) * dimension, floats[i], dimension);
     }
-    block_apply(table, block, rows);
+    block_apply(table, block, floats);
     return CAIRN_OK;
 }
 
-/* Keys that are not admitted read as their initial values before and after the step. */
-static void block_fill(struct sparse_table *table, struct block *block, uint32_t begin, float *before)
+/* Memory for what the step changes: what held the step before the last one's, when it is large enough. */
+static struct buffer *before_buffer(struct sparse_before *before, size_t bytes)
 {
-    const uint64_t *keys = sparse_sum_keys(table->sum) + begin;
-    uint32_t left = table->sum->count - begin;
+    struct buffer *buffer = before->spare;
 
-    block->count = left < ROWS_BLOCK_MAX ? left : ROWS_BLOCK_MAX;
-    for (uint32_t i = 0; i < block->count; i++) {
-        block->keys[i] = keys[i];
-        block->positions[i] = begin + i;
-        if (table->candidates)
-            initial_weights(table, keys[i], before + (size_t)(begin + i) * table->spec->dimension);
-    }
+    before->spare = NULL;
+    if (buffer && buffer->capacity_bytes >= bytes)
+        return buffer;
+    buffer_unref(buffer);
+    return buffer_new(bytes);
+}
+
+/* The step is over: its gradients go, its keys and what the rows were stay for one version more. */
+static void step_end(struct sparse_table *table, struct buffer *weights)
+{
+    struct sparse_before *before = &table->before;
+
+    buffer_unref(table->sum->values);
+    table->sum->values = NULL;
+    sparse_sum_free(before->sum);
+    before->spare = before->weights;
+    before->sum = table->sum;
+    before->weights = weights;
+    before->is_known = true;
+    before->is_indexed = false;
+    table->sum = NULL;
+    table->is_measured = false;
+    table->version++;
 }
 
 enum status sparse_update(struct sparse_table *table, struct error *error)
 {
     size_t floats = (size_t)table->sum->count * table->spec->dimension;
-    struct buffer *before = buffer_new(floats * sizeof(float));
-    struct block block;
+    struct buffer *before = before_buffer(&table->before, floats * sizeof(float));
     enum status status = CAIRN_OK;
 
     if (!before)
-        return error_set(error, CAIRN_NO_MEMORY, "out of memory for a step of table %s", table->spec->name);
-    if (table->version >= UINT32_MAX)
-        status = error_set(error, CAIRN_FULL, "table %s has come to step %u, the last that rows can tell",
-                           table->spec->name, UINT32_MAX);
+        status = error_set(error, CAIRN_NO_MEMORY, "out of memory for a step");
+    else if (table->version >= UINT32_MAX)
+        status =
+            error_set(error, CAIRN_FULL, "step %u has come, the last one that rows can tell", UINT32_MAX);
     optimizer_prepare(&table->spec->optimizer, table->version + 1, &table->step);
     for (uint32_t begin = 0; begin < table->sum->count && status == CAIRN_OK; begin += ROWS_BLOCK_MAX) {
-        block_fill(table, &block, begin, before->data);
+        uint32_t left = table->sum->count - begin;
+        struct block block = {
+            .begin = begin,
+            .count = left < ROWS_BLOCK_MAX ? left : ROWS_BLOCK_MAX,
+            .keys = sparse_sum_keys(table->sum) + begin,
+        };
+
         status = block_update(table, &block, before->data, error);
     }
     if (status != CAIRN_OK) {
@@ -300,13 +332,7 @@ enum status sparse_update(struct sparse_table *table, struct error *error)
         buffer_unref(before);
         return error_prefix(error, status, "table %s", table->spec->name);
     }
-    before_clear(&table->before);
-    table->before.sum = table->sum;
-    table->before.weights = before;
-    table->before.is_known = true;
-    table->sum = NULL;
-    table->is_measured = false;
-    table->version++;
+    step_end(table, before);
     return CAIRN_OK;
 }
 
@@ -314,7 +340,8 @@ enum status sparse_update(struct sparse_table *table, struct error *error)
 
 bool sparse_keeps(const struct sparse_table *table, uint64_t version)
 {
-    return !table->is_torn && (version == table->version || (version + 1 == table->version && table->before.is_known));
+    return !table->is_torn &&
+           (version == table->version || (version + 1 == table->version && table->before.is_known));
 }
 
 static enum status before_index(struct sparse_before *before)
@@ -326,7 +353,7 @@ static enum status before_index(struct sparse_before *before)
     if (key_index_reset(&before->index, before->sum->count) != CAIRN_OK)
         return CAIRN_NO_MEMORY;
     for (uint32_t i = 0; i < before->sum->count; i++)
-        key_index_put(&before->index, keys, keys[i], i);
+        key_index_put(&before->index, keys, keys[i], key_index_hash(keys[i]), i);
     before->is_indexed = true;
     return CAIRN_OK;
 }
@@ -334,15 +361,15 @@ static enum status before_index(struct sparse_before *before)
 static enum status block_read(struct sparse_table *table, uint64_t version, const uint64_t *keys,
                               uint32_t count, float *weights, struct error *error)
 {
-    size_t row_bytes = table->spec->dimension * sizeof(float);
+    uint32_t dimension = table->spec->dimension;
     struct row *rows[ROWS_BLOCK_MAX];
     enum status status = rows_find(table->rows, keys, count, rows, error);
 
     if (status != CAIRN_OK)
         return status;
-    for (uint32_t i = 0; i < count; i++, weights += table->spec->dimension) {
+    for (uint32_t i = 0; i < count; i++, weights += dimension) {
         if (rows[i] && is_alive(table, rows[i]->used_step, version))
-            memcpy(weights, rows[i]->floats, row_bytes);
+            floats_copy(weights, rows[i]->floats, dimension);
         else
             initial_weights(table, keys[i], weights);
     }
@@ -358,11 +385,12 @@ static enum status read_before(struct sparse_table *table, const uint64_t *keys,
     if (before_index(before) != CAIRN_OK)
         return CAIRN_NO_MEMORY;
     for (size_t i = 0; i < count; i++) {
-        uint32_t position = key_index_find(&before->index, sparse_sum_keys(before->sum), keys[i]);
+        uint32_t position =
+            key_index_find(&before->index, sparse_sum_keys(before->sum), keys[i], key_index_hash(keys[i]));
 
         if (position != KEY_INDEX_NONE)
-            memcpy(weights + i * dimension, (float *)before->weights->data + (size_t)position * dimension,
-                   dimension * sizeof(float));
+            floats_copy(weights + i * dimension,
+                        (const float *)before->weights->data + (size_t)position * dimension, dimension);
     }
     return CAIRN_OK;
 }

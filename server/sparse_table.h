@@ -29,8 +29,9 @@
 
 /* What step `version` - 1 did to the rows in it: their weights before. */
 struct sparse_before {
-    struct sparse_sum *sum; /* its keys; NULL: that step touched nothing, or is not known */
+    struct sparse_sum *sum; /* its keys alone; NULL: that step is not known */
     struct buffer *weights; /* float32 [sum->count, dimension] */
+    struct buffer *spare;   /* memory for the next step's; NULL: none */
     struct key_index index; /* of the keys, made when somebody asks */
     bool is_indexed, is_known;
 };
