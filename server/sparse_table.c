@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define BLOCK_FLOATS (ROWS_BLOCK_MAX * 16)
+
 /* ---- the tree's payloads are sums */
 
 static void *fold(void *context, void *left, void *right)
@@ -34,6 +36,14 @@ uint32_t sparse_row_floats(const struct table_spec *spec)
     return spec->dimension * (1 + optimizer_slot_count(&spec->optimizer));
 }
 
+/* Rows that are updated together: what is worked on at once stays in the cache. */
+static uint32_t block_rows(uint32_t dimension)
+{
+    uint32_t rows = BLOCK_FLOATS / dimension;
+
+    return rows < 1 ? 1 : rows > ROWS_BLOCK_MAX ? ROWS_BLOCK_MAX : rows;
+}
+
 enum status sparse_table_new(const struct job *job, uint32_t number, struct rows *rows,
                              struct rows *candidates, uint64_t version, struct sparse_table **out,
                              struct error *error)
@@ -41,10 +51,13 @@ enum status sparse_table_new(const struct job *job, uint32_t number, struct rows
     const struct table_spec *spec = job_table(job, number);
     struct sparse_table *table = calloc(1, sizeof(*table));
 
-    if (table)
+    if (table) {
+        table->block_rows = block_rows(spec->dimension);
+        table->block_weights = malloc((size_t)table->block_rows * spec->dimension * sizeof(float));
         table->tree = tree_new(job->microbatches, &tree_ops, table);
-    if (!table || !table->tree) {
-        free(table);
+    }
+    if (!table || !table->tree || !table->block_weights) {
+        sparse_table_free(table);
         rows_free(rows);
         rows_free(candidates);
         return error_set(error, CAIRN_NO_MEMORY, "out of memory for table %s", spec->name);
@@ -78,12 +91,11 @@ void sparse_table_free(struct sparse_table *table)
     tree_free(table->tree);
     sparse_sum_free(table->sum);
     sparse_sum_free(table->before.sum);
-    buffer_unref(table->before.weights);
-    buffer_unref(table->before.spare);
     key_index_fini(&table->before.index);
     key_index_fini(&table->scratch);
     rows_free(table->rows);
     rows_free(table->candidates);
+    free(table->block_weights);
     free(table);
 }
 
@@ -165,6 +177,11 @@ struct block {
     uint64_t admitted[ROWS_BLOCK_MAX];
 };
 
+static float *sum_row_at(const struct sparse_table *table, uint32_t position)
+{
+    return sparse_sum_values(table->sum) + (size_t)position * table->spec->dimension;
+}
+
 static uint32_t block_position(const struct sparse_table *table, const struct block *block, uint32_t index)
 {
     return table->candidates ? block->positions[index] : block->begin + index;
@@ -191,9 +208,8 @@ static enum status candidate_count(struct sparse_table *table, uint64_t key, boo
 }
 
 /* Leaves in the block the keys that have a row or have earned one. The others read as their initial values
- * before and after the step. */
-static enum status block_admit(struct sparse_table *table, struct block *block, float *before,
-                               struct error *error)
+ * before and after the step: these take the place of their gradients. */
+static enum status block_admit(struct sparse_table *table, struct block *block, struct error *error)
 {
     struct row *rows[ROWS_BLOCK_MAX];
     bool there[ROWS_BLOCK_MAX];
@@ -203,13 +219,14 @@ static enum status block_admit(struct sparse_table *table, struct block *block, 
     for (uint32_t i = 0; status == CAIRN_OK && i < block->count; i++)
         there[i] = rows[i] && is_alive(table, rows[i]->used_step, table->version);
     for (uint32_t i = 0; status == CAIRN_OK && i < block->count; i++) {
-        initial_weights(table, block->keys[i], before + (size_t)(block->begin + i) * table->spec->dimension);
         if (!there[i])
             status = candidate_count(table, block->keys[i], &there[i], error);
-        if (status != CAIRN_OK || !there[i])
-            continue;
-        block->admitted[admitted] = block->keys[i];
-        block->positions[admitted++] = block->begin + i;
+        if (status == CAIRN_OK && there[i]) {
+            block->admitted[admitted] = block->keys[i];
+            block->positions[admitted++] = block->begin + i;
+        } else {
+            initial_weights(table, block->keys[i], sum_row_at(table, block->begin + i));
+        }
     }
     block->keys = block->admitted;
     block->count = admitted;
@@ -222,8 +239,7 @@ static void run_apply(const struct sparse_table *table, const struct block *bloc
 {
     const struct optimizer_rows update = {
         .rows = floats + first,
-        .sums = sparse_sum_values(table->sum) +
-                (size_t)block_position(table, block, first) * table->spec->dimension,
+        .sums = sum_row_at(table, block_position(table, block, first)),
         .samples = table->sum_samples ? (float)table->sum_samples : 1.0f,
         .scale = table->rounds ? norm_rounds_scale(table->rounds, 0) : 1.0f,
         .dimension = table->spec->dimension,
@@ -250,15 +266,14 @@ static void block_apply(const struct sparse_table *table, const struct block *bl
     }
 }
 
-/* before: [sum->count, dimension], where the block's weights before the step are kept. */
-static enum status block_update(struct sparse_table *table, struct block *block, float *before,
-                                struct error *error)
+/* Updates the block's rows. Then the weights from before take the place of the gradients. */
+static enum status block_update(struct sparse_table *table, struct block *block, struct error *error)
 {
     uint32_t dimension = table->spec->dimension;
     struct row *rows[ROWS_BLOCK_MAX];
-    float *floats[ROWS_BLOCK_MAX];
+    float *floats[ROWS_BLOCK_MAX], *before = table->block_weights;
     bool is_new[ROWS_BLOCK_MAX];
-    enum status status = table->candidates ? block_admit(table, block, before, error) : CAIRN_OK;
+    enum status status = table->candidates ? block_admit(table, block, error) : CAIRN_OK;
 
     if (status == CAIRN_OK)
         status = rows_make(table->rows, block->keys, block->count, rows, is_new, error);
@@ -269,70 +284,51 @@ static enum status block_update(struct sparse_table *table, struct block *block,
             row_begin(table, rows[i]);
         rows[i]->used_step = (uint32_t)table->version;
         floats[i] = rows[i]->floats;
-        floats_copy(before + (size_t)block_position(table, block, i) * dimension, floats[i], dimension);
+        floats_copy(before + (size_t)i * dimension, floats[i], dimension);
     }
     block_apply(table, block, floats);
+    for (uint32_t i = 0; i < block->count; i++)
+        floats_copy(sum_row_at(table, block_position(table, block, i)), before + (size_t)i * dimension,
+                    dimension);
     return CAIRN_OK;
 }
 
-/* Memory for what the step changes: what held the step before the last one's, when it is large enough. */
-static struct buffer *before_buffer(struct sparse_before *before, size_t bytes)
+static enum status all_update(struct sparse_table *table, struct error *error)
 {
-    struct buffer *buffer = before->spare;
+    enum status status = CAIRN_OK;
 
-    before->spare = NULL;
-    if (buffer && buffer->capacity_bytes >= bytes)
-        return buffer;
-    buffer_unref(buffer);
-    return buffer_new(bytes);
-}
+    optimizer_prepare(&table->spec->optimizer, table->version + 1, &table->step);
+    for (uint32_t begin = 0; begin < table->sum->count && status == CAIRN_OK; begin += table->block_rows) {
+        uint32_t left = table->sum->count - begin;
+        struct block block = {
+            .begin = begin,
+            .count = left < table->block_rows ? left : table->block_rows,
+            .keys = sparse_sum_keys(table->sum) + begin,
+        };
 
-/* The step is over: its gradients go, its keys and what the rows were stay for one version more. */
-static void step_end(struct sparse_table *table, struct buffer *weights)
-{
-    struct sparse_before *before = &table->before;
-
-    buffer_unref(table->sum->values);
-    table->sum->values = NULL;
-    sparse_sum_free(before->sum);
-    before->spare = before->weights;
-    before->sum = table->sum;
-    before->weights = weights;
-    before->is_known = true;
-    before->is_indexed = false;
-    table->sum = NULL;
-    table->is_measured = false;
-    table->version++;
+        status = block_update(table, &block, error);
+    }
+    return status;
 }
 
 enum status sparse_update(struct sparse_table *table, struct error *error)
 {
-    size_t floats = (size_t)table->sum->count * table->spec->dimension;
-    struct buffer *before = before_buffer(&table->before, floats * sizeof(float));
-    enum status status = CAIRN_OK;
+    enum status status =
+        table->version < UINT32_MAX
+            ? all_update(table, error)
+            : error_set(error, CAIRN_FULL, "step %u has come, the last one that rows can tell", UINT32_MAX);
 
-    if (!before)
-        status = error_set(error, CAIRN_NO_MEMORY, "out of memory for a step");
-    else if (table->version >= UINT32_MAX)
-        status =
-            error_set(error, CAIRN_FULL, "step %u has come, the last one that rows can tell", UINT32_MAX);
-    optimizer_prepare(&table->spec->optimizer, table->version + 1, &table->step);
-    for (uint32_t begin = 0; begin < table->sum->count && status == CAIRN_OK; begin += ROWS_BLOCK_MAX) {
-        uint32_t left = table->sum->count - begin;
-        struct block block = {
-            .begin = begin,
-            .count = left < ROWS_BLOCK_MAX ? left : ROWS_BLOCK_MAX,
-            .keys = sparse_sum_keys(table->sum) + begin,
-        };
-
-        status = block_update(table, &block, before->data, error);
-    }
     if (status != CAIRN_OK) {
         table->is_torn = true;
-        buffer_unref(before);
         return error_prefix(error, status, "table %s", table->spec->name);
     }
-    step_end(table, before);
+    sparse_sum_free(table->before.sum);
+    table->before.sum = table->sum;
+    table->before.is_known = true;
+    table->before.is_indexed = false;
+    table->sum = NULL;
+    table->is_measured = false;
+    table->version++;
     return CAIRN_OK;
 }
 
@@ -390,7 +386,7 @@ static enum status read_before(struct sparse_table *table, const uint64_t *keys,
 
         if (position != KEY_INDEX_NONE)
             floats_copy(weights + i * dimension,
-                        (const float *)before->weights->data + (size_t)position * dimension, dimension);
+                        sparse_sum_values(before->sum) + (size_t)position * dimension, dimension);
     }
     return CAIRN_OK;
 }

@@ -27,12 +27,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What step `version` - 1 did to the rows in it: their weights before. */
+/* What step `version` - 1 did to the rows in it: their weights before, which have taken the place of the
+ * step's gradients. */
 struct sparse_before {
-    struct sparse_sum *sum; /* its keys alone; NULL: that step is not known */
-    struct buffer *weights; /* float32 [sum->count, dimension] */
-    struct buffer *spare;   /* memory for the next step's; NULL: none */
-    struct key_index index; /* of the keys, made when somebody asks */
+    struct sparse_sum *sum; /* NULL: that step is not known */
+    struct key_index index; /* of its keys, made when somebody asks */
     bool is_indexed, is_known;
 };
 
@@ -48,6 +47,8 @@ struct sparse_table {
     struct norm_rounds *rounds; /* NULL: the optimizer needs no norms */
     struct tree *tree;          /* of step `version`; its payloads are sums */
     struct key_index scratch;
+    uint32_t block_rows;    /* that are updated together */
+    float *block_weights;   /* [block_rows, dimension]: theirs before */
     bool is_out_of_memory;  /* a fold failed */
     bool is_torn;           /* an update failed: rows of two versions, none of which can be read */
     bool is_measured;       /* the sum, for norms */
