@@ -129,6 +129,8 @@ static enum status memory_init(struct session *session, const struct session_par
     memcpy(session->slot_shards, params->slot_shards, params->slot_count * sizeof(session->slot_shards[0]));
     for (uint32_t i = 0; i < params->slot_count; i++)
         session->holds_slots[params->slot_shards[i]] = true;
+    for (uint32_t i = 0; i < shards; i++)
+        session->slot_holders += session->holds_slots[i];
     layouts_init(session, params);
     return CAIRN_OK;
 }

@@ -5,6 +5,8 @@
  * which is the index of its part and a serial number, so that no foreign number leads anywhere. */
 #include "session_state.h"
 
+#include "base/floats.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,7 +94,8 @@ void session_rows_fini(struct session *session)
     free(session->rows.shares);
 }
 
-/* Which shard each key lies on, and how many each has. Errors: CAIRN_NO_MEMORY. */
+/* Which shard each key lies on, and how many each has; the former is not asked for where one has them all.
+ * Errors: CAIRN_NO_MEMORY. */
 static enum status keys_locate(struct session *session, const uint64_t *keys, uint32_t count)
 {
     struct rows_scratch *rows = &session->rows;
@@ -106,6 +109,10 @@ static enum status keys_locate(struct session *session, const uint64_t *keys, ui
         rows->capacity = count;
     }
     memset(rows->counts, 0, session->shard_count * sizeof(rows->counts[0]));
+    if (session->slot_holders == 1) {
+        rows->counts[session->slot_shards[0]] = count;
+        return CAIRN_OK;
+    }
     for (uint32_t i = 0; i < count; i++) {
         rows->shards[i] = session->slot_shards[placement_key_slot(keys[i], session->slot_count)];
         rows->counts[rows->shards[i]]++;
@@ -156,8 +163,8 @@ static enum status keys_scatter(struct session *session, const uint64_t *keys, u
         ((uint64_t *)share->keys->data)[at] = keys[i];
         ((uint32_t *)share->positions->data)[at] = i;
         if (gradients)
-            memcpy((float *)share->gradients->data + (size_t)at * dimension,
-                   gradients + (size_t)i * dimension, dimension * sizeof(float));
+            floats_copy((float *)share->gradients->data + (size_t)at * dimension,
+                        gradients + (size_t)i * dimension, dimension);
     }
     return CAIRN_OK;
 }
