@@ -4,14 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLOTS_MIN 64
+#define SLOTS_MIN    64
+#define SLOTS_CACHED (1 << 17) /* half of a second-level cache: up to it there is room for more empty ones   \
+                                */
 
 enum status key_index_reset(struct key_index *index, size_t most)
 {
     size_t slots = SLOTS_MIN;
 
     BUG_IF(most > KEY_INDEX_KEYS_MAX);
-    while (slots < 2 * most)
+    while (slots < 2 * most || (slots < 4 * most && slots < SLOTS_CACHED))
         slots *= 2;
     if (slots > index->capacity) {
         uint32_t *memory = malloc(slots * sizeof(*memory));
