@@ -28,6 +28,7 @@ struct played_cluster {
     struct shard_actor_params params[PLAYED_SHARDS];
     struct actor *shards[PLAYED_SHARDS];
     pthread_t thread;
+    pthread_mutex_t lock; /* held by who looks at the shards or at what follows: the thread does in a request */
     char text[PLAYED_TEXT_MAX]; /* of the job; empty: none was submitted */
     char file_name[64];
     uint64_t committed_step;
@@ -116,9 +117,20 @@ static inline void played_start_shards(struct played_cluster *cluster)
 
 static inline void played_stop_shard(struct played_cluster *cluster, uint32_t shard)
 {
+    pthread_mutex_lock(&cluster->lock);
     if (cluster->shards[shard])
         actor_stop(cluster->shards[shard]);
     cluster->shards[shard] = NULL;
+    pthread_mutex_unlock(&cluster->lock);
+}
+
+/* How many submits and commits were asked for. */
+static inline void played_counts(struct played_cluster *cluster, unsigned *submitted, unsigned *commits_asked)
+{
+    pthread_mutex_lock(&cluster->lock);
+    *submitted = cluster->submitted;
+    *commits_asked = cluster->commits_asked;
+    pthread_mutex_unlock(&cluster->lock);
 }
 
 /* ---- the coordinator */
@@ -237,7 +249,9 @@ static inline void *played_run(void *argument)
         BUG_IF(frames_receive(cluster->router, &frames, NULL) != CAIRN_OK || frames.count != 3);
         BUG_IF(wire_client_request_unpack(frames_data(&frames, 2), frames_length(&frames, 2), &request,
                                           NULL) != CAIRN_OK);
+        pthread_mutex_lock(&cluster->lock);
         played_request(cluster, &frames, request);
+        pthread_mutex_unlock(&cluster->lock);
         cairn__client_request__free_unpacked(request, NULL);
     }
     return NULL;
@@ -252,6 +266,7 @@ static inline void played_cluster_open(struct played_cluster *cluster)
     cluster->context = zmq_ctx_new();
     cluster->router = bound_socket(cluster->context, ZMQ_ROUTER, cluster->endpoint);
     played_start_shards(cluster);
+    ck_assert_int_eq(pthread_mutex_init(&cluster->lock, NULL), 0);
     ck_assert_int_eq(pthread_create(&cluster->thread, NULL, played_run, cluster), 0);
 }
 
@@ -261,6 +276,7 @@ static inline void played_cluster_close(struct played_cluster *cluster)
     ck_assert_int_eq(pthread_join(cluster->thread, NULL), 0);
     for (uint32_t i = 0; i < PLAYED_SHARDS; i++)
         played_stop_shard(cluster, i);
+    pthread_mutex_destroy(&cluster->lock);
     zmq_close(cluster->router);
     zmq_ctx_term(cluster->context);
     folder_remove(cluster->directory);
