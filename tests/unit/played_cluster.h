@@ -28,7 +28,8 @@ struct played_cluster {
     struct shard_actor_params params[PLAYED_SHARDS];
     struct actor *shards[PLAYED_SHARDS];
     pthread_t thread;
-    pthread_mutex_t lock; /* held by who looks at the shards or at what follows: the thread does in a request */
+    pthread_mutex_t
+        lock; /* held by who looks at the shards or at what follows: the thread does in a request */
     char text[PLAYED_TEXT_MAX]; /* of the job; empty: none was submitted */
     char file_name[64];
     uint64_t committed_step;
@@ -210,9 +211,17 @@ static inline void played_submit(struct played_cluster *cluster, const Cairn__Su
 static inline void played_commit(struct played_cluster *cluster, uint64_t step)
 {
     cluster->commits_asked++;
-    for (uint32_t i = 0; i < PLAYED_SHARDS && step > cluster->committed_step; i++)
+    if (step <= cluster->committed_step)
+        return;
+    for (uint32_t i = 0; i < PLAYED_SHARDS; i++)
         played_tell(cluster, i, (struct shard_command){.kind = SHARD_COMMAND_COMMIT, .step = step},
                     SHARD_COMMITTED);
+    for (uint32_t i = 0; i < PLAYED_SHARDS; i++) {
+        struct shard_command committed = {SHARD_COMMAND_COMMITTED, NULL, PLAYED_JOB, PLAYED_INCARNATION,
+                                          step};
+
+        BUG_IF(actor_tell(cluster->shards[i], &committed, sizeof(committed), NULL) != CAIRN_OK);
+    }
     cluster->committed_step = step;
 }
 

@@ -374,6 +374,30 @@ END_TEST
 
 /* ---- durable, and back again */
 
+START_TEST(commits_make_steps_durable)
+{
+    struct program program = {NULL};
+    struct cairn_gradients push = {0, 0, 1, NULL, NULL, 0};
+    static float gradients[SIZE];
+    enum cairn_status status;
+
+    status = cairn_connect(cluster.endpoint, &program.connection);
+    must(program.connection, status);
+    must(program.connection, cairn_job_begin(program.connection, "durable"));
+    must(program.connection, cairn_job_dense(program.connection, "weights", SIZE, "{optimizer: adam}"));
+    must(program.connection, cairn_job_start(program.connection, CAIRN_START_NEW, PATIENCE_MS));
+    push.values = gradients;
+    for (unsigned commit = 1; commit <= 3; commit++) {
+        must(program.connection, cairn_push(cairn_table_at(program.connection, 0), &push, NULL));
+        must(program.connection, cairn_step(program.connection, NULL));
+        must(program.connection, cairn_commit(program.connection, PATIENCE_MS)); /* waits for the step */
+        must(program.connection, cairn_commit(program.connection, PATIENCE_MS)); /* it is durable already */
+        expect_counts(1, 2 * commit);
+    }
+    cairn_close(program.connection);
+}
+END_TEST
+
 START_TEST(a_commit_is_of_the_last_whole_step)
 {
     struct program client;
@@ -532,7 +556,7 @@ START_TEST(a_connection_that_is_not_attached)
     ck_assert_ptr_nonnull(strstr(cairn_error_text(client.connection), "nonsense"));
     cairn_close(client.connection);
     cairn_close(NULL);
-    must(client.connection, cairn_connect(cluster.endpoint, &client.connection));
+    ck_assert_int_eq(cairn_connect(cluster.endpoint, &client.connection), CAIRN_STATUS_OK);
     ck_assert_ptr_null(cairn_job_id(client.connection));
     ck_assert_ptr_null(cairn_table_at(client.connection, 0));
     ck_assert_int_eq(cairn_descriptor(client.connection), -1);
@@ -560,7 +584,7 @@ START_TEST(nobody_at_the_other_end)
     char late[ENDPOINT_BYTES];
 
     free_endpoint(late);
-    must(client.connection, cairn_connect(late, &client.connection));
+    ck_assert_int_eq(cairn_connect(late, &client.connection), CAIRN_STATUS_OK);
     expect_error(&client, cairn_attach(client.connection, "tables", 30), CAIRN_STATUS_TIMEOUT, late);
     cairn_close(client.connection);
 }
@@ -582,6 +606,7 @@ static Suite *make_suite(void)
     tcase_add_test(steps, rows_are_pushed_and_pulled_by_key);
     tcase_add_test(steps, a_push_of_no_rows_counts);
     tcase_add_test(steps, a_reader_reads_the_newest);
+    tcase_add_test(steps, commits_make_steps_durable);
     tcase_add_test(steps, a_commit_is_of_the_last_whole_step);
     tcase_add_test(steps, a_program_that_comes_back_finds_its_step);
     tcase_add_test(steps, a_broken_connection_ends_everything);
