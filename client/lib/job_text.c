@@ -177,26 +177,21 @@ static int depth_after(yaml_event_type_t type, int depth)
     return type == YAML_MAPPING_END_EVENT || type == YAML_SEQUENCE_END_EVENT ? depth - 1 : depth;
 }
 
-/* Passes one event of a foreign text on. as_pairs: its outermost mapping is to melt into one that is open.
- * The event is taken. */
+/* Passes one event of a foreign text on. as_pairs: the text must be a mapping, which melts into the one that
+ * is open. The event is taken. */
 static bool pass_on(struct writer *writer, const struct entry *entry, bool as_pairs, int depth,
                     yaml_event_t *event)
 {
     yaml_event_type_t type = event->type;
     size_t line = event->start_mark.line;
-    bool is_outer = depth == 0 || (depth == 1 && type == YAML_MAPPING_END_EVENT);
+    bool melts = as_pairs && ((depth == 0 && type == YAML_MAPPING_START_EVENT) ||
+                              (depth == 1 && type == YAML_MAPPING_END_EVENT));
+    bool is_foreign = as_pairs && depth == 0 && !melts && !is_frame(type);
 
-    if (is_frame(type) || (as_pairs && is_outer && type != YAML_SCALAR_EVENT)) {
-        bool is_list = type == YAML_SEQUENCE_START_EVENT || type == YAML_ALIAS_EVENT;
-
-        yaml_event_delete(event);
-        return is_list ? invalid(writer, entry, "allowed: a mapping of arguments", line) : true;
-    }
-    if (as_pairs && depth == 0) {
-        yaml_event_delete(event);
-        return invalid(writer, entry, "allowed: a mapping of arguments", line);
-    }
-    return yaml_emitter_emit(&writer->emitter, event);
+    if (!is_frame(type) && !melts && !is_foreign)
+        return yaml_emitter_emit(&writer->emitter, event);
+    yaml_event_delete(event);
+    return !is_foreign || invalid(writer, entry, "allowed: a mapping of arguments", line);
 }
 
 /* Passes all events of the text on; documents: how many it has. */
