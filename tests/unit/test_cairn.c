@@ -5,7 +5,9 @@
 #include "cairn.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/time.h>
 
 #define LEAVES    4
 #define SIZE      70000 /* floats: several chunks */
@@ -504,6 +506,34 @@ START_TEST(a_loop_of_ones_own)
 }
 END_TEST
 
+static void on_alarm(int number)
+{
+    (void)number;
+}
+
+/* The handle goes on. */
+START_TEST(a_signal_interrupts_a_wait)
+{
+    const struct sigaction action = {.sa_handler = on_alarm};
+    const struct itimerval often = {{0, 20000}, {0, 20000}},
+                           never = {{0, 0}, {0, 0}}; /* whenever we come to sleep */
+    struct program program, other;
+    cairn_handle *handle;
+
+    program_open(&program, 0, 2);
+    program_open(&other, 2, 4);
+    ck_assert_int_eq(sigaction(SIGALRM, &action, NULL), 0);
+    must(program.connection, cairn_step(program.connection, &handle));
+    ck_assert_int_eq(setitimer(ITIMER_REAL, &often, NULL), 0);
+    ck_assert_int_eq(cairn_wait(handle, -1), CAIRN_STATUS_AGAIN);
+    ck_assert_int_eq(setitimer(ITIMER_REAL, &never, NULL), 0);
+    must(other.connection, cairn_step(other.connection, NULL));
+    finish(&program, handle);
+    program_close(&program);
+    program_close(&other);
+}
+END_TEST
+
 /* ---- misuse */
 
 START_TEST(what_makes_no_sense_is_refused)
@@ -611,6 +641,7 @@ static Suite *make_suite(void)
     tcase_add_test(steps, a_program_that_comes_back_finds_its_step);
     tcase_add_test(steps, a_broken_connection_ends_everything);
     tcase_add_test(steps, a_loop_of_ones_own);
+    tcase_add_test(steps, a_signal_interrupts_a_wait);
     tcase_add_test(misuse, what_makes_no_sense_is_refused);
     tcase_add_test(misuse, a_connection_that_is_not_attached);
     tcase_add_test(misuse, nobody_at_the_other_end);
