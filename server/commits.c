@@ -49,6 +49,29 @@ bool commits_allow(const struct commits *commits, uint64_t version)
            queue_find(commits, version);
 }
 
+bool commits_allow_sparse(const struct commits *commits, const struct sparse_table *sparse, uint64_t version)
+{
+    if (!commits_allow(commits, version))
+        return false;
+    for (uint32_t i = 0; is_boundary(commits, version) && i < commits->count; i++) {
+        if (generation_holds(commits->queue[i], sparse))
+            return false;
+    }
+    return true;
+}
+
+enum status commits_work(struct commits *commits, bool *has_more, struct error *error)
+{
+    *has_more = false;
+    for (uint32_t i = 0; i < commits->count && !*has_more; i++) {
+        enum status status = generation_capture_more(commits->queue[i], has_more, error);
+
+        if (status != CAIRN_OK)
+            return status;
+    }
+    return CAIRN_OK;
+}
+
 /* The generation of a step, a new one at the end when there is none. */
 static enum status queue_open(struct commits *commits, uint64_t step, struct generation **out,
                               struct error *error)
@@ -103,13 +126,27 @@ static enum status table_capture(struct generation *generation, const struct tab
     return table->sparse ? generation_capture_sparse(generation, tables, number, error) : CAIRN_OK;
 }
 
+/* Whether some sparse table's rows are still in a generation, so that they can be captured by no other. */
+static bool rows_are_held(const struct commits *commits)
+{
+    for (uint32_t number = 0; number < commits->tables->count; number++) {
+        const struct sparse_table *sparse = commits->tables->items[number].sparse;
+
+        for (uint32_t i = 0; sparse && i < commits->count; i++) {
+            if (generation_holds(commits->queue[i], sparse))
+                return true;
+        }
+    }
+    return false;
+}
+
 /* Captures all pieces at once, when there is room for the asked generation. */
 static enum status asked_capture(struct commits *commits, struct error *error)
 {
     struct generation *generation;
     enum status status;
 
-    if (!commits->asked || commits->count == COMMITS_UNDER_WAY)
+    if (!commits->asked || commits->count == COMMITS_UNDER_WAY || rows_are_held(commits))
         return CAIRN_OK;
     commits->asked = false;
     commits->missed = !tables_all_at(commits->tables, commits->asked_step);
@@ -168,11 +205,11 @@ bool commits_writing(const struct commits *commits)
     return commits->count > 0 && commits->queue[0]->state == GENERATION_WRITING;
 }
 
-void commits_written(struct commits *commits)
+void commits_written(struct commits *commits, bool is_durable)
 {
     BUG_IF(!commits_writing(commits));
     commits->queue[0]->state = GENERATION_WRITTEN;
-    generation_drop(commits->queue[0]);
+    generation_drop(commits->queue[0], is_durable);
 }
 
 void commits_abandon(struct commits *commits)

@@ -28,7 +28,7 @@ struct commits {
     uint32_t count;
     bool asked; /* a generation of asked_step waits for room */
     uint64_t asked_step;
-    bool missed; /* room came when the pieces were past asked_step already */
+    bool missed;    /* room came when the pieces were past asked_step already */
     bool abandoned; /* a write failed: nothing more is captured */
 };
 
@@ -43,8 +43,14 @@ void commits_init(struct commits *commits, const struct tables *tables, struct s
 /* Frees what is under way; nothing may be with the writer. */
 void commits_fini(struct commits *commits);
 
-/* Whether a piece may reach `version` now. */
+/* Whether a piece may reach `version` now. A sparse table whose rows are still held by a generation may not
+ * reach the next boundary. */
 bool commits_allow(const struct commits *commits, uint64_t version);
+bool commits_allow_sparse(const struct commits *commits, const struct sparse_table *sparse, uint64_t version);
+
+/* Does some more of the capturing that is under way; *has_more: some is left.
+ * Errors: those of generation_capture_more: give up with commits_abandon. */
+enum status commits_work(struct commits *commits, bool *has_more, struct error *error) MUST_CHECK;
 
 /* A dense chunk, or a sparse table, has reached its version, which commits_allow allowed: captures it when a
  * generation of it is due. Errors: CAIRN_NO_MEMORY; those of generation_capture_sparse. */
@@ -63,8 +69,8 @@ struct generation *commits_next(struct commits *commits);
 /* Whether the writer has one. */
 bool commits_writing(const struct commits *commits);
 
-/* The writer is done with the generation that commits_next gave: it is durable here. */
-void commits_written(struct commits *commits);
+/* The writer is done with the generation that commits_next gave; is_durable: it is durable here. */
+void commits_written(struct commits *commits, bool is_durable);
 
 /* Whether a commit that was asked for came to nothing, told once; *step: which. */
 bool commits_missed(struct commits *commits, uint64_t *step);

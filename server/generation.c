@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Rows of a sparse table that are copied at once: a fraction of a millisecond. */
+#define CAPTURE_ROWS 2048
+
 _Static_assert(DENSE_ARRAYS_MAX <= RECORD_ARRAYS_MAX, "a chunk's arrays fit its record");
 
 /* The pieces of a table, from its first. */
@@ -45,7 +48,7 @@ void generation_free(struct generation *generation)
 {
     if (!generation)
         return;
-    generation_drop(generation);
+    generation_drop(generation, false);
     free(generation);
 }
 
@@ -64,9 +67,57 @@ void generation_capture_dense(struct generation *generation, const struct tables
 enum status generation_capture_sparse(struct generation *generation, const struct tables *tables,
                                       uint32_t table, struct error *error)
 {
-    (void)generation;
-    return error_set(error, CAIRN_UNSUPPORTED, "table %s: rows are not made durable yet",
-                     tables->items[table].sparse->spec->name);
+    struct generation_piece *piece = &generation->pieces[tables_sparse_piece(tables, table)];
+    struct sparse_table *sparse = tables->items[table].sparse;
+    enum status status;
+
+    BUG_IF(sparse->version != generation->step || piece->sparse);
+    piece->sparse = sparse;
+    piece->candidates_whole = !sparse->candidates;
+    status = rows_capture(sparse->rows, generation->step, &piece->rows, error);
+    if (status == CAIRN_OK && sparse->candidates)
+        status = rows_capture(sparse->candidates, generation->step, &piece->candidates, error);
+    return status == CAIRN_OK ? status : error_prefix(error, status, "table %s", sparse->spec->name);
+}
+
+static enum status piece_capture_more(struct generation_piece *piece, struct error *error)
+{
+    enum status status = CAIRN_OK;
+
+    if (!piece->rows_whole)
+        status = rows_capture_more(piece->sparse->rows, piece->rows, CAPTURE_ROWS, &piece->rows_whole, error);
+    else
+        status = rows_capture_more(piece->sparse->candidates, piece->candidates, CAPTURE_ROWS,
+                                   &piece->candidates_whole, error);
+    return status == CAIRN_OK ? status : error_prefix(error, status, "table %s", piece->sparse->spec->name);
+}
+
+enum status generation_capture_more(struct generation *generation, bool *has_more, struct error *error)
+{
+    *has_more = false;
+    for (uint32_t i = 0; generation->state == GENERATION_COLLECTING && i < generation->piece_count; i++) {
+        struct generation_piece *piece = &generation->pieces[i];
+        enum status status;
+
+        if (!piece->sparse || (piece->rows_whole && piece->candidates_whole))
+            continue;
+        status = piece_capture_more(piece, error);
+        if (status != CAIRN_OK)
+            return status;
+        *has_more = true;
+        generation->captured += piece->rows_whole && piece->candidates_whole;
+        return CAIRN_OK; /* the next call looks again */
+    }
+    return CAIRN_OK;
+}
+
+bool generation_holds(const struct generation *generation, const struct sparse_table *sparse)
+{
+    for (uint32_t i = 0; i < generation->piece_count; i++) {
+        if (generation->pieces[i].sparse == sparse && generation->pieces[i].rows)
+            return true;
+    }
+    return false;
 }
 
 bool generation_is_complete(const struct generation *generation)
@@ -74,14 +125,23 @@ bool generation_is_complete(const struct generation *generation)
     return generation->captured == generation->piece_count;
 }
 
-void generation_drop(struct generation *generation)
+static void piece_drop(struct generation_piece *piece, bool is_durable)
 {
-    for (uint32_t i = 0; i < generation->piece_count; i++) {
-        for (uint32_t j = 0; j < DENSE_ARRAYS_MAX; j++) {
-            buffer_unref(generation->pieces[i].arrays[j]);
-            generation->pieces[i].arrays[j] = NULL;
-        }
+    for (uint32_t i = 0; i < DENSE_ARRAYS_MAX; i++) {
+        buffer_unref(piece->arrays[i]);
+        piece->arrays[i] = NULL;
     }
+    if (piece->rows)
+        rows_captured(piece->sparse->rows, piece->rows, is_durable);
+    if (piece->candidates)
+        rows_captured(piece->sparse->candidates, piece->candidates, is_durable);
+    piece->rows = piece->candidates = NULL;
+}
+
+void generation_drop(struct generation *generation, bool is_durable)
+{
+    for (uint32_t i = 0; i < generation->piece_count; i++)
+        piece_drop(&generation->pieces[i], is_durable);
 }
 
 /* The place that may be overwritten: not the one with the committed step; else an empty or unreadable one,
@@ -116,6 +176,19 @@ static enum status chunk_write(const struct generation *generation, struct store
     return record_write(transaction, place_choose(generation, transaction, piece), &record, error);
 }
 
+static enum status piece_write(const struct generation *generation, struct store_transaction *transaction,
+                               const struct generation_piece *piece, struct error *error)
+{
+    enum status status;
+
+    if (!piece->sparse)
+        return chunk_write(generation, transaction, piece, error);
+    status = rows_capture_write(piece->rows, transaction, generation->keep_step, error);
+    if (status == CAIRN_OK && piece->candidates)
+        status = rows_capture_write(piece->candidates, transaction, generation->keep_step, error);
+    return status == CAIRN_OK ? status : error_prefix(error, status, "table %s", piece->sparse->spec->name);
+}
+
 enum status generation_write(const struct generation *generation, struct error *error)
 {
     struct store_transaction *transaction;
@@ -125,7 +198,7 @@ enum status generation_write(const struct generation *generation, struct error *
         return status;
     BUG_IF(!generation_is_complete(generation));
     for (uint32_t i = 0; i < generation->piece_count && status == CAIRN_OK; i++)
-        status = chunk_write(generation, transaction, &generation->pieces[i], error);
+        status = piece_write(generation, transaction, &generation->pieces[i], error);
     if (status != CAIRN_OK) {
         store_abort(transaction);
         return status;

@@ -2,8 +2,8 @@
  * disk and back. Its pieces are the dense chunks and the sparse tables (tables.h).
  *
  * Capturing a chunk takes references, no copies: the writer thread writes what the shard thread has moved on
- * from. Each piece is captured when it
- * reaches the version, so the generation is complete once all have. Records of chunks have two places; a
+ * from. Of a sparse table rows that changed are copied, a few at a time (rows.h). Each piece is captured when
+ * it reaches the version, so the generation is complete once all have. Records of chunks have two places; a
  * write leaves the one that holds the job's committed step alone (`keep_step`), whatever a run that was
  * rolled back may have left in the other.
  *
@@ -33,6 +33,9 @@ struct generation {
         uint32_t table, chunk;
         uint32_t array_count;                    /* of a dense chunk: 1 + optimizer slots */
         struct buffer *arrays[DENSE_ARRAYS_MAX]; /* [0] NULL: not captured yet, or no chunk */
+        struct sparse_table *sparse;             /* NULL: not captured yet, or a chunk */
+        struct rows_capture *rows, *candidates;  /* candidates NULL: the table admits all */
+        bool rows_whole, candidates_whole;
     } pieces[];
 };
 
@@ -44,15 +47,24 @@ void generation_free(struct generation *generation);
 void generation_capture_dense(struct generation *generation, const struct tables *tables, uint32_t table,
                               const struct dense_chunk *chunk);
 
-/* Captures a sparse table, which must be at the generation's step; once a table.
- * Errors: CAIRN_UNSUPPORTED: rows are not made durable yet. */
+/* Begins to capture a sparse table, which must be at the generation's step and in no other capture; once a
+ * table. generation_capture_more does the rest.
+ * Errors: those of rows_capture; the generation can never be complete then. */
 enum status generation_capture_sparse(struct generation *generation, const struct tables *tables,
                                       uint32_t table, struct error *error) MUST_CHECK;
 
+/* Copies some more rows of the sparse tables that are being captured; *has_more: there are still others.
+ * Errors: as above. */
+enum status generation_capture_more(struct generation *generation, bool *has_more,
+                                    struct error *error) MUST_CHECK;
+
+/* Whether a sparse table's rows are held by this generation, so that they can be in no other. */
+bool generation_holds(const struct generation *generation, const struct sparse_table *sparse);
+
 bool generation_is_complete(const struct generation *generation);
 
-/* Drops what was captured, so that slots are updated in place again. */
-void generation_drop(struct generation *generation);
+/* Drops what was captured, so that slots are updated in place again; is_durable: it was written. */
+void generation_drop(struct generation *generation, bool is_durable);
 
 /* Writes a complete generation in one synchronous transaction.
  * Errors: CAIRN_FULL and others of the store; what was durable before is as it was. */

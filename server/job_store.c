@@ -281,3 +281,18 @@ struct job_store_survey job_store_survey(const char *data_directory)
     closedir(entries);
     return survey;
 }
+
+enum status job_store_swap_path(const struct job_store_owner *owner, uint64_t job, uint32_t number,
+                                char *path, size_t size, struct error *error)
+{
+    char directory[PATH_BYTES];
+    enum status status = store_path(owner, job, directory, error);
+    int length;
+
+    if (status != CAIRN_OK)
+        return status;
+    length = snprintf(path, size, "%s/swap-%" PRIu32, directory, number);
+    return length >= 0 && (size_t)length < size
+               ? CAIRN_OK
+               : error_set(error, CAIRN_INVALID, "the data directory's path is too long");
+}

@@ -41,4 +41,9 @@ struct job_store_survey {
 /* Counts, without opening any; what cannot be read is left out. Any thread. */
 struct job_store_survey job_store_survey(const char *data_directory);
 
+/* Where a table's rows of a job that is live may be swapped to: a directory within that of the job's store,
+ * for a number of the store's tables. Errors: CAIRN_INVALID: the path is too long. */
+enum status job_store_swap_path(const struct job_store_owner *owner, uint64_t job, uint32_t number,
+                                char *path, size_t size, struct error *error) MUST_CHECK;
+
 #endif

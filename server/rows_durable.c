@@ -257,6 +257,15 @@ static enum status step_check(const struct durable *durable, const struct tag *t
     return CAIRN_OK;
 }
 
+/* Removes the rows of an earlier job, whose tag is gone. */
+static enum status begin_anew(const struct durable *durable, struct store_transaction *transaction,
+                              struct error *error)
+{
+    enum status status = store_table_clear(transaction, &durable->rows, error);
+
+    return status == CAIRN_OK ? store_table_clear(transaction, &durable->before, error) : status;
+}
+
 static enum status recover(const struct durable *durable, uint64_t step, struct durable_facts *facts,
                            struct error *error)
 {
@@ -270,19 +279,19 @@ static enum status recover(const struct durable *durable, uint64_t step, struct 
     status = tag_read(durable, transaction, &tag, &is_there, error);
     if (status == CAIRN_OK)
         status = step_check(durable, &tag, is_there, step, error);
-    if (status == CAIRN_OK)
+    if (status == CAIRN_OK && is_there)
         status = count_check(durable, transaction, &tag.now, error);
-    if (status != CAIRN_OK || !is_there || tag.now.step == step) {
-        store_abort(transaction);
-        *facts = tag.now;
-        return status;
-    }
-    status = go_back(durable, transaction, &tag, error);
-    if (status != CAIRN_OK) {
+    *facts = tag.now;
+    if (status != CAIRN_OK || (is_there && tag.now.step == step)) {
         store_abort(transaction);
         return status;
     }
     *facts = tag.before;
+    status = is_there ? go_back(durable, transaction, &tag, error) : begin_anew(durable, transaction, error);
+    if (status != CAIRN_OK) {
+        store_abort(transaction);
+        return status;
+    }
     return store_commit(transaction, error);
 }
 

@@ -256,7 +256,8 @@ void shard_advance_sparse(struct shard *shard, struct shard_job *job, uint32_t n
     struct sparse_table *sparse = job->tables->items[number].sparse;
     struct error error;
 
-    if (!sparse_is_due(sparse) || job->failed || !commits_allow(&job->commits, sparse->version + 1))
+    if (!sparse_is_due(sparse) || job->failed ||
+        !commits_allow_sparse(&job->commits, sparse, sparse->version + 1))
         return;
     if (sparse_update(sparse, &error) != CAIRN_OK) {
         abandon(shard, job, &error); /* rows of two versions: nothing more may be made durable */
@@ -278,6 +279,20 @@ static void advance_all(struct shard *shard, struct shard_job *job)
         if (table->sparse)
             shard_advance_sparse(shard, job, number);
     }
+}
+
+bool shard_work(struct shard *shard)
+{
+    bool has_more = false;
+    struct error error;
+
+    for (struct shard_job *job = shard->jobs; job && !has_more; job = job->next) {
+        if (!job->retired && commits_work(&job->commits, &has_more, &error) != CAIRN_OK)
+            abandon(shard, job, &error);
+    }
+    if (has_more)
+        shard_flush(shard);
+    return has_more;
 }
 
 void shard_flush(struct shard *shard)
@@ -425,11 +440,12 @@ void shard_written(struct shard *shard, struct generation *generation, enum stat
     struct shard_job *job = generation->owner;
     uint64_t step = generation->step;
 
-    commits_written(&job->commits);
+    commits_written(&job->commits, status == CAIRN_OK);
     if (job->retired) {
         job_succeed(shard, job);
     } else if (status == CAIRN_OK) {
         report_committed(shard, job, step);
+        advance_all(shard, job); /* sparse tables whose rows it held */
     } else {
         commits_abandon(&job->commits);
         shard_fail(shard, job, error);
@@ -487,7 +503,7 @@ void shard_free(struct shard *shard)
         struct shard_job *job = shard->jobs;
 
         if (commits_writing(&job->commits))
-            commits_written(&job->commits); /* the writer has stopped */
+            commits_written(&job->commits, false); /* the writer has stopped */
         job_retire(shard, job);
     }
     replies_free(shard->replies);

@@ -97,6 +97,10 @@ bool shard_keeps(struct shard *shard, const struct reply_subject *subject, uint3
 void shard_tell_loss(struct shard *shard, const void *client, size_t client_bytes,
                      const struct reply_subject *lost);
 
+/* Does a piece of what the shard has to do besides handling messages, a fraction of a millisecond; to be
+ * called between messages until it returns false: there was nothing to do. */
+bool shard_work(struct shard *shard);
+
 /* Whether the shard waits for what others tell, which may have been lost on its way; shard_nudge, called from
  * time to time while it does, says again what makes them tell it. */
 bool shard_waits(const struct shard *shard);

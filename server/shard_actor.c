@@ -380,6 +380,7 @@ static enum status turn(struct shard_thread *thread, bool *is_busy)
     if (waiter_has(waiter, NEWS_DRAINED))
         tell_losses(thread);
     *is_busy = serve_clients(thread);
+    *is_busy = shard_work(thread->shard) || *is_busy;
     if (told_writer || waiter_has(waiter, NEWS_WRITER)) {
         *is_busy = true;
         status = serve_writer(thread);

@@ -6,6 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* In the store, the rows of a table's candidates have its number and this. */
+#define CANDIDATES_NUMBER 0x10000u
+/* Of a table's budget, what its candidates get: one part in so many. */
+#define CANDIDATES_SHARE 8
+#define ROWS_PATH_BYTES  4096
+
 /* ---- making them */
 
 /* The chunks of a table that lie on a shard, ascending. Owns: the caller, free(). NULL: out of memory. */
@@ -163,22 +169,54 @@ enum status tables_new(const struct assignment *assignment, uint32_t thread, uin
 
 /* ---- the rows of sparse tables */
 
-static enum status sparse_open(struct tables *tables, uint32_t number, uint64_t memory_bytes,
-                               uint64_t version, struct error *error)
+/* Where rows that are asked for in one step of a table are kept: what is the same for all tables. */
+struct rows_place {
+    const struct job_store_owner *owner;
+    uint64_t job;
+    struct store *store;
+    uint64_t budget_bytes; /* of a table's rows; 0: no bound */
+    uint64_t version;
+};
+
+/* Opens the rows of a number of the store, and brings them into memory as far as there is room. */
+static enum status rows_open(const struct rows_place *place, uint32_t number, uint32_t floats,
+                             uint64_t budget_bytes, struct rows **out, struct error *error)
+{
+    char swap[ROWS_PATH_BYTES];
+    struct rows_options options = {.floats = floats,
+                                   .budget_bytes = budget_bytes,
+                                   .swap_directory = swap,
+                                   .store = place->store,
+                                   .table = number,
+                                   .step = place->version};
+    uint64_t bytes = 0;
+    enum status status = job_store_swap_path(place->owner, place->job, number, swap, sizeof(swap), error);
+
+    if (status == CAIRN_OK)
+        status = rows_new(&options, out, error);
+    if (status == CAIRN_OK && place->version > 0)
+        status = rows_warm(*out, &bytes, error);
+    return status;
+}
+
+/* Candidates take a fraction of what rows do, and have as much of the budget. */
+static enum status sparse_open(struct tables *tables, uint32_t number, const struct rows_place *place,
+                               struct error *error)
 {
     const struct table_spec *spec = job_table(tables->job, number);
-    const struct rows_options options = {.floats = sparse_row_floats(spec)};
-    const struct rows_options candidate_options = {.floats = SPARSE_CANDIDATE_FLOATS};
+    uint64_t candidates_bytes = spec->admit_after > 1 ? place->budget_bytes / CANDIDATES_SHARE : 0;
     struct rows *rows = NULL, *candidates = NULL;
-    enum status status = rows_new(&options, &rows, error);
+    enum status status = rows_open(place, number, sparse_row_floats(spec),
+                                   place->budget_bytes - candidates_bytes, &rows, error);
 
-    (void)memory_bytes;
     if (status == CAIRN_OK && spec->admit_after > 1)
-        status = rows_new(&candidate_options, &candidates, error);
+        status = rows_open(place, number + CANDIDATES_NUMBER, SPARSE_CANDIDATE_FLOATS, candidates_bytes,
+                           &candidates, error);
     if (status == CAIRN_OK)
-        return sparse_table_new(tables->job, number, rows, candidates, version, &tables->items[number].sparse,
-                                error);
+        return sparse_table_new(tables->job, number, rows, candidates, place->version,
+                                &tables->items[number].sparse, error);
     rows_free(rows);
+    rows_free(candidates);
     return error_prefix(error, status, "table %s", spec->name);
 }
 
@@ -202,12 +240,17 @@ enum status tables_open_rows(struct tables *tables, const struct assignment *ass
                              const struct job_store_owner *owner, struct store *store, uint64_t memory_bytes,
                              uint64_t version, struct error *error)
 {
+    struct rows_place place = {owner, assignment->number, store, 0, version};
+    uint32_t count = 0;
     enum status status = CAIRN_OK;
 
-    (void)store;
+    for (uint32_t number = 0; number < tables->count; number++)
+        count += is_sparse_here(tables->job, assignment, owner->shard, number);
+    if (memory_bytes > 0 && count > 0)
+        place.budget_bytes = memory_bytes / count;
     for (uint32_t number = 0; number < tables->count && status == CAIRN_OK; number++) {
         if (is_sparse_here(tables->job, assignment, owner->shard, number))
-            status = sparse_open(tables, number, memory_bytes, version, error);
+            status = sparse_open(tables, number, &place, error);
         if (status == CAIRN_OK && tables->items[number].sparse &&
             optimizer_spec_needs_norms(&job_table(tables->job, number)->optimizer))
             status = sparse_norms(tables, assignment, owner->shard, number, error);

@@ -19,10 +19,13 @@ enum status store_table_open(struct store *store, const char *name, struct store
     int code;
     enum status status = store_begin_write(store, &transaction, error);
 
-    if (status == CAIRN_OK)
-        status = store_inside_allocate(transaction, 64, 64, 0, error);
     if (status != CAIRN_OK)
         return status;
+    status = store_inside_allocate(transaction, 64, 64, 0, error);
+    if (status != CAIRN_OK) {
+        store_abort(transaction);
+        return status;
+    }
     code = mdb_dbi_open(store_inside_handle(transaction), name, MDB_CREATE | MDB_INTEGERKEY, &database);
     if (code != 0) {
         status = code == MDB_DBS_FULL

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STORE_TABLES_MAX 256 /* of one store */
+#define STORE_TABLES_MAX 1100 /* of one store */
 
 struct store_table {
     struct store *store;

@@ -172,7 +172,7 @@ START_TEST(slots_are_updated_in_place_unless_held)
     generation = capture(&bench, 0);
     advance(&bench);
     ck_assert_ptr_ne(weights(bench.table)->chunks[0].slots[0]->data, place);
-    generation_drop(generation);
+    generation_drop(generation, true);
     generation_free(generation);
     bench_free(&bench);
 }
