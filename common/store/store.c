@@ -9,6 +9,7 @@
  * between the two may leave a tree without its pages). */
 #include "store/store.h"
 
+#include "base/order.h"
 #include "store/inside.h"
 #include "store/map_file.h"
 #include "store/pages.h"
@@ -393,6 +394,7 @@ static enum status transaction_begin(struct store *store, unsigned flags, struct
         free(transaction);
         return store_error(store, code, "cannot begin a transaction", error);
     }
+    ORDER_AFTER(store); /* what ended before is seen, and its pages may be used again */
     *out = transaction;
     return CAIRN_OK;
 }
@@ -438,7 +440,10 @@ enum status store_begin_read(struct store *store, struct store_transaction **out
 enum status store_commit(struct store_transaction *transaction, struct error *error)
 {
     struct store *store = transaction->store;
-    int code = mdb_txn_commit(transaction->handle);
+    int code;
+
+    ORDER_BEFORE(store);
+    code = mdb_txn_commit(transaction->handle);
 
     free(transaction);
     return code == 0 ? CAIRN_OK : store_error(store, code, "cannot commit", error);
@@ -448,6 +453,7 @@ void store_abort(struct store_transaction *transaction)
 {
     if (!transaction)
         return;
+    ORDER_BEFORE(transaction->store);
     mdb_txn_abort(transaction->handle);
     free(transaction);
 }

@@ -33,7 +33,7 @@ START_TEST(a_table_without_a_store_keeps_all_rows)
     struct rows_facts facts;
 
     world_open(&world, false, budgets[_i], 11 + (uint64_t)_i);
-    for (uint32_t round = 0; round < 600; round++)
+    for (uint32_t round = 0; round < 400; round++)
         operation(&world);
     world_scan(&world);
     rows_facts(world.rows, &facts);
@@ -68,7 +68,7 @@ START_TEST(a_durable_table_keeps_all_rows)
     static const uint64_t budgets[] = {0, TINY_BUDGET, 300 << 10};
 
     world_open(&world, true, budgets[_i % 3], 100 + (uint64_t)_i);
-    for (uint32_t round = 0; round < 900; round++) {
+    for (uint32_t round = 0; round < 700; round++) {
         operation(&world);
         if (world_chance(&world, 8) == 0)
             generation_step(&world);
@@ -153,7 +153,7 @@ static Suite *rows_cold_suite(void)
 
     tcase_set_timeout(tests, 100);
     tcase_add_loop_test(tests, a_table_without_a_store_keeps_all_rows, 0, 3);
-    tcase_add_loop_test(tests, a_durable_table_keeps_all_rows, 0, 6);
+    tcase_add_loop_test(tests, a_durable_table_keeps_all_rows, 0, 4);
     tcase_add_test(tests, a_written_generation_is_found_again);
     tcase_add_test(tests, warming_stops_at_the_budget);
     tcase_add_test(tests, a_smaller_budget_makes_rows_leave);
