@@ -237,34 +237,39 @@ enum status rows_find(struct rows *rows, const uint64_t *keys, uint32_t count, s
     return CAIRN_OK;
 }
 
-/* Makes the i-th row of the block what the caller may change. */
-static enum status row_make(struct rows *rows, uint32_t i, uint64_t key, bool *is_new, struct error *error)
+/* Adds the i-th row of the block, or brings it back. */
+static enum status row_renew(struct rows *rows, uint32_t i, uint64_t key, struct error *error)
 {
-    uint32_t place = rows->places[i];
+    if (rows->places[i] == SLAB_NONE) {
+        rows->places[i] = row_add(rows, rows->hashes[i], key);
+        if (rows->places[i] == SLAB_NONE)
+            return memory_error(rows, error);
+        rows->found[i] = slab_row(&rows->slab, rows->places[i]);
+    } else {
+        rows->found[i]->used_step = 0;
+        slab_clear(&rows->slab, SLAB_REMOVED, rows->places[i]);
+        rows->resident++;
+    }
+    rows->count++;
+    return CAIRN_OK;
+}
+
+/* Makes the i-th row of the block what the caller may change. */
+static inline enum status row_make(struct rows *rows, uint32_t i, uint64_t key, bool *is_new,
+                                   struct error *error)
+{
     enum status status = CAIRN_OK;
 
-    *is_new = false;
-    if (place == SLAB_NONE) {
-        place = rows->places[i] = row_add(rows, rows->hashes[i], key);
-        if (place == SLAB_NONE)
-            return memory_error(rows, error);
-        rows->found[i] = slab_row(&rows->slab, place);
-        *is_new = true;
-    } else {
-        status = capture_keep(rows, place, error);
-        if (status != CAIRN_OK)
-            return status;
-        if (rows->found[i]->used_step == ROW_REMOVED) {
-            rows->found[i]->used_step = 0;
-            slab_clear(&rows->slab, SLAB_REMOVED, place);
-            rows->resident++;
-            *is_new = true;
-        }
-    }
-    rows->count += *is_new;
-    slab_set(&rows->slab, SLAB_DIRTY, place);
+    if (rows->capture && rows->found[i])
+        status = capture_keep(rows, rows->places[i], error);
+    *is_new = !rows->found[i] || rows->found[i]->used_step == ROW_REMOVED;
+    if (status == CAIRN_OK && *is_new)
+        status = row_renew(rows, i, key, error);
+    if (status != CAIRN_OK)
+        return status;
+    slab_set(&rows->slab, SLAB_DIRTY, rows->places[i]);
     if (rows->budget.bytes)
-        slab_set(&rows->slab, SLAB_REFERENCED, place);
+        slab_set(&rows->slab, SLAB_REFERENCED, rows->places[i]);
     return CAIRN_OK;
 }
 

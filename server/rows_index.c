@@ -205,12 +205,14 @@ static void stage_match(const struct slab *slab, const uint64_t *hashes,
 
 /* Third stage: is it the key's row? If not, all over again, with all that may be. */
 static void stage_check(const struct rows_index *index, const struct slab *slab, const uint64_t *keys,
-                        const uint64_t *hashes, struct span span, uint32_t *places, struct row **rows)
+                        const uint64_t *hashes, const struct index_bucket *const *buckets, struct span span,
+                        uint32_t *places, struct row **rows)
 {
     for (uint32_t i = span.begin; i < span.end; i++) {
         if (places[i] != SLAB_NONE && rows[i]->key == keys[i])
             continue;
-        places[i] = index_find(index, slab, hashes[i], keys[i]);
+        if (places[i] != SLAB_NONE || buckets[i]->passed > 0)
+            places[i] = index_find(index, slab, hashes[i], keys[i]);
         rows[i] = places[i] == SLAB_NONE ? NULL : slab_row(slab, places[i]);
     }
 }
@@ -235,7 +237,7 @@ void index_find_block(const struct rows_index *index, const struct slab *slab, c
         if (group >= 1)
             stage_match(slab, hashes, buckets, span_of(group - 1, count), places, rows);
         if (group >= 2)
-            stage_check(index, slab, keys, hashes, span_of(group - 2, count), places, rows);
+            stage_check(index, slab, keys, hashes, buckets, span_of(group - 2, count), places, rows);
     }
 }
 
