@@ -10,6 +10,7 @@
 #define SMALL_CHUNK_BYTES                                                                                    \
     ((size_t)256 << 10) /* no huge pages: a small budget would be lost in their ends                         \
                          */
+#define FLAGS_AHEAD  16 /* rows whose flags are asked for before their turn */
 #define SMALL_BUDGET ((uint64_t)64 << 20)
 
 static enum status options_check(const struct rows_options *options, struct error *error)
@@ -280,6 +281,8 @@ enum status rows_make(struct rows *rows, const uint64_t *keys, uint32_t count, s
     enum status status = block_find(rows, keys, count, true, error);
 
     while (status == CAIRN_OK && done < count) {
+        if (done + FLAGS_AHEAD < count && rows->places[done + FLAGS_AHEAD] != SLAB_NONE)
+            __builtin_prefetch(slab_word(&rows->slab, SLAB_DIRTY, rows->places[done + FLAGS_AHEAD]), 1);
         status = row_make(rows, done, keys[done], &is_new[done], error);
         if (status == CAIRN_OK) {
             made[done] = rows->found[done];
