@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK_FLOATS (ROWS_BLOCK_MAX * 16)
+#define BLOCK_FLOATS (ROWS_BLOCK_MAX * 8)
 
 /* ---- the tree's payloads are sums */
 
@@ -295,17 +295,16 @@ static enum status block_update(struct sparse_table *table, struct block *block,
 
 static enum status all_update(struct sparse_table *table, struct error *error)
 {
+    struct block block;
     enum status status = CAIRN_OK;
 
     optimizer_prepare(&table->spec->optimizer, table->version + 1, &table->step);
     for (uint32_t begin = 0; begin < table->sum->count && status == CAIRN_OK; begin += table->block_rows) {
         uint32_t left = table->sum->count - begin;
-        struct block block = {
-            .begin = begin,
-            .count = left < table->block_rows ? left : table->block_rows,
-            .keys = sparse_sum_keys(table->sum) + begin,
-        };
 
+        block.begin = begin;
+        block.count = left < table->block_rows ? left : table->block_rows;
+        block.keys = sparse_sum_keys(table->sum) + begin;
         status = block_update(table, &block, error);
     }
     return status;
