@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK_FLOATS (ROWS_BLOCK_MAX * 8)
+#define EXPIRE_ROWS_LEAST 64 /* rows a step that are looked at */
+#define BLOCK_FLOATS      (ROWS_BLOCK_MAX * 8)
 
 /* ---- the tree's payloads are sums */
 
@@ -198,6 +199,7 @@ static enum status candidate_count(struct sparse_table *table, uint64_t key, boo
 
     if (status != CAIRN_OK)
         return status;
+    table->rows_made += is_new;
     if (!is_new && is_alive(table, row->used_step, table->version))
         memcpy(&count, row->floats, sizeof(count));
     count++;
@@ -280,6 +282,7 @@ static enum status block_update(struct sparse_table *table, struct block *block,
     if (status != CAIRN_OK)
         return status;
     for (uint32_t i = 0; i < block->count; i++) {
+        table->rows_made += is_new[i];
         if (is_new[i] || !is_alive(table, rows[i]->used_step, table->version))
             row_begin(table, rows[i]);
         rows[i]->used_step = (uint32_t)table->version;
@@ -310,6 +313,23 @@ static enum status all_update(struct sparse_table *table, struct error *error)
     return status;
 }
 
+/* Removes rows that neither version reads any more. Rows are looked at in turn, twice as many as the step has
+ * made: so a table never has much more than twice the rows that live. */
+static enum status all_expire(struct sparse_table *table, struct error *error)
+{
+    uint64_t before = table->version - table->spec->expire_after;
+    uint32_t most = 2 * table->rows_made + EXPIRE_ROWS_LEAST;
+    enum status status = CAIRN_OK;
+
+    table->rows_made = 0;
+    if (table->spec->expire_after == 0 || table->version <= table->spec->expire_after)
+        return CAIRN_OK;
+    status = rows_expire(table->rows, (uint32_t)before, most, error);
+    if (status == CAIRN_OK && table->candidates)
+        status = rows_expire(table->candidates, (uint32_t)before, most, error);
+    return status;
+}
+
 enum status sparse_update(struct sparse_table *table, struct error *error)
 {
     enum status status =
@@ -317,6 +337,8 @@ enum status sparse_update(struct sparse_table *table, struct error *error)
             ? all_update(table, error)
             : error_set(error, CAIRN_FULL, "step %u has come, the last one that rows can tell", UINT32_MAX);
 
+    if (status == CAIRN_OK)
+        status = all_expire(table, error);
     if (status != CAIRN_OK) {
         table->is_torn = true;
         return error_prefix(error, status, "table %s", table->spec->name);

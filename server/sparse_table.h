@@ -47,6 +47,7 @@ struct sparse_table {
     struct norm_rounds *rounds; /* NULL: the optimizer needs no norms */
     struct tree *tree;          /* of step `version`; its payloads are sums */
     struct key_index scratch;
+    uint32_t rows_made;     /* by the step in hand, candidates too */
     uint32_t block_rows;    /* that are updated together */
     float *block_weights;   /* [block_rows, dimension]: theirs before */
     bool is_out_of_memory;  /* a fold failed */

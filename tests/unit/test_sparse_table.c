@@ -266,6 +266,36 @@ START_TEST(a_row_used_in_time_does_not_expire)
 }
 END_TEST
 
+/* Each step brings keys that never come again. */
+START_TEST(expired_rows_leave_the_memory)
+{
+    enum { STEPS = 3000, NEW = 20, LIVING = 8 * NEW };
+    struct rig rig;
+    struct rows_facts facts, candidates = {0};
+
+    rig_open(&rig, 1, _i ? "expire_after: 7, admit_after: 2" : "expire_after: 7", 1);
+    for (uint64_t step = 0; step < STEPS; step++) {
+        struct buffer *keys = buffer_new(NEW * sizeof(uint64_t)), *rows = buffer_new(NEW * D * sizeof(float));
+        bool is_whole;
+
+        ck_assert(keys && rows);
+        memset(rows->data, 0, NEW * D * sizeof(float));
+        for (uint64_t i = 0; i < NEW; i++)
+            ((uint64_t *)keys->data)[i] = plain_mix(step * NEW + i);
+        MUST(sparse_push(rig.table, (struct tree_node){0, 1}, keys, rows, 1, &is_whole) == CAIRN_OK);
+        MUST(sparse_update(rig.table, NULL) == CAIRN_OK);
+        buffer_unref(keys);
+        rows_facts(rig.table->rows, &facts);
+        if (rig.table->candidates)
+            rows_facts(rig.table->candidates, &candidates);
+        MUST(facts.rows + candidates.rows <= 2 * LIVING + 100);
+        MUST(step < 8 || facts.rows + candidates.rows >= LIVING);
+    }
+    ck_assert_int_eq(facts.rows > 0, _i == 0);
+    rig_close(&rig);
+}
+END_TEST
+
 START_TEST(sights_are_counted_beyond_what_a_float_can)
 {
     const uint32_t sights = 1 << 24;
@@ -313,6 +343,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, a_pull_makes_no_row);
     tcase_add_test(tests, the_nth_sight_earns_a_row_and_is_its_first_update);
     tcase_add_test(tests, a_row_used_in_time_does_not_expire);
+    tcase_add_loop_test(tests, expired_rows_leave_the_memory, 0, 2);
     tcase_add_test(tests, sights_are_counted_beyond_what_a_float_can);
     tcase_add_test(tests, rows_can_tell_no_steps_beyond_32_bits);
     suite_add_tcase(suite, tests);
