@@ -33,9 +33,12 @@ struct data {
     float *value;
 };
 
-static void *grown(void *memory, size_t bytes)
+/* Makes room for element `count`: the memory doubles each time that count comes to a power of two. */
+static void *grown(void *memory, size_t count, size_t element_bytes)
 {
-    memory = realloc(memory, bytes);
+    if (count & (count - 1))
+        return memory;
+    memory = realloc(memory, (count ? 2 * count : 1) * element_bytes);
     if (!memory) {
         fprintf(stderr, "out of memory\n");
         exit(1);
@@ -48,8 +51,8 @@ static int add_line(struct data *data, char *line)
 {
     char *at, *end;
 
-    data->labels = grown(data->labels, (data->samples + 1) * sizeof(float));
-    data->begin = grown(data->begin, (data->samples + 2) * sizeof(size_t));
+    data->labels = grown(data->labels, data->samples, sizeof(float));
+    data->begin = grown(data->begin, data->samples + 1, sizeof(size_t));
     data->begin[data->samples] = data->features;
     data->labels[data->samples] = strtof(line, &at) > 0 ? 1.0f : 0.0f;
     if (at == line)
@@ -61,8 +64,8 @@ static int add_line(struct data *data, char *line)
             break;
         if (*end != ':' || index < 1 || index > FEATURES)
             return 0;
-        data->index = grown(data->index, (data->features + 1) * sizeof(int));
-        data->value = grown(data->value, (data->features + 1) * sizeof(float));
+        data->index = grown(data->index, data->features, sizeof(int));
+        data->value = grown(data->value, data->features, sizeof(float));
         data->index[data->features] = (int)index - 1;
         data->value[data->features++] = strtof(end + 1, &at);
     }

@@ -146,8 +146,8 @@ def check_regression(folder, build):
         programs.regress("resumed", 2, 100, os.path.join(folder, "half"))
         programs.daemons.json("stop", "resumed")
         outcomes["resumed"] = programs.regress("resumed", 1, 300, os.path.join(folder, "whole"))
-        undisturbed = programs.regress("undisturbed", 1, 4000, os.path.join(folder, "undisturbed"))
-        expect(survive_kill(programs, 4000, os.path.join(folder, "killed")) == undisturbed, "a kill changed the weights")
+        undisturbed = programs.regress("undisturbed", 1, 1500, os.path.join(folder, "undisturbed"))
+        expect(survive_kill(programs, 1500, os.path.join(folder, "killed")) == undisturbed, "a kill changed the weights")
 
     def two_servers(programs):
         outcomes[2, 2] = programs.regress("two", 2, 300, os.path.join(folder, "two"), servers=2)
