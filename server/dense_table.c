@@ -17,10 +17,11 @@ static void drop(void *context, void *payload)
         buffer_unref(payload);
 }
 
-static void *fold(void *context, void *left, void *right)
+static void *fold(void *context, struct tree_node node, void *left, void *right)
 {
     const struct dense_chunk *chunk = context;
 
+    (void)node;
     if (left == &nothing)
         return right;
     if (right == &nothing)

@@ -12,10 +12,11 @@
 
 /* ---- the tree's payloads are sums */
 
-static void *fold(void *context, void *left, void *right)
+static void *fold(void *context, struct tree_node node, void *left, void *right)
 {
     struct sparse_table *table = context;
 
+    (void)node;
     if (sparse_sum_add(left, right, table->spec->dimension, &table->scratch) != CAIRN_OK)
         table->is_out_of_memory = true;
     sparse_sum_free(right);

@@ -5,10 +5,11 @@
 
 #include <stdlib.h>
 
-static void *fold(void *context, void *left, void *right)
+static void *fold(void *context, struct tree_node node, void *left, void *right)
 {
     const struct sum_table *table = context;
 
+    (void)node;
     sum_float64(((struct buffer *)left)->data, ((struct buffer *)right)->data, table->elements);
     buffer_unref(right);
     return left;

@@ -187,7 +187,7 @@ static void fold_halves(struct tree *tree, struct tree_node at)
 
     if (!left->payload || !right->payload)
         return;
-    *part_of(tree, at) = (struct part){tree->ops->fold(tree->context, left->payload, right->payload),
+    *part_of(tree, at) = (struct part){tree->ops->fold(tree->context, at, left->payload, right->payload),
                                        left->samples + right->samples};
     *left = *right = (struct part){NULL, 0};
 }

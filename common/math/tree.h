@@ -42,8 +42,8 @@ struct tree;
 
 /* What to do with payloads, called during tree_add, in order. Payloads are opaque, never NULL. */
 struct tree_ops {
-    /* The payload of left + right: one of the two, or another. Takes both. */
-    void *(*fold)(void *context, void *left, void *right);
+    /* The payload of node, the sum of its halves left + right: one of the two, or another. Takes both. */
+    void *(*fold)(void *context, struct tree_node node, void *left, void *right);
     /* The payload is needed no more. */
     void (*drop)(void *context, void *payload);
 };

@@ -107,10 +107,11 @@ struct fold_context {
     struct key_index scratch;
 };
 
-static void *fold(void *context, void *left, void *right)
+static void *fold(void *context, struct tree_node node, void *left, void *right)
 {
     struct fold_context *folds = context;
 
+    (void)node;
     MUST(sparse_sum_add(left, right, D, &folds->scratch) == CAIRN_OK);
     sparse_sum_free(right);
     return left;

@@ -42,13 +42,20 @@ static void drop(void *context, void *payload)
     free(payload);
 }
 
+static float reference_sum(const struct fixture *fixture, uint32_t begin, uint32_t end);
+
 /* The sum is in one of the two, now this and now that. */
-static void *fold(void *context, void *left, void *right)
+static void *fold(void *context, struct tree_node node, void *left, void *right)
 {
     struct fixture *fixture = context;
+    uint32_t middle = node.begin + (node.end - node.begin) / 2;
     float sum = *(float *)left + *(float *)right;
     void *kept = fixture->alive % 2 ? left : right;
 
+    if (fixture->leaves > 0) { /* the values are known */
+        ck_assert_float_eq(*(float *)left, reference_sum(fixture, node.begin, middle));
+        ck_assert_float_eq(*(float *)right, reference_sum(fixture, middle, node.end));
+    }
     *(float *)kept = sum;
     drop(context, kept == left ? right : left);
     return kept;
