@@ -229,7 +229,16 @@ static const char *payloads_problem(struct frames *frames, const struct data_hea
 
 static size_t type_alignment(enum data_type type)
 {
-    return type == DATA_FLOAT32 ? sizeof(float) : sizeof(double);
+    switch (type) {
+    case DATA_FLOAT32:
+        return sizeof(float);
+    case DATA_FLOAT64:
+    case DATA_UINT64:
+        return sizeof(double);
+    case DATA_CODED:
+        break;
+    }
+    return 1;
 }
 
 /* Takes the payloads that have frames out as buffers, NULL for the others; false: out of memory, and none are

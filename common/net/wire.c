@@ -49,6 +49,8 @@ static size_t type_bytes(enum data_type type)
     case DATA_FLOAT64:
     case DATA_UINT64:
         return 8;
+    case DATA_CODED:
+        return 1;
     }
     return 0;
 }

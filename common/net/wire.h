@@ -36,7 +36,7 @@
 #define WIRE_CONTROL_MAX       ((size_t)16 << 20) /* bytes of a packed control message */
 
 enum data_kind { DATA_PUSH = 1, DATA_PULL, DATA_VALUES, DATA_REFUSED, DATA_APPLIED, DATA_PART };
-enum data_type { DATA_FLOAT32 = 1, DATA_FLOAT64, DATA_UINT64 };
+enum data_type { DATA_FLOAT32 = 1, DATA_FLOAT64, DATA_UINT64, DATA_CODED };
 enum data_refused { DATA_REFUSED_STALE = 1, DATA_REFUSED_UNKNOWN, DATA_REFUSED_MALFORMED, DATA_REFUSED_LOST };
 
 struct data_payload {

@@ -124,6 +124,20 @@ START_TEST(keys_travel_in_pulls_and_nothing_in_pushes)
 }
 END_TEST
 
+START_TEST(coded_payloads_have_any_length)
+{
+    struct data_header push = sample(DATA_PUSH), values = sample(DATA_VALUES);
+
+    for (uint64_t length = 1; length < 20; length++) {
+        push.payloads[0] = values.payloads[0] = (struct data_payload){5, DATA_CODED, length};
+        check_round_trip(&push);
+        check_round_trip(&values);
+    }
+    push.payloads[0].length_bytes = 0;
+    check_round_trip(&push);
+}
+END_TEST
+
 START_TEST(a_refusal_needs_no_payload)
 {
     struct data_header header = sample(DATA_REFUSED);
@@ -280,7 +294,7 @@ START_TEST(foreign_payloads_are_bounded)
     foreign_init(&foreign, DATA_VALUES);
     foreign.payloads[0].type = CAIRN__DATA_TYPE__DATA_TYPE_UNSPECIFIED;
     check_refused(&foreign, "type");
-    foreign.payloads[0].type = (Cairn__DataType)4;
+    foreign.payloads[0].type = (Cairn__DataType)5;
     check_refused(&foreign, "type");
     foreign_init(&foreign, DATA_VALUES);
     foreign.payloads[0].length_bytes = 0;
@@ -362,6 +376,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, a_question_for_the_newest_version_has_no_payloads);
     tcase_add_loop_test(tests, a_header_comes_back_as_it_was, DATA_PUSH, DATA_PART + 1);
     tcase_add_test(tests, keys_travel_in_pulls_and_nothing_in_pushes);
+    tcase_add_test(tests, coded_payloads_have_any_length);
     tcase_add_test(tests, a_refusal_needs_no_payload);
     tcase_add_test(tests, members_of_other_kinds_stay_behind);
     tcase_add_test(tests, foreign_numbers_are_bounded);
