@@ -33,6 +33,7 @@
 #include "math/philox.h"
 #include "math/tree.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -60,8 +61,9 @@ enum codec_rounding {
 struct codec_spec {
     enum codec_type type;
     enum codec_rounding rounding; /* float16, bfloat16 (nearest), int8 (stochastic) */
-    uint32_t block; /* int8: elements a scale, a power of two in [CODEC_BLOCK_MIN, CODEC_BLOCK_MAX] */
-    double share;   /* top_k: of an array's elements, in (0, 1]; default 0.01 */
+    uint32_t block;    /* int8: elements a scale, a power of two in [CODEC_BLOCK_MIN, CODEC_BLOCK_MAX] */
+    double share;      /* top_k: of an array's elements, in (0, 1]; default 0.01 */
+    uint64_t boundary; /* top_k: a step in so many sends all, as float32; 0: none does */
 };
 
 /* The defaults of a type's arguments. */
@@ -69,6 +71,14 @@ struct codec_spec codec_spec_default(enum codec_type type);
 
 /* "float32", "float16", "bfloat16", "int8", "top_k"; NULL for other numbers. */
 const char *codec_name(enum codec_type type);
+
+/* Whether a table's values travel in it as well, as nearest copies: float16 and bfloat16. With other codecs
+ * they travel as float32. */
+bool codec_carries_values(enum codec_type type);
+
+/* Whether a step's gradients travel as float32 at every node of the tree: those steps of top_k that make a
+ * version divisible by `boundary`. They leave no residuals. */
+bool codec_sends_all(const struct codec_spec *spec, uint64_t step);
 
 /* Whether the arguments are allowed. Errors: CAIRN_INVALID with what is allowed. */
 enum status codec_spec_check(const struct codec_spec *spec, struct error *error) MUST_CHECK;

@@ -8,6 +8,16 @@ const char *codec_name(enum codec_type type)
     return type >= 0 && type < CODEC_COUNT ? names[type] : NULL;
 }
 
+bool codec_carries_values(enum codec_type type)
+{
+    return type == CODEC_FLOAT16 || type == CODEC_BFLOAT16;
+}
+
+bool codec_sends_all(const struct codec_spec *spec, uint64_t step)
+{
+    return spec->type == CODEC_TOP_K && spec->boundary != 0 && (step + 1) % spec->boundary == 0;
+}
+
 struct codec_spec codec_spec_default(enum codec_type type)
 {
     struct codec_spec spec = {.type = type};

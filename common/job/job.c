@@ -265,8 +265,9 @@ static void add_table(struct hash *hash, const struct table_spec *table)
         table->size, table->dimension, table->admit_after, table->expire_after);
     add(hash, "initializer %s minval %a maxval %a mean %a stddev %a\n", initializer_name(initializer->type),
         initializer->minval, initializer->maxval, initializer->mean, initializer->stddev);
-    add(hash, "codec %s rounding %d block %" PRIu32 " share %a\n", codec_name(table->codec.type),
-        table->codec.rounding, table->codec.block, table->codec.share);
+    add(hash, "codec %s rounding %d block %" PRIu32 " share %a boundary %" PRIu64 "\n",
+        codec_name(table->codec.type), table->codec.rounding, table->codec.block, table->codec.share,
+        table->codec.boundary);
     add_optimizer(hash, &table->optimizer);
 }
 

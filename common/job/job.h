@@ -53,7 +53,8 @@ struct table_spec {
     uint32_t dimension;                  /* sparse: floats a row; dense: 0 */
     struct initializer_spec initializer; /* table_initial.h makes the values */
     struct optimizer_spec optimizer;     /* its own, or that of `train` */
-    struct codec_spec codec;             /* how its gradients and values travel; default float32 */
+    struct codec_spec codec;             /* how its gradients and values travel; default float32. The boundary of
+                                          * top_k is commit_every */
     uint32_t admit_after;                /* sparse: steps with a key until it becomes a row; 0: at once */
     uint64_t expire_after;               /* sparse: steps without a key until its row is forgotten; 0: never */
 };

@@ -111,6 +111,8 @@ static enum status take_codec(struct resolve *resolve, uint32_t index, const str
         table->codec = *form->of[type];
         table->codec.type = (enum codec_type)type;
     }
+    if (table->codec.type == CODEC_TOP_K)
+        table->codec.boundary = resolve->form->train.commit_every;
     table_path(resolve, index, ".codec", path);
     if (codec_spec_check(&table->codec, &error) != CAIRN_OK)
         return resolve_wrong(resolve, path, "%s", error.message);
