@@ -17,16 +17,30 @@ static void drop(void *context, void *payload)
         buffer_unref(payload);
 }
 
+/* left += right, in the numbers of the table's codec. */
+static void add(const struct dense_chunk *chunk, struct tree_node node, float *left, const float *right)
+{
+    const struct dense_params *params = &chunk->table->params;
+    struct codec_node at;
+
+    if (!params->codec) {
+        sum_float32(left, right, chunk->floats);
+        return;
+    }
+    at = codec_node_for(params->codec, params->seed, params->number, chunk->version, node);
+    at.array = chunk->number;
+    codec_fold(&at, left, right, chunk->floats);
+}
+
 static void *fold(void *context, struct tree_node node, void *left, void *right)
 {
     const struct dense_chunk *chunk = context;
 
-    (void)node;
     if (left == &nothing)
         return right;
     if (right == &nothing)
         return left;
-    sum_float32(((struct buffer *)left)->data, ((struct buffer *)right)->data, chunk->floats);
+    add(chunk, node, ((struct buffer *)left)->data, ((struct buffer *)right)->data);
     buffer_unref(right);
     return left;
 }
@@ -66,6 +80,7 @@ static bool chunk_init(struct dense_table *table, struct dense_chunk *chunk, uin
     uint64_t left;
     bool whole;
 
+    chunk->table = table;
     chunk->number = number;
     chunk->begin = (uint64_t)number * params->chunk_floats;
     left = params->floats - chunk->begin;
@@ -86,6 +101,8 @@ static void chunk_fini(struct dense_chunk *chunk)
     tree_free(chunk->tree);
     buffer_unref(chunk->current);
     buffer_unref(chunk->previous);
+    buffer_unref(chunk->coded);
+    buffer_unref(chunk->previous_coded);
     buffer_unref(chunk->sum);
     for (uint32_t i = 0; i < OPTIMIZER_SLOTS_MAX; i++) {
         buffer_unref(chunk->slots[i]);
@@ -105,6 +122,16 @@ static bool rounds_make(struct dense_table *table, uint32_t count, uint64_t vers
     return table->rounds != NULL;
 }
 
+/* The pool of coded values, where there are any; false: out of memory. */
+static bool coded_make(struct dense_table *table)
+{
+    const struct codec_spec *codec = table->params.codec;
+
+    if (codec && codec_carries_values(codec->type))
+        table->coded_pool = buffer_pool_new(codec_size_max(codec, table->params.chunk_floats));
+    return !codec || !codec_carries_values(codec->type) || table->coded_pool;
+}
+
 enum status dense_table_new(const struct dense_params *params, const uint32_t *numbers, uint32_t count,
                             uint64_t version, struct dense_table **out, struct error *error)
 {
@@ -114,11 +141,14 @@ enum status dense_table_new(const struct dense_params *params, const uint32_t *n
     if (!table)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory for a table");
     table->params = *params;
+    if (params->codec && params->codec->type == CODEC_FLOAT32)
+        table->params.codec = NULL;
     table->slot_count = optimizer_slot_count(params->optimizer);
     table->pool = buffer_pool_new((size_t)params->chunk_floats * sizeof(float));
     table->index = calloc(params->chunk_count, sizeof(table->index[0]));
     table->chunks = calloc(count ? count : 1, sizeof(table->chunks[0]));
-    whole = table->pool && table->index && table->chunks && rounds_make(table, count, version);
+    whole = table->pool && table->index && table->chunks && coded_make(table) &&
+            rounds_make(table, count, version);
     for (; whole && table->chunk_count < count; table->chunk_count++) {
         whole = chunk_init(table, &table->chunks[table->chunk_count], numbers[table->chunk_count], version);
         table->index[numbers[table->chunk_count]] = table->chunk_count + 1;
@@ -142,6 +172,7 @@ void dense_table_free(struct dense_table *table)
     free(table->chunks);
     free(table->index);
     buffer_pool_free(table->pool);
+    buffer_pool_free(table->coded_pool);
     free(table);
 }
 
@@ -159,6 +190,47 @@ struct buffer *dense_version(const struct dense_chunk *chunk, uint64_t version)
     if (version == chunk->version)
         return chunk->current;
     return version + 1 == chunk->version ? chunk->previous : NULL;
+}
+
+static struct buffer *encoded_new(const struct dense_chunk *chunk, const struct buffer *values)
+{
+    struct buffer *bytes = buffer_pool_get(chunk->table->coded_pool);
+
+    if (bytes)
+        bytes->length_bytes =
+            codec_encode(chunk->table->params.codec, values->data, chunk->floats, bytes->data);
+    return bytes;
+}
+
+enum status dense_version_coded(struct dense_chunk *chunk, uint64_t version, struct buffer **out,
+                                struct error *error)
+{
+    struct buffer **coded = version == chunk->version ? &chunk->coded : &chunk->previous_coded;
+
+    if (!*coded)
+        *coded = encoded_new(chunk, dense_version(chunk, version));
+    if (!*coded)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for the bytes of chunk %u", chunk->number);
+    *out = *coded;
+    return CAIRN_OK;
+}
+
+enum status dense_decode(const struct dense_chunk *chunk, const struct buffer *bytes, struct buffer **out,
+                         struct error *error)
+{
+    struct buffer *values = array_new(chunk->table, chunk);
+    enum status status;
+
+    if (!values)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for gradients of chunk %u", chunk->number);
+    status = codec_decode(chunk->table->params.codec, bytes->data, bytes->length_bytes, values->data,
+                          chunk->floats, error);
+    if (status != CAIRN_OK) {
+        buffer_unref(values);
+        return error_prefix(error, status, "chunk %u", chunk->number);
+    }
+    *out = values;
+    return CAIRN_OK;
 }
 
 bool dense_push(struct dense_chunk *chunk, struct tree_node node, struct buffer *gradients, uint64_t samples)
@@ -335,8 +407,11 @@ static void move_on(struct dense_chunk *chunk, struct buffer *next)
     chunk->is_summed = false;
     chunk->rounds_measured = 0;
     buffer_unref(chunk->previous);
+    buffer_unref(chunk->previous_coded);
     chunk->previous = chunk->current;
+    chunk->previous_coded = chunk->coded;
     chunk->current = next;
+    chunk->coded = NULL;
     chunk->version++;
 }
 

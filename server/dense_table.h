@@ -11,6 +11,7 @@
 
 #include "base/buffer.h"
 #include "base/status.h"
+#include "codec/codec.h"
 #include "math/tree.h"
 #include "norm_rounds.h"
 #include "optimizers/optimizer.h"
@@ -21,22 +22,29 @@
 
 #define DENSE_ARRAYS_MAX (1 + OPTIMIZER_SLOTS_MAX)
 
-/* How a table lies in chunks, and how it is updated. */
+/* How a table lies in chunks, how it is updated, and in which numbers its gradients are added. */
 struct dense_params {
     uint64_t floats;
     uint32_t chunk_floats, chunk_count;
     uint32_t microbatches;
     const struct optimizer_spec *optimizer; /* borrowed for the table's life */
     const struct norm_params *norms;        /* NULL: the optimizer needs none; pieces are filled in here */
+    const struct codec_spec *codec;         /* borrowed likewise; NULL: float32 */
+    uint64_t seed;                          /* the job's, and the table's number: what the codec's chance */
+    uint32_t number;                        /* is drawn from */
 };
 
+struct dense_table;
+
 struct dense_chunk {
-    uint32_t number; /* in the table's address space */
+    struct dense_table *table; /* borrowed: the one that it is of */
+    uint32_t number;           /* in the table's address space */
     uint32_t floats;
     uint64_t begin;   /* its first float */
     uint64_t version; /* of current */
     struct buffer *current;
-    struct buffer *previous; /* version - 1; NULL: not known (the table began here) */
+    struct buffer *previous;               /* version - 1; NULL: not known (the table began here) */
+    struct buffer *coded, *previous_coded; /* the same in the codec's bytes; NULL: nobody has asked yet */
     struct buffer *slots[OPTIMIZER_SLOTS_MAX];
     struct tree *tree;  /* of step `version` */
     bool is_summed;     /* the step's whole sum is there and waits for dense_update */
@@ -52,8 +60,9 @@ struct dense_table {
     uint32_t slot_count; /* optimizer slots */
     uint64_t prepared;   /* the update that optimizer_step is of; 0: none yet */
     struct optimizer_step optimizer_step;
-    struct norm_rounds *rounds; /* NULL: the optimizer needs no norms */
-    struct buffer_pool *pool;   /* of buffers of one chunk */
+    struct norm_rounds *rounds;     /* NULL: the optimizer needs no norms */
+    struct buffer_pool *pool;       /* of buffers of one chunk */
+    struct buffer_pool *coded_pool; /* of a chunk's values in the codec; NULL: they travel as they are */
     uint32_t *index; /* chunk number -> 1 + position in chunks, 0: not here; [params.chunk_count] */
     uint32_t chunk_count;
     struct dense_chunk *chunks; /* in order of number */
@@ -71,10 +80,20 @@ struct dense_chunk *dense_find(struct dense_table *table, uint32_t number);
 /* The buffer of a version, borrowed; NULL: not kept. */
 struct buffer *dense_version(const struct dense_chunk *chunk, uint64_t version);
 
+/* The same in the table's codec, which must carry values (codec.h): made once, at the first call for a
+ * version that is kept. Borrowed. Errors: CAIRN_NO_MEMORY. */
+enum status dense_version_coded(struct dense_chunk *chunk, uint64_t version, struct buffer **out,
+                                struct error *error) MUST_CHECK;
+
+/* A tree node's sum from its coded bytes, fit for dense_push. bytes: borrowed, from outside. Owns: the
+ * caller. Errors: CAIRN_PROTOCOL for bytes that no encoder writes, CAIRN_NO_MEMORY. */
+enum status dense_decode(const struct dense_chunk *chunk, const struct buffer *bytes, struct buffer **out,
+                         struct error *error) MUST_CHECK;
+
 /* Takes a tree node's sum for the chunk's step; true: the step's sum is whole (chunk->is_summed).
- * gradients: chunk->floats floats, aligned for them, exclusively the caller's; taken in every case; NULL: the
- * node has none. A node that is covered already, or comes while the whole sum waits, is dropped. node is of
- * the job's tree. */
+ * gradients: chunk->floats floats, numbers of the table's codec, aligned for them, exclusively the caller's;
+ * taken in every case; NULL: the node has none. A node that is covered already, or comes while the whole sum
+ * waits, is dropped. node is of the job's tree. */
 bool dense_push(struct dense_chunk *chunk, struct tree_node node, struct buffer *gradients, uint64_t samples);
 
 /* Measures a chunk whose sum is whole for the round at hand, unless it has been; *is_whole: this shard's part

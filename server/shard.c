@@ -210,8 +210,7 @@ static void dense_answer(struct shard *shard, struct shard_job *job, uint32_t nu
     while (subscriber_take(shard->subscribers, &chunk->waiting, chunk->version, &wait)) {
         struct reply_subject subject = shard_subject(job, number, &wait);
 
-        shard_reply_check(&subject, replies_values(shard->replies, &subject, wait.client, chunk->number,
-                                                   DATA_FLOAT32, wait.values ? chunk->current : NULL));
+        shard_answer_chunk(shard, &subject, wait.client, chunk, wait.values);
         wait_release(shard->subscribers, &wait);
     }
 }

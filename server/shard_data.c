@@ -35,14 +35,48 @@ bool request_refuse(const struct request *request, enum data_refused reason, con
     return false;
 }
 
-/* Answers with a chunk of a version; values NULL: with its existence. */
-static void answer(const struct request *request, uint64_t version, uint32_t chunk, enum data_type type,
-                   struct buffer *values)
+/* Answers with a version of sums; values NULL: with its existence. */
+static void answer_sums(const struct request *request, uint64_t version, struct buffer *values)
 {
     struct reply_subject subject = subject_of(request, version);
 
-    shard_reply_check(
-        &subject, replies_values(request->shard->replies, &subject, request->client, chunk, type, values));
+    shard_reply_check(&subject, replies_values(request->shard->replies, &subject, request->client, 0,
+                                               DATA_FLOAT64, values));
+}
+
+/* In which type a dense table's values travel. */
+static enum data_type value_type(const struct dense_table *dense)
+{
+    return dense->coded_pool ? DATA_CODED : DATA_FLOAT32;
+}
+
+/* In which type the gradients of a step do. */
+static enum data_type gradient_type(const struct dense_table *dense, uint64_t step)
+{
+    return dense->params.codec && !codec_sends_all(dense->params.codec, step) ? DATA_CODED : DATA_FLOAT32;
+}
+
+void shard_answer_chunk(struct shard *shard, const struct reply_subject *subject, struct client *client,
+                        struct dense_chunk *chunk, bool values)
+{
+    enum data_type type = value_type(chunk->table);
+    struct buffer *buffer = values ? dense_version(chunk, subject->version) : NULL;
+    enum status status = CAIRN_OK;
+
+    if (buffer && type == DATA_CODED)
+        status = dense_version_coded(chunk, subject->version, &buffer, NULL);
+    if (status == CAIRN_OK)
+        status = replies_values(shard->replies, subject, client, chunk->number, type, buffer);
+    shard_reply_check(subject, status);
+}
+
+/* The same to the one who asks. */
+static void answer_chunk(const struct request *request, uint64_t version, struct dense_chunk *chunk,
+                         bool values)
+{
+    struct reply_subject subject = subject_of(request, version);
+
+    shard_answer_chunk(request->shard, &subject, request->client, chunk, values);
 }
 
 void request_wait(const struct request *request, struct waiting_list *list, uint64_t version, bool values,
@@ -82,7 +116,7 @@ static bool check_job(struct request *request)
     return true;
 }
 
-/* Whether a payload's chunk is on this shard, and of what type and size it is. */
+/* Whether a payload's chunk is on this shard, and of what type and size it is, coded: at most. */
 static bool find_layout(const struct request *request, uint32_t chunk, enum data_type *type, uint64_t *bytes)
 {
     const struct dense_chunk *found;
@@ -98,9 +132,16 @@ static bool find_layout(const struct request *request, uint32_t chunk, enum data
     if (!found)
         return request_refuse(request, DATA_REFUSED_UNKNOWN, "chunk %u of table %u is not on this shard",
                               chunk, request->header->table);
-    *type = DATA_FLOAT32;
-    *bytes = found->floats * sizeof(float);
+    *type = request->header->kind == DATA_PUSH ? gradient_type(found->table, request->header->step)
+                                               : value_type(found->table);
+    *bytes = *type == DATA_CODED ? codec_size_max(found->table->params.codec, found->floats)
+                                 : found->floats * sizeof(float);
     return true;
+}
+
+static const char *type_name(enum data_type type)
+{
+    return type == DATA_FLOAT32 ? "float32" : type == DATA_FLOAT64 ? "float64" : "its codec";
 }
 
 static bool check_payload(const struct request *request, const struct data_payload *payload)
@@ -110,12 +151,13 @@ static bool check_payload(const struct request *request, const struct data_paylo
 
     if (!find_layout(request, payload->chunk, &type, &bytes))
         return false;
-    if (payload->type == type && (payload->length_bytes == 0 || payload->length_bytes == bytes))
+    if (payload->type == type && (payload->length_bytes == 0 || payload->length_bytes == bytes ||
+                                  (type == DATA_CODED && payload->length_bytes < bytes)))
         return true;
-    return request_refuse(
-        request, DATA_REFUSED_MALFORMED,
-        "chunk %u of table %u has %" PRIu64 " bytes of %s, the message another number or type",
-        payload->chunk, request->header->table, bytes, type == DATA_FLOAT32 ? "float32" : "float64");
+    return request_refuse(request, DATA_REFUSED_MALFORMED,
+                          "chunk %u of table %u has %" PRIu64
+                          " bytes of %s, the message another number or type",
+                          payload->chunk, request->header->table, bytes, type_name(type));
 }
 
 /* Whether version `version` of a chunk is there, or is the next; else refuses. */
@@ -206,16 +248,26 @@ static void push_wait(const struct request *request, struct waiting_list *list)
         request_wait(request, list, request->header->step + 1, false, NULL);
 }
 
-/* Answers a push that comes late; values: of version step + 1, NULL: not kept. */
-static void push_answer(const struct request *request, uint32_t chunk, enum data_type type,
-                        struct buffer *values)
+/* Answer a push that comes late. */
+static void push_answer_dense(const struct request *request, struct dense_chunk *chunk)
 {
     uint64_t version = request->header->step + 1;
 
-    if (request->header->subscribe && values)
-        answer(request, version, chunk, type, values);
+    if (request->header->subscribe && dense_version(chunk, version))
+        answer_chunk(request, version, chunk, true);
     if (request->header->acknowledge)
-        answer(request, version, chunk, type, NULL);
+        answer_chunk(request, version, chunk, false);
+}
+
+static void push_answer_sums(const struct request *request)
+{
+    uint64_t version = request->header->step + 1;
+    struct buffer *values = sum_version(request->table->sums, version);
+
+    if (request->header->subscribe && values)
+        answer_sums(request, version, values);
+    if (request->header->acknowledge)
+        answer_sums(request, version, NULL);
 }
 
 static void push_dense(const struct request *request, uint32_t number, struct buffer *gradients)
@@ -225,7 +277,7 @@ static void push_dense(const struct request *request, uint32_t number, struct bu
 
     if (header->step < chunk->version) {
         buffer_unref(gradients);
-        push_answer(request, number, DATA_FLOAT32, dense_version(chunk, header->step + 1));
+        push_answer_dense(request, chunk);
         return;
     }
     push_wait(request, &chunk->waiting);
@@ -258,7 +310,7 @@ static void push_sums(const struct request *request, struct buffer *values)
 
     if (!sum_table_takes(sums, header->step)) {
         buffer_unref(values);
-        push_answer(request, 0, DATA_FLOAT64, sum_version(sums, header->step + 1));
+        push_answer_sums(request);
         return;
     }
     push_wait(request, &sums->waiting);
@@ -272,17 +324,53 @@ static void payloads_drop(const struct data_header *header, struct buffer *const
         buffer_unref(payloads[i]);
 }
 
+static bool refuse_bytes(const struct request *request, const struct error *error)
+{
+    return request_refuse(request,
+                          error->status == CAIRN_PROTOCOL ? DATA_REFUSED_MALFORMED : DATA_REFUSED_UNKNOWN,
+                          "table %u: %s", request->header->table, error->message);
+}
+
+/* The arrays of a push that is otherwise in order, coded ones decoded: so all bytes are known to be good
+ * before any is taken. False: refused, and nothing is taken. */
+static bool arrays_take(const struct request *request, struct buffer *const payloads[],
+                        struct buffer *arrays[])
+{
+    const struct data_header *header = request->header;
+    struct error error;
+
+    for (uint32_t i = 0; i < header->payload_count; i++) {
+        arrays[i] = payloads[i];
+        if (!payloads[i] || header->payloads[i].type != DATA_CODED ||
+            dense_decode(dense_find(request->table->dense, header->payloads[i].chunk), payloads[i],
+                         &arrays[i], &error) == CAIRN_OK)
+            continue;
+        while (i-- > 0) {
+            if (arrays[i] != payloads[i])
+                buffer_unref(arrays[i]);
+        }
+        return refuse_bytes(request, &error);
+    }
+    for (uint32_t i = 0; i < header->payload_count; i++) {
+        if (arrays[i] != payloads[i])
+            buffer_unref(payloads[i]);
+    }
+    return true;
+}
+
 static void push_arrays(const struct request *request, struct buffer *const payloads[])
 {
-    if (!check_push(request)) {
+    struct buffer *arrays[WIRE_PAYLOADS_MAX];
+
+    if (!check_push(request) || !arrays_take(request, payloads, arrays)) {
         payloads_drop(request->header, payloads);
         return;
     }
     for (uint32_t i = 0; i < request->header->payload_count; i++) {
         if (request->table->dense)
-            push_dense(request, request->header->payloads[i].chunk, payloads[i]);
+            push_dense(request, request->header->payloads[i].chunk, arrays[i]);
         else
-            push_sums(request, payloads[i]);
+            push_sums(request, arrays[i]);
     }
 }
 
@@ -304,23 +392,38 @@ static bool check_pull(const struct request *request)
 
 static void pull_newest(const struct request *request, uint32_t number)
 {
-    const struct dense_chunk *chunk = dense_find(request->table->dense, number);
+    struct dense_chunk *chunk = dense_find(request->table->dense, number);
 
-    answer(request, chunk->version, number, DATA_FLOAT32,
-           request->header->acknowledge ? NULL : chunk->current);
+    answer_chunk(request, chunk->version, chunk, !request->header->acknowledge);
+}
+
+static void pull_chunk(const struct request *request, struct dense_chunk *chunk)
+{
+    uint64_t version = request->header->step;
+
+    if (dense_version(chunk, version))
+        answer_chunk(request, version, chunk, true);
+    else
+        request_wait(request, &chunk->waiting, version, true, NULL);
+}
+
+static void pull_sums(const struct request *request, struct sum_table *sums)
+{
+    uint64_t version = request->header->step;
+    struct buffer *values = sum_version(sums, version);
+
+    if (values)
+        answer_sums(request, version, values);
+    else
+        request_wait(request, &sums->waiting, version, true, NULL);
 }
 
 static void pull_array(const struct request *request, uint32_t number)
 {
-    struct dense_chunk *chunk = request->table->dense ? dense_find(request->table->dense, number) : NULL;
-    uint64_t version = request->header->step;
-    struct buffer *values =
-        chunk ? dense_version(chunk, version) : sum_version(request->table->sums, version);
-
-    if (values)
-        answer(request, version, number, chunk ? DATA_FLOAT32 : DATA_FLOAT64, values);
+    if (request->table->dense)
+        pull_chunk(request, dense_find(request->table->dense, number));
     else
-        request_wait(request, chunk ? &chunk->waiting : &request->table->sums->waiting, version, true, NULL);
+        pull_sums(request, request->table->sums);
 }
 
 static void pull_arrays(const struct request *request, struct buffer *const payloads[])
@@ -352,6 +455,7 @@ static bool refuse_record(const struct request *request, enum status status, con
 static bool committed_answer(const struct request *request, struct store_transaction *transaction,
                              uint32_t chunk)
 {
+    struct reply_subject subject = subject_of(request, request->header->step);
     struct record record;
     struct error error;
     struct buffer *values;
@@ -364,7 +468,8 @@ static bool committed_answer(const struct request *request, struct store_transac
     if (!values)
         return request_refuse(request, DATA_REFUSED_UNKNOWN, "this shard is out of memory");
     memcpy(values->data, record.values[0], record.array_bytes);
-    answer(request, request->header->step, chunk, DATA_FLOAT32, values);
+    shard_reply_check(&subject, replies_values(request->shard->replies, &subject, request->client, chunk,
+                                               DATA_FLOAT32, values));
     buffer_unref(values);
     return true;
 }

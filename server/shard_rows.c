@@ -13,12 +13,48 @@ static size_t row_bytes(const struct sparse_table *sparse)
     return sparse->spec->dimension * sizeof(float);
 }
 
+/* In which type, and how many bytes a row, gradients travel, and values. */
+static enum data_type gradient_type(const struct sparse_table *sparse)
+{
+    return sparse->codec ? DATA_CODED : DATA_FLOAT32;
+}
+
+static size_t gradient_bytes(const struct sparse_table *sparse)
+{
+    return codec_size_max(&sparse->spec->codec, sparse->spec->dimension);
+}
+
+static bool values_are_coded(const struct sparse_table *sparse)
+{
+    return sparse->codec && codec_carries_values(sparse->codec->type);
+}
+
+static enum data_type value_type(const struct sparse_table *sparse)
+{
+    return values_are_coded(sparse) ? DATA_CODED : DATA_FLOAT32;
+}
+
 static size_t key_count(const struct buffer *keys)
 {
     return keys->length_bytes / sizeof(uint64_t);
 }
 
 /* ---- answers */
+
+/* Rows as they travel. Takes rows. Owns: the caller. NULL: out of memory. */
+static struct buffer *rows_encoded(const struct sparse_table *sparse, struct buffer *rows)
+{
+    size_t floats = rows->length_bytes / sizeof(float);
+    struct buffer *coded;
+
+    if (!values_are_coded(sparse))
+        return rows;
+    coded = buffer_new(codec_size_max(sparse->codec, floats));
+    if (coded)
+        codec_encode(sparse->codec, rows->data, floats, coded->data); /* elementwise: as row by row */
+    buffer_unref(rows);
+    return coded;
+}
 
 static bool answer_rows(struct shard *shard, const struct reply_subject *subject, struct sparse_table *sparse,
                         struct client *client, const struct buffer *keys, struct error *error)
@@ -29,8 +65,12 @@ static bool answer_rows(struct shard *shard, const struct reply_subject *subject
              : error_set(error, CAIRN_NO_MEMORY, "out of memory for rows");
 
     if (status == CAIRN_OK) {
-        shard_reply_check(subject,
-                          replies_values(shard->replies, subject, client, PAYLOAD_KEYS, DATA_FLOAT32, rows));
+        rows = rows_encoded(sparse, rows);
+        status = error_set(error, rows ? CAIRN_OK : CAIRN_NO_MEMORY, "out of memory for rows");
+    }
+    if (status == CAIRN_OK) {
+        shard_reply_check(
+            subject, replies_values(shard->replies, subject, client, PAYLOAD_KEYS, value_type(sparse), rows));
         client->open_reply = 0; /* rows gather with nothing else */
     }
     buffer_unref(rows);
@@ -45,8 +85,8 @@ static void answer(struct shard *shard, struct shard_job *job, const struct repl
     struct error error;
 
     if (!keys) {
-        shard_reply_check(subject,
-                          replies_values(shard->replies, subject, client, PAYLOAD_KEYS, DATA_FLOAT32, NULL));
+        shard_reply_check(
+            subject, replies_values(shard->replies, subject, client, PAYLOAD_KEYS, value_type(sparse), NULL));
     } else if (!answer_rows(shard, subject, sparse, client, keys, &error)) {
         shard_reply_check(
             subject, replies_refuse(shard->replies, subject, client, DATA_REFUSED_UNKNOWN, error.message));
@@ -112,10 +152,11 @@ static bool check_push_payloads(const struct request *request, struct buffer *co
         return request_refuse(request, DATA_REFUSED_MALFORMED, "a push of rows has keys and rows");
     if (!check_keys(request, keys, payloads[PAYLOAD_KEYS]))
         return false;
-    if (rows->type == DATA_FLOAT32 &&
-        rows->length_bytes == keys->length_bytes / sizeof(uint64_t) * row_bytes(request->table->sparse))
+    if (rows->type == gradient_type(request->table->sparse) &&
+        rows->length_bytes == keys->length_bytes / sizeof(uint64_t) * gradient_bytes(request->table->sparse))
         return true;
-    return request_refuse(request, DATA_REFUSED_MALFORMED, "%" PRIu64 " bytes of rows for %" PRIu64 " keys",
+    return request_refuse(request, DATA_REFUSED_MALFORMED,
+                          "%" PRIu64 " bytes of rows for %" PRIu64 " keys, or of another type",
                           rows->length_bytes, keys->length_bytes / sizeof(uint64_t));
 }
 
@@ -175,15 +216,57 @@ static void push(const struct request *request, const struct buffer *keys, struc
     }
 }
 
+/* Rows from their coded bytes, which are many enough for the keys. */
+static enum status rows_decode(const struct sparse_table *sparse, size_t count, const struct buffer *bytes,
+                               struct buffer **out, struct error *error)
+{
+    size_t dimension = sparse->spec->dimension, coded_bytes = gradient_bytes(sparse);
+    struct buffer *rows = buffer_new(count * row_bytes(sparse));
+    enum status status = CAIRN_OK;
+
+    if (!rows)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for rows");
+    for (size_t i = 0; i < count && status == CAIRN_OK; i++)
+        status = codec_decode(sparse->codec, (const unsigned char *)bytes->data + i * coded_bytes,
+                              coded_bytes, (float *)rows->data + i * dimension, dimension, error);
+    if (status != CAIRN_OK) {
+        buffer_unref(rows);
+        return status;
+    }
+    *out = rows;
+    return CAIRN_OK;
+}
+
+/* The rows of a push that is otherwise in order, decoded where they are coded: its payload is taken. False:
+ * refused, and nothing is taken. */
+static bool rows_take(const struct request *request, struct buffer *const payloads[], struct buffer **rows)
+{
+    const struct sparse_table *sparse = request->table->sparse;
+    struct error error;
+
+    *rows = NULL;
+    if (request->header->payload_count == 0)
+        return true;
+    if (!sparse->codec) {
+        *rows = payloads[PAYLOAD_ROWS];
+        return true;
+    }
+    if (rows_decode(sparse, key_count(payloads[PAYLOAD_KEYS]), payloads[PAYLOAD_ROWS], rows, &error) !=
+        CAIRN_OK)
+        return request_refuse(request,
+                              error.status == CAIRN_PROTOCOL ? DATA_REFUSED_MALFORMED : DATA_REFUSED_UNKNOWN,
+                              "table %u: %s", request->header->table, error.message);
+    buffer_unref(payloads[PAYLOAD_ROWS]);
+    return true;
+}
+
 void request_push_rows(const struct request *request, struct buffer *const payloads[])
 {
-    bool has_rows = request->header->payload_count > 0;
+    struct buffer *keys = request->header->payload_count > 0 ? payloads[PAYLOAD_KEYS] : NULL, *rows;
 
-    if (check_push(request, payloads)) {
-        struct buffer *keys = has_rows ? payloads[PAYLOAD_KEYS] : NULL;
-
+    if (check_push(request, payloads) && rows_take(request, payloads, &rows)) {
         push_answer(request, keys);
-        push(request, keys, has_rows ? payloads[PAYLOAD_ROWS] : NULL);
+        push(request, keys, rows);
         buffer_unref(keys);
         return;
     }

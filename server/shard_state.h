@@ -76,6 +76,11 @@ void request_wait(const struct request *request, struct waiting_list *list, uint
 void request_push_rows(const struct request *request, struct buffer *const payloads[]);
 void request_pull_rows(const struct request *request, struct buffer *const payloads[]);
 
+/* Answers somebody with a chunk's version, which is kept: its values, as the table's codec has them travel,
+ * or that it exists. */
+void shard_answer_chunk(struct shard *shard, const struct reply_subject *subject, struct client *client,
+                        struct dense_chunk *chunk, bool values);
+
 /* Answers somebody with rows of a version that the table keeps. */
 void shard_answer_rows(struct shard *shard, struct shard_job *job, uint32_t number, const struct wait *wait);
 

@@ -122,26 +122,58 @@ static void put_all(struct key_index *index, const struct sparse_sum *sum)
     }
 }
 
+/* What an addition works with. */
+struct adder {
+    struct key_index *index;
+    const struct codec_node *codec; /* NULL: float32 */
+    uint32_t dimension;
+};
+
+static void row_fold(const struct codec_node *codec, uint64_t key, float *left, const float *right,
+                     uint32_t dimension)
+{
+    struct codec_node at = *codec;
+
+    at.array = key;
+    codec_fold(&at, left, right, dimension);
+}
+
 /* Adds a row to its key's, or behind the last one; there is room. */
-static void row_add(struct sparse_sum *sum, struct key_index *index, uint64_t key, uint64_t hash,
-                    const float *row, uint32_t dimension)
+static void row_add(struct sparse_sum *sum, const struct adder *adder, uint64_t key, uint64_t hash,
+                    const float *row)
 {
     uint64_t *keys = sum->keys->data;
-    uint32_t seen = key_index_put(index, keys, key, hash, sum->count);
+    uint32_t seen = key_index_put(adder->index, keys, key, hash, sum->count);
+    float *place =
+        sparse_sum_values(sum) + (size_t)(seen == KEY_INDEX_NONE ? sum->count : seen) * adder->dimension;
 
     if (seen != KEY_INDEX_NONE) {
-        sum_row(sparse_sum_values(sum) + (size_t)seen * dimension, row, dimension);
+        if (adder->codec)
+            row_fold(adder->codec, key, place, row, adder->dimension);
+        else
+            sum_row(place, row, adder->dimension);
         return;
     }
     keys[sum->count] = key;
-    floats_copy(sparse_sum_values(sum) + (size_t)sum->count * dimension, row, dimension);
+    floats_copy(place, row, adder->dimension);
     sum->count++;
 }
 
+void sparse_sum_round(struct sparse_sum *sum, uint32_t dimension, const struct codec_node *codec)
+{
+    struct codec_node at = *codec;
+
+    for (uint32_t i = 0; i < sum->count; i++) {
+        at.array = sparse_sum_keys(sum)[i];
+        codec_round(&at, sparse_sum_values(sum) + (size_t)i * dimension, NULL, dimension);
+    }
+}
+
 enum status sparse_sum_add(struct sparse_sum *left, const struct sparse_sum *right, uint32_t dimension,
-                           struct key_index *scratch)
+                           const struct codec_node *codec, struct key_index *scratch)
 {
     size_t most = (size_t)left->count + right->count;
+    const struct adder adder = {scratch, codec, dimension};
     const uint64_t *added = sparse_sum_keys(right);
     struct group group;
 
@@ -154,8 +186,8 @@ enum status sparse_sum_add(struct sparse_sum *left, const struct sparse_sum *rig
     for (uint32_t begin = 0; begin < right->count; begin += group.count) {
         group_begin(&group, scratch, added + begin, right->count - begin);
         for (uint32_t i = 0; i < group.count; i++)
-            row_add(left, scratch, added[begin + i], group.hashes[i],
-                    sparse_sum_values(right) + (size_t)(begin + i) * dimension, dimension);
+            row_add(left, &adder, added[begin + i], group.hashes[i],
+                    sparse_sum_values(right) + (size_t)(begin + i) * dimension);
     }
     return CAIRN_OK;
 }

@@ -11,6 +11,7 @@
 
 #include "base/buffer.h"
 #include "base/status.h"
+#include "codec/codec.h"
 #include "key_index.h"
 
 #include <stdint.h>
@@ -38,8 +39,12 @@ struct sparse_sum *sparse_sum_new(uint32_t dimension, const struct buffer *keys,
                                   struct key_index *scratch);
 void sparse_sum_free(struct sparse_sum *sum);
 
-/* left += right. Errors: CAIRN_NO_MEMORY; left is unspecified then. */
+/* left += right, in the numbers of the codec at their node; NULL: float32.
+ * Errors: CAIRN_NO_MEMORY; left is unspecified then. */
 enum status sparse_sum_add(struct sparse_sum *left, const struct sparse_sum *right, uint32_t dimension,
-                           struct key_index *scratch) MUST_CHECK;
+                           const struct codec_node *codec, struct key_index *scratch) MUST_CHECK;
+
+/* Rounds all rows at the codec's node. */
+void sparse_sum_round(struct sparse_sum *sum, uint32_t dimension, const struct codec_node *codec);
 
 #endif

@@ -12,12 +12,20 @@
 
 /* ---- the tree's payloads are sums */
 
+static struct codec_node codec_at(const struct sparse_table *table, struct tree_node node)
+{
+    return codec_node_for(table->codec, table->seed, table->number, table->version, node);
+}
+
 static void *fold(void *context, struct tree_node node, void *left, void *right)
 {
     struct sparse_table *table = context;
+    struct codec_node codec;
 
-    (void)node;
-    if (sparse_sum_add(left, right, table->spec->dimension, &table->scratch) != CAIRN_OK)
+    if (table->codec)
+        codec = codec_at(table, node);
+    if (sparse_sum_add(left, right, table->spec->dimension, table->codec ? &codec : NULL, &table->scratch) !=
+        CAIRN_OK)
         table->is_out_of_memory = true;
     sparse_sum_free(right);
     return left;
@@ -65,6 +73,9 @@ enum status sparse_table_new(const struct job *job, uint32_t number, struct rows
         return error_set(error, CAIRN_NO_MEMORY, "out of memory for table %s", spec->name);
     }
     table->spec = spec;
+    table->codec = spec->codec.type == CODEC_FLOAT32 ? NULL : &spec->codec;
+    table->seed = job->seed;
+    table->number = number;
     table_initial_init(&table->initial, spec, number, job->seed);
     table->row_floats = sparse_row_floats(spec);
     for (uint32_t slot = 0; slot < optimizer_slot_count(&spec->optimizer); slot++)
@@ -103,6 +114,18 @@ void sparse_table_free(struct sparse_table *table)
 
 /* ---- push */
 
+/* Rounds what is the sum of several rows of one key (of others the rounding changes nothing), by chance of
+ * its own: the rows were rounded by the node's, and what was just rounded up must not be so again. */
+#define ROUND_DOUBLES (UINT32_C(1) << 31) /* no table has such a number */
+
+static void round_doubles(const struct sparse_table *table, struct tree_node node, struct sparse_sum *sum)
+{
+    struct codec_node codec =
+        codec_node_for(table->codec, table->seed, table->number | ROUND_DOUBLES, table->version, node);
+
+    sparse_sum_round(sum, table->spec->dimension, &codec);
+}
+
 enum status sparse_push(struct sparse_table *table, struct tree_node node, const struct buffer *keys,
                         struct buffer *values, uint64_t samples, bool *is_whole)
 {
@@ -116,6 +139,8 @@ enum status sparse_push(struct sparse_table *table, struct tree_node node, const
     sum = sparse_sum_new(table->spec->dimension, keys, values, &table->scratch);
     if (!sum)
         return CAIRN_NO_MEMORY;
+    if (table->codec && keys && sum->count < keys->length_bytes / sizeof(uint64_t))
+        round_doubles(table, node, sum);
     *is_whole = tree_add(table->tree, node, sum, samples) == TREE_ROOT;
     if (table->is_out_of_memory)
         return CAIRN_NO_MEMORY;

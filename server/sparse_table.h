@@ -38,7 +38,10 @@ struct sparse_before {
 struct sparse_table {
     const struct table_spec *spec; /* borrowed */
     struct table_initial initial;
-    uint32_t row_floats; /* weights and optimizer slots */
+    const struct codec_spec *codec; /* the spec's; NULL: float32 */
+    uint64_t seed;                  /* the job's, and the table's number: what the codec's chance */
+    uint32_t number;                /* is drawn from */
+    uint32_t row_floats;            /* weights and optimizer slots */
     float slot_initial[OPTIMIZER_SLOTS_MAX];
     struct optimizer_step step; /* of the update in hand */
     uint64_t version;
@@ -75,7 +78,7 @@ uint32_t sparse_row_floats(const struct table_spec *spec);
 
 /* Takes a tree node's gradients for step `version`; true: the step's sum is whole (table->sum).
  * keys: uint64 [n], borrowed; values: float32 [n, dimension], exclusively the caller's, taken in every case;
- * both NULL: the node has none here. node is of the job's tree.
+ * both NULL: the node has none here. node is of the job's tree. With a codec, values are its numbers.
  * Errors: CAIRN_NO_MEMORY; the step can never be whole then. */
 enum status sparse_push(struct sparse_table *table, struct tree_node node, const struct buffer *keys,
                         struct buffer *values, uint64_t samples, bool *is_whole) MUST_CHECK;

@@ -81,8 +81,11 @@ static enum status model_tables(struct tables *tables, const struct assignment *
                                 uint64_t version, struct error *error)
 {
     const struct job *job = tables->job;
-    const struct dense_params params = {job->graph->floats, job->graph->chunk_floats, job->graph->chunk_count,
-                                        job->microbatches,  &job->optimizer,          NULL};
+    const struct dense_params params = {.floats = job->graph->floats,
+                                        .chunk_floats = job->graph->chunk_floats,
+                                        .chunk_count = job->graph->chunk_count,
+                                        .microbatches = job->microbatches,
+                                        .optimizer = &job->optimizer};
     enum status status = dense_here(&tables->items[TABLE_WEIGHTS], assignment, thread, TABLE_WEIGHTS, params,
                                     job->graph, version, error);
 
@@ -106,10 +109,15 @@ static enum status dense_tables(struct tables *tables, const struct assignment *
 
     for (uint32_t i = 0; i < job->table_count && status == CAIRN_OK; i++) {
         const struct table_spec *spec = &job->tables[i];
-        const struct dense_params params = {
-            spec->size,        table_chunk_floats(spec), table_chunk_count(spec),
-            job->microbatches, &spec->optimizer,         NULL};
         uint32_t number = TABLE_FIRST_USER + i;
+        const struct dense_params params = {.floats = spec->size,
+                                            .chunk_floats = table_chunk_floats(spec),
+                                            .chunk_count = table_chunk_count(spec),
+                                            .microbatches = job->microbatches,
+                                            .optimizer = &spec->optimizer,
+                                            .codec = &spec->codec,
+                                            .seed = job->seed,
+                                            .number = number};
 
         if (spec->kind == TABLE_KIND_DENSE)
             status =

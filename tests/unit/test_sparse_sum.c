@@ -72,9 +72,9 @@ START_TEST(a_push_may_have_no_keys)
     ck_assert_ptr_nonnull(empty);
     ck_assert_uint_eq(empty->count, 0);
     other = sum_of(keys, row, 1, &scratch);
-    ck_assert_int_eq(sparse_sum_add(other, empty, D, &scratch), CAIRN_OK);
+    ck_assert_int_eq(sparse_sum_add(other, empty, D, NULL, &scratch), CAIRN_OK);
     ck_assert_uint_eq(other->count, 1);
-    ck_assert_int_eq(sparse_sum_add(empty, other, D, &scratch), CAIRN_OK);
+    ck_assert_int_eq(sparse_sum_add(empty, other, D, NULL, &scratch), CAIRN_OK);
     ck_assert_uint_eq(empty->count, 1);
     ck_assert_mem_eq(row_of(empty, 3), row, sizeof(row));
     sparse_sum_free(empty);
@@ -92,7 +92,7 @@ START_TEST(a_minus_zero_that_is_alone_stays_one)
     struct sparse_sum *left = sum_of(keys, rows[0], 1, &scratch);
     struct sparse_sum *right = sum_of(keys + 1, rows[1], 1, &scratch);
 
-    ck_assert_int_eq(sparse_sum_add(left, right, D, &scratch), CAIRN_OK);
+    ck_assert_int_eq(sparse_sum_add(left, right, D, NULL, &scratch), CAIRN_OK);
     ck_assert_mem_eq(row_of(left, 1), rows[0], sizeof(rows[0]));
     ck_assert_mem_eq(row_of(left, 2), rows[1], sizeof(rows[1]));
     sparse_sum_free(left);
@@ -112,7 +112,7 @@ static void *fold(void *context, struct tree_node node, void *left, void *right)
     struct fold_context *folds = context;
 
     (void)node;
-    MUST(sparse_sum_add(left, right, D, &folds->scratch) == CAIRN_OK);
+    MUST(sparse_sum_add(left, right, D, NULL, &folds->scratch) == CAIRN_OK);
     sparse_sum_free(right);
     return left;
 }
