@@ -21,22 +21,41 @@ _Static_assert(FRAMES_MAX >= 1 + WIRE_PAYLOADS_MAX, "a message of ours must fit"
 
 struct session_table session_dense_table(uint64_t floats, uint32_t chunk_floats, uint32_t chunk_count)
 {
-    return (struct session_table){SESSION_TABLE_DENSE, floats, chunk_floats, chunk_count, 0};
+    return (struct session_table){.kind = SESSION_TABLE_DENSE,
+                                  .elements = floats,
+                                  .chunk_elements = chunk_floats,
+                                  .chunk_count = chunk_count};
 }
 
 struct session_table session_sums_table(uint32_t elements)
 {
-    return (struct session_table){SESSION_TABLE_SUMS, elements, elements, 1, 0};
+    return (struct session_table){
+        .kind = SESSION_TABLE_SUMS, .elements = elements, .chunk_elements = elements, .chunk_count = 1};
 }
 
 struct session_table session_sparse_table(uint32_t dimension)
 {
-    return (struct session_table){SESSION_TABLE_SPARSE, 0, 0, 0, dimension};
+    return (struct session_table){.kind = SESSION_TABLE_SPARSE, .dimension = dimension};
 }
 
 static uint32_t element_bytes(const struct session_table *table)
 {
     return table->kind == SESSION_TABLE_SUMS ? sizeof(double) : sizeof(float);
+}
+
+static bool codec_fits(const struct session_table *table)
+{
+    if (codec_spec_check(&table->codec, NULL) != CAIRN_OK)
+        return false;
+    return table->kind == SESSION_TABLE_DENSE || table->codec.type == CODEC_FLOAT32 ||
+           (table->kind == SESSION_TABLE_SPARSE && table->codec.type != CODEC_TOP_K);
+}
+
+/* The most bytes that a chunk's payload may have. */
+static uint64_t payload_bytes(const struct session_table *table)
+{
+    return table->kind == SESSION_TABLE_SUMS ? (uint64_t)table->chunk_elements * sizeof(double)
+                                             : codec_size_max(&table->codec, table->chunk_elements);
 }
 
 static enum status table_check(const struct session_table *table, uint32_t number, struct error *error)
@@ -45,6 +64,8 @@ static enum status table_check(const struct session_table *table, uint32_t numbe
 
     if (table->kind == SESSION_TABLE_NONE)
         return CAIRN_OK;
+    if (!codec_fits(table))
+        return error_set(error, CAIRN_INVALID, "session: table %u has a codec that it cannot have", number);
     if (table->kind == SESSION_TABLE_SPARSE) {
         if (table->dimension > 0 && table->dimension <= WIRE_PAYLOAD_BYTES_MAX / sizeof(float))
             return CAIRN_OK;
@@ -57,7 +78,8 @@ static enum status table_check(const struct session_table *table, uint32_t numbe
         return error_set(error, CAIRN_INVALID,
                          "session: %" PRIu64 " elements of table %u do not make %u chunks of %u",
                          table->elements, number, table->chunk_count, table->chunk_elements);
-    if ((uint64_t)table->chunk_elements * element_bytes(table) > WIRE_PAYLOAD_BYTES_MAX)
+    if ((uint64_t)table->chunk_elements * element_bytes(table) > WIRE_PAYLOAD_BYTES_MAX ||
+        payload_bytes(table) > WIRE_PAYLOAD_BYTES_MAX)
         return error_set(error, CAIRN_INVALID, "session: a chunk of table %u is too large for a message",
                          number);
     return CAIRN_OK;
@@ -80,17 +102,31 @@ static enum status params_check(const struct session_params *params, struct erro
     return status;
 }
 
-static void layouts_init(struct session *session, const struct session_params *params)
+static enum status layouts_init(struct session *session, const struct session_params *params)
 {
-    for (uint32_t i = 0; i < params->table_count; i++) {
+    enum status status = CAIRN_OK;
+
+    for (uint32_t i = 0; i < params->table_count && status == CAIRN_OK; i++) {
         const struct session_table *table = &params->tables[i];
 
         session->layouts[i] = (struct layout){
-            table->kind,          table->kind == SESSION_TABLE_SUMS ? DATA_FLOAT64 : DATA_FLOAT32,
-            element_bytes(table), table->chunk_count,
-            table->elements,      table->chunk_elements,
-            table->dimension};
+            .kind = table->kind,
+            .type = table->kind == SESSION_TABLE_SUMS ? DATA_FLOAT64 : DATA_FLOAT32,
+            .element_bytes = element_bytes(table),
+            .chunk_count = table->chunk_count,
+            .elements = table->elements,
+            .chunk_elements = table->chunk_elements,
+            .dimension = table->dimension,
+            .codec = {.spec = table->codec,
+                      .seed = params->seed,
+                      .number = i,
+                      .elements = table->elements,
+                      .chunk_elements = table->chunk_elements,
+                      .chunk_count = table->chunk_count},
+        };
+        status = session_codec_open(&session->layouts[i].codec);
     }
+    return status;
 }
 
 /* The bytes of the largest chunk. */
@@ -131,8 +167,7 @@ static enum status memory_init(struct session *session, const struct session_par
         session->holds_slots[params->slot_shards[i]] = true;
     for (uint32_t i = 0; i < shards; i++)
         session->slot_holders += session->holds_slots[i];
-    layouts_init(session, params);
-    return CAIRN_OK;
+    return error_set(error, layouts_init(session, params), "session: out of memory");
 }
 
 /* ZeroMQ connects again by itself, but what was on its way is lost, answers that we wait for among it, and
@@ -220,6 +255,8 @@ void session_free(struct session *session)
         return;
     frames_clear(&session->frames);
     session_rows_fini(session);
+    for (uint32_t i = 0; session->layouts && i < session->table_count; i++)
+        session_codec_close(&session->layouts[i].codec);
     for (uint32_t i = 0; session->sockets && i < 2 * session->shard_count; i++) {
         if (session->sockets[i])
             zmq_close(session->sockets[i]);

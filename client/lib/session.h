@@ -14,6 +14,7 @@
 #include "base/buffer.h"
 #include "base/status.h"
 #include "cluster/placement.h"
+#include "codec/codec.h"
 #include "math/tree.h"
 
 #include <stdbool.h>
@@ -34,8 +35,15 @@ struct session_table {
     uint64_t elements;
     uint32_t chunk_elements, chunk_count;
     uint32_t dimension; /* sparse: floats a row */
+    /* Dense and sparse: how gradients and values travel. Gradients of a table with another codec than float32
+     * are rounded here, so each microbatch is pushed by itself: no push with gradients for a node of several.
+     * Of a top_k table that holds without gradients as well, and each microbatch stays with the session that
+     * pushed it until a step that sends all (codec.h), or the push is CAIRN_INVALID; nor can it be pushed
+     * again in the same step. */
+    struct codec_spec codec;
 };
 
+/* The two have float32's codec. */
 struct session_table session_dense_table(uint64_t floats, uint32_t chunk_floats, uint32_t chunk_count);
 struct session_table session_sums_table(uint32_t elements);
 struct session_table session_sparse_table(uint32_t dimension);
@@ -48,6 +56,7 @@ struct session_params {
     const uint32_t *slot_shards; /* [slot_count], values < shard_count */
     uint32_t table_count;
     const struct session_table *tables; /* [table_count], by number */
+    uint64_t seed;                      /* the job's, of the chance of codecs */
 };
 
 /* Called from session_poll. */
@@ -75,7 +84,7 @@ void session_free(struct session *session);
 /* Pushes the sums of tree node `node` for `step` of the chunks [first_chunk, first_chunk + chunk_count).
  * buffer: holds the whole table's address space; the chunks' bytes are sent from it in place, so they must
  * not change until the buffer's references fall back (buffer_is_exclusive). NULL: there is nothing to add to
- * these chunks in this node. subscribe: also ask for version step + 1 of these chunks; acknowledge: to be
+ * these chunks in this node. Gradients that a codec encodes are copied. subscribe: also ask for version step + 1 of these chunks; acknowledge: to be
  * told when it exists. Messages to different shards are separate; those to one shard carry several chunks.
  * Errors: CAIRN_INVALID when table, chunks, node or buffer do not fit (nothing was sent); CAIRN_NO_MEMORY,
  * CAIRN_IO, CAIRN_CLOSED (some of it may have been sent; to push it again does no harm). */

@@ -45,22 +45,43 @@ static enum status range_check(const struct session *session, uint32_t table, ui
 
 /* ---- sending */
 
+static void batch_clear(struct batch *batch)
+{
+    for (uint32_t i = 0; i < batch->header.payload_count; i++) {
+        buffer_unref(batch->coded[i]);
+        batch->coded[i] = NULL;
+    }
+    batch->header.payload_count = 0;
+    batch->payload_bytes = 0;
+}
+
+/* Appends the bytes of a payload, if it has any: what was encoded, or a part of the table's buffer. */
+static enum status payload_append(struct session *session, const struct batch *batch, uint32_t index,
+                                  struct buffer *buffer)
+{
+    const struct data_payload *payload = &batch->header.payloads[index];
+    const struct layout *layout = &session->layouts[batch->header.table];
+
+    if (payload->length_bytes == 0)
+        return CAIRN_OK;
+    if (batch->coded[index])
+        return frames_append_buffer(&session->frames, batch->coded[index], 0, payload->length_bytes);
+    return frames_append_buffer(&session->frames, buffer, chunk_offset_bytes(layout, payload->chunk),
+                                payload->length_bytes);
+}
+
 /* Sends what has been gathered for a shard; buffer holds the payloads (NULL in a pull). */
 static enum status batch_send(struct session *session, uint32_t shard, struct buffer *buffer,
                               struct error *error)
 {
     struct data_header *header = &session->batches[shard].header;
-    const struct layout *layout = &session->layouts[header->table];
     unsigned char packed[WIRE_HEADER_MAX];
     size_t length = wire_data_pack(header, packed);
     enum status status = frames_append_copy(&session->frames, packed, length);
 
-    for (uint32_t i = 0; buffer && i < header->payload_count && status == CAIRN_OK; i++)
-        status = frames_append_buffer(&session->frames, buffer,
-                                      chunk_offset_bytes(layout, header->payloads[i].chunk),
-                                      header->payloads[i].length_bytes);
-    header->payload_count = 0;
-    session->batches[shard].payload_bytes = 0;
+    for (uint32_t i = 0; i < header->payload_count && status == CAIRN_OK; i++)
+        status = payload_append(session, &session->batches[shard], i, buffer);
+    batch_clear(&session->batches[shard]);
     if (status != CAIRN_OK) {
         frames_clear(&session->frames);
         return error_set(error, status, "session: out of memory for a message");
@@ -93,8 +114,7 @@ static struct data_header *batch_of(struct session *session, uint32_t shard, con
 static void batches_clear(struct session *session)
 {
     for (uint32_t i = 0; i < session->touched_count; i++) {
-        session->batches[session->touched[i]].header.payload_count = 0;
-        session->batches[session->touched[i]].payload_bytes = 0;
+        batch_clear(&session->batches[session->touched[i]]);
         session->batches[session->touched[i]].is_touched = false;
     }
     session->touched_count = 0;
@@ -105,23 +125,50 @@ static bool is_full(const struct batch *batch)
     return batch->header.payload_count == WIRE_PAYLOADS_MAX || batch->payload_bytes >= WIRE_GATHER_BYTES;
 }
 
+/* What a call wants of a chunk, in its shard's batch. */
+static enum status payload_make(struct session *session, const struct data_header *common, uint32_t chunk,
+                                const struct buffer *buffer, struct data_payload *payload,
+                                struct buffer **coded)
+{
+    struct layout *layout = &session->layouts[common->table];
+    const struct session_codec_push push = {common->step, common->node, buffer != NULL, chunk, 1};
+    const float *values = NULL;
+    enum status status;
+
+    *coded = NULL;
+    *payload = (struct data_payload){chunk, layout->type, buffer ? chunk_length_bytes(layout, chunk) : 0};
+    if (!session_codec_is_lossy(&layout->codec))
+        return CAIRN_OK;
+    payload->type = session_codec_value_type(&layout->codec);
+    if (common->kind != DATA_PUSH)
+        return CAIRN_OK;
+    if (buffer)
+        values = (float *)buffer->data + chunk_offset_bytes(layout, chunk) / sizeof(float);
+    status = session_codec_encode(&layout->codec, &push, chunk, values, coded);
+    payload->type = session_codec_gradient_type(&layout->codec, common->step);
+    payload->length_bytes = *coded ? (*coded)->length_bytes : 0;
+    return status;
+}
+
 /* Adds a chunk to its shard's batch, which is sent when it is full. */
 static enum status gather(struct session *session, const struct data_header *common, uint32_t chunk,
                           struct buffer *buffer, struct error *error)
 {
-    const struct layout *layout = &session->layouts[common->table];
     uint32_t shard = shard_of(session, common->table, chunk);
     struct data_header *header = batch_of(session, shard, common);
-    uint64_t bytes = buffer ? chunk_length_bytes(layout, chunk) : 0;
+    struct batch *batch = &session->batches[shard];
+    uint32_t index = header->payload_count;
 
+    if (payload_make(session, common, chunk, buffer, &header->payloads[index], &batch->coded[index]) !=
+        CAIRN_OK)
+        return error_set(error, CAIRN_NO_MEMORY, "session: out of memory for a message");
     if (!session->batches[shard].is_touched) {
         session->batches[shard].is_touched = true;
         session->touched[session->touched_count++] = shard;
     }
-    header->payloads[header->payload_count++] =
-        (struct data_payload){.chunk = chunk, .type = layout->type, .length_bytes = bytes};
-    session->batches[shard].payload_bytes += bytes;
-    return is_full(&session->batches[shard]) ? batch_send(session, shard, buffer, error) : CAIRN_OK;
+    header->payload_count++;
+    batch->payload_bytes += header->payloads[index].length_bytes;
+    return is_full(batch) ? batch_send(session, shard, buffer, error) : CAIRN_OK;
 }
 
 /* Sends the chunks of a range with the members of `common`, by shard. */
@@ -159,6 +206,12 @@ enum status session_push(struct session *session, const struct session_push *pus
                                                          session->layouts[push->table].element_bytes)
         return error_set(error, CAIRN_INVALID, "session: %zu bytes are not the whole of table %u",
                          push->buffer->length_bytes, push->table);
+    status = session_codec_check(&session->layouts[push->table].codec,
+                                 &(struct session_codec_push){push->step, push->node, push->buffer != NULL,
+                                                              push->first_chunk, push->chunk_count},
+                                 error);
+    if (status != CAIRN_OK)
+        return status;
     return scatter(session, &common, push->first_chunk, push->chunk_count, push->buffer, error);
 }
 
@@ -188,6 +241,14 @@ enum status session_arrays_ask(struct session *session, uint32_t table, struct e
 
 /* ---- receiving */
 
+/* Bytes of a chunk's values as they come. What comes from disk is not coded. */
+static uint64_t value_bytes(const struct layout *layout, const struct data_payload *payload)
+{
+    uint64_t bytes = chunk_length_bytes(layout, payload->chunk);
+
+    return payload->type == DATA_CODED ? codec_size_max(&layout->codec.spec, bytes / sizeof(float)) : bytes;
+}
+
 /* What is wrong with payload `index` of the answer in hand, which came from `shard`; NULL: nothing. */
 static const char *payload_problem(struct session *session, uint32_t shard, uint32_t index)
 {
@@ -199,9 +260,10 @@ static const char *payload_problem(struct session *session, uint32_t shard, uint
         return "of a chunk that does not exist";
     if (shard_of(session, session->received.table, payload->chunk) != shard)
         return "of a chunk that is not on this shard";
-    if (payload->type != layout->type)
+    if (payload->type != layout->type &&
+        !(payload->type == DATA_CODED && session_codec_value_type(&layout->codec) == DATA_CODED))
         return "of another type than the table's";
-    if (carries && (payload->length_bytes != chunk_length_bytes(layout, payload->chunk) ||
+    if (carries && (payload->length_bytes != value_bytes(layout, payload) ||
                     frames_length(&session->frames, 1 + index) != payload->length_bytes))
         return "of another length than the chunk's";
     return NULL;
@@ -221,13 +283,19 @@ static void values_deliver(struct session *session, uint32_t index)
 {
     const struct data_header *header = &session->received;
     const struct layout *layout = &session->layouts[header->table];
+    const struct data_payload *payload = &header->payloads[index];
     const void *values = frames_data(&session->frames, 1 + index);
-    size_t bytes = header->payloads[index].length_bytes;
+    size_t elements = chunk_length_bytes(layout, payload->chunk) / layout->element_bytes;
 
-    if ((uintptr_t)values % layout->element_bytes != 0)
-        values = memcpy(session->scratch, values, bytes); /* ZeroMQ cuts short frames out of larger reads */
-    session->events.values(session->events.context, header->table, header->payloads[index].chunk,
-                           header->step, values, bytes / layout->element_bytes);
+    if (payload->type == DATA_CODED) {
+        session_codec_decode(&layout->codec, values, session->scratch, elements);
+        values = session->scratch;
+    } else if ((uintptr_t)values % layout->element_bytes != 0) {
+        /* ZeroMQ cuts short frames out of larger reads */
+        values = memcpy(session->scratch, values, payload->length_bytes);
+    }
+    session->events.values(session->events.context, header->table, payload->chunk, header->step, values,
+                           elements);
 }
 
 void session_arrays_deliver(struct session *session)

@@ -130,6 +130,36 @@ static int64_t only_shard(const struct session *session, uint32_t count)
     return -1;
 }
 
+/* What of a push goes into the shares beside its keys. */
+struct gradients {
+    struct buffer *buffer; /* float32 [keys, dimension]; NULL: nothing, as in a pull */
+    uint32_t dimension;
+    const struct session_codec *codec; /* NULL: they travel as they are */
+    struct session_codec_push push;    /* for the codec */
+};
+
+/* Bytes of a row as it travels. */
+static size_t gradient_bytes(const struct gradients *gradients)
+{
+    if (!gradients->buffer)
+        return 0;
+    return gradients->codec ? codec_size_max(&gradients->codec->spec, gradients->dimension)
+                            : gradients->dimension * sizeof(float);
+}
+
+/* Writes the gradients of `count` keys from `first` on as they travel. */
+static void gradients_write(const struct gradients *gradients, const uint64_t *keys, uint32_t first,
+                            uint32_t count, unsigned char *bytes)
+{
+    const float *rows = (float *)gradients->buffer->data + (size_t)first * gradients->dimension;
+
+    if (gradients->codec)
+        session_codec_encode_rows(gradients->codec, &gradients->push, keys + first, count, rows,
+                                  gradients->dimension, bytes);
+    else
+        floats_copy((float *)bytes, rows, count * gradients->dimension);
+}
+
 static enum status shares_allocate(struct session *session, size_t row_bytes)
 {
     for (uint32_t shard = 0; shard < session->shard_count; shard++) {
@@ -149,11 +179,12 @@ static enum status shares_allocate(struct session *session, size_t row_bytes)
 
 /* Gathers keys, where they came from and, unless NULL, gradients by shard. Errors: CAIRN_NO_MEMORY. */
 static enum status keys_scatter(struct session *session, const uint64_t *keys, uint32_t count,
-                                const float *gradients, uint32_t dimension)
+                                const struct gradients *gradients)
 {
     struct rows_scratch *rows = &session->rows;
+    size_t row_bytes = gradient_bytes(gradients);
 
-    if (shares_allocate(session, gradients ? dimension * sizeof(float) : 0) != CAIRN_OK)
+    if (shares_allocate(session, row_bytes) != CAIRN_OK)
         return CAIRN_NO_MEMORY;
     memset(rows->filled, 0, session->shard_count * sizeof(rows->filled[0]));
     for (uint32_t i = 0; i < count; i++) {
@@ -162,17 +193,31 @@ static enum status keys_scatter(struct session *session, const uint64_t *keys, u
 
         ((uint64_t *)share->keys->data)[at] = keys[i];
         ((uint32_t *)share->positions->data)[at] = i;
-        if (gradients)
-            floats_copy((float *)share->gradients->data + (size_t)at * dimension,
-                        gradients + (size_t)i * dimension, dimension);
+        if (gradients->buffer)
+            gradients_write(gradients, keys, i, 1, (unsigned char *)share->gradients->data + at * row_bytes);
     }
     return CAIRN_OK;
 }
 
+/* All gradients as they travel: the caller's own buffer unless a codec encodes them. Owns: the caller. NULL:
+ * out of memory. */
+static struct buffer *gradients_whole(const struct gradients *gradients, const uint64_t *keys, uint32_t count)
+{
+    struct buffer *bytes;
+
+    if (!gradients->codec)
+        return buffer_ref(gradients->buffer);
+    bytes = buffer_new(count * gradient_bytes(gradients));
+    if (bytes)
+        gradients_write(gradients, keys, 0, count, bytes->data);
+    return bytes;
+}
+
 /* Makes the shares of a call: the caller's own buffers when one shard has all keys. */
 static enum status shares_make(struct session *session, struct buffer *keys, uint32_t count,
-                               struct buffer *gradients, uint32_t dimension)
+                               const struct gradients *gradients)
 {
+    struct rows_share *share;
     enum status status = keys_locate(session, keys ? keys->data : NULL, count);
     int64_t only;
 
@@ -180,10 +225,11 @@ static enum status shares_make(struct session *session, struct buffer *keys, uin
         return status;
     only = only_shard(session, count);
     if (only < 0)
-        return keys_scatter(session, keys->data, count, gradients ? gradients->data : NULL, dimension);
-    session->rows.shares[only].keys = buffer_ref(keys);
-    session->rows.shares[only].gradients = gradients ? buffer_ref(gradients) : NULL;
-    return CAIRN_OK;
+        return keys_scatter(session, keys->data, count, gradients);
+    share = &session->rows.shares[only];
+    share->keys = buffer_ref(keys);
+    share->gradients = gradients->buffer ? gradients_whole(gradients, keys->data, count) : NULL;
+    return gradients->buffer && !share->gradients ? CAIRN_NO_MEMORY : CAIRN_OK;
 }
 
 /* ---- sending */
@@ -191,6 +237,14 @@ static enum status shares_make(struct session *session, struct buffer *keys, uin
 static size_t row_bytes(const struct layout *layout)
 {
     return layout->dimension * sizeof(float);
+}
+
+/* Of a row's values as they come. */
+static size_t value_bytes(const struct layout *layout)
+{
+    return session_codec_value_type(&layout->codec) == DATA_CODED
+               ? codec_size_max(&layout->codec.spec, layout->dimension)
+               : row_bytes(layout);
 }
 
 uint32_t session_rows_max(const struct session *session, uint32_t table)
@@ -231,7 +285,9 @@ static enum status rows_send(struct session *session, struct data_header *header
     if (status == CAIRN_OK && count > 0)
         status = append(session, header, share->keys, DATA_UINT64, sizeof(uint64_t), first, count);
     if (status == CAIRN_OK && count > 0 && share->gradients)
-        status = append(session, header, share->gradients, DATA_FLOAT32, row_bytes(layout), first, count);
+        status = append(session, header, share->gradients,
+                        session_codec_gradient_type(&layout->codec, header->step),
+                        codec_size_max(&layout->codec.spec, layout->dimension), first, count);
     if (status == CAIRN_OK)
         status = frames_set_copy(&session->frames, 0, packed, wire_data_pack(header, packed));
     if (status != CAIRN_OK) {
@@ -308,6 +364,9 @@ static enum status push_send(struct session *session, const struct session_rows_
 enum status session_push_rows(struct session *session, const struct session_rows_push *push,
                               struct error *error)
 {
+    struct gradients gradients = {
+        .buffer = push->count > 0 ? push->gradients : NULL,
+        .push = {.step = push->step, .node = push->node, .has_values = push->count > 0}};
     const struct layout *layout;
     enum status status = rows_check(session, push->table, push->keys, push->count, &layout, error);
 
@@ -316,7 +375,12 @@ enum status session_push_rows(struct session *session, const struct session_rows
     if (push->count > 0 &&
         (!push->gradients || push->gradients->length_bytes < push->count * row_bytes(layout)))
         return error_set(error, CAIRN_INVALID, "session: there are fewer than %u rows", push->count);
-    if (shares_make(session, push->keys, push->count, push->gradients, layout->dimension) != CAIRN_OK)
+    status = session_codec_check(&layout->codec, &gradients.push, error);
+    if (status != CAIRN_OK)
+        return status;
+    gradients.dimension = layout->dimension;
+    gradients.codec = session_codec_is_lossy(&layout->codec) ? &layout->codec : NULL;
+    if (shares_make(session, push->keys, push->count, &gradients) != CAIRN_OK)
         status = error_set(error, CAIRN_NO_MEMORY, "session: out of memory for a push");
     if (status == CAIRN_OK)
         status = push_check(session, push, error);
@@ -338,7 +402,7 @@ static enum status pull_send(struct session *session, struct data_header *header
     uint32_t count = session->rows.counts[shard], most;
     enum status status = CAIRN_OK;
 
-    most = (uint32_t)(WIRE_GATHER_BYTES / row_bytes(&session->layouts[header->table]));
+    most = (uint32_t)(WIRE_GATHER_BYTES / value_bytes(&session->layouts[header->table]));
     most = most > 0 ? most : 1;
     for (uint32_t first = 0; first < count && status == CAIRN_OK; first += most) {
         const struct part part = {.operation = operation,
@@ -368,7 +432,7 @@ enum status session_pull_rows(struct session *session, uint32_t table, uint64_t 
     if (version > WIRE_STEP_MAX && version != SESSION_NEWEST)
         return error_set(error, CAIRN_INVALID, "session: there is no version %" PRIu64, version);
     header.newest = version == SESSION_NEWEST;
-    if (shares_make(session, keys, count, NULL, layout->dimension) != CAIRN_OK)
+    if (shares_make(session, keys, count, &(struct gradients){.buffer = NULL}) != CAIRN_OK)
         status = error_set(error, CAIRN_NO_MEMORY, "session: out of memory for a pull");
     operation_begin(operation, values, layout->dimension);
     for (uint32_t shard = 0; shard < session->shard_count && status == CAIRN_OK; shard++)
@@ -400,6 +464,7 @@ const char *session_rows_problem(struct session *session, uint32_t shard)
 {
     const struct data_header *header = &session->received;
     const struct part *part = part_find(&session->parts, header->request);
+    const struct layout *layout = &session->layouts[header->table];
 
     if (!part || part->shard != shard || part->table != header->table)
         return "that nobody waits for";
@@ -407,28 +472,39 @@ const char *session_rows_problem(struct session *session, uint32_t shard)
         return part->count == 0 ? NULL : "without the rows that were asked for";
     if (part->count == 0 || header->payload_count != 1)
         return "that were not asked for";
-    if (header->payloads[0].type != DATA_FLOAT32 ||
-        header->payloads[0].length_bytes != part->count * row_bytes(&session->layouts[part->table]) ||
+    if (header->payloads[0].type != session_codec_value_type(&layout->codec) ||
+        header->payloads[0].length_bytes != part->count * value_bytes(layout) ||
         frames_length(&session->frames, 1) != header->payloads[0].length_bytes)
         return "of another number than was asked for";
     return NULL;
 }
 
+/* Puts `count` rows side by side from how they came. */
+static void rows_read(const struct layout *layout, const char *bytes, float *rows, uint32_t count)
+{
+    if (session_codec_value_type(&layout->codec) == DATA_CODED)
+        session_codec_decode(&layout->codec, bytes, rows, (size_t)count * layout->dimension);
+    else
+        memcpy(rows, bytes, count * row_bytes(layout));
+}
+
 /* Puts the rows in hand where they belong: the one copy of a pull. */
 static void rows_place(struct session *session, const struct part *part)
 {
+    const struct layout *layout = &session->layouts[part->table];
     const struct session_operation *operation = part->operation;
-    size_t bytes = operation->dimension * sizeof(float);
+    size_t bytes = value_bytes(layout);
     const char *values = frames_data(&session->frames, 1);
     const uint32_t *positions =
         part->positions ? (const uint32_t *)part->positions->data + part->first : NULL;
 
     if (!positions) {
-        memcpy(operation->rows + (size_t)part->first * operation->dimension, values, part->count * bytes);
+        rows_read(layout, values, operation->rows + (size_t)part->first * operation->dimension, part->count);
         return;
     }
     for (uint32_t i = 0; i < part->count; i++)
-        memcpy(operation->rows + (size_t)positions[i] * operation->dimension, values + i * bytes, bytes);
+        rows_read(layout, values + i * bytes, operation->rows + (size_t)positions[i] * operation->dimension,
+                  1);
 }
 
 void session_rows_deliver(struct session *session)

@@ -3,6 +3,7 @@
 #define CAIRN_LIB_SESSION_STATE_H
 
 #include "session.h"
+#include "session_codec.h"
 
 #include "net/frames.h"
 #include "net/waiter.h"
@@ -11,19 +12,21 @@
 /* The chunks of the call in hand that go to one shard. */
 struct batch {
     struct data_header header;
-    uint64_t payload_bytes; /* carried by it */
-    bool is_touched;        /* in this call: the shard is in session->touched */
+    struct buffer *coded[WIRE_PAYLOADS_MAX]; /* of its payloads, where they were encoded */
+    uint64_t payload_bytes;                  /* carried by it */
+    bool is_touched;                         /* in this call: the shard is in session->touched */
 };
 
 /* How a table lies in chunks. */
 struct layout {
     enum session_table_kind kind;
-    enum data_type type;
+    enum data_type type; /* where no codec encodes it */
     uint32_t element_bytes;
     uint32_t chunk_count;
     uint64_t elements;       /* of the whole table */
     uint64_t chunk_elements; /* of a chunk but the last */
     uint32_t dimension;
+    struct session_codec codec;
 };
 
 /* An answer of rows that is waited for: which of an operation's rows come in it. */
@@ -69,7 +72,7 @@ struct session {
     uint32_t touched_count;
     struct parts parts;
     struct rows_scratch rows;
-    void *scratch;               /* one chunk: for received values that are not aligned */
+    void *scratch;               /* one chunk: for received values that are coded or not aligned */
     struct data_header received; /* of the message in hand */
     struct frames frames;        /* of the message in hand, either way */
     struct waiter waiter;        /* over sockets, in their order */
