@@ -40,7 +40,7 @@ static enum status assign(const struct crew_place *place, const char *text, cons
     Cairn__PrepareCommand command = CAIRN__PREPARE_COMMAND__INIT;
     Cairn__JobText job = CAIRN__JOB_TEXT__INIT;
     Cairn__Shard shards[CREW_SERVERS_MAX], *pointers[CREW_SERVERS_MAX];
-    char names[CREW_SERVERS_MAX][16];
+    char names[CREW_SERVERS_MAX][24];
     uint32_t *slots = NULL, slot_count = 0;
     enum status status = slots_make(place, text, &slots, &slot_count, error);
 
