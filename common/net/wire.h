@@ -24,7 +24,7 @@
 /* A message that has gathered so many bytes of payload goes: a receiver has a message only when all of it has
  * come, so larger ones would keep both ends waiting for each other; smaller ones cost more than they carry.
  */
-#define WIRE_GATHER_BYTES ((uint64_t)1 << 20)
+#define WIRE_GATHER_BYTES ((uint64_t)1 << 19)
 #define WIRE_HEADER_MAX   2048 /* bytes a packed header can take */
 #define WIRE_MESSAGE_MAX  160  /* bytes of a refusal's line, with the end */
 
