@@ -2,7 +2,7 @@
  *
  *     sparse_program NAME SERVERS PART/PARTS STEPS OUTPUT
  *
- * Starts the job NAME, takes its part of the microbatches up to step STEPS and writes all rows to
+ * Starts or resumes the job NAME, takes its part of the microbatches up to step STEPS and writes all rows to
  * OUTPUT. Gradients are a function of the rows that were pulled, the step and the microbatch: whoever
  * computes a microbatch comes to the same ones. */
 #include "cairn.h"
@@ -55,7 +55,7 @@ static void start(struct program *program, const char *name, const char *servers
     char cluster[64], train[128];
 
     snprintf(cluster, sizeof(cluster), "{servers: %s}", servers);
-    snprintf(train, sizeof(train), "{microbatches: %d, commit_every: 1000000}", MICROBATCHES);
+    snprintf(train, sizeof(train), "{microbatches: %d, commit_every: 7}", MICROBATCHES);
     check(program, cairn_job_begin(program->connection, name));
     check(program, cairn_job_set(program->connection, "seed", "11"));
     check(program, cairn_job_set(program->connection, "train", train));
@@ -65,7 +65,7 @@ static void start(struct program *program, const char *name, const char *servers
                                     "0.05}}, initializer: {random_normal: {stddev: 0.1}}}"));
     check(program, cairn_job_sparse(program->connection, "clipped", DIMENSION,
                                     "{optimizer: {adam: {learning_rate: 0.01, global_clipnorm: 0.5}}}"));
-    check(program, cairn_job_start(program->connection, CAIRN_START_NEW, 60000));
+    check(program, cairn_job_start(program->connection, CAIRN_START_RESUME, 60000));
     check(program, cairn_set_span(program->connection, program->begin, program->end));
 }
 
@@ -157,6 +157,7 @@ int main(int argc, char **argv)
     start(&program, argv[1], argv[2]);
     while (cairn_current_step(program.connection) < strtoull(argv[4], NULL, 10))
         step(&program);
+    check(&program, cairn_commit(program.connection, 60000));
     write_rows(&program, argv[5]);
     printf("%s at step %" PRIu64 "\n", cairn_job_id(program.connection),
            cairn_current_step(program.connection));

@@ -1,4 +1,5 @@
-"""Sparse tables on real servers: all rows end as the same bits for any number of servers, shards and programs."""
+"""Sparse tables on real servers: all rows end as the same bits for any number of servers, shards and programs, also
+when the job was stopped half-way and all daemons were started again."""
 
 import os
 import subprocess
@@ -28,6 +29,20 @@ def start(daemons, servers, *arguments):
         daemons.start_server(f"server-{server}", *arguments)
 
 
+def stop_half_way(folder, half):
+    """By two programs on two servers; all daemons end, and one program goes on. The bytes of all rows."""
+    place = os.path.join(folder, "restart")
+    os.makedirs(place)
+    with Daemons(place) as daemons:
+        start(daemons, 2, "--shards", 2)
+        expect(work(daemons, "restarted", 2, 2, STEPS // 2, os.path.join(place, "half")) == half, "half-way rows differ")
+        daemons.json("stop", "restarted")
+        for name in list(daemons.processes):
+            expect(daemons.terminate(name) == 0, f"{name} did not end well: {daemons.log(name)}")
+        start(daemons, 2, "--shards", 2)
+        return work(daemons, "restarted", 2, 1, STEPS, os.path.join(place, "whole"))
+
+
 def test(folder):
     outcomes = {}
     for servers, shards, counts in ((1, 1, (1, 2, 3)), (2, 2, (1, 3)), (3, 1, (2, 3))):
@@ -40,6 +55,7 @@ def test(folder):
             if servers == 1:
                 half = work(daemons, "half", 1, 1, STEPS // 2, os.path.join(place, "half"))
     expect(half != outcomes[1, 1], "nothing was learned in the second half")
+    outcomes["restarted"] = stop_half_way(folder, half)
     for key, rows in outcomes.items():
         expect(rows == outcomes[1, 1], f"{key} came to other rows than one program on one server")
     print(f"{len(rows)} bytes of rows are the same in {len(outcomes)} ways")
