@@ -78,9 +78,13 @@ static enum status tables_open(struct cairn *connection, struct error *error)
 
 static struct session_table layout_of(const struct table_spec *spec)
 {
-    if (spec->kind == TABLE_KIND_SPARSE)
-        return session_sparse_table(spec->dimension);
-    return session_dense_table(spec->size, table_chunk_floats(spec), table_chunk_count(spec));
+    struct session_table layout =
+        spec->kind == TABLE_KIND_SPARSE
+            ? session_sparse_table(spec->dimension)
+            : session_dense_table(spec->size, table_chunk_floats(spec), table_chunk_count(spec));
+
+    layout.codec = spec->codec;
+    return layout;
 }
 
 static enum status session_make(struct cairn *connection, const Cairn__LocationReply *location,
@@ -94,7 +98,8 @@ static enum status session_make(struct cairn *connection, const Cairn__LocationR
                                     .slot_count = (uint32_t)location->n_slot_shards,
                                     .slot_shards = location->slot_shards,
                                     .table_count = TABLE_FIRST_USER + connection->table_count,
-                                    .tables = tables};
+                                    .tables = tables,
+                                    .seed = connection->job->seed};
 
     for (size_t i = 0; i < location->n_shards; i++)
         endpoints[i] = location->shards[i]->endpoint;

@@ -166,7 +166,8 @@ CAIRN_API enum cairn_status cairn_set_span(cairn *connection, uint32_t begin, ui
 /* Sums of gradients of a table over microbatches [begin, end) of the current step. That range must be a node
  * of the tree over [0, cairn_microbatches), each node [lo, hi) of which splits at lo + (hi - lo) / 2: single
  * microbatches always are. A sum over several must have been formed by that tree, left before right, for the
- * result to be the same whoever computes. */
+ * result to be the same whoever computes; of a table with a codec that rounds there may be none, since each
+ * microbatch is rounded by itself. */
 struct cairn_gradients {
     uint32_t begin, end;   /* both 0: this program's span, which must then be a node */
     uint64_t samples;      /* that were summed: the step's sum is divided by all of them */

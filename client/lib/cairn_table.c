@@ -75,6 +75,14 @@ enum cairn_status cairn_set_span(cairn *connection, uint32_t begin, uint32_t end
 
 /* ---- push */
 
+/* Gradients that a codec rounds are rounded by microbatch; what top_k did not send belongs to one, too. */
+static bool goes_by_microbatch(const struct cairn_table *table, bool has_gradients)
+{
+    enum codec_type codec = table->spec->codec.type;
+
+    return codec == CODEC_TOP_K || (codec != CODEC_FLOAT32 && has_gradients);
+}
+
 /* The node that gradients are for. */
 static enum status node_find(const struct cairn *connection, const struct cairn_gradients *gradients,
                              struct tree_node *node, struct error *error)
@@ -133,6 +141,10 @@ static enum status push_check(const struct cairn_table *table, const struct cair
         status = node_find(table->connection, gradients, node, error);
     if (status == CAIRN_OK)
         status = gradients_check(table, gradients, error);
+    if (status == CAIRN_OK && node->end - node->begin > 1 && goes_by_microbatch(table, gradients->values))
+        status = error_set(error, CAIRN_INVALID,
+                           "table %s travels as %s: its microbatches are pushed one by one, not [%u, %u)",
+                           table->spec->name, codec_name(table->spec->codec.type), node->begin, node->end);
     if (status == CAIRN_OK && is_pushed(table, *node))
         status = error_set(error, CAIRN_EXISTS,
                            "microbatches [%u, %u) of step %" PRIu64 " have been pushed to table %s already",
@@ -238,10 +250,11 @@ enum cairn_status cairn_pull(cairn_table *table, const uint64_t *keys, uint32_t 
 
 /* ---- steps */
 
-/* Pushes nothing for microbatches [begin, end). */
+static const struct cairn_gradients nothing;
+
+/* Pushes nothing for microbatches [begin, end), in as few nodes as cover them. */
 static enum status push_nothing(struct cairn_table *table, uint32_t begin, uint32_t end, struct error *error)
 {
-    static const struct cairn_gradients nothing = {0};
     struct tree_node nodes[TREE_COVER_MAX];
     uint32_t count = tree_cover(table->connection->job->microbatches, begin, end, nodes);
     enum status status = CAIRN_OK;
@@ -251,19 +264,28 @@ static enum status push_nothing(struct cairn_table *table, uint32_t begin, uint3
     return status;
 }
 
+/* How far from `begin` one push_nothing goes: it begins with a microbatch that was not pushed. */
+static uint32_t nothing_end(const struct cairn_table *table, uint32_t begin)
+{
+    uint32_t end = begin + 1;
+
+    while (!goes_by_microbatch(table, false) && end < table->connection->span_end && !table->pushed[end])
+        end++;
+    return end;
+}
+
 /* Pushes nothing for what of the span was not pushed, and begins the table's next step. */
 static enum status table_step(struct cairn_table *table, struct error *error)
 {
     const struct cairn *connection = table->connection;
-    uint32_t begin = connection->span_begin, end;
     enum status status = CAIRN_OK;
 
-    while (begin < connection->span_end && status == CAIRN_OK) {
-        for (end = begin; end < connection->span_end && !table->pushed[end]; end++)
-            ;
-        if (end > begin)
+    for (uint32_t begin = connection->span_begin; begin < connection->span_end && status == CAIRN_OK;) {
+        uint32_t end = table->pushed[begin] ? begin + 1 : nothing_end(table, begin);
+
+        if (!table->pushed[begin])
             status = push_nothing(table, begin, end, error);
-        begin = end + 1;
+        begin = end;
     }
     memset(table->pushed, 0, connection->job->microbatches);
     table->pushed_count = 0;

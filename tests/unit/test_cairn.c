@@ -293,6 +293,44 @@ START_TEST(pushes_lend_their_memory)
 }
 END_TEST
 
+/* A table that rounds takes microbatches only; another program's nothing comes as such, too. */
+START_TEST(codecs_round_each_microbatch)
+{
+    static const char *const codecs[] = {"bfloat16", "int8", "{top_k: {share: 0.5}}"};
+    static float gradients[64], values[64];
+    struct cairn_gradients push = {0, 2, 1, gradients, NULL, 0}, leaf = {0, 1, 1, gradients, NULL, 0};
+    struct program program = {NULL};
+    enum cairn_status status = cairn_connect(cluster.endpoint, &program.connection);
+    cairn_handle *handle;
+    char yaml[128];
+
+    for (int i = 0; i < 64; i++)
+        gradients[i] = i % 2 ? 1024 : 1;
+    must(program.connection, status);
+    must(program.connection, cairn_job_begin(program.connection, "rounded"));
+    must(program.connection,
+         cairn_job_set(program.connection, "train", "{microbatches: 4, commit_every: 3}"));
+    snprintf(yaml, sizeof(yaml), "{optimizer: {sgd: {learning_rate: 1.0}}, codec: %s}", codecs[_i]);
+    must(program.connection, cairn_job_dense(program.connection, "weights", 64, yaml));
+    must(program.connection, cairn_job_start(program.connection, CAIRN_START_NEW, PATIENCE_MS));
+    program.dense = cairn_table_at(program.connection, 0);
+    expect_error(&program, cairn_push(program.dense, &push, NULL), CAIRN_STATUS_INVALID, "one by one");
+    must(program.connection, cairn_push(program.dense, &leaf, NULL));
+    step_and_wait(&program);
+    must(program.connection, cairn_pull(program.dense, NULL, 0, values, &handle));
+    finish(&program, handle);
+    ck_assert(values[1] == -1024 && values[63] == -1024);
+    for (int i = 0; i < 2; i++) /* nothing; the last sends all that top_k has not sent */
+        step_and_wait(&program);
+    must(program.connection, cairn_pull(program.dense, NULL, 0, values, &handle));
+    finish(&program, handle);
+    ck_assert(values[1] == -1024);
+    ck_assert_msg(_i == 1 || values[0] == -1, "%g",
+                  (double)values[0]); /* int8 leaves such small ones to chance */
+    cairn_close(program.connection);
+}
+END_TEST
+
 /* ---- rows */
 
 START_TEST(rows_are_pushed_and_pulled_by_key)
@@ -633,6 +671,7 @@ static Suite *make_suite(void)
     tcase_add_test(steps, a_push_pull_is_one_round);
     tcase_add_test(steps, a_program_may_run_ahead);
     tcase_add_test(steps, pushes_lend_their_memory);
+    tcase_add_loop_test(steps, codecs_round_each_microbatch, 0, 3);
     tcase_add_test(steps, rows_are_pushed_and_pulled_by_key);
     tcase_add_test(steps, a_push_of_no_rows_counts);
     tcase_add_test(steps, a_reader_reads_the_newest);
