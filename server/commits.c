@@ -163,6 +163,9 @@ enum status commits_ask(struct commits *commits, uint64_t step, enum commits_ans
 {
     const struct generation *generation = queue_find(commits, step);
 
+    *answer = COMMITS_WRONG;
+    if (!tables_can_end_at(commits->tables, step))
+        return CAIRN_OK;
     *answer = COMMITS_COMING;
     if (commits->tables->piece_count == 0 || step == commits->committed_step ||
         (generation && generation->state == GENERATION_WRITTEN)) {

@@ -35,7 +35,7 @@ struct commits {
 enum commits_answer {
     COMMITS_DURABLE, /* the step is on disk */
     COMMITS_COMING,  /* it will be */
-    COMMITS_WRONG    /* some piece is at another version */
+    COMMITS_WRONG    /* some piece is at another version, or tables cannot end at it */
 };
 
 void commits_init(struct commits *commits, const struct tables *tables, struct store *store, uint64_t every,

@@ -362,8 +362,8 @@ static void commit_refuse(struct shard *shard, struct shard_job *job, uint64_t s
     struct error error;
 
     error_set(&error, CAIRN_INVALID,
-              "shard %u cannot commit step %" PRIu64 ": not all of its tables are there", shard->owner.shard,
-              step);
+              "shard %u cannot commit step %" PRIu64 ": not all of its tables are there, or can end at it",
+              shard->owner.shard, step);
     if (!job_has_tables(job->assignment->job)) {
         shard_fail(shard, job, &error);
         return;

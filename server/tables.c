@@ -324,6 +324,17 @@ uint32_t tables_sparse_piece(const struct tables *tables, uint32_t table)
     return tables->first_pieces[table];
 }
 
+bool tables_can_end_at(const struct tables *tables, uint64_t version)
+{
+    for (uint32_t i = 0; i < tables->job->table_count && version > 0; i++) {
+        const struct codec_spec *codec = &tables->job->tables[i].codec;
+
+        if (codec->type == CODEC_TOP_K && !codec_sends_all(codec, version - 1))
+            return false;
+    }
+    return true;
+}
+
 bool tables_all_at(const struct tables *tables, uint64_t version)
 {
     for (uint32_t number = 0; number < tables->count; number++) {

@@ -53,6 +53,10 @@ struct table *tables_find(const struct tables *tables, uint32_t number);
 uint32_t tables_dense_piece(const struct tables *tables, uint32_t table, const struct dense_chunk *chunk);
 uint32_t tables_sparse_piece(const struct tables *tables, uint32_t table);
 
+/* Whether a version is a state to go on from: of tables whose codec leaves residuals with clients only one
+ * that a step which sent all has made. */
+bool tables_can_end_at(const struct tables *tables, uint64_t version);
+
 /* Whether every piece is at this version. */
 bool tables_all_at(const struct tables *tables, uint64_t version);
 

@@ -45,7 +45,7 @@ struct codec_rig {
     struct shard *shards[CODEC_RIG_SHARDS_MAX];
     struct codec_side sides[CODEC_RIG_SHARDS_MAX];
     struct codec_answer answers[CODEC_RIG_ANSWERS_MAX];
-    uint32_t answer_count, prepared, committed;
+    uint32_t answer_count, prepared, committed, refused;
     struct generation *pending[CODEC_RIG_SHARDS_MAX];
     uint64_t pushed_bytes; /* of gradients, in all pushes */
 };
@@ -71,6 +71,7 @@ static inline void codec_on_report(void *context, const struct shard_report *rep
     ck_assert_msg(report->kind != SHARD_FAILED, "%s", report->message);
     rig->prepared += report->kind == SHARD_PREPARED;
     rig->committed += report->kind == SHARD_COMMITTED;
+    rig->refused += report->kind == SHARD_REFUSED;
 }
 
 static inline void codec_on_write(void *context, struct generation *generation)

@@ -126,6 +126,31 @@ START_TEST(a_commit_brings_all_back)
 }
 END_TEST
 
+/* What clients have not sent would be missing from such a commit. */
+START_TEST(no_commit_is_made_while_something_was_not_sent)
+{
+    struct codec_rig *rig = codec_rig_new(2, codecs[_i], false, 3);
+    struct codec_plain *plain = codec_plain_new(rig);
+    bool may_commit = !is_top_k(codecs[_i]);
+
+    for (uint32_t step = 0; step < 2; step++) {
+        codec_push(rig, plain, 1, (struct tree_node){0, CODEC_RIG_MICROBATCHES});
+        codec_plain_step(rig, plain);
+    }
+    for (uint32_t i = 0; i < rig->shard_count; i++)
+        shard_commit(rig->shards[i], CODEC_RIG_JOB, 1, 2);
+    ck_assert_uint_eq(rig->refused, may_commit ? 0 : rig->shard_count);
+    if (may_commit)
+        codec_rig_commit(rig, 1, 2);
+    codec_push(rig, plain, 1, (struct tree_node){0, CODEC_RIG_MICROBATCHES});
+    codec_plain_step(rig, plain);
+    codec_check_all(rig, 1, plain); /* and the job goes on */
+    codec_rig_commit(rig, 1, 3);
+    free(plain);
+    codec_rig_free(rig);
+}
+END_TEST
+
 /* ---- bytes */
 
 /* What a step of one push costs, in 1000ths of float32. */
@@ -267,6 +292,7 @@ static Suite *shard_codecs_suite(void)
     tcase_add_loop_test(tests, covers_and_shards_cannot_be_seen, 0, CODECS);
     tcase_add_test(tests, a_version_is_encoded_once);
     tcase_add_loop_test(tests, a_commit_brings_all_back, 0, CODECS);
+    tcase_add_loop_test(tests, no_commit_is_made_while_something_was_not_sent, 0, CODECS);
     tcase_add_loop_test(tests, bytes_shrink, 0, CODECS);
     tcase_add_loop_test(tests, bad_bytes_are_refused_as_a_whole, 0, CODECS);
     tcase_add_loop_test(tests, bad_rows_are_refused, 0, CODECS - 1);
