@@ -204,10 +204,13 @@ static inline void codec_rig_commit(struct codec_rig *rig, uint64_t incarnation,
 {
     rig->committed = 0;
     for (uint32_t i = 0; i < rig->shard_count; i++) {
-        struct generation *generation = rig->pending[i];
+        struct generation *generation;
         struct error error;
         enum status status;
 
+        while (shard_work(rig->shards[i])) /* rows are captured in pieces */
+            ;
+        generation = rig->pending[i];
         ck_assert_ptr_nonnull(generation);
         rig->pending[i] = NULL;
         status = generation_write(generation, &error);

@@ -98,7 +98,7 @@ END_TEST
 START_TEST(a_commit_brings_all_back)
 {
     const char *codec = codecs[_i];
-    struct codec_rig *rig = codec_rig_new(2, codec, false, 3);
+    struct codec_rig *rig = codec_rig_new(2, codec, !is_top_k(codec), 3);
     struct codec_plain *plain = codec_plain_new(rig), *committed = codec_plain_new(rig);
     struct chance chance = {(uint64_t)_i};
 
