@@ -109,9 +109,7 @@ void shard_answer_rows(struct shard *shard, struct shard_job *job, uint32_t numb
 
 static void answer_now(const struct request *request, uint64_t version, const struct buffer *keys)
 {
-    const struct data_header *header = request->header;
-    struct reply_subject subject = {header->job, header->incarnation, header->table, version,
-                                    header->request};
+    struct reply_subject subject = request_subject(request, version);
 
     answer(request->shard, request->job, &subject, request->client, keys);
 }
@@ -270,8 +268,7 @@ void request_push_rows(const struct request *request, struct buffer *const paylo
         buffer_unref(keys);
         return;
     }
-    for (uint32_t i = 0; i < request->header->payload_count; i++)
-        buffer_unref(payloads[i]);
+    request_drop(request->header, payloads);
 }
 
 static bool check_pull(const struct request *request, uint64_t version, const struct buffer *keys)
@@ -302,6 +299,5 @@ void request_pull_rows(const struct request *request, struct buffer *const paylo
         else
             request_wait(request, &sparse->waiting, version, true, payloads[PAYLOAD_KEYS]);
     }
-    for (uint32_t i = 0; i < request->header->payload_count; i++)
-        buffer_unref(payloads[i]);
+    request_drop(request->header, payloads);
 }

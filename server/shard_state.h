@@ -68,11 +68,22 @@ struct request {
 bool request_refuse(const struct request *request, enum data_refused reason, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* What an answer of a version to it is about. */
+struct reply_subject request_subject(const struct request *request, uint64_t version);
+
+/* Lets go of a message's payloads. */
+void request_drop(const struct data_header *header, struct buffer *const payloads[]);
+
 /* Lets the client wait in a list, for values (of keys, in sparse tables) or for the version to exist. */
 void request_wait(const struct request *request, struct waiting_list *list, uint64_t version, bool values,
                   struct buffer *keys);
 
-/* Handle a push or pull for a sparse table, whose job is checked. payloads: as shard_handle's, taken. */
+/* Handle a push or pull for a dense table or sums, whose job is checked. payloads: as shard_handle's, taken.
+ */
+void request_push_arrays(const struct request *request, struct buffer *const payloads[]);
+void request_pull_arrays(const struct request *request, struct buffer *const payloads[]);
+
+/* The same for a sparse table. */
 void request_push_rows(const struct request *request, struct buffer *const payloads[]);
 void request_pull_rows(const struct request *request, struct buffer *const payloads[]);
 
