@@ -28,7 +28,8 @@ static char *job_text(const struct crew_place *place)
         return NULL;
     fprintf(file, "name: bench\ntables:\n");
     for (uint32_t i = 0; i < params->tables; i++)
-        fprintf(file, "  - dense: {name: table-%" PRIu32 ", size: %" PRIu64 "}\n", i, params->floats);
+        fprintf(file, "  - dense: {name: table-%" PRIu32 ", size: %" PRIu64 ", codec: %s}\n", i,
+                params->floats, params->codec ? params->codec : "float32");
     fprintf(file, "train: {microbatches: %" PRIu32 ", commit_every: %" PRIu32 ", optimizer: {%s}}\n",
             place->client_count, params->commit_every ? params->commit_every : 1000000000u,
             params->optimizer ? params->optimizer : "sgd: {learning_rate: 0.01}");

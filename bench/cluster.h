@@ -23,6 +23,7 @@ struct cluster_params {
     uint32_t tables;
     const char *optimizer; /* as a job file has it; NULL: plain SGD */
     uint32_t commit_every; /* steps; 0: never. Each server's generation counts as the job's. */
+    const char *codec;     /* as a job file has it; NULL: float32 */
 };
 
 /* For crew_start; its argument is a struct cluster_params. */

@@ -157,11 +157,14 @@ enum status cluster_job_connect(const struct crew_place *place, const char *text
     tables = calloc(params.table_count, sizeof(tables[0]));
     if (!tables)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory");
-    for (uint32_t i = TABLE_FIRST_USER; i < params.table_count; i++)
+    for (uint32_t i = TABLE_FIRST_USER; i < params.table_count; i++) {
         tables[i] = table_of(job_table((*assignment)->job, i));
+        tables[i].codec = job_table((*assignment)->job, i)->codec;
+    }
     for (uint32_t i = 0; i < place->server_count; i++)
         endpoints[i] = place->endpoints[i];
     params.tables = tables;
+    params.seed = (*assignment)->job->seed;
     status = session_new(zmq_ctx_new(), &params, events, session, error);
     free(tables);
     return status;

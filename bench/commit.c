@@ -82,7 +82,11 @@ static enum status turn(struct crew *crew, uint32_t steps, double *step_ms, stru
 static enum status steps_measure(const struct options *options, size_t optimizer, struct row *row,
                                  struct error *error)
 {
-    struct cluster_params committing = {CLUSTER_PUSH_PULL, FLOATS, 1, optimizers[optimizer].text, EVERY};
+    struct cluster_params committing = {.pattern = CLUSTER_PUSH_PULL,
+                                        .floats = FLOATS,
+                                        .tables = 1,
+                                        .optimizer = optimizers[optimizer].text,
+                                        .commit_every = EVERY};
     struct cluster_params plain = committing;
     struct crew_params params = {options->transport, 1, 1, &cluster_roles, &committing};
     struct crew *crews[2] = {NULL, NULL};
