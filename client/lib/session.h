@@ -84,8 +84,9 @@ void session_free(struct session *session);
 /* Pushes the sums of tree node `node` for `step` of the chunks [first_chunk, first_chunk + chunk_count).
  * buffer: holds the whole table's address space; the chunks' bytes are sent from it in place, so they must
  * not change until the buffer's references fall back (buffer_is_exclusive). NULL: there is nothing to add to
- * these chunks in this node. Gradients that a codec encodes are copied. subscribe: also ask for version step + 1 of these chunks; acknowledge: to be
- * told when it exists. Messages to different shards are separate; those to one shard carry several chunks.
+ * these chunks in this node. Gradients that a codec encodes are copied.
+ * subscribe: also ask for version step + 1 of these chunks; acknowledge: to be told when it exists. Messages
+ * to different shards are separate; those to one shard carry several chunks.
  * Errors: CAIRN_INVALID when table, chunks, node or buffer do not fit (nothing was sent); CAIRN_NO_MEMORY,
  * CAIRN_IO, CAIRN_CLOSED (some of it may have been sent; to push it again does no harm). */
 struct session_push {
