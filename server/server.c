@@ -338,7 +338,8 @@ static enum status shard_start(struct server *server, uint32_t shard, struct err
     if (status != CAIRN_OK)
         return status;
     params->owner = (struct job_store_owner){server->settings->data, server->identity.name, shard};
-    params->memory_bytes = (uint64_t)server->settings->memory / server->shard_count;
+    params->memory_bytes =
+        ((uint64_t)server->settings->memory + server->shard_count - 1) / server->shard_count;
     params->listen = server->listen[shard];
     snprintf(name, sizeof(name), "shard-%" PRIu32, shard % 100000);
     status = actor_start(server->context, name, shard_actor_run, params, &server->shards[shard], error);

@@ -10,7 +10,9 @@
 #define CANDIDATES_NUMBER 0x10000u
 /* Of a table's budget, what its candidates get: one part in so many. */
 #define CANDIDATES_SHARE 8
-#define ROWS_PATH_BYTES  4096
+/* A table's least budget in bytes, less than it takes in any case: a share of it is never 0, no bound. */
+#define BUDGET_LEAST    4096
+#define ROWS_PATH_BYTES 4096
 
 /* ---- making them */
 
@@ -255,7 +257,7 @@ enum status tables_open_rows(struct tables *tables, const struct assignment *ass
     for (uint32_t number = 0; number < tables->count; number++)
         count += is_sparse_here(tables->job, assignment, owner->shard, number);
     if (memory_bytes > 0 && count > 0)
-        place.budget_bytes = memory_bytes / count;
+        place.budget_bytes = memory_bytes / count > BUDGET_LEAST ? memory_bytes / count : BUDGET_LEAST;
     for (uint32_t number = 0; number < tables->count && status == CAIRN_OK; number++) {
         if (is_sparse_here(tables->job, assignment, owner->shard, number))
             status = sparse_open(tables, number, &place, error);
