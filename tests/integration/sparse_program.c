@@ -1,9 +1,10 @@
-/* One of several programs that train two sparse tables together: what test_sparse.py starts.
+/* One of several programs that train two sparse tables together: what test_sparse.py and test_kill_sparse.py
+ * start.
  *
- *     sparse_program NAME SERVERS PART/PARTS STEPS OUTPUT
+ *     sparse_program NAME SERVERS PART/PARTS STEPS OUTPUT [KEYS COMMIT_EVERY]
  *
- * Starts or resumes the job NAME, takes its part of the microbatches up to step STEPS and writes all rows to
- * OUTPUT. Gradients are a function of the rows that were pulled, the step and the microbatch: whoever
+ * Starts the job NAME or goes on with it, takes its part of the microbatches up to step STEPS and writes all
+ * rows to OUTPUT. Gradients are a function of the rows that were pulled, the step and the microbatch: whoever
  * computes a microbatch comes to the same ones. */
 #include "cairn.h"
 
@@ -13,13 +14,16 @@
 
 #define TABLES       2
 #define DIMENSION    8
-#define KEYS         600 /* keys that there are */
-#define OCCURRENCES  64  /* keys in a microbatch's gradients, some of them twice */
+#define KEYS         600 /* keys that there are, if it is not said */
+#define KEYS_MAX     20000
+#define OCCURRENCES  64 /* keys in a microbatch's gradients, some of them twice */
 #define MICROBATCHES 6
 
 struct program {
     cairn *connection;
     uint32_t begin, end; /* of the microbatches */
+    uint32_t keys;       /* that there are */
+    const char *commit_every;
     struct part {
         uint64_t keys[OCCURRENCES];
         float rows[OCCURRENCES][DIMENSION], gradients[OCCURRENCES][DIMENSION];
@@ -55,7 +59,8 @@ static void start(struct program *program, const char *name, const char *servers
     char cluster[64], train[128];
 
     snprintf(cluster, sizeof(cluster), "{servers: %s}", servers);
-    snprintf(train, sizeof(train), "{microbatches: %d, commit_every: 7}", MICROBATCHES);
+    snprintf(train, sizeof(train), "{microbatches: %d, commit_every: %s}", MICROBATCHES,
+             program->commit_every);
     check(program, cairn_job_begin(program->connection, name));
     check(program, cairn_job_set(program->connection, "seed", "11"));
     check(program, cairn_job_set(program->connection, "train", train));
@@ -77,7 +82,8 @@ static void part_pull(struct program *program, uint32_t table, uint32_t microbat
     uint64_t seed = mix((step * TABLES + table) * MICROBATCHES + microbatch);
 
     for (uint32_t i = 0; i < OCCURRENCES; i++)
-        part->keys[i] = key_of((uint32_t)(mix(seed + i) >> 32) % (step % 3 ? KEYS : KEYS / 20));
+        part->keys[i] =
+            key_of((uint32_t)(mix(seed + i) >> 32) % (step % 3 ? program->keys : program->keys / 20));
     check(program, cairn_pull(cairn_table_at(program->connection, table), part->keys, OCCURRENCES,
                               part->rows[0], &part->pull));
 }
@@ -122,21 +128,22 @@ static void step(struct program *program)
 
 static void write_rows(struct program *program, const char *path)
 {
-    static uint64_t keys[KEYS];
-    static float rows[KEYS][DIMENSION];
+    static uint64_t keys[KEYS_MAX];
+    static float rows[KEYS_MAX][DIMENSION];
     FILE *file = fopen(path, "wb");
     size_t written = 0;
 
-    for (uint32_t i = 0; i < KEYS; i++)
+    for (uint32_t i = 0; i < program->keys; i++)
         keys[i] = key_of(i);
     for (uint32_t table = 0; table < TABLES; table++) {
         cairn_handle *handle;
 
-        check(program, cairn_pull(cairn_table_at(program->connection, table), keys, KEYS, rows[0], &handle));
+        check(program,
+              cairn_pull(cairn_table_at(program->connection, table), keys, program->keys, rows[0], &handle));
         check(program, cairn_wait(handle, -1));
-        written += file ? fwrite(rows, sizeof(rows), 1, file) : 0;
+        written += file ? fwrite(rows, sizeof(rows[0]), program->keys, file) : 0;
     }
-    if (!file || fclose(file) != 0 || written != TABLES) {
+    if (!file || fclose(file) != 0 || written != (size_t)TABLES * program->keys) {
         perror(path);
         exit(1);
     }
@@ -147,8 +154,11 @@ int main(int argc, char **argv)
     static struct program program;
     unsigned part, parts;
 
-    if (argc != 6 || sscanf(argv[3], "%u/%u", &part, &parts) != 2 || parts == 0 || part >= parts) {
-        fprintf(stderr, "usage: sparse_program NAME SERVERS PART/PARTS STEPS OUTPUT\n");
+    program.keys = argc == 8 ? (uint32_t)strtoul(argv[6], NULL, 10) : KEYS;
+    program.commit_every = argc == 8 ? argv[7] : "1000000";
+    if ((argc != 6 && argc != 8) || program.keys < 20 || program.keys > KEYS_MAX ||
+        sscanf(argv[3], "%u/%u", &part, &parts) != 2 || parts == 0 || part >= parts) {
+        fprintf(stderr, "usage: sparse_program NAME SERVERS PART/PARTS STEPS OUTPUT [KEYS COMMIT_EVERY]\n");
         return 2;
     }
     program.begin = MICROBATCHES * part / parts;
