@@ -106,6 +106,26 @@ enum status replies_values(struct replies *replies, const struct reply_subject *
     return CAIRN_OK;
 }
 
+enum status replies_answer(struct replies *replies, const struct reply_subject *subject, struct client *client,
+                           enum data_kind kind, uint32_t count, const enum data_type types[],
+                           struct buffer *const payloads[])
+{
+    struct reply *reply = reply_append(replies, subject, client, kind);
+
+    if (!reply)
+        return CAIRN_NO_MEMORY;
+    BUG_IF(count > WIRE_PAYLOADS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t bytes = payloads[i] ? payloads[i]->length_bytes : 0;
+
+        reply->header.payloads[i] = (struct data_payload){i, types[i], bytes};
+        reply->payloads[i] = payloads[i] ? buffer_ref(payloads[i]) : NULL;
+        reply->payload_bytes += bytes;
+    }
+    reply->header.payload_count = count;
+    return CAIRN_OK;
+}
+
 enum status replies_refuse(struct replies *replies, const struct reply_subject *subject,
                            struct client *client, enum data_refused reason, const char *message)
 {

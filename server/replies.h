@@ -14,7 +14,7 @@
 
 struct reply {
     struct client *client;
-    struct data_header header; /* of kind VALUES, APPLIED or REFUSED */
+    struct data_header header; /* of kind VALUES, APPLIED, REFUSED, STATISTICS or EXPORT */
     uint64_t payload_bytes;    /* of all payloads */
     struct buffer
         *payloads[WIRE_PAYLOADS_MAX]; /* header.payload_count of them; NULL where it has no length */
@@ -39,6 +39,12 @@ struct reply_subject {
 enum status replies_values(struct replies *replies, const struct reply_subject *subject,
                            struct client *client, uint32_t chunk, enum data_type type,
                            struct buffer *values) MUST_CHECK;
+
+/* Adds a whole answer of `kind` by itself, with payloads [count] numbered from 0; takes references of its own to
+ * client and payloads, NULL: of no length. Errors: CAIRN_NO_MEMORY. */
+enum status replies_answer(struct replies *replies, const struct reply_subject *subject, struct client *client,
+                           enum data_kind kind, uint32_t count, const enum data_type types[],
+                           struct buffer *const payloads[]) MUST_CHECK;
 
 /* Adds a refusal; takes a reference of its own to client. Errors: CAIRN_NO_MEMORY. */
 enum status replies_refuse(struct replies *replies, const struct reply_subject *subject,

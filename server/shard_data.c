@@ -137,14 +137,26 @@ static void handle_committed_pull(const struct request *request)
 
 /* ---- entry points */
 
+static void handle_question(struct request *request, struct buffer *const payloads[])
+{
+    if (!check_job(request))
+        return;
+    if (request->header->kind == DATA_STATISTICS)
+        request_statistics(request);
+    else
+        request_export(request, payloads);
+}
+
 /* Takes the payloads. */
 static void handle(struct request *request, struct buffer *const payloads[])
 {
     const struct data_header *header = request->header;
     bool is_push = header->kind == DATA_PUSH;
 
-    if (!is_push && header->kind != DATA_PULL)
-        request_refuse(request, DATA_REFUSED_MALFORMED, "a shard takes pushes and pulls only");
+    if (header->kind == DATA_STATISTICS || header->kind == DATA_EXPORT)
+        handle_question(request, payloads);
+    else if (!is_push && header->kind != DATA_PULL)
+        request_refuse(request, DATA_REFUSED_MALFORMED, "a shard takes pushes, pulls and questions only");
     else if (!is_push && header->committed)
         handle_committed_pull(request);
     else if (check_job(request)) {

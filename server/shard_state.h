@@ -87,6 +87,10 @@ void request_pull_arrays(const struct request *request, struct buffer *const pay
 void request_push_rows(const struct request *request, struct buffer *const payloads[]);
 void request_pull_rows(const struct request *request, struct buffer *const payloads[]);
 
+/* Handle a question about a table, whose job is checked (shard_questions.c). payloads: borrowed. */
+void request_statistics(const struct request *request);
+void request_export(const struct request *request, struct buffer *const payloads[]);
+
 /* Answers somebody with a chunk's version, which is kept: its values, as the table's codec has them travel,
  * or that it exists. */
 void shard_answer_chunk(struct shard *shard, const struct reply_subject *subject, struct client *client,

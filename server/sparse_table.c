@@ -454,3 +454,31 @@ enum status sparse_read(struct sparse_table *table, uint64_t version, const uint
         status = error_set(error, read_before(table, keys, count, weights), "out of memory");
     return status;
 }
+
+/* ---- scans */
+
+struct visit {
+    const struct sparse_table *table;
+    rows_visit *visit;
+    void *context;
+};
+
+static enum status visit_alive(void *context, const struct row *row, struct error *error)
+{
+    const struct visit *visit = context;
+
+    return is_alive(visit->table, row->used_step, visit->table->version)
+               ? visit->visit(visit->context, row, error)
+               : CAIRN_OK;
+}
+
+enum status sparse_scan(struct sparse_table *table, struct rows_scan *scan, uint64_t since, uint32_t most,
+                        rows_visit *visit, void *context, struct error *error)
+{
+    struct visit alive = {table, visit, context};
+
+    if (table->is_torn)
+        return error_set(error, CAIRN_INVALID, "an update of table %s has failed", table->spec->name);
+    return rows_scan(table->rows, scan, since < UINT32_MAX ? (uint32_t)since : UINT32_MAX, most, visit_alive,
+                     &alive, error);
+}

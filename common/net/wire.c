@@ -60,6 +60,7 @@ static const char *payload_problem(const struct data_payload *payload, enum data
 {
     size_t element_bytes = type_bytes(payload->type);
     bool carries = kind == DATA_PUSH || kind == DATA_VALUES || kind == DATA_PART ||
+                   kind == DATA_STATISTICS || kind == DATA_EXPORT ||
                    (kind == DATA_PULL && payload->type == DATA_UINT64);
 
     if (element_bytes == 0)
@@ -86,6 +87,8 @@ static const char *kind_problem(const struct data_header *header)
     case DATA_VALUES:
     case DATA_APPLIED:
     case DATA_PART:
+    case DATA_STATISTICS:
+    case DATA_EXPORT:
         return NULL;
     case DATA_REFUSED:
         if (header->refused < DATA_REFUSED_STALE || header->refused > DATA_REFUSED_LOST)

@@ -35,8 +35,38 @@
 #define WIRE_SHARDS_MAX        4096u              /* shards a job, shard threads a server */
 #define WIRE_CONTROL_MAX       ((size_t)16 << 20) /* bytes of a packed control message */
 
-enum data_kind { DATA_PUSH = 1, DATA_PULL, DATA_VALUES, DATA_REFUSED, DATA_APPLIED, DATA_PART };
+enum data_kind {
+    DATA_PUSH = 1,
+    DATA_PULL,
+    DATA_VALUES,
+    DATA_REFUSED,
+    DATA_APPLIED,
+    DATA_PART,
+    DATA_STATISTICS,
+    DATA_EXPORT
+};
 enum data_type { DATA_FLOAT32 = 1, DATA_FLOAT64, DATA_UINT64, DATA_CODED };
+/* The numbers in an answer of kind DATA_STATISTICS, one payload of uint64; more may follow one day. */
+enum data_statistic {
+    STATISTIC_ROWS,          /* of a sparse table, all of them */
+    STATISTIC_RESIDENT_ROWS, /* of these, in memory */
+    STATISTIC_CANDIDATES,    /* keys that were seen and have no row yet */
+    STATISTIC_HITS,          /* keys looked up since the shard opened the table: in memory */
+    STATISTIC_MISSES,        /* and not */
+    STATISTIC_EVICTIONS,     /* rows that have left memory */
+    STATISTIC_MEMORY_BYTES,
+    STATISTIC_SWAP_BYTES,
+    STATISTIC_COUNT
+};
+/* The payloads of DATA_EXPORT: of a question the first alone; of an answer all, with no length where there are
+ * no rows. */
+enum data_export {
+    EXPORT_CURSOR, /* one uint64: from where on; 0: the beginning, and in an answer that this was the end */
+    EXPORT_KEYS,   /* uint64 [n] */
+    EXPORT_STEPS,  /* uint64 [n]: the last step that changed each */
+    EXPORT_ROWS,   /* float32 [n, dimension] */
+    EXPORT_PAYLOADS
+};
 enum data_refused { DATA_REFUSED_STALE = 1, DATA_REFUSED_UNKNOWN, DATA_REFUSED_MALFORMED, DATA_REFUSED_LOST };
 
 struct data_payload {
