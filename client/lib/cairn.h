@@ -213,6 +213,53 @@ CAIRN_API enum cairn_status cairn_step(cairn *connection, cairn_handle **handle)
  *          the connection */
 CAIRN_API enum cairn_status cairn_commit(cairn *connection, int timeout_ms) CAIRN_MUST_CHECK;
 
+/* ---- what tables hold, and what has changed in them */
+
+/* A table's figures over all its servers. Those of rows are 0 for a dense table. */
+struct cairn_statistics {
+    uint64_t version;       /* the oldest that any part of the table stands at */
+    uint64_t rows;          /* of a sparse table, rows that have expired and not been removed yet included */
+    uint64_t resident_rows; /* of these, in memory; the others are on disk */
+    uint64_t candidates;    /* keys that were seen, but not often enough for a row */
+    uint64_t hits, misses;  /* keys looked up since the job was taken up: in memory, and not */
+    uint64_t evictions;     /* rows that have left memory since then */
+    uint64_t memory_bytes;  /* of values, optimizer slots and indices in memory */
+    uint64_t swap_bytes;    /* of rows on disk that changed since the last commit */
+};
+
+/* Asks what a table holds.
+ * Units:   timeout_ms from now; -1: for ever
+ * Thread:  blocks up to timeout_ms
+ * Errors:  TIMEOUT, AGAIN (a signal); what broke the connection */
+CAIRN_API enum cairn_status cairn_statistics(cairn_table *table, struct cairn_statistics *out,
+                                             int timeout_ms) CAIRN_MUST_CHECK;
+
+/* Some rows of a sparse table, in no order. Borrowed for the call of cairn_visit.
+ * Shapes:  keys, steps [count]; values [count, dimension] */
+struct cairn_rows {
+    uint32_t count;
+    const uint64_t *keys, *steps; /* steps: the last one that changed each row */
+    const float *values;
+};
+
+/* What cairn_export calls with rows; other than 0 ends the export. It must not call on the connection. */
+typedef int (*cairn_visit)(void *context, const struct cairn_rows *rows);
+
+/* Reads the rows of a sparse table that step `since` or a later one changed (0: all), a few at a time, while
+ * training goes on: for programs that serve them. Keys that have no row, since they never got one or it has
+ * expired, do not come.
+ * *next: the `since` of the export that is to follow, for which none of the changes between will be missed. A row
+ * that changes during the export comes once, before or after the change, and again in the next; if nobody takes a
+ * step meanwhile, all rows are of one version, which is *next. An export does not tell which rows have expired:
+ * those whose step lies more than expire_after before *next.
+ * Units:   timeout_ms without any answer; -1: for ever
+ * Owns:    next may be NULL; unchanged on failure
+ * Thread:  blocks while answers come
+ * Errors:  INVALID: the table is dense, which cairn_pull reads; CLOSED: visit ended it; TIMEOUT, AGAIN (a signal);
+ *          what broke the connection. What came until then is good */
+CAIRN_API enum cairn_status cairn_export(cairn_table *table, uint64_t since, cairn_visit visit, void *context,
+                                         uint64_t *next, int timeout_ms) CAIRN_MUST_CHECK;
+
 /* ---- waiting */
 
 /* Waits for a handle and ends it.

@@ -339,12 +339,14 @@ static const char *answer_problem(struct session *session, uint32_t shard)
         return "of a table that does not exist";
     if (session->frames.count != 1 + (size_t)wire_data_frames(header))
         return "with other frames than its header says";
+    if (header->kind == DATA_STATISTICS || header->kind == DATA_EXPORT)
+        return session_question_problem(session, shard);
     return session->layouts[header->table].kind == SESSION_TABLE_SPARSE
                ? session_rows_problem(session, shard)
                : session_arrays_problem(session, shard);
 }
 
-/* VALUES or APPLIED. */
+/* VALUES, APPLIED, or the answer to a question. */
 static enum status answer_take(struct session *session, uint32_t shard, struct error *error)
 {
     const char *problem = answer_problem(session, shard);
@@ -356,6 +358,8 @@ static enum status answer_take(struct session *session, uint32_t shard, struct e
         return error_set(error, CAIRN_STALE,
                          "shard %u at %s is at incarnation %" PRIu64 " of the job, we at %" PRIu64, shard,
                          session->endpoints[shard], session->received.incarnation, session->incarnation);
+    if (session->received.kind == DATA_STATISTICS || session->received.kind == DATA_EXPORT)
+        return session_question_deliver(session, error);
     if (session->layouts[session->received.table].kind == SESSION_TABLE_SPARSE)
         session_rows_deliver(session);
     else
@@ -389,6 +393,8 @@ static enum status message_take(struct session *session, uint32_t shard, struct 
     if (header->job == session->job && header->incarnation < session->incarnation)
         return CAIRN_OK; /* meant for who we were before */
     if (header->kind == DATA_VALUES || header->kind == DATA_APPLIED)
+        return answer_take(session, shard, error);
+    if (header->kind == DATA_STATISTICS || header->kind == DATA_EXPORT)
         return answer_take(session, shard, error);
     if (header->kind == DATA_REFUSED)
         return refusal_take(session, shard, error);

@@ -16,6 +16,7 @@
 #include "cluster/placement.h"
 #include "codec/codec.h"
 #include "math/tree.h"
+#include "net/wire.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -159,6 +160,51 @@ enum status session_pull_rows(struct session *session, uint32_t table, uint64_t 
  */
 enum status session_ask_versions(struct session *session, uint32_t table, struct session_operation *operation,
                                  struct error *error) MUST_CHECK;
+
+/* ---- questions about a table
+ *
+ * What is asked lies in the caller's memory, which stays where it is until all answers have come, session_forget or
+ * the end of the session. */
+
+/* What a table's shards hold, added up. */
+struct session_statistics {
+    void (*done)(struct session_statistics *statistics); /* from session_poll; every answer has come */
+    void *context;                                       /* the caller's */
+    uint64_t version;                                    /* the oldest that an answer was of */
+    uint64_t numbers[STATISTIC_COUNT];
+    uint32_t shards_left;
+};
+
+/* Asks all shards that hold a piece of a table, dense or sparse. Errors: as session_push. */
+enum status session_ask_statistics(struct session *session, uint32_t table,
+                                   struct session_statistics *statistics, struct error *error) MUST_CHECK;
+
+/* Rows of a sparse table that came together, borrowed for the call. */
+struct session_slice {
+    uint64_t version; /* that they are of */
+    uint32_t count;
+    const uint64_t *keys, *steps; /* [count]; steps: the last that changed each */
+    const float *rows;            /* [count, dimension] */
+};
+
+/* A walk over the rows of a sparse table that step `since` or a later one changed. */
+struct session_export {
+    void (*slice)(struct session_export *export, const struct session_slice *slice); /* from session_poll */
+    void *context;                                                                   /* the caller's */
+    uint64_t since;
+    uint64_t first_version; /* the oldest that some shard began with */
+    uint64_t version;       /* the newest that an answer was of */
+    uint32_t shards_left;   /* 0: it is over */
+};
+
+/* Begins an export: each shard is asked for a slice, and for the next when it has come. context, slice and since
+ * are set. Errors: as session_push; CAIRN_INVALID also for a table that is not sparse. From session_poll, when the
+ * next slice cannot be asked for: as session_push. */
+enum status session_export_rows(struct session *session, uint32_t table, struct session_export *export,
+                                struct error *error) MUST_CHECK;
+
+/* Answers to what lies at `question` go to nobody from now on. */
+void session_forget(struct session *session, const void *question);
 
 /* ---- the caller's loop */
 

@@ -22,7 +22,7 @@ static uint64_t chunk_length_bytes(const struct layout *layout, uint32_t chunk)
     return (left < layout->chunk_elements ? left : layout->chunk_elements) * layout->element_bytes;
 }
 
-static uint32_t shard_of(const struct session *session, uint32_t table, uint32_t chunk)
+uint32_t session_chunk_shard(const struct session *session, uint32_t table, uint32_t chunk)
 {
     return session->slot_shards[placement_slot(table, chunk, session->slot_count)];
 }
@@ -154,7 +154,7 @@ static enum status payload_make(struct session *session, const struct data_heade
 static enum status gather(struct session *session, const struct data_header *common, uint32_t chunk,
                           struct buffer *buffer, struct error *error)
 {
-    uint32_t shard = shard_of(session, common->table, chunk);
+    uint32_t shard = session_chunk_shard(session, common->table, chunk);
     struct data_header *header = batch_of(session, shard, common);
     struct batch *batch = &session->batches[shard];
     uint32_t index = header->payload_count;
@@ -258,7 +258,7 @@ static const char *payload_problem(struct session *session, uint32_t shard, uint
 
     if (payload->chunk >= layout->chunk_count)
         return "of a chunk that does not exist";
-    if (shard_of(session, session->received.table, payload->chunk) != shard)
+    if (session_chunk_shard(session, session->received.table, payload->chunk) != shard)
         return "of a chunk that is not on this shard";
     if (payload->type != layout->type &&
         !(payload->type == DATA_CODED && session_codec_value_type(&layout->codec) == DATA_CODED))

@@ -32,8 +32,7 @@ static enum status parts_grow(struct parts *parts)
     return CAIRN_OK;
 }
 
-/* A part like `model` with a number of its own, which is returned; 0: out of memory. Takes a reference. */
-static uint64_t part_new(struct parts *parts, const struct part *model)
+uint64_t session_part_new(struct parts *parts, const struct part *model)
 {
     uint32_t index;
 
@@ -48,7 +47,7 @@ static uint64_t part_new(struct parts *parts, const struct part *model)
     return parts->items[index].request;
 }
 
-static struct part *part_find(const struct parts *parts, uint64_t request)
+struct part *session_part_find(const struct parts *parts, uint64_t request)
 {
     uint32_t index = (uint32_t)(request & (PARTS_MAX - 1));
 
@@ -57,7 +56,7 @@ static struct part *part_find(const struct parts *parts, uint64_t request)
                : NULL;
 }
 
-static void part_free(struct parts *parts, struct part *part)
+void session_part_free(struct parts *parts, struct part *part)
 {
     buffer_unref(part->positions);
     part->request = 0;
@@ -85,7 +84,7 @@ void session_rows_fini(struct session *session)
     shares_clear(session);
     for (uint32_t i = 0; i < session->parts.count; i++) {
         if (session->parts.items[i].request != 0)
-            part_free(&session->parts, &session->parts.items[i]);
+            session_part_free(&session->parts, &session->parts.items[i]);
     }
     free(session->parts.items);
     free(session->rows.shards);
@@ -275,7 +274,7 @@ static enum status rows_send(struct session *session, struct data_header *header
     header->payload_count = 0;
     header->request = 0;
     if (part->operation) {
-        header->request = part_new(&session->parts, part);
+        header->request = session_part_new(&session->parts, part);
         if (header->request == 0)
             return error_set(error, CAIRN_NO_MEMORY, "session: out of memory for an answer");
         part->operation->parts_left++;
@@ -463,10 +462,10 @@ enum status session_rows_ask(struct session *session, uint32_t table, struct ses
 const char *session_rows_problem(struct session *session, uint32_t shard)
 {
     const struct data_header *header = &session->received;
-    const struct part *part = part_find(&session->parts, header->request);
+    const struct part *part = session_part_find(&session->parts, header->request);
     const struct layout *layout = &session->layouts[header->table];
 
-    if (!part || part->shard != shard || part->table != header->table)
+    if (!part || part->is_question || part->shard != shard || part->table != header->table)
         return "that nobody waits for";
     if (header->kind == DATA_APPLIED)
         return part->count == 0 ? NULL : "without the rows that were asked for";
@@ -509,14 +508,14 @@ static void rows_place(struct session *session, const struct part *part)
 
 void session_rows_deliver(struct session *session)
 {
-    struct part *part = part_find(&session->parts, session->received.request);
+    struct part *part = session_part_find(&session->parts, session->received.request);
     struct session_operation *operation = part->operation;
 
     if (session->received.step < operation->version)
         operation->version = session->received.step;
     if (part->count > 0)
         rows_place(session, part);
-    part_free(&session->parts, part);
+    session_part_free(&session->parts, part);
     if (--operation->parts_left == 0 && operation->done)
         operation->done(operation);
 }

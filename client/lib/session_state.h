@@ -29,10 +29,14 @@ struct layout {
     struct session_codec codec;
 };
 
-/* An answer of rows that is waited for: which of an operation's rows come in it. */
+/* An answer that is waited for, of one of three things; of rows: which of an operation's rows come in it. */
 struct part {
     uint64_t request; /* its number on the wire; 0: nothing is waited for */
     struct session_operation *operation;
+    struct session_statistics *statistics;
+    struct session_export *export;
+    bool is_question; /* for statistics or an export; both NULL: it is forgotten */
+    uint64_t cursor;  /* of an export: from where on rows were asked for */
     uint32_t shard, table;
     uint32_t count;           /* rows that come; 0: only word that the version exists */
     uint32_t first;           /* they go to rows [first, first + count), or, when there are */
@@ -85,6 +89,20 @@ enum status session_send(struct session *session, uint32_t shard, struct error *
 /* The layout of a table of this kind. Errors: CAIRN_INVALID: there is none. */
 enum status session_layout(const struct session *session, uint32_t table, const struct layout **layout,
                            struct error *error) MUST_CHECK;
+
+/* A part like `model` with a number of its own, which is returned; 0: out of memory. Takes a reference. */
+uint64_t session_part_new(struct parts *parts, const struct part *model);
+/* The part of a request; NULL: nobody waits for it. */
+struct part *session_part_find(const struct parts *parts, uint64_t request);
+void session_part_free(struct parts *parts, struct part *part);
+
+/* The shard that a chunk of a table lies on. */
+uint32_t session_chunk_shard(const struct session *session, uint32_t table, uint32_t chunk);
+
+/* What is wrong with the answer to a question in hand; NULL: nothing. Then take it, which leaves no message in hand.
+ */
+const char *session_question_problem(struct session *session, uint32_t shard);
+enum status session_question_deliver(struct session *session, struct error *error) MUST_CHECK;
 
 /* Errors: CAIRN_INVALID for numbers that no push may have. */
 enum status session_check_push(uint64_t step, struct tree_node node, uint64_t samples,
