@@ -48,7 +48,6 @@ static void start(struct program *program, const char *name)
     cairn *connection = program->connection;
 
     check(connection, cairn_job_begin(connection, name));
-    check(connection, cairn_job_set(connection, "train", "{commit_every: 1000000}"));
     /* With a learning rate of 1, an update takes exactly what was pushed off the row. */
     check(connection, cairn_job_sparse(connection, "store", DIMENSION,
                                        "{initializer: zeros, optimizer: {sgd: {learning_rate: 1.0}}}"));

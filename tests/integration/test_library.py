@@ -104,13 +104,13 @@ def accuracy_of(words):
     return float(words.split("accuracy ")[1].split(",")[0])
 
 
-def on_cluster(folder, build, servers, work):
+def on_cluster(folder, build, servers, work, *options):
     place = os.path.join(folder, f"servers-{servers}")
     os.makedirs(place, exist_ok=True)
     with Daemons(place) as daemons:
         daemons.start_coordinator()
         for server in range(servers):
-            daemons.start_server(f"server-{server}", "--shards", 2)
+            daemons.start_server(f"server-{server}", "--shards", 2, *options)
         work(Programs(daemons, build))
 
 
@@ -166,7 +166,7 @@ def test(folder):
     check_symbols(prefix)
     build = build_examples(folder, prefix)
     by_hand = build_by_pkg_config(folder, prefix)
-    on_cluster(folder, build, 3, lambda programs: store(programs, by_hand))
+    on_cluster(folder, build, 3, lambda programs: store(programs, by_hand), "--memory", "1M")
     if all(os.path.exists(path) for path in PUBLIC):
         check_regression(folder, build)
 

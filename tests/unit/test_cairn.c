@@ -554,18 +554,21 @@ END_TEST
 START_TEST(commits_make_steps_durable)
 {
     struct program program = {NULL};
-    struct cairn_gradients push = {0, 0, 1, NULL, NULL, 0};
-    static float gradients[SIZE];
+    static const uint64_t keys[] = {1, 2, 3, 4};
+    static const float gradients[SIZE];
+    const struct cairn_gradients push = {0, 0, 1, gradients, NULL, 0};
+    const struct cairn_gradients rows = {0, 0, 1, gradients, keys, 4};
     enum cairn_status status;
 
     status = cairn_connect(cluster.endpoint, &program.connection);
     must(program.connection, status);
     must(program.connection, cairn_job_begin(program.connection, "durable"));
     must(program.connection, cairn_job_dense(program.connection, "weights", SIZE, "{optimizer: adam}"));
+    must(program.connection, cairn_job_sparse(program.connection, "rows", DIMENSION, "{optimizer: adam}"));
     must(program.connection, cairn_job_start(program.connection, CAIRN_START_NEW, PATIENCE_MS));
-    push.values = gradients;
     for (unsigned commit = 1; commit <= 3; commit++) {
         must(program.connection, cairn_push(cairn_table_at(program.connection, 0), &push, NULL));
+        must(program.connection, cairn_push(cairn_table_at(program.connection, 1), &rows, NULL));
         must(program.connection, cairn_step(program.connection, NULL));
         must(program.connection, cairn_commit(program.connection, PATIENCE_MS)); /* waits for the step */
         must(program.connection, cairn_commit(program.connection, PATIENCE_MS)); /* it is durable already */
