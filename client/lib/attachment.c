@@ -191,6 +191,7 @@ enum status attachment_open(struct cairn *connection, int64_t deadline_ms, struc
     }
     connection->span_begin = 0;
     connection->span_end = connection->job->microbatches;
+    connection->span_step = connection->step;
     connection->is_attached = true;
     return CAIRN_OK;
 }

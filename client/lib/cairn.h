@@ -158,7 +158,9 @@ CAIRN_API uint32_t cairn_table_dimension(const cairn_table *table);
  * overlap do no harm as long as they push the same; who falls two steps behind, as the others need not wait
  * for it, is refused (STALE). An empty span makes a reader: it takes no part in steps, and its pulls read the
  * newest versions, which may be of different steps in different parts of a table.
- * Errors:  INVALID: not within [0, cairn_microbatches], or the current step has begun */
+ * Errors:  INVALID: not within [0, cairn_microbatches], or the current step has begun; or the job has a table
+ *          with the codec top_k, and the current step is not divisible by train.commit_every: what was not
+ *          sent yet is then with the programs that have the microbatches */
 CAIRN_API enum cairn_status cairn_set_span(cairn *connection, uint32_t begin, uint32_t end) CAIRN_MUST_CHECK;
 
 /* ---- pushing and pulling */
@@ -182,7 +184,8 @@ struct cairn_gradients {
  * Owns:    borrows gradients->values, gradients->keys and values until the handle has ended: for cairn_push
  *          when all is sent, for cairn_push_pull when values are there. *handle is the caller's, cairn_wait;
  *          cairn_push's may be NULL
- * Errors:  INVALID: not a node, not within the span, or arguments that do not fit the table; EXISTS: some of
+ * Errors:  INVALID: not a node, not within the span, arguments that do not fit the table, or what its codec
+ *          does not allow; EXISTS: some of
  *          these microbatches were pushed in this step already; NO_MEMORY; nothing was pushed then. What
  *          broke the connection */
 CAIRN_API enum cairn_status cairn_push(cairn_table *table, const struct cairn_gradients *gradients,
@@ -209,8 +212,8 @@ CAIRN_API enum cairn_status cairn_step(cairn *connection, cairn_handle **handle)
  * calls it, between the same two steps: nobody may push for the next step before.
  * Units:   timeout_ms from now; -1: for ever
  * Thread:  blocks up to timeout_ms
- * Errors:  INVALID: the current step has begun, or the span is empty; TIMEOUT: not yet, call again; what broke
- *          the connection */
+ * Errors:  INVALID: the current step has begun, the span is empty, or a table has the codec top_k and the step
+ *          is not divisible by train.commit_every; TIMEOUT: not yet, call again; what broke the connection */
 CAIRN_API enum cairn_status cairn_commit(cairn *connection, int timeout_ms) CAIRN_MUST_CHECK;
 
 /* ---- what tables hold, and what has changed in them */

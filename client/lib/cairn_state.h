@@ -88,6 +88,7 @@ struct cairn {
     struct error failure;
     uint64_t step;
     uint32_t span_begin, span_end;
+    uint64_t span_step; /* the step from which the span holds */
     uint32_t table_count;
     struct cairn_table *tables;
     struct operation_list steps; /* of kind STEP that are not done */

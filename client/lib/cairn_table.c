@@ -56,20 +56,62 @@ static void push_note(struct cairn_table *table, struct cairn_handle *operation)
     table->is_asked = table->is_asked || operation->acknowledge || operation->values;
 }
 
+/* Whether there is something of a table that was not sent before a step: it is with the programs that have
+ * its microbatches, so that no other may take them over, nor is the step's version a state to go on from. */
+static bool has_residuals_at(const struct cairn_table *table, uint64_t step)
+{
+    const struct codec_spec *codec = &table->spec->codec;
+
+    return codec->type == CODEC_TOP_K && step > 0 && !codec_sends_all(codec, step - 1);
+}
+
+/* The first such table; NULL: none. */
+static const struct cairn_table *residuals_at(const struct cairn *connection, uint64_t step)
+{
+    for (uint32_t i = 0; i < connection->table_count; i++) {
+        if (has_residuals_at(&connection->tables[i], step))
+            return &connection->tables[i];
+    }
+    return NULL;
+}
+
+static enum status residuals_problem(const struct cairn_table *table, const char *what, uint64_t step,
+                                     struct error *error)
+{
+    return error_set(error, CAIRN_INVALID,
+                     "%s at step %" PRIu64
+                     ": table %s travels as top_k, and what was not sent of it is with the "
+                     "programs but at steps divisible by %" PRIu64,
+                     what, step, table->spec->name, table->spec->codec.boundary);
+}
+
+/* Whether a span may begin at the current step. */
+static enum status span_check(const struct cairn *connection, uint32_t begin, uint32_t end,
+                              struct error *error)
+{
+    const struct cairn_table *table = residuals_at(connection, connection->step);
+
+    if (begin > end || end > connection->job->microbatches)
+        return error_set(error, CAIRN_INVALID, "the span [%u, %u), allowed: within [0, %u)", begin, end,
+                         connection->job->microbatches);
+    if (step_has_begun(connection))
+        return error_set(error, CAIRN_INVALID, "step %" PRIu64 " has begun: a span changes between two steps",
+                         connection->step);
+    return table && begin < end ? residuals_problem(table, "a span begins", connection->step, error)
+                                : CAIRN_OK;
+}
+
 enum cairn_status cairn_set_span(cairn *connection, uint32_t begin, uint32_t end)
 {
     enum status status = events_check(connection, &connection->error);
 
-    if (status == CAIRN_OK && (begin > end || end > connection->job->microbatches))
-        status = error_set(&connection->error, CAIRN_INVALID, "the span [%u, %u), allowed: within [0, %u)",
-                           begin, end, connection->job->microbatches);
-    if (status == CAIRN_OK && step_has_begun(connection))
-        status = error_set(&connection->error, CAIRN_INVALID,
-                           "step %" PRIu64 " has begun: a span changes between two steps", connection->step);
+    if (status == CAIRN_OK)
+        status = span_check(connection, begin, end, &connection->error);
     if (status != CAIRN_OK)
         return public_status(status);
     connection->span_begin = begin;
     connection->span_end = end;
+    connection->span_step = connection->step;
     return CAIRN_STATUS_OK;
 }
 
@@ -131,6 +173,22 @@ static enum status gradients_check(const struct cairn_table *table, const struct
     return CAIRN_OK;
 }
 
+/* Whether a table's codec lets the node be pushed by this program. */
+static enum status codec_check(const struct cairn_table *table, const struct cairn_gradients *gradients,
+                               struct tree_node node, struct error *error)
+{
+    const struct codec_spec *codec = &table->spec->codec;
+    uint64_t span_step = table->connection->span_step;
+
+    if (node.end - node.begin > 1 && goes_by_microbatch(table, gradients->values))
+        return error_set(error, CAIRN_INVALID,
+                         "table %s travels as %s: its microbatches are pushed one by one, not [%u, %u)",
+                         table->spec->name, codec_name(codec->type), node.begin, node.end);
+    return has_residuals_at(table, span_step)
+               ? residuals_problem(table, "this program's span began", span_step, error)
+               : CAIRN_OK;
+}
+
 /* Checks a push; *node is what it is for. */
 static enum status push_check(const struct cairn_table *table, const struct cairn_gradients *gradients,
                               struct tree_node *node, struct error *error)
@@ -141,10 +199,8 @@ static enum status push_check(const struct cairn_table *table, const struct cair
         status = node_find(table->connection, gradients, node, error);
     if (status == CAIRN_OK)
         status = gradients_check(table, gradients, error);
-    if (status == CAIRN_OK && node->end - node->begin > 1 && goes_by_microbatch(table, gradients->values))
-        status = error_set(error, CAIRN_INVALID,
-                           "table %s travels as %s: its microbatches are pushed one by one, not [%u, %u)",
-                           table->spec->name, codec_name(table->spec->codec.type), node->begin, node->end);
+    if (status == CAIRN_OK)
+        status = codec_check(table, gradients, *node, error);
     if (status == CAIRN_OK && is_pushed(table, *node))
         status = error_set(error, CAIRN_EXISTS,
                            "microbatches [%u, %u) of step %" PRIu64 " have been pushed to table %s already",
@@ -360,6 +416,9 @@ enum cairn_status cairn_commit(cairn *connection, int timeout_ms)
         status =
             error_set(error, CAIRN_INVALID, "step %" PRIu64 " has begun: commits are made between two steps",
                       connection->step);
+    if (status == CAIRN_OK && residuals_at(connection, connection->step))
+        status = residuals_problem(residuals_at(connection, connection->step), "a commit", connection->step,
+                                   error);
     if (status == CAIRN_OK)
         status = await_version(connection, deadline_ms, error);
     if (status == CAIRN_OK && connection->step > 0)
