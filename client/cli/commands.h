@@ -14,6 +14,7 @@ int command_logs(int argc, char **argv);
 int command_stop(int argc, char **argv);
 int command_wait(int argc, char **argv);
 int command_export(int argc, char **argv);
+int command_tables(int argc, char **argv);
 int command_nodes(int argc, char **argv);
 int command_version(int argc, char **argv);
 

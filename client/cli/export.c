@@ -2,6 +2,7 @@
 #include "command.h"
 #include "commands.h"
 #include "connection.h"
+#include "export_table.h"
 #include "job/job.h"
 #include "model/formats/h5.h"
 #include "request_job.h"
@@ -21,8 +22,8 @@
 #define LOCATIONS_MAX 10
 
 struct export_settings {
-    const char *job, *output, *coordinator;
-    int64_t json;
+    const char *job, *table, *output, *coordinator;
+    int64_t since, json;
 };
 
 static const struct setting rows[] = {
@@ -31,16 +32,31 @@ static const struct setting rows[] = {
      .letter = 'o',
      .type = SETTING_TEXT,
      .value_name = "FILE",
-     .help = "the file to write; default the job's id and .h5, here",
+     .help = "what to write; default the job's id and .h5, or a table's name, here",
      .offset = offsetof(struct export_settings, output)},
+    {.name = "table",
+     .letter = 't',
+     .type = SETTING_TEXT,
+     .value_name = "NAME",
+     .help = "the table to write, of a running job with tables: a dense one as a .npy file, of a sparse one "
+             "a folder "
+             "with keys.npy, steps.npy and weights.npy",
+     .offset = offsetof(struct export_settings, table)},
+    {.name = "since",
+     .type = SETTING_INTEGER,
+     .fallback = "0",
+     .maximum = INT64_MAX,
+     .value_name = "STEP",
+     .help = "of a sparse table, only rows that this step or a later one changed",
+     .offset = offsetof(struct export_settings, since)},
     SETTING_ROW_COORDINATOR(struct export_settings),
     SETTING_ROW_JSON(struct export_settings),
 };
 
 static const struct settings_table table = {
     "cairn export",
-    "Writes a job's committed model as a Keras .h5 file. The job may be running: the newest durable "
-    "step is written.",
+    "Writes a job's committed model as a Keras .h5 file, or a table of a job with tables. A training may be "
+    "running: its newest durable step is written. Of tables the newest version is.",
     rows, sizeof(rows) / sizeof(rows[0])};
 
 /* Chunks that are asked for ahead of what has come: a shard drops answers that it made for one client alone
@@ -83,7 +99,7 @@ static enum status download_init(struct download *download, const Cairn__Locatio
     if (status != CAIRN_OK)
         return status;
     if (job_has_tables(download->job))
-        return error_set(error, CAIRN_UNSUPPORTED, "%s has tables, not a model: they cannot be exported yet",
+        return error_set(error, CAIRN_UNSUPPORTED, "%s has tables, not a model: say which one with --table",
                          location->job_id);
     graph = download->job->graph;
     download->weights = calloc(graph->floats, sizeof(float));
@@ -269,5 +285,13 @@ int command_export(int argc, char **argv)
 
     if (!command_resolve(&table, argc, argv, &settings, &code))
         return code;
+    if (settings.table)
+        return export_table(&(struct export_table){.program = table.program,
+                                                   .job = settings.job,
+                                                   .coordinator = settings.coordinator,
+                                                   .name = settings.table,
+                                                   .output = settings.output,
+                                                   .since = (uint64_t)settings.since,
+                                                   .json = settings.json != 0});
     return connection_run(table.program, settings.coordinator, export, &settings);
 }
