@@ -31,12 +31,18 @@ struct disk_side {
     uint32_t index;
 };
 
-/* The last rows that a shard answered with. */
+/* The last rows, or numbers, that a shard answered with. */
 struct disk_answer {
     bool is_there;
     enum data_kind kind;
+    enum data_refused refused;
     uint64_t version;
     float rows[DISK_KEYS][DISK_DIMENSION];
+    /* Of an export, whose rows are in rows. */
+    uint64_t cursor;
+    uint32_t count;
+    uint64_t keys[DISK_KEYS], steps[DISK_KEYS];
+    uint64_t numbers[STATISTIC_COUNT]; /* statistics */
 };
 
 struct disk_setup {
@@ -61,6 +67,16 @@ struct disk_rig {
 
 /* ---- events */
 
+/* Copies a payload that may be missing; returns its bytes. */
+static inline uint32_t disk_copy(void *to, size_t most, const struct buffer *payload)
+{
+    if (!payload)
+        return 0;
+    MUST(payload->length_bytes <= most);
+    memcpy(to, payload->data, payload->length_bytes);
+    return (uint32_t)payload->length_bytes;
+}
+
 static inline void disk_on_reply(void *context, struct reply *reply)
 {
     const struct disk_side *side = context;
@@ -70,10 +86,20 @@ static inline void disk_on_reply(void *context, struct reply *reply)
     answer->is_there = true;
     answer->kind = reply->header.kind;
     answer->version = reply->header.step;
-    if (reply->header.kind != DATA_VALUES)
+    answer->refused = reply->header.refused;
+    if (reply->header.kind == DATA_VALUES)
+        disk_copy(answer->rows, sizeof(answer->rows), reply->payloads[0]);
+    if (reply->header.kind == DATA_STATISTICS)
+        disk_copy(answer->numbers, sizeof(answer->numbers), reply->payloads[0]);
+    if (reply->header.kind != DATA_EXPORT)
         return;
-    MUST(reply->payloads[0]->length_bytes <= sizeof(answer->rows));
-    memcpy(answer->rows, reply->payloads[0]->data, reply->payloads[0]->length_bytes);
+    MUST(reply->header.payload_count == EXPORT_PAYLOADS);
+    disk_copy(&answer->cursor, sizeof(answer->cursor), reply->payloads[EXPORT_CURSOR]);
+    answer->count =
+        disk_copy(answer->keys, sizeof(answer->keys), reply->payloads[EXPORT_KEYS]) / sizeof(uint64_t);
+    disk_copy(answer->steps, sizeof(answer->steps), reply->payloads[EXPORT_STEPS]);
+    MUST(disk_copy(answer->rows, sizeof(answer->rows), reply->payloads[EXPORT_ROWS]) ==
+         answer->count * sizeof(answer->rows[0]));
 }
 
 static inline void disk_on_report(void *context, const struct shard_report *report)
