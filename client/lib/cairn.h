@@ -254,7 +254,8 @@ typedef int (*cairn_visit)(void *context, const struct cairn_rows *rows);
  * *next: the `since` of the export that is to follow, for which none of the changes between will be missed. A row
  * that changes during the export comes once, before or after the change, and again in the next; if nobody takes a
  * step meanwhile, all rows are of one version, which is *next. An export does not tell which rows have expired:
- * those whose step lies more than expire_after before *next.
+ * those whose step lies more than expire_after before *next. When the job has gone back to an earlier step than
+ * `since`, as cairn_current_step tells after attaching, the next export must begin there.
  * Units:   timeout_ms without any answer; -1: for ever
  * Owns:    next may be NULL; unchanged on failure
  * Thread:  blocks while answers come
