@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rows of a sparse table that are copied at once: a fraction of a millisecond. */
-#define CAPTURE_ROWS 2048
+/* Rows of a sparse table that are copied at once: a fraction of a millisecond, for small ones and large ones.
+ */
+#define CAPTURE_ROWS  2048
+#define CAPTURE_BYTES (512u << 10)
 
 _Static_assert(DENSE_ARRAYS_MAX <= RECORD_ARRAYS_MAX, "a chunk's arrays fit its record");
 
@@ -80,12 +82,21 @@ enum status generation_capture_sparse(struct generation *generation, const struc
     return status == CAIRN_OK ? status : error_prefix(error, status, "table %s", sparse->spec->name);
 }
 
+/* Rows of so many floats that are copied at once. */
+static uint32_t rows_at_once(uint32_t floats)
+{
+    uint32_t rows = CAPTURE_BYTES / (floats * (uint32_t)sizeof(float));
+
+    return rows == 0 ? 1 : rows < CAPTURE_ROWS ? rows : CAPTURE_ROWS;
+}
+
 static enum status piece_capture_more(struct generation_piece *piece, struct error *error)
 {
     enum status status = CAIRN_OK;
 
     if (!piece->rows_whole)
-        status = rows_capture_more(piece->sparse->rows, piece->rows, CAPTURE_ROWS, &piece->rows_whole, error);
+        status = rows_capture_more(piece->sparse->rows, piece->rows, rows_at_once(piece->sparse->row_floats),
+                                   &piece->rows_whole, error);
     else
         status = rows_capture_more(piece->sparse->candidates, piece->candidates, CAPTURE_ROWS,
                                    &piece->candidates_whole, error);

@@ -154,6 +154,46 @@ START_TEST(a_job_begins_anew_where_another_was)
 }
 END_TEST
 
+/* ---- pushes while rows are copied */
+
+/* All of a step, without a moment for other work. */
+static void push_all(struct disk_rig *rig, uint64_t step)
+{
+    for (uint32_t microbatch = 0; microbatch < DISK_MICROBATCHES; microbatch++) {
+        for (uint32_t shard = 0; shard < DISK_SHARDS; shard++) {
+            disk_push_rows(rig, shard, step, microbatch);
+            disk_push_dense(rig, shard, step, microbatch);
+        }
+    }
+}
+
+/* A generation is the boundary's version, though it is copied in slices and rows change before, between and
+ * after these. */
+START_TEST(rows_change_while_they_are_copied)
+{
+    uint64_t digests[STEPS + 1];
+    struct disk_rig *rig = disk_rig_new(setup(tables[0], 12, _i ? LITTLE_BYTES : 0));
+    uint32_t slices = 1;
+
+    disk_history(tables[0], STEPS, digests);
+    for (uint64_t step = 0; step < 13; step++)
+        push_all(rig, step);
+    ck_assert(shard_work(rig->shards[0]) && shard_work(rig->shards[1]));
+    push_all(rig, 13);
+    while (shard_work(rig->shards[0]))
+        slices++;
+    ck_assert_uint_gt(slices, _i ? 0 : 1);
+    disk_commit(rig, 12);
+    check_version(rig, 14, digests);
+    disk_restart(rig, 12);
+    check_version(rig, 12, digests);
+    for (uint64_t step = 12; step < 14; step++)
+        push_all(rig, step);
+    check_version(rig, 14, digests);
+    disk_rig_free(rig);
+}
+END_TEST
+
 /* ---- the end of a generation that is under way */
 
 START_TEST(a_new_incarnation_waits_for_the_writer)
@@ -349,6 +389,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tests, any_end_is_gone_on_from_in_the_same_bits, 0, 12);
     tcase_add_test(tests, a_state_two_generations_away_is_refused);
     tcase_add_loop_test(tests, a_job_begins_anew_where_another_was, 0, TABLES);
+    tcase_add_loop_test(tests, rows_change_while_they_are_copied, 0, 2);
     tcase_add_test(tests, a_new_incarnation_waits_for_the_writer);
     tcase_add_test(tests, a_job_may_end_within_a_capture);
     tcase_add_loop_test(tests, a_failed_write_fails_the_job_but_not_its_rows, 0, TABLES);
