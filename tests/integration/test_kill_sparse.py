@@ -1,5 +1,5 @@
-"""Chaos: programs train sparse tables that are many times larger than the servers' memory; servers and programs are
-killed at random moments and go on. Whatever died, and when, all rows are those of an undisturbed run in memory.
+"""Chaos: programs train sparse tables that are many times larger than the servers' memory; servers, the coordinator
+and programs are killed at random moments and go on. Whatever died, and when, all rows are those of an undisturbed run in memory.
 
     test_kill_sparse.py [--kills N] [--seed S]
 
@@ -87,6 +87,13 @@ def kill_servers(daemons, chance, memory):
     start_servers(daemons, memory)
 
 
+def kill_coordinator(daemons):
+    """Started again it takes the job up from what is committed: a new incarnation, which ends the programs."""
+    daemons.processes["coordinator"].kill()
+    daemons.processes["coordinator"].wait()
+    daemons.start_coordinator(daemons.endpoint)
+
+
 def disturbed(folder, kills, chance):
     """A run that is killed so many times; its rows and how often it was really hit."""
     os.makedirs(folder)
@@ -99,11 +106,15 @@ def disturbed(folder, kills, chance):
             if kill == kills or programs.end_within(chance.uniform(0.05, 0.7)):
                 break
             hits += 1
-            if "rows" in daemons.cairn("jobs").stdout and chance.random() < 0.7:
-                kill_servers(daemons, chance, "64K")
-                programs.end(True)
-            else:
+            act = chance.choice(["servers", "servers", "coordinator", "programs"])
+            if act == "programs" or "rows" not in daemons.cairn("jobs").stdout:
                 programs.kill()
+                continue
+            if act == "servers":
+                kill_servers(daemons, chance, "64K")
+            else:
+                kill_coordinator(daemons)
+            programs.end(True)
         programs.end(False)
         logs = "".join(daemons.log(f"server-{server}") for server in range(SERVERS))
         return programs.rows(), hits, logs.count("state_loaded")
