@@ -211,7 +211,8 @@ static inline void disk_prepare(struct disk_rig *rig, uint64_t step)
     ck_assert_uint_eq(rig->failed, 0);
 }
 
-static inline struct disk_rig *disk_rig_new(struct disk_setup setup)
+/* A job that no shard knows of yet. */
+static inline struct disk_rig *disk_rig_make(struct disk_setup setup)
 {
     struct disk_rig *rig = calloc(1, sizeof(*rig));
 
@@ -219,6 +220,13 @@ static inline struct disk_rig *disk_rig_new(struct disk_setup setup)
     folder_make(rig->directory);
     rig->setup = setup;
     rig->assignment = disk_assignment(&setup);
+    return rig;
+}
+
+static inline struct disk_rig *disk_rig_new(struct disk_setup setup)
+{
+    struct disk_rig *rig = disk_rig_make(setup);
+
     disk_start(rig);
     disk_prepare(rig, 0);
     return rig;
