@@ -4,6 +4,7 @@
  *
  * The link at which both take equally long is what the bytes that a codec saves a client, there and back,
  * would take as much longer as the codec's steps are: on slower ones the codec pays. */
+#include "arguments.h"
 #include "cluster.h"
 #include "codec/codec.h"
 #include "figures.h"
@@ -152,9 +153,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 
     switch (key) {
     case 'n':
-        options->repetitions = (uint32_t)strtoul(argument, NULL, 10);
-        if (options->repetitions < 1 || options->repetitions > FIGURE_SAMPLES_MAX)
-            argp_error(state, "1 to %d repetitions are possible", FIGURE_SAMPLES_MAX);
+        options->repetitions = (uint32_t)argument_number(argument, FIGURE_SAMPLES_MAX, state);
         return 0;
     case 'j':
         options->json = true;

@@ -10,6 +10,7 @@
  * used), beside LMDB opening its file and copying the same bytes out. From the page cache, and from the disk.
  */
 #include "base/clock.h"
+#include "arguments.h"
 #include "cluster.h"
 #include "figures.h"
 #include "record.h"
@@ -490,13 +491,10 @@ static void print_json(const struct row *row, bool is_first)
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
     struct options *options = state->input;
-    char *end;
 
     switch (key) {
     case 'n':
-        options->repetitions = (uint32_t)strtoul(argument, &end, 10);
-        if (*end != '\0' || options->repetitions < 1 || options->repetitions > FIGURE_SAMPLES_MAX)
-            argp_error(state, "%s is not a number from 1 to %d", argument, FIGURE_SAMPLES_MAX);
+        options->repetitions = (uint32_t)argument_number(argument, FIGURE_SAMPLES_MAX, state);
         return 0;
     case 'o':
         for (options->optimizer = 0; options->optimizer < (int)OPTIMIZERS; options->optimizer++) {
@@ -506,9 +504,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         argp_error(state, "an optimizer is sgd, momentum or adam");
         return 0;
     case 't':
-        if (strcmp(argument, "tcp") != 0 && strcmp(argument, "ipc") != 0)
-            argp_error(state, "a transport is tcp or ipc");
-        options->transport = argument;
+        options->transport = argument_transport(argument, state);
         return 0;
     case 'd':
         options->only_disk = true;

@@ -5,6 +5,7 @@
  * The limit beside each figure is measured in the same run, in turn with it: the plainest loop over the same
  * arrays or rows in the same way, next = weights + c * sums and slot = slot + c * sums. The share is the
  * median of the pairs' ratios. GB/s count the bytes that the loop names, 4 a float read or written. */
+#include "arguments.h"
 #include "base/clock.h"
 #include "base/kernel.h"
 #include "figures.h"
@@ -330,32 +331,22 @@ static void measure(const struct options *options, const struct subject *subject
 
 /* --- */
 
-static uint32_t whole(struct argp_state *state, const char *argument, uint32_t most)
-{
-    char *end;
-    unsigned long value = strtoul(argument, &end, 10);
-
-    if (*argument == '\0' || *end != '\0' || value < 1 || value > most)
-        argp_error(state, "%s is not a whole number from 1 to %" PRIu32, argument, most);
-    return (uint32_t)value;
-}
-
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
     struct options *options = state->input;
 
     switch (key) {
     case 'f':
-        options->mebifloats = whole(state, argument, 1024);
+        options->mebifloats = (uint32_t)argument_number(argument, 1024, state);
         return 0;
     case 'r':
-        options->kilorows = whole(state, argument, 100000);
+        options->kilorows = (uint32_t)argument_number(argument, 100000, state);
         return 0;
     case 'b':
-        options->batch_rows = whole(state, argument, 1000000);
+        options->batch_rows = (uint32_t)argument_number(argument, 1000000, state);
         return 0;
     case 'n':
-        options->repetitions = whole(state, argument, FIGURE_SAMPLES_MAX);
+        options->repetitions = (uint32_t)argument_number(argument, FIGURE_SAMPLES_MAX, state);
         return 0;
     case 'j':
         options->json = true;

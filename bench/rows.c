@@ -8,6 +8,7 @@
  *           random gets, and puts in sorted batches; a change of a row that is not in memory needs both.
  *
  * Figures and their limits are taken in turn, so that a noisy machine disturbs both. */
+#include "arguments.h"
 #include "base/clock.h"
 #include "figures.h"
 #include "rows.h"
@@ -546,10 +547,10 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 
     switch (key) {
     case 'r':
-        options->rows = strtoull(argument, NULL, 10);
+        options->rows = argument_number(argument, UINT32_MAX, state);
         return 0;
     case 'c':
-        options->cold_rows = strtoull(argument, NULL, 10);
+        options->cold_rows = argument_number(argument, UINT32_MAX, state);
         return 0;
     case 'd':
         options->directory = argument;
@@ -558,9 +559,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         options->part = argument;
         return 0;
     case 'n':
-        options->repetitions = (uint32_t)strtoul(argument, NULL, 10);
-        if (options->repetitions < 1 || options->repetitions > FIGURE_SAMPLES_MAX)
-            argp_error(state, "1 to %d repetitions are possible", FIGURE_SAMPLES_MAX);
+        options->repetitions = (uint32_t)argument_number(argument, FIGURE_SAMPLES_MAX, state);
         return 0;
     case 'j':
         options->json = true;

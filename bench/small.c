@@ -1,6 +1,7 @@
 /* How fast are small requests? Push-pull of one 4 KiB table: the round trip with one under way, and requests
  * a second with several tables under way. Beside it raw ZeroMQ with messages of the same size, in turn with
  * it, repetition by repetition, so that a noisy machine disturbs both. */
+#include "arguments.h"
 #include "cluster.h"
 #include "figures.h"
 #include "raw_zeromq.h"
@@ -124,14 +125,10 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 
     switch (key) {
     case 't':
-        if (strcmp(argument, "tcp") != 0 && strcmp(argument, "ipc") != 0)
-            argp_error(state, "a transport is tcp or ipc");
-        options->transport = argument;
+        options->transport = argument_transport(argument, state);
         return 0;
     case 'n':
-        options->repetitions = (uint32_t)strtoul(argument, NULL, 10);
-        if (options->repetitions < 1 || options->repetitions > FIGURE_SAMPLES_MAX)
-            argp_error(state, "1 to %d repetitions are possible", FIGURE_SAMPLES_MAX);
+        options->repetitions = (uint32_t)argument_number(argument, FIGURE_SAMPLES_MAX, state);
         return 0;
     case 'j':
         options->json = true;

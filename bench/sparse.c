@@ -6,6 +6,7 @@
  * ZeroMQ carrying the same bytes in the same run, in one message a batch or in pieces of 1 MiB, whichever is
  * faster, and the hash table alone, without messages, one thread. Ours and raw take turns, repetition by
  * repetition, so that a noisy machine disturbs both. */
+#include "arguments.h"
 #include "figures.h"
 #include "raw_zeromq.h"
 #include "row_cluster.h"
@@ -26,7 +27,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const char *const pattern_names[] = {"push", "pull", "push-pull"};
-static const uint64_t table_rows[] = {1000000, 50000000};
+static const uint32_t table_rows[] = {1000000, 50000000};
 static const uint32_t batches[] = {1000, 10000, 100000};
 static const uint32_t windows[] = {1, 4};
 
@@ -307,14 +308,17 @@ static enum status measure_all(struct program *program, struct error *error)
     return status;
 }
 
-static uint64_t one_of(const char *text, const char *allowed, struct argp_state *state)
+/* A number of a list. */
+static uint32_t one_of(const char *text, const uint32_t *allowed, size_t count, struct argp_state *state)
 {
-    char *end;
-    unsigned long long value = strtoull(text, &end, 10);
+    uint32_t value = (uint32_t)argument_number(text, UINT32_MAX, state);
 
-    if (*end != '\0' || value == 0)
-        argp_error(state, "%s is not one of %s", text, allowed);
-    return value;
+    for (size_t i = 0; i < count; i++) {
+        if (allowed[i] == value)
+            return value;
+    }
+    argp_error(state, "%s is not one of the numbers that are measured", text);
+    return 0;
 }
 
 static error_t parse(int key, char *argument, struct argp_state *state)
@@ -323,16 +327,16 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 
     switch (key) {
     case 'r':
-        options->rows = one_of(argument, "1000000, 50000000", state);
+        options->rows = one_of(argument, table_rows, COUNT(table_rows), state);
         return 0;
     case 'b':
-        options->batch = (uint32_t)one_of(argument, "1000, 10000, 100000", state);
+        options->batch = one_of(argument, batches, COUNT(batches), state);
         return 0;
     case 'i':
-        options->window = (uint32_t)one_of(argument, "1, 4", state);
+        options->window = one_of(argument, windows, COUNT(windows), state);
         return 0;
     case 'n':
-        options->repetitions = (uint32_t)one_of(argument, "1 to 64", state);
+        options->repetitions = (uint32_t)argument_number(argument, FIGURE_SAMPLES_MAX, state);
         return 0;
     case 'p':
         for (options->pattern = 0; options->pattern < (int)COUNT(pattern_names); options->pattern++) {

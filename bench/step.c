@@ -6,6 +6,7 @@
  * ZeroMQ does in the same turns with messages of CHUNK_BYTES; and memory has to be read and written for the
  * sums, the update and the workers' copies, which is computed from the speed of a plain triad measured in the
  * same run, on all cores. The floor is the longer of the two: they may overlap. */
+#include "arguments.h"
 #include "cluster.h"
 #include "figures.h"
 #include "raw_zeromq.h"
@@ -178,37 +179,25 @@ static void print_json(const struct row *row, bool is_first)
 
 /* ---- the program */
 
-static uint64_t number(const char *text, uint64_t most, struct argp_state *state)
-{
-    char *end;
-    unsigned long long value = strtoull(text, &end, 10);
-
-    if (*end != '\0' || value < 1 || value > most)
-        argp_error(state, "%s is not a number from 1 to %" PRIu64, text, most);
-    return value;
-}
-
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
     struct options *options = state->input;
 
     switch (key) {
     case 'f':
-        options->floats = number(argument, 1000000000, state);
+        options->floats = argument_number(argument, 1000000000, state);
         return 0;
     case 's':
-        options->servers = (uint32_t)number(argument, CREW_SERVERS_MAX, state);
+        options->servers = (uint32_t)argument_number(argument, CREW_SERVERS_MAX, state);
         return 0;
     case 'w':
-        options->workers = (uint32_t)number(argument, CREW_CLIENTS_MAX, state);
+        options->workers = (uint32_t)argument_number(argument, CREW_CLIENTS_MAX, state);
         return 0;
     case 'n':
-        options->repetitions = (uint32_t)number(argument, FIGURE_SAMPLES_MAX, state);
+        options->repetitions = (uint32_t)argument_number(argument, FIGURE_SAMPLES_MAX, state);
         return 0;
     case 't':
-        if (strcmp(argument, "tcp") != 0 && strcmp(argument, "ipc") != 0)
-            argp_error(state, "a transport is tcp or ipc");
-        options->transport = argument;
+        options->transport = argument_transport(argument, state);
         return 0;
     case 'j':
         options->json = true;

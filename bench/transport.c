@@ -5,6 +5,7 @@
  * Beside each figure raw ZeroMQ carries the same bytes by as many processes, with the whole array in one
  * message and at its best chunk size, which is looked for first. Ours and raw take turns, repetition by
  * repetition, so that a noisy machine disturbs both; the ratio is that of the turns. */
+#include "arguments.h"
 #include "cluster.h"
 #include "figures.h"
 #include "raw_zeromq.h"
@@ -181,16 +182,6 @@ static void print_json(const struct row *row, bool is_first)
 
 /* ---- the program */
 
-static uint32_t number(const char *text, uint32_t most, struct argp_state *state)
-{
-    char *end;
-    unsigned long value = strtoul(text, &end, 10);
-
-    if (*end != '\0' || value < 1 || value > most)
-        argp_error(state, "%s is not a number from 1 to %u", text, most);
-    return (uint32_t)value;
-}
-
 static int pattern_of(const char *text, struct argp_state *state)
 {
     for (int i = 0; i < (int)COUNT(pattern_names); i++) {
@@ -207,27 +198,25 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 
     switch (key) {
     case 't':
-        if (strcmp(argument, "tcp") != 0 && strcmp(argument, "ipc") != 0)
-            argp_error(state, "a transport is tcp or ipc");
-        options->transport = argument;
+        options->transport = argument_transport(argument, state);
         return 0;
     case 'b':
-        options->bytes = number(argument, 1u << 30, state) / 4096 * 4096;
+        options->bytes = argument_number(argument, 1u << 30, state) / 4096 * 4096;
         return 0;
     case 's':
-        options->servers = number(argument, CREW_SERVERS_MAX, state);
+        options->servers = (uint32_t)argument_number(argument, CREW_SERVERS_MAX, state);
         return 0;
     case 'w':
-        options->workers = number(argument, CREW_SERVERS_MAX, state);
+        options->workers = (uint32_t)argument_number(argument, CREW_SERVERS_MAX, state);
         return 0;
     case 'i':
-        options->window = number(argument, 64, state);
+        options->window = (uint32_t)argument_number(argument, 64, state);
         return 0;
     case 'p':
         options->pattern = pattern_of(argument, state);
         return 0;
     case 'n':
-        options->repetitions = number(argument, FIGURE_SAMPLES_MAX, state);
+        options->repetitions = (uint32_t)argument_number(argument, FIGURE_SAMPLES_MAX, state);
         return 0;
     case 'j':
         options->json = true;
