@@ -106,9 +106,9 @@ enum status replies_values(struct replies *replies, const struct reply_subject *
     return CAIRN_OK;
 }
 
-enum status replies_answer(struct replies *replies, const struct reply_subject *subject, struct client *client,
-                           enum data_kind kind, uint32_t count, const enum data_type types[],
-                           struct buffer *const payloads[])
+enum status replies_answer(struct replies *replies, const struct reply_subject *subject,
+                           struct client *client, enum data_kind kind, uint32_t count,
+                           const enum data_type types[], struct buffer *const payloads[])
 {
     struct reply *reply = reply_append(replies, subject, client, kind);
 

@@ -40,11 +40,11 @@ enum status replies_values(struct replies *replies, const struct reply_subject *
                            struct client *client, uint32_t chunk, enum data_type type,
                            struct buffer *values) MUST_CHECK;
 
-/* Adds a whole answer of `kind` by itself, with payloads [count] numbered from 0; takes references of its own to
- * client and payloads, NULL: of no length. Errors: CAIRN_NO_MEMORY. */
-enum status replies_answer(struct replies *replies, const struct reply_subject *subject, struct client *client,
-                           enum data_kind kind, uint32_t count, const enum data_type types[],
-                           struct buffer *const payloads[]) MUST_CHECK;
+/* Adds a whole answer of `kind` by itself, with payloads [count] numbered from 0; takes references of its own
+ * to client and payloads, NULL: of no length. Errors: CAIRN_NO_MEMORY. */
+enum status replies_answer(struct replies *replies, const struct reply_subject *subject,
+                           struct client *client, enum data_kind kind, uint32_t count,
+                           const enum data_type types[], struct buffer *const payloads[]) MUST_CHECK;
 
 /* Adds a refusal; takes a reference of its own to client. Errors: CAIRN_NO_MEMORY. */
 enum status replies_refuse(struct replies *replies, const struct reply_subject *subject,

@@ -102,8 +102,8 @@ bool sparse_keeps(const struct sparse_table *table, uint64_t version);
 enum status sparse_read(struct sparse_table *table, uint64_t version, const uint64_t *keys, size_t count,
                         float *weights, struct error *error) MUST_CHECK;
 
-/* Visits the next slice, of about `most` rows, of those that the newest version reads and that step `since` or a
- * later one changed; rows of it begin with the weights. The table may go on between slices (rows.h).
+/* Visits the next slice, of about `most` rows, of those that the newest version reads and that step `since`
+ * or a later one changed; rows of it begin with the weights. The table may go on between slices (rows.h).
  * Errors: those of the rows, CAIRN_INVALID (no version can be read), those of visit. */
 enum status sparse_scan(struct sparse_table *table, struct rows_scan *scan, uint64_t since, uint32_t most,
                         rows_visit *visit, void *context, struct error *error) MUST_CHECK;

@@ -251,16 +251,16 @@ typedef int (*cairn_visit)(void *context, const struct cairn_rows *rows);
 /* Reads the rows of a sparse table that step `since` or a later one changed (0: all), a few at a time, while
  * training goes on: for programs that serve them. Keys that have no row, since they never got one or it has
  * expired, do not come.
- * *next: the `since` of the export that is to follow, for which none of the changes between will be missed. A row
- * that changes during the export comes once, before or after the change, and again in the next; if nobody takes a
- * step meanwhile, all rows are of one version, which is *next. An export does not tell which rows have expired:
- * those whose step lies more than expire_after before *next. When the job has gone back to an earlier step than
- * `since`, as cairn_current_step tells after attaching, the next export must begin there.
+ * *next: the `since` of the export that is to follow, for which none of the changes between will be missed. A
+ * row that changes during the export comes once, before or after the change, and again in the next; if nobody
+ * takes a step meanwhile, all rows are of one version, which is *next. An export does not tell which rows
+ * have expired: those whose step lies more than expire_after before *next. When the job has gone back to an
+ * earlier step than `since`, as cairn_current_step tells after attaching, the next export must begin there.
  * Units:   timeout_ms without any answer; -1: for ever
  * Owns:    next may be NULL; unchanged on failure
  * Thread:  blocks while answers come
- * Errors:  INVALID: the table is dense, which cairn_pull reads; CLOSED: visit ended it; TIMEOUT, AGAIN (a signal);
- *          what broke the connection. What came until then is good */
+ * Errors:  INVALID: the table is dense, which cairn_pull reads; CLOSED: visit ended it; TIMEOUT, AGAIN (a
+ *          signal); what broke the connection. What came until then is good */
 CAIRN_API enum cairn_status cairn_export(cairn_table *table, uint64_t since, cairn_visit visit, void *context,
                                          uint64_t *next, int timeout_ms) CAIRN_MUST_CHECK;
 

@@ -163,8 +163,8 @@ enum status session_ask_versions(struct session *session, uint32_t table, struct
 
 /* ---- questions about a table
  *
- * What is asked lies in the caller's memory, which stays where it is until all answers have come, session_forget or
- * the end of the session. */
+ * What is asked lies in the caller's memory, which stays where it is until all answers have come,
+ * session_forget or the end of the session. */
 
 /* What a table's shards hold, added up. */
 struct session_statistics {
@@ -197,9 +197,9 @@ struct session_export {
     uint32_t shards_left;   /* 0: it is over */
 };
 
-/* Begins an export: each shard is asked for a slice, and for the next when it has come. context, slice and since
- * are set. Errors: as session_push; CAIRN_INVALID also for a table that is not sparse. From session_poll, when the
- * next slice cannot be asked for: as session_push. */
+/* Begins an export: each shard is asked for a slice, and for the next when it has come. context, slice and
+ * since are set. Errors: as session_push; CAIRN_INVALID also for a table that is not sparse. From
+ * session_poll, when the next slice cannot be asked for: as session_push. */
 enum status session_export_rows(struct session *session, uint32_t table, struct session_export *export,
                                 struct error *error) MUST_CHECK;
 

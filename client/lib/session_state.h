@@ -99,7 +99,8 @@ void session_part_free(struct parts *parts, struct part *part);
 /* The shard that a chunk of a table lies on. */
 uint32_t session_chunk_shard(const struct session *session, uint32_t table, uint32_t chunk);
 
-/* What is wrong with the answer to a question in hand; NULL: nothing. Then take it, which leaves no message in hand.
+/* What is wrong with the answer to a question in hand; NULL: nothing. Then take it, which leaves no message
+ * in hand.
  */
 const char *session_question_problem(struct session *session, uint32_t shard);
 enum status session_question_deliver(struct session *session, struct error *error) MUST_CHECK;

@@ -58,8 +58,8 @@ enum data_statistic {
     STATISTIC_SWAP_BYTES,
     STATISTIC_COUNT
 };
-/* The payloads of DATA_EXPORT: of a question the first alone; of an answer all, with no length where there are
- * no rows. */
+/* The payloads of DATA_EXPORT: of a question the first alone; of an answer all, with no length where there
+ * are no rows. */
 enum data_export {
     EXPORT_CURSOR, /* one uint64: from where on; 0: the beginning, and in an answer that this was the end */
     EXPORT_KEYS,   /* uint64 [n] */
