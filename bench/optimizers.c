@@ -189,7 +189,7 @@ static void measure_arrays(const struct options *options, const struct optimizer
                            struct result *result)
 {
     size_t count = (size_t)options->mebifloats << 20;
-    uint32_t slots = optimizer_slot_count(spec);
+    uint32_t slots = optimizer_spec_slot_count(spec);
     float *sums = filled(count, 1), *weights = filled(count, 2), *next = filled(count, 3);
     float *arrays[OPTIMIZER_SLOTS_MAX] = {NULL};
     struct optimizer_update update = {.sums = sums,
@@ -253,7 +253,7 @@ static void measure_rows(const struct options *options, const struct optimizer_s
                          struct result *result)
 {
     size_t count = (size_t)options->kilorows * 1000, batch = options->batch_rows;
-    uint32_t slots = optimizer_slot_count(spec);
+    uint32_t slots = optimizer_spec_slot_count(spec);
     size_t row_floats = (size_t)ROW_FLOATS * (1 + slots);
     float *memory = filled(count * row_floats, 1), *sums = filled(batch * ROW_FLOATS, 2);
     float **order = shuffled(memory, count, row_floats);
@@ -310,7 +310,7 @@ static void measure(const struct options *options, const struct subject *subject
         measure_rows(options, &subject->spec, &rows);
     if (options->json) {
         printf("%s\n  {\"optimizer\": \"%s\", \"slots\": %" PRIu32 ", ", is_first ? "" : ",", subject->name,
-               optimizer_slot_count(&subject->spec));
+               optimizer_spec_slot_count(&subject->spec));
         print_json("arrays_gb_s", &arrays);
         if (has_rows) {
             printf(", ");

@@ -143,7 +143,7 @@ enum status dense_table_new(const struct dense_params *params, const uint32_t *n
     table->params = *params;
     if (params->codec && params->codec->type == CODEC_FLOAT32)
         table->params.codec = NULL;
-    table->slot_count = optimizer_slot_count(params->optimizer);
+    table->slot_count = optimizer_spec_slot_count(params->optimizer);
     table->pool = buffer_pool_new((size_t)params->chunk_floats * sizeof(float));
     table->index = calloc(params->chunk_count, sizeof(table->index[0]));
     table->chunks = calloc(count ? count : 1, sizeof(table->chunks[0]));

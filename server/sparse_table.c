@@ -43,7 +43,7 @@ static const struct tree_ops tree_ops = {fold, drop};
 
 uint32_t sparse_row_floats(const struct table_spec *spec)
 {
-    return spec->dimension * (1 + optimizer_slot_count(&spec->optimizer));
+    return spec->dimension * (1 + optimizer_spec_slot_count(&spec->optimizer));
 }
 
 /* Rows that are updated together: what is worked on at once stays in the cache. */
@@ -78,7 +78,7 @@ enum status sparse_table_new(const struct job *job, uint32_t number, struct rows
     table->number = number;
     table_initial_init(&table->initial, spec, number, job->seed);
     table->row_floats = sparse_row_floats(spec);
-    for (uint32_t slot = 0; slot < optimizer_slot_count(&spec->optimizer); slot++)
+    for (uint32_t slot = 0; slot < optimizer_spec_slot_count(&spec->optimizer); slot++)
         table->slot_initial[slot] = optimizer_slot_initial(&spec->optimizer, slot);
     table->version = version;
     table->rows = rows;

@@ -8,12 +8,6 @@
 
 #include <math.h>
 
-static uint32_t adadelta_slot_count(const struct optimizer_spec *spec)
-{
-    (void)spec;
-    return 2;
-}
-
 KERNEL_PART void adadelta_run(struct optimizer_step step, struct optimizer_update update)
 {
     const float *sums = update.sums, *weights = update.weights;
@@ -46,4 +40,4 @@ static void adadelta_prepare(const struct optimizer_spec *spec, uint64_t number,
     step->kernels = &adadelta_kernels;
 }
 
-const struct optimizer optimizer_adadelta = {OPTIMIZER_ADADELTA, adadelta_slot_count, NULL, adadelta_prepare};
+const struct optimizer optimizer_adadelta = {OPTIMIZER_ADADELTA, NULL, adadelta_prepare};

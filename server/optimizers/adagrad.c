@@ -6,12 +6,6 @@
 
 #include <math.h>
 
-static uint32_t adagrad_slot_count(const struct optimizer_spec *spec)
-{
-    (void)spec;
-    return 1;
-}
-
 static float adagrad_slot_initial(const struct optimizer_spec *spec, uint32_t slot)
 {
     (void)slot;
@@ -45,5 +39,4 @@ static void adagrad_prepare(const struct optimizer_spec *spec, uint64_t number, 
     step->kernels = &adagrad_kernels;
 }
 
-const struct optimizer optimizer_adagrad = {OPTIMIZER_ADAGRAD, adagrad_slot_count, adagrad_slot_initial,
-                                            adagrad_prepare};
+const struct optimizer optimizer_adagrad = {OPTIMIZER_ADAGRAD, adagrad_slot_initial, adagrad_prepare};

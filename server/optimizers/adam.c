@@ -12,11 +12,6 @@
 
 #include <math.h>
 
-static uint32_t adam_slot_count(const struct optimizer_spec *spec)
-{
-    return spec->amsgrad ? 3 : 2;
-}
-
 KERNEL_PART void plain_run(struct optimizer_step step, struct optimizer_update update)
 {
     const float *sums = update.sums, *weights = update.weights;
@@ -74,5 +69,5 @@ static void adam_prepare(const struct optimizer_spec *spec, uint64_t number, dou
     step->kernels = spec->amsgrad ? &amsgrad_kernels : &plain_kernels;
 }
 
-const struct optimizer optimizer_adam = {OPTIMIZER_ADAM, adam_slot_count, NULL, adam_prepare};
-const struct optimizer optimizer_adamw = {OPTIMIZER_ADAMW, adam_slot_count, NULL, adam_prepare};
+const struct optimizer optimizer_adam = {OPTIMIZER_ADAM, NULL, adam_prepare};
+const struct optimizer optimizer_adamw = {OPTIMIZER_ADAMW, NULL, adam_prepare};

@@ -12,12 +12,6 @@
 #include <math.h>
 #include <string.h>
 
-static uint32_t ftrl_slot_count(const struct optimizer_spec *spec)
-{
-    (void)spec;
-    return 2;
-}
-
 static float ftrl_slot_initial(const struct optimizer_spec *spec, uint32_t slot)
 {
     return slot == 0 ? (float)spec->initial_accumulator_value : 0.0f;
@@ -88,4 +82,4 @@ static void ftrl_prepare(const struct optimizer_spec *spec, uint64_t number, dou
     step->kernels = step->power == 0.5 ? &root_kernels : &power_kernels;
 }
 
-const struct optimizer optimizer_ftrl = {OPTIMIZER_FTRL, ftrl_slot_count, ftrl_slot_initial, ftrl_prepare};
+const struct optimizer optimizer_ftrl = {OPTIMIZER_FTRL, ftrl_slot_initial, ftrl_prepare};

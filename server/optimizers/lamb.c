@@ -11,12 +11,6 @@
 
 #include <math.h>
 
-static uint32_t lamb_slot_count(const struct optimizer_spec *spec)
-{
-    (void)spec;
-    return 2;
-}
-
 KERNEL_PART float direction_of(float m, float v, const struct optimizer_step *step)
 {
     return m * step->correction / (sqrtf(v * step->square_correction) + step->epsilon);
@@ -89,4 +83,4 @@ static void lamb_prepare(const struct optimizer_spec *spec, uint64_t number, dou
     step->kernels = &lamb_kernels;
 }
 
-const struct optimizer optimizer_lamb = {OPTIMIZER_LAMB, lamb_slot_count, NULL, lamb_prepare};
+const struct optimizer optimizer_lamb = {OPTIMIZER_LAMB, NULL, lamb_prepare};

@@ -4,12 +4,6 @@
  * Source: X. Chen et al., "Symbolic discovery of optimization algorithms", arXiv:2302.06675. */
 #include "optimizers/kernels.h"
 
-static uint32_t lion_slot_count(const struct optimizer_spec *spec)
-{
-    (void)spec;
-    return 1;
-}
-
 /* step.momentum and share are of the direction, square_momentum and square_share of the mean. */
 KERNEL_PART void lion_run(struct optimizer_step step, struct optimizer_update update)
 {
@@ -41,4 +35,4 @@ static void lion_prepare(const struct optimizer_spec *spec, uint64_t number, dou
     step->kernels = &lion_kernels;
 }
 
-const struct optimizer optimizer_lion = {OPTIMIZER_LION, lion_slot_count, NULL, lion_prepare};
+const struct optimizer optimizer_lion = {OPTIMIZER_LION, NULL, lion_prepare};

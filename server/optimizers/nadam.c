@@ -14,12 +14,6 @@
 #define SCHEDULE_BASE 0.96
 #define SCHEDULE_END  1000 /* 1 - 0.96^1000 / 2 is 1 in float64: from here on u is beta_1 */
 
-static uint32_t nadam_slot_count(const struct optimizer_spec *spec)
-{
-    (void)spec;
-    return 2;
-}
-
 KERNEL_PART void nadam_run(struct optimizer_step step, struct optimizer_update update)
 {
     const float *sums = update.sums, *weights = update.weights;
@@ -77,4 +71,4 @@ static void nadam_prepare(const struct optimizer_spec *spec, uint64_t number, do
     step->kernels = &nadam_kernels;
 }
 
-const struct optimizer optimizer_nadam = {OPTIMIZER_NADAM, nadam_slot_count, NULL, nadam_prepare};
+const struct optimizer optimizer_nadam = {OPTIMIZER_NADAM, NULL, nadam_prepare};

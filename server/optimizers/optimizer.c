@@ -21,11 +21,6 @@ static const struct optimizer *find(const struct optimizer_spec *spec)
     return optimizers[spec->type];
 }
 
-uint32_t optimizer_slot_count(const struct optimizer_spec *spec)
-{
-    return find(spec)->slot_count(spec);
-}
-
 float optimizer_slot_initial(const struct optimizer_spec *spec, uint32_t slot)
 {
     const struct optimizer *optimizer = find(spec);

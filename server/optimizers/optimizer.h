@@ -71,9 +71,6 @@ struct optimizer_squares {
     double weights, update;
 };
 
-/* Slot variables that a specification needs, at most OPTIMIZER_SLOTS_MAX. */
-uint32_t optimizer_slot_count(const struct optimizer_spec *spec);
-
 /* What each element of a slot variable begins as. */
 float optimizer_slot_initial(const struct optimizer_spec *spec, uint32_t slot);
 
@@ -103,7 +100,6 @@ struct optimizer_kernels {
 
 struct optimizer {
     enum optimizer_type type;
-    uint32_t (*slot_count)(const struct optimizer_spec *spec);
     float (*slot_initial)(const struct optimizer_spec *spec, uint32_t slot); /* NULL: all zero */
     /* Sets kernels and what they read; decay and limit are set. learning_rate: the update's own. */
     void (*prepare)(const struct optimizer_spec *spec, uint64_t number, double learning_rate,

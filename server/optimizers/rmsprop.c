@@ -11,11 +11,6 @@
 #include <math.h>
 
 /* Slots: square, then velocity if there is momentum, then mean if centered. */
-static uint32_t rmsprop_slot_count(const struct optimizer_spec *spec)
-{
-    return 1u + (spec->momentum > 0.0) + spec->centered;
-}
-
 /* All four forms; what is constant where it is called costs nothing there. */
 KERNEL_PART void run(struct optimizer_step step, struct optimizer_update update, bool moving, bool centered)
 {
@@ -87,4 +82,4 @@ static void rmsprop_prepare(const struct optimizer_spec *spec, uint64_t number, 
         step->kernels = spec->centered ? &centered_kernels : &plain_kernels;
 }
 
-const struct optimizer optimizer_rmsprop = {OPTIMIZER_RMSPROP, rmsprop_slot_count, NULL, rmsprop_prepare};
+const struct optimizer optimizer_rmsprop = {OPTIMIZER_RMSPROP, NULL, rmsprop_prepare};

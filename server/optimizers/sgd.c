@@ -5,11 +5,6 @@
  * Without momentum there is no velocity: weights -= learning_rate * gradient. */
 #include "optimizers/kernels.h"
 
-static uint32_t sgd_slot_count(const struct optimizer_spec *spec)
-{
-    return spec->momentum != 0.0 ? 1 : 0;
-}
-
 KERNEL_PART void plain_run(struct optimizer_step step, struct optimizer_update update)
 {
     const float *sums = update.sums, *weights = update.weights;
@@ -60,9 +55,9 @@ static void sgd_prepare(const struct optimizer_spec *spec, uint64_t number, doub
     (void)number;
     step->rate = (float)learning_rate;
     step->momentum = (float)spec->momentum;
-    step->kernels = sgd_slot_count(spec) == 0 ? &plain_kernels
-                    : spec->nesterov          ? &nesterov_kernels
-                                              : &momentum_kernels;
+    step->kernels = optimizer_spec_slot_count(spec) == 0 ? &plain_kernels
+                    : spec->nesterov                     ? &nesterov_kernels
+                                                         : &momentum_kernels;
 }
 
-const struct optimizer optimizer_sgd = {OPTIMIZER_SGD, sgd_slot_count, NULL, sgd_prepare};
+const struct optimizer optimizer_sgd = {OPTIMIZER_SGD, NULL, sgd_prepare};

@@ -187,7 +187,7 @@ static inline struct plain_table *plain_table_new(const struct job *job, uint32_
     table->spec = job_table(job, number);
     ck_assert_uint_eq(table->spec->dimension, PLAIN_DIMENSION);
     table->seed = seed;
-    table->slot_count = optimizer_slot_count(&table->spec->optimizer);
+    table->slot_count = optimizer_spec_slot_count(&table->spec->optimizer);
     table_initial_init(&table->initial, table->spec, number, job->seed);
     plain_read_all(table);
     return table;

@@ -29,7 +29,7 @@ static struct run *run_new(const struct optimizer_spec *spec)
     struct run *run = calloc(1, sizeof(*run));
 
     ck_assert_ptr_nonnull(run);
-    for (uint32_t slot = 0; slot < optimizer_slot_count(spec); slot++) {
+    for (uint32_t slot = 0; slot < optimizer_spec_slot_count(spec); slot++) {
         for (int i = 0; i < ODD_COUNT; i++)
             run->slots[slot][0][i] = optimizer_slot_initial(spec, slot);
     }
@@ -212,7 +212,7 @@ START_TEST(arrays_may_be_updated_in_place)
         update.next_slots[i] = place->slots[i][0];
     apply(spec, &step, update);
     ck_assert_mem_eq(apart->weights[1], place->weights[0], sizeof(apart->weights[1]));
-    for (uint32_t i = 0; i < optimizer_slot_count(spec); i++)
+    for (uint32_t i = 0; i < optimizer_spec_slot_count(spec); i++)
         ck_assert_mem_eq(apart->slots[i][1], place->slots[i][0], sizeof(place->slots[i][0]));
     free(apart);
     free(place);
@@ -223,7 +223,7 @@ END_TEST
 static void check_rows(const struct optimizer_spec *spec, uint32_t dimension)
 {
     struct run *run = run_new(spec);
-    uint32_t slots = optimizer_slot_count(spec);
+    uint32_t slots = optimizer_spec_slot_count(spec);
     size_t stride = (1 + slots) * dimension + 3, count = ODD_COUNT / dimension;
     float *memory = malloc(count * stride * sizeof(float)), **rows = malloc(count * sizeof(*rows));
     struct optimizer_rows batch = {rows, run->sums, 96, 0.5f, dimension, count};
@@ -301,7 +301,7 @@ START_TEST(bits_of_all_cases)
             hash_update(&hash, &measured, sizeof(measured));
         }
         hash_update(&hash, run->weights[0], sizeof(run->weights[0]));
-        for (uint32_t slot = 0; slot < optimizer_slot_count(spec); slot++)
+        for (uint32_t slot = 0; slot < optimizer_spec_slot_count(spec); slot++)
             hash_update(&hash, run->slots[slot][0], sizeof(run->slots[slot][0]));
         free(run);
     }
@@ -423,7 +423,7 @@ START_TEST(every_type_has_its_slots)
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        ck_assert_uint_eq(optimizer_slot_count(&rows[i].spec), rows[i].slots);
+        ck_assert_uint_eq(optimizer_spec_slot_count(&rows[i].spec), rows[i].slots);
         ck_assert_uint_le(rows[i].slots, OPTIMIZER_SLOTS_MAX);
         if (rows[i].slots > 0)
             ck_assert_float_eq(optimizer_slot_initial(&rows[i].spec, 0), rows[i].initial);
