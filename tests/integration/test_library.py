@@ -52,8 +52,8 @@ def build_examples(folder, prefix):
     """With find_package; the folder of the programs."""
     build = os.path.join(folder, "examples")
     flags = [f"-DCMAKE_C_FLAGS=-Werror{' -fsanitize=' + SANITIZE if SANITIZE else ''}"]
-    call("cmake", "-S", os.path.join(SOURCE, "examples", "library"), "-B", build, f"-DCMAKE_PREFIX_PATH={prefix}",
-         *flags)
+    call("cmake", "-G", "Ninja", "-S", os.path.join(SOURCE, "examples", "library"), "-B", build,
+         f"-DCMAKE_PREFIX_PATH={prefix}", *flags)
     call("cmake", "--build", build)
     return build
 
