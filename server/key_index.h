@@ -6,6 +6,7 @@
 #define CAIRN_SERVER_KEY_INDEX_H
 
 #include "base/status.h"
+#include "math/mix.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,18 +25,14 @@ struct key_index {
 };
 
 /* Empties the index and makes it fit for `most` keys, at most KEY_INDEX_KEYS_MAX, at positions below `most`.
- * Errors: CAIRN_NO_MEMORY; it is
- * unchanged then. */
+ * Errors: CAIRN_NO_MEMORY; it is unchanged then. */
 enum status key_index_reset(struct key_index *index, size_t most) MUST_CHECK;
 void key_index_fini(struct key_index *index);
 
-/* The hash by which a key is looked up. Source: the finaliser of splitmix64 (Steele, Lea, Flood, "Fast
- * splittable pseudorandom number generators", 2014). */
+/* The hash by which a key is looked up. */
 static inline uint64_t key_index_hash(uint64_t key)
 {
-    key = (key ^ (key >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    key = (key ^ (key >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return key ^ (key >> 31);
+    return mix64(key);
 }
 
 /* Fetches the place where a search begins, for a search to come. */

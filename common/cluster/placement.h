@@ -5,6 +5,8 @@
 #ifndef CAIRN_CLUSTER_PLACEMENT_H
 #define CAIRN_CLUSTER_PLACEMENT_H
 
+#include "math/mix.h"
+
 #include <stdint.h>
 
 /* A job's tables. The numbers are in messages and records: never renumber. */
@@ -17,7 +19,7 @@ enum table_id {
 };
 
 /* At least so many slots, so that sparse rows spread well. */
-#define PLACEMENT_SLOTS_MIN 1024
+#define PLACEMENT_SLOTS_MIN  1024
 #define PLACEMENT_SHARDS_MAX 4096
 /* The largest chunk: 1 MiB, where ZeroMQ is fastest. */
 #define PLACEMENT_CHUNK_FLOATS_MAX (256u * 1024u)
@@ -31,24 +33,22 @@ uint32_t placement_slot_count(uint32_t chunks);
 /* The slot of a chunk of a table. */
 uint32_t placement_slot(uint32_t table, uint32_t chunk, uint32_t slot_count);
 
-/* The other way round: the chunk of a table whose slot this is, if the table has so many. slot < slot_count. */
+/* The other way round: the chunk of a table whose slot this is, if the table has so many. slot < slot_count.
+ */
 uint32_t placement_chunk(uint32_t table, uint32_t slot, uint32_t slot_count);
 
 /* The slot of a row of a sparse table: the top of the key's hash (a step of SplitMix64) times slot_count.
  * Fixed for ever: rows lie where it says. A shard's own hash table must hash in another way, or all its keys
- * would begin with the same bits. slot_count > 0.
- * Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014. */
+ * would begin with the same bits. slot_count > 0. */
 static inline uint32_t placement_key_slot(uint64_t key, uint32_t slot_count)
 {
-    uint64_t hash = key + 0x9e3779b97f4a7c15u;
+    uint64_t hash = mix64(key + MIX64_STEP);
 
-    hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9u;
-    hash = (hash ^ (hash >> 27)) * 0x94d049bb133111ebu;
-    hash ^= hash >> 31;
     return (uint32_t)((hash >> 32) * slot_count >> 32);
 }
 
-/* Fills slot_shards[slot_count] with shard indices, round robin: dense load is balanced to within one chunk. */
+/* Fills slot_shards[slot_count] with shard indices, round robin: dense load is balanced to within one chunk.
+ */
 void placement_assign(uint32_t *slot_shards, uint32_t slot_count, uint32_t shard_count);
 
 /* The span [begin, end) of microbatches of worker `index` of `workers`, contiguous, sizes within one of each

@@ -2,20 +2,12 @@
 #include "math/philox.h"
 
 #include "base/kernel.h"
-
-/* The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection of 64 bits that leaves no pattern. */
-static uint64_t mix64(uint64_t x)
-{
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
+#include "math/mix.h"
 
 /* Bijective in the use for a given seed, and in the seed for a given use: no two share a key. */
 struct philox philox_for(uint64_t seed, enum philox_use use)
 {
-    uint64_t key = mix64(seed ^ mix64((uint64_t)use));
+    uint64_t key = mix64((seed ^ mix64((uint64_t)use + MIX64_STEP)) + MIX64_STEP);
 
     return (struct philox){{(uint32_t)key, (uint32_t)(key >> 32)}};
 }
