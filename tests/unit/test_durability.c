@@ -11,6 +11,7 @@
  * is coordinator as well and records on a page that outlives it, and three clients that push and pull without
  * pause. */
 #include "check_main.h"
+#include "kill_main.h"
 #include "shard_fixture.h"
 
 #include "net/actor.h"
@@ -18,7 +19,6 @@
 #include "session.h"
 #include "shard_actor.h"
 
-#include <argp.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <semaphore.h>
@@ -517,39 +517,16 @@ END_TEST
 
 /* ---- the program */
 
-static error_t take_option(int key, char *text, struct argp_state *state)
-{
-    (void)state;
-    if (key == 'k')
-        options.kills = (atoi(text) + 1) / 2;
-    else if (key == 's')
-        options.seed = strtoull(text, NULL, 10);
-    else
-        return ARGP_ERR_UNKNOWN;
-    return 0;
-}
-
 int main(int count, char **arguments)
 {
-    static const struct argp_option known[] = {{"kills", 'k', "N", 0, "half of them of each optimizer", 0},
-                                               {"seed", 's', "S", 0, "of the random moments", 0},
-                                               {0}};
-    static const struct argp program = {.options = known, .parser = take_option};
-    Suite *suite = suite_create("durability");
-    TCase *tests = tcase_create("durability");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    struct kill_program program = {"durability",
+                                   no_committed_generation_is_lost,
+                                   2,
+                                   "half of them of each optimizer",
+                                   60,
+                                   5.0,
+                                   &options.kills,
+                                   &options.seed};
 
-    options.seed = (uint64_t)time(NULL) * 1000003 + (uint64_t)getpid();
-    argp_parse(&program, count, arguments, 0, NULL, NULL);
-    printf("seed %" PRIu64 " (again: --kills %d --seed %" PRIu64 ")\n", options.seed, 2 * options.kills,
-           options.seed);
-    fflush(stdout);
-    tcase_set_timeout(tests, 60 + 5.0 * options.kills);
-    tcase_add_loop_test(tests, no_committed_generation_is_lost, 0, 2);
-    suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return kill_main(count, arguments, &program);
 }

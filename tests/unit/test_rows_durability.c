@@ -8,9 +8,9 @@
  * prints the seed; the same seed takes the same decisions (moments still depend on the machine). A life is a
  * child process of two shards; the committed step is recorded on a page that outlives it. */
 #include "check_main.h"
+#include "kill_main.h"
 #include "rows_disk_rig.h"
 
-#include <argp.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -160,39 +160,16 @@ END_TEST
 
 /* ---- the program */
 
-static error_t take_option(int key, char *text, struct argp_state *state)
-{
-    (void)state;
-    if (key == 'k')
-        options.kills = (atoi(text) + TABLES - 1) / TABLES;
-    else if (key == 's')
-        options.seed = strtoull(text, NULL, 10);
-    else
-        return ARGP_ERR_UNKNOWN;
-    return 0;
-}
-
 int main(int count, char **arguments)
 {
-    static const struct argp_option known[] = {{"kills", 'k', "N", 0, "half of them of each table", 0},
-                                               {"seed", 's', "S", 0, "of the random moments", 0},
-                                               {0}};
-    static const struct argp program = {.options = known, .parser = take_option};
-    Suite *suite = suite_create("rows_durability");
-    TCase *tests = tcase_create("rows_durability");
-    SRunner *runner = srunner_create(suite);
-    int failed;
+    struct kill_program program = {"rows_durability",
+                                   no_committed_generation_of_rows_is_lost,
+                                   TABLES,
+                                   "half of them of each table",
+                                   90,
+                                   2.0,
+                                   &options.kills,
+                                   &options.seed};
 
-    options.seed = (uint64_t)time(NULL) * 1000003 + (uint64_t)getpid();
-    argp_parse(&program, count, arguments, 0, NULL, NULL);
-    printf("seed %" PRIu64 " (again: --kills %d --seed %" PRIu64 ")\n", options.seed, TABLES * options.kills,
-           options.seed);
-    fflush(stdout);
-    tcase_set_timeout(tests, 90 + 2.0 * options.kills);
-    tcase_add_loop_test(tests, no_committed_generation_of_rows_is_lost, 0, TABLES);
-    suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return kill_main(count, arguments, &program);
 }
