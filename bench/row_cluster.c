@@ -152,7 +152,7 @@ static enum status client_connect(const struct crew_place *place, void **out, st
     for (uint32_t i = 0; i < ROW_WINDOW_MAX && status == CAIRN_OK; i++)
         status = slot_init(&caller->slots[i], caller, error);
     if (status == CAIRN_OK)
-        status = row_batches_init(&caller->batches, caller->params->rows, error);
+        status = row_batches_init(&caller->batches, caller->params->rows, caller->params->ascend, error);
     if (status == CAIRN_OK)
         status = fill(caller, error);
     *out = caller;

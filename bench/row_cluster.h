@@ -28,6 +28,7 @@ struct row_cell {
 
 struct row_params {
     uint64_t rows;               /* keys are below it */
+    bool ascend;                 /* a batch's keys, which are distinct then */
     const char *optimizer;       /* as in a job file */
     uint32_t slots;              /* floats that the optimizer keeps beside each weight; of the table alone */
     const struct row_cell *cell; /* shared by the processes */

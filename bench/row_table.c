@@ -52,7 +52,7 @@ static enum status alone_connect(const struct crew_place *place, void **out, str
         return error_set(error, CAIRN_NO_MEMORY, "out of memory");
     alone->params = place->argument;
     options.floats = (1 + alone->params->slots) * ROW_FLOATS;
-    status = row_batches_init(&alone->batches, alone->params->rows, error);
+    status = row_batches_init(&alone->batches, alone->params->rows, alone->params->ascend, error);
     if (status == CAIRN_OK)
         status = rows_new(&options, &alone->rows, error);
     if (status == CAIRN_OK)

@@ -1,6 +1,7 @@
 /* How many rows a second? Push, pull and push-pull of a sparse table, 16 floats a row, in batches of random
  * keys over 1 and 50 million rows, over tcp, one server and one client process, with one batch or four under
- * way (window); sgd and adagrad applied by the server.
+ * way (window); sgd and adagrad applied by the server. A batch's keys are distinct and ascend, as ps-lite
+ * demands of its callers, or come as they fall, doubles among them.
  *
  * Beside each figure: ps-lite's as recorded on a machine of this kind (1 million rows, no optimizer), raw
  * ZeroMQ carrying the same bytes in the same run, in one message a batch or in pieces of 1 MiB, whichever is
@@ -46,7 +47,7 @@ struct options {
     uint32_t batch, window;
     int pattern, optimizer; /* -1: all */
     uint32_t repetitions;
-    bool alone, json;
+    bool any_order, alone, json;
 };
 
 struct cell {
@@ -268,8 +269,11 @@ static enum status measure_alone(struct program *program, const struct row_param
 static enum status measure_table(struct program *program, uint64_t rows, uint32_t optimizer,
                                  struct error *error)
 {
-    const struct row_params params = {rows, optimizers[optimizer].text, optimizers[optimizer].slots,
-                                      program->shared};
+    const struct row_params params = {.rows = rows,
+                                      .ascend = !program->options->any_order,
+                                      .optimizer = optimizers[optimizer].text,
+                                      .slots = optimizers[optimizer].slots,
+                                      .cell = program->shared};
     struct figure alone[CELLS] = {{0}};
     struct crew *crew = NULL;
     enum status status = CAIRN_OK;
@@ -348,6 +352,11 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case 'o':
         options->optimizer = strcmp(argument, "adagrad") == 0;
         return 0;
+    case 'k':
+        options->any_order = strcmp(argument, "any") == 0;
+        if (!options->any_order && strcmp(argument, "ascending") != 0)
+            argp_error(state, "keys are ascending or any");
+        return 0;
     case 'a':
         options->alone = true;
         return 0;
@@ -366,6 +375,7 @@ int main(int argc, char **argv)
         {"optimizer", 'o', "sgd|adagrad", 0, "Only this one", 0},
         {"pattern", 'p', "push|pull|push-pull", 0, "Only this one", 0},
         {"batch", 'b', "1000|10000|100000", 0, "Only batches of so many keys", 0},
+        {"keys", 'k', "ascending|any", 0, "Order of a batch's keys (ascending, without doubles)", 0},
         {"window", 'i', "1|4", 0, "Only so many batches under way", 0},
         {"repetitions", 'n', "N", 0, "Turns of each row (5)", 0},
         {"alone", 'a', NULL, 0, "Without the limits beside it", 0},

@@ -195,7 +195,7 @@ static void push_answer(const struct request *request, struct buffer *keys)
 }
 
 /* Takes rows. */
-static void push(const struct request *request, const struct buffer *keys, struct buffer *rows)
+static void push(const struct request *request, struct buffer *keys, struct buffer *rows)
 {
     const struct data_header *header = request->header;
     struct sparse_table *sparse = request->table->sparse;

@@ -1,5 +1,6 @@
 /* Summing by key. Keys are distinguished through a scratch index that is made anew for each call: a sum that
- * waits for its sibling costs its keys and rows only. */
+ * waits for its sibling costs its keys and rows only. Keys that come in ascending order, as from a client
+ * that has sorted out its doubles, need none of this. */
 #include "sparse_sum.h"
 
 #include "base/floats.h"
@@ -8,14 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct sparse_sum *sum_allocate(uint32_t room, uint32_t dimension, struct buffer *values)
+#define KEYS_A_LOOK 256 /* keys that are compared before the first of them that is out of order ends it */
+
+/* keys, values: NULL for new ones of `room`; taken in every case. */
+static struct sparse_sum *sum_allocate(uint32_t room, uint32_t dimension, struct buffer *keys,
+                                       struct buffer *values)
 {
     struct sparse_sum *sum = calloc(1, sizeof(*sum));
 
     if (sum) {
-        sum->keys = buffer_new(room * sizeof(uint64_t));
+        sum->keys = keys ? keys : buffer_new(room * sizeof(uint64_t));
         sum->values = values ? values : buffer_new((size_t)room * dimension * sizeof(float));
     } else {
+        buffer_unref(keys);
         buffer_unref(values);
     }
     if (sum && (!sum->keys || !sum->values)) {
@@ -72,13 +78,31 @@ static void add_doubles(struct sparse_sum *sum, const uint64_t *given, size_t co
     }
 }
 
-struct sparse_sum *sparse_sum_new(uint32_t dimension, const struct buffer *keys, struct buffer *values,
+/* Whether each key is greater than the one before: then there are no doubles. */
+static bool keys_ascend(const uint64_t *keys, size_t count)
+{
+    bool ascend = true;
+
+    for (size_t begin = 1; begin < count && ascend; begin += KEYS_A_LOOK) {
+        size_t end = begin + KEYS_A_LOOK < count ? begin + KEYS_A_LOOK : count;
+
+        for (size_t i = begin; i < end; i++)
+            ascend &= keys[i - 1] < keys[i];
+    }
+    return ascend;
+}
+
+struct sparse_sum *sparse_sum_new(uint32_t dimension, struct buffer *keys, struct buffer *values,
                                   struct key_index *scratch)
 {
     size_t count = keys ? keys->length_bytes / sizeof(uint64_t) : 0;
-    struct sparse_sum *sum = sum_allocate((uint32_t)count, dimension, values);
+    bool are_distinct = count > 0 && keys_ascend(keys->data, count);
+    struct sparse_sum *sum =
+        sum_allocate((uint32_t)count, dimension, are_distinct ? buffer_ref(keys) : NULL, values);
 
-    if (!sum || count == 0)
+    if (sum && are_distinct)
+        sum->count = (uint32_t)count;
+    if (!sum || are_distinct || count == 0)
         return sum;
     if (key_index_reset(scratch, count) != CAIRN_OK) {
         sparse_sum_free(sum);
@@ -88,16 +112,16 @@ struct sparse_sum *sparse_sum_new(uint32_t dimension, const struct buffer *keys,
     return sum;
 }
 
-/* Moves a sum into memory with room for `room` keys, unless there is as much. */
+/* Moves a sum into memory with room for `room` keys, unless it has as much of its own. */
 static enum status sum_grow(struct sparse_sum *sum, size_t room, uint32_t dimension)
 {
     size_t row_bytes = dimension * sizeof(float);
     struct sparse_sum *larger;
 
-    if (sum->keys->capacity_bytes >= room * sizeof(uint64_t) &&
+    if (buffer_is_exclusive(sum->keys) && sum->keys->capacity_bytes >= room * sizeof(uint64_t) &&
         sum->values->capacity_bytes >= room * row_bytes)
         return CAIRN_OK;
-    larger = sum_allocate((uint32_t)room, dimension, NULL);
+    larger = sum_allocate((uint32_t)room, dimension, NULL, NULL);
     if (!larger)
         return CAIRN_NO_MEMORY;
     memcpy(larger->keys->data, sum->keys->data, sum->count * sizeof(uint64_t));

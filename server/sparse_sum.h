@@ -18,7 +18,7 @@
 
 struct sparse_sum {
     uint32_t count;
-    struct buffer *keys;   /* uint64 [count] */
+    struct buffer *keys;   /* uint64 [count]; others may hold them too */
     struct buffer *values; /* float32 [count, dimension] */
 };
 
@@ -32,10 +32,10 @@ static inline float *sparse_sum_values(const struct sparse_sum *sum)
     return sum->values->data;
 }
 
-/* The sum of a push. keys: uint64 [n], borrowed. values: float32 [n, dimension], exclusively the caller's,
- * added up in place; taken in every case. Both may be NULL: no keys. scratch is used during the call.
- * Owns: the caller, sparse_sum_free. NULL: out of memory. */
-struct sparse_sum *sparse_sum_new(uint32_t dimension, const struct buffer *keys, struct buffer *values,
+/* The sum of a push. keys: uint64 [n], kept as they are when they ascend, never written to. values: float32
+ * [n, dimension], exclusively the caller's, added up in place; taken in every case. Both may be NULL: no
+ * keys. scratch is used during the call. Owns: the caller, sparse_sum_free. NULL: out of memory. */
+struct sparse_sum *sparse_sum_new(uint32_t dimension, struct buffer *keys, struct buffer *values,
                                   struct key_index *scratch);
 void sparse_sum_free(struct sparse_sum *sum);
 

@@ -126,7 +126,7 @@ static void round_doubles(const struct sparse_table *table, struct tree_node nod
     sparse_sum_round(sum, table->spec->dimension, &codec);
 }
 
-enum status sparse_push(struct sparse_table *table, struct tree_node node, const struct buffer *keys,
+enum status sparse_push(struct sparse_table *table, struct tree_node node, struct buffer *keys,
                         struct buffer *values, uint64_t samples, bool *is_whole)
 {
     struct sparse_sum *sum;

@@ -77,10 +77,10 @@ uint32_t sparse_row_floats(const struct table_spec *spec);
 #define SPARSE_CANDIDATE_FLOATS 1
 
 /* Takes a tree node's gradients for step `version`; true: the step's sum is whole (table->sum).
- * keys: uint64 [n], borrowed; values: float32 [n, dimension], exclusively the caller's, taken in every case;
- * both NULL: the node has none here. node is of the job's tree. With a codec, values are its numbers.
- * Errors: CAIRN_NO_MEMORY; the step can never be whole then. */
-enum status sparse_push(struct sparse_table *table, struct tree_node node, const struct buffer *keys,
+ * keys: uint64 [n], kept as they are or read only; values: float32 [n, dimension], exclusively the caller's,
+ * taken in every case; both NULL: the node has none here. node is of the job's tree. With a codec, values are
+ * its numbers. Errors: CAIRN_NO_MEMORY; the step can never be whole then. */
+enum status sparse_push(struct sparse_table *table, struct tree_node node, struct buffer *keys,
                         struct buffer *values, uint64_t samples, bool *is_whole) MUST_CHECK;
 
 /* Measures the step's whole sum, unless that has been done; *is_whole: this shard's part of the norms is

@@ -62,6 +62,58 @@ START_TEST(doubles_add_in_order_of_appearance)
 }
 END_TEST
 
+/* Keys in ascending order are the sum's as they are: they stay what they were when more come to it. */
+START_TEST(ascending_keys_are_kept_and_never_written_to)
+{
+    static const uint64_t keys[] = {2, 5, UINT64_MAX}, others[] = {1, 5, 7}, kept[] = {2, 5, UINT64_MAX};
+    float rows[3][D] = {{1}, {2}, {3}}, other_rows[3][D] = {{10}, {20}, {30}};
+    struct key_index scratch = {0};
+    struct buffer *key_buffer = buffer_new(8 * sizeof(uint64_t)), *values = buffer_new(sizeof(rows));
+    struct sparse_sum *sum, *other = sum_of(others, other_rows[0], 3, &scratch);
+
+    ck_assert(key_buffer && values);
+    key_buffer->length_bytes = sizeof(keys); /* there would be room behind them */
+    memcpy(key_buffer->data, keys, sizeof(keys));
+    memcpy(values->data, rows, sizeof(rows));
+    sum = sparse_sum_new(D, key_buffer, values, &scratch);
+    ck_assert_ptr_nonnull(sum);
+    ck_assert_ptr_eq(sum->keys, key_buffer);
+    ck_assert_uint_eq(sum->count, 3);
+    ck_assert_int_eq(sparse_sum_add(sum, other, D, NULL, &scratch), CAIRN_OK);
+    ck_assert_uint_eq(sum->count, 5);
+    ck_assert(row_of(sum, 1)[0] == 10 && row_of(sum, 2)[0] == 1 && row_of(sum, 5)[0] == 22);
+    ck_assert(row_of(sum, 7)[0] == 30 && row_of(sum, UINT64_MAX)[0] == 3);
+    ck_assert_uint_eq(key_buffer->length_bytes, sizeof(kept));
+    ck_assert_mem_eq(key_buffer->data, kept, sizeof(kept));
+    sparse_sum_free(sum);
+    sparse_sum_free(other);
+    buffer_unref(key_buffer);
+    key_index_fini(&scratch);
+}
+END_TEST
+
+/* Two equal ones are found wherever they stand among many that ascend, the same key first and last too. */
+START_TEST(doubles_among_many_are_found)
+{
+    enum { COUNT = 1000 };
+    static uint64_t keys[COUNT];
+    static float rows[COUNT][D];
+    struct key_index scratch = {0};
+
+    for (uint32_t at = 1; at < COUNT; at++) {
+        struct sparse_sum *sum;
+
+        for (uint32_t i = 0; i < COUNT; i++)
+            keys[i] = 3 * (i - (i >= at)), rows[i][0] = 1;
+        sum = sum_of(keys, rows[0], COUNT, &scratch);
+        MUST(sum->count == COUNT - 1);
+        MUST(row_of(sum, 3 * (at - 1))[0] == 2);
+        sparse_sum_free(sum);
+    }
+    key_index_fini(&scratch);
+}
+END_TEST
+
 START_TEST(a_push_may_have_no_keys)
 {
     static const uint64_t keys[] = {3};
@@ -181,6 +233,8 @@ static Suite *make_suite(void)
     TCase *tests = tcase_create("sparse_sum");
 
     tcase_add_test(tests, doubles_add_in_order_of_appearance);
+    tcase_add_test(tests, ascending_keys_are_kept_and_never_written_to);
+    tcase_add_test(tests, doubles_among_many_are_found);
     tcase_add_test(tests, a_push_may_have_no_keys);
     tcase_add_test(tests, a_minus_zero_that_is_alone_stays_one);
     tcase_add_loop_test(tests, any_covers_give_the_definitions_bits, 0, 60);
