@@ -236,6 +236,12 @@ static void train(struct program *program, unsigned long steps)
     free(likings);
 }
 
+static int usage(void)
+{
+    fprintf(stderr, "usage: embeddings [-n NAME] [-k KEYS] [-s STEPS]\n");
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
     const char *name = "embeddings";
@@ -253,12 +259,10 @@ int main(int argc, char **argv)
         else if (option == 's')
             steps = strtoul(optarg, NULL, 10);
         else
-            optind = argc + 1;
+            return usage();
     }
-    if (optind != argc) {
-        fprintf(stderr, "usage: embeddings [-n NAME] [-k KEYS] [-s STEPS]\n");
-        return 2;
-    }
+    if (optind != argc)
+        return usage();
     status = cairn_connect(NULL, &program.connection);
     check(program.connection, status);
     start(&program, name);

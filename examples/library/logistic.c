@@ -210,6 +210,13 @@ static void write_weights(const char *path, const float *weights)
     }
 }
 
+static int usage(void)
+{
+    fprintf(stderr,
+            "usage: logistic [-n NAME] [-c SERVERS] [-p PART/PARTS] [-s STEPS] [-o WEIGHTS] TRAIN TEST\n");
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
     const char *name = "logistic", *output = NULL;
@@ -232,14 +239,10 @@ int main(int argc, char **argv)
         else if (option == 'o')
             output = optarg;
         else if (option != 'p' || sscanf(optarg, "%u/%u", &part, &parts) != 2)
-            optind = argc;
+            return usage();
     }
-    if (argc - optind != 2 || part >= parts || parts > MICROBATCHES) {
-        fprintf(
-            stderr,
-            "usage: logistic [-n NAME] [-c SERVERS] [-p PART/PARTS] [-s STEPS] [-o WEIGHTS] TRAIN TEST\n");
-        return 2;
-    }
+    if (argc - optind != 2 || part >= parts || parts > MICROBATCHES)
+        return usage();
     read_data(&train, argv[optind]);
     read_data(&test, argv[optind + 1]);
 

@@ -136,6 +136,14 @@ def survive_kill(programs, steps, output):
     return programs.regress("killed", 2, steps, output)
 
 
+def check_usage(build):
+    for program in ("embeddings", "logistic"):
+        for wrong in ("--help", "-q", "-n"):
+            done = subprocess.run([os.path.join(build, program), wrong], stdin=subprocess.DEVNULL, capture_output=True,
+                                  text=True, timeout=10, check=False)
+            expect(done.returncode == 2 and "usage: " + program in done.stderr, f"{program} {wrong}: {done.stderr}")
+
+
 def check_regression(folder, build):
     outcomes = {}
 
@@ -165,6 +173,7 @@ def test(folder):
     prefix = install(folder)
     check_symbols(prefix)
     build = build_examples(folder, prefix)
+    check_usage(build)
     by_hand = build_by_pkg_config(folder, prefix)
     on_cluster(folder, build, 3, lambda programs: store(programs, by_hand), "--memory", "1M")
     if all(os.path.exists(path) for path in PUBLIC):
