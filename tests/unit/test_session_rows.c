@@ -42,9 +42,9 @@ static void on_done(struct session_operation *operation)
     ((struct rig *)operation->context)->done++;
 }
 
-static void rig_open(struct rig *rig, uint32_t shard_count)
+/* A session with shards at these endpoints, whether anybody is bound there or not. */
+static void rig_connect(struct rig *rig, uint32_t shard_count, char endpoints[][ENDPOINT_BYTES])
 {
-    char endpoints[SHARDS_MAX][ENDPOINT_BYTES];
     const char *endpoint_list[SHARDS_MAX];
     struct session_table tables[TABLES] = {{0}};
     const struct session_events events = {.values = on_values, .context = rig};
@@ -58,19 +58,26 @@ static void rig_open(struct rig *rig, uint32_t shard_count)
                                     .tables = tables};
     struct error error = {.message = ""};
 
-    memset(rig, 0, sizeof(*rig));
-    rig->context = zmq_ctx_new();
     rig->shard_count = shard_count;
-    for (uint32_t i = 0; i < shard_count; i++) {
-        rig->shards[i] = bound_socket(rig->context, ZMQ_ROUTER, endpoints[i]);
+    for (uint32_t i = 0; i < shard_count; i++)
         endpoint_list[i] = endpoints[i];
-    }
     placement_assign(rig->slot_shards, SLOTS, shard_count);
     tables[TABLE] = session_sparse_table(D);
     tables[DENSE] = session_dense_table(16, 16, 1);
     ck_assert_msg(session_new(rig->context, &params, &events, &rig->session, &error) == CAIRN_OK, "%s",
                   error.message);
     frames_init(&rig->arrival);
+}
+
+static void rig_open(struct rig *rig, uint32_t shard_count)
+{
+    char endpoints[SHARDS_MAX][ENDPOINT_BYTES];
+
+    memset(rig, 0, sizeof(*rig));
+    rig->context = zmq_ctx_new();
+    for (uint32_t i = 0; i < shard_count; i++)
+        rig->shards[i] = bound_socket(rig->context, ZMQ_ROUTER, endpoints[i]);
+    rig_connect(rig, shard_count, endpoints);
 }
 
 static void rig_close(struct rig *rig)
@@ -229,11 +236,16 @@ START_TEST(what_one_shard_has_is_sent_in_place)
     struct buffer *keys = keys_of(some_keys, SOME), *gradients = gradients_of(SOME);
     struct session_rows_push push = push_of(keys, gradients, SOME);
     const struct data_header *header;
-    struct rig rig;
+    char endpoint[1][ENDPOINT_BYTES];
+    struct rig rig = {.context = zmq_ctx_new()};
 
-    rig_open(&rig, 1);
+    /* The shard is not there yet, so that nothing can have left. */
+    free_endpoint(endpoint[0]);
+    rig_connect(&rig, 1, endpoint);
     ck_assert_int_eq(session_push_rows(rig.session, &push, NULL), CAIRN_OK);
     ck_assert(!buffer_is_exclusive(keys) && !buffer_is_exclusive(gradients));
+    rig.shards[0] = zmq_socket(rig.context, ZMQ_ROUTER);
+    ck_assert_int_eq(zmq_bind(rig.shards[0], endpoint[0]), 0);
     header = arrive(&rig, 0);
     ck_assert_int_eq(header->kind, DATA_PUSH);
     ck_assert_uint_eq(header->step, 4);
