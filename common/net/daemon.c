@@ -30,13 +30,15 @@ static enum status take_signals(int *descriptor, struct error *error)
     return *descriptor >= 0 ? CAIRN_OK : error_system(error, errno, "cannot take signals");
 }
 
-/* Signals first: ZeroMQ's threads inherit the mask. */
+/* Signals first: ZeroMQ's threads inherit the mask. A write beyond the largest file that the process may have
+ * is to fail like any other. */
 static enum status serve(const struct daemon_program *program, struct error *error)
 {
     void *context = NULL;
     int signals = -1;
     enum status status = take_signals(&signals, error);
 
+    (void)signal(SIGXFSZ, SIG_IGN);
     if (status != CAIRN_OK)
         return status;
     context = zmq_ctx_new();

@@ -4,9 +4,12 @@
 #include "check_main.h"
 #include "net/setting_rows.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -40,7 +43,7 @@ static enum status serve(const void *settings, void *zmq_context, int stop_descr
     return serves_with == CAIRN_OK ? CAIRN_OK : error_set(error, serves_with, "the reason");
 }
 
-static const struct daemon_program program = {"tester", &table, &options, &options.log_level, serve};
+static struct daemon_program program = {"tester", &table, &options, &options.log_level, serve};
 
 /* Runs the daemon with the words up to the first NULL; what it said on stderr in *said. */
 static int run(char said[4096], const char *const words[3])
@@ -119,6 +122,35 @@ START_TEST(help_is_no_failure)
 }
 END_TEST
 
+/* Writes a file beyond the size that the process may write. */
+static enum status serve_too_much(const void *settings, void *zmq_context, int stop_descriptor,
+                                  struct error *error)
+{
+    const struct rlimit limit = {1, RLIM_INFINITY};
+    char path[] = "/tmp/cairn-test-XXXXXX";
+    int file = mkstemp(path);
+    enum status status = CAIRN_OK;
+
+    (void)settings, (void)zmq_context, (void)stop_descriptor;
+    ck_assert_int_ge(file, 0);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    if (pwrite(file, "xx", 1, 1) != 1)
+        status = error_system(error, errno, "cannot write");
+    close(file);
+    unlink(path);
+    return status;
+}
+
+START_TEST(a_file_that_may_not_grow_is_an_error_and_no_death)
+{
+    char said[4096];
+
+    program.serve = serve_too_much;
+    ck_assert_int_eq(RUN(said, NULL), DAEMON_FAILED);
+    ck_assert_ptr_nonnull(strstr(said, "cannot write: File too large"));
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("daemon");
@@ -130,6 +162,7 @@ static Suite *make_suite(void)
     tcase_add_test(cases, a_failure_is_one_line);
     tcase_add_test(cases, refused_settings_are_one_line_and_another_code);
     tcase_add_test(cases, help_is_no_failure);
+    tcase_add_test(cases, a_file_that_may_not_grow_is_an_error_and_no_death);
     suite_add_tcase(suite, cases);
     return suite;
 }
