@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define NO_PARENT UINT32_MAX
-#define BLOCK     GRAPH_ALIGNMENT /* floats added at once; layers are whole blocks (model/graph.h) */
+#define BLOCK     GRAPH_ALIGNMENT /* floats added at once; chunks are whole blocks (model/graph.h) */
 
 struct node {
     uint32_t begin, middle; /* where its left and right halves begin: relative to the span */
@@ -24,8 +24,8 @@ struct leaf {
 struct fold {
     struct fold_params params;
     uint32_t leaf_count, node_count, cover_count;
-    uint32_t unit_count; /* layers, then metrics, then validation */
-    uint32_t parameter_layers;
+    uint32_t unit_count;    /* layers, then metrics, then validation */
+    uint32_t folded_layers; /* in which chunks begin */
     struct tree_node cover[TREE_COVER_MAX];
     struct node *nodes;             /* [2 * leaf_count - 1 at most] */
     struct leaf *leaves;            /* [leaf_count] */
@@ -71,12 +71,20 @@ static void make_completions(struct fold *fold)
     }
 }
 
-static uint32_t count_parameter_layers(const struct graph *graph)
+static bool is_folded(const struct graph *graph, uint32_t layer)
+{
+    uint32_t first, end;
+
+    graph_layer_chunks(graph, layer, &first, &end);
+    return first < end;
+}
+
+static uint32_t count_folded_layers(const struct graph *graph)
 {
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < graph->layer_count; i++)
-        count += graph->layers[i].parameter_begin < graph->layers[i].parameter_end;
+        count += is_folded(graph, i);
     return count;
 }
 
@@ -109,7 +117,7 @@ enum status fold_new(const struct fold_params *params, struct fold **out, struct
     fold->params = *params;
     fold->leaf_count = params->span_end - params->span_begin;
     fold->unit_count = params->graph->layer_count + 2;
-    fold->parameter_layers = count_parameter_layers(params->graph);
+    fold->folded_layers = count_folded_layers(params->graph);
     fold->cover_count = tree_cover(params->microbatches, params->span_begin, params->span_end, fold->cover);
     if (!fold_allocate(fold)) {
         fold_free(fold);
@@ -162,13 +170,19 @@ static void add_doubles(double *left, const double *right, uint32_t count)
         left[i] += right[i];
 }
 
-/* left += right for one layer, and the right arena's end when that was its last. */
+/* left += right for a layer's chunks, and the right arena's end when that was its last layer. */
 static void add_layer(struct fold *fold, struct leaf *left, struct leaf *right, uint32_t layer)
 {
-    const struct graph_layer *of = &fold->params.graph->layers[layer];
     struct arena *done = right->arena;
+    uint32_t first, end;
 
-    add_floats(left->arena->floats, done->floats, of->parameter_begin, of->parameter_end);
+    graph_layer_chunks(fold->params.graph, layer, &first, &end);
+    for (uint32_t chunk = first; chunk < end; chunk++) {
+        uint64_t chunk_begin, chunk_end;
+
+        graph_chunk(fold->params.graph, chunk, &chunk_begin, &chunk_end);
+        add_floats(left->arena->floats, done->floats, chunk_begin, chunk_end);
+    }
     if (atomic_fetch_sub_explicit(&right->layers_to_add, 1, memory_order_acq_rel) == 1) {
         right->arena = NULL;
         arenas_give(done);
@@ -216,14 +230,15 @@ void fold_enter(struct fold *fold, uint32_t microbatch, struct arena *arena, con
 
     BUG_IF(fold->leaves[leaf].arena != NULL);
     fold->leaves[leaf].arena = arena;
-    atomic_store_explicit(&fold->leaves[leaf].layers_to_add, fold->parameter_layers, memory_order_relaxed);
+    atomic_store_explicit(&fold->leaves[leaf].layers_to_add, fold->folded_layers, memory_order_relaxed);
     memcpy(&fold->metrics[(size_t)leaf * count], metrics, count * sizeof(*metrics));
     climb(fold, leaf, unit_of(fold, FOLD_METRICS, 0));
 }
 
 void fold_layer(struct fold *fold, uint32_t microbatch, uint32_t layer)
 {
-    climb(fold, leaf_of(fold, microbatch), unit_of(fold, FOLD_LAYER, layer));
+    if (is_folded(fold->params.graph, layer))
+        climb(fold, leaf_of(fold, microbatch), unit_of(fold, FOLD_LAYER, layer));
 }
 
 void fold_validation(struct fold *fold, uint32_t microbatch, const double *sums)

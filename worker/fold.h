@@ -7,6 +7,10 @@
  * comes to a node of the cover completes it. One atomic flag a node and layer, no lock. The left child's
  * arena becomes the parent's; the right child's is given back when all its layers were added.
  *
+ * What is folded is whole chunks, as at the shards: with a layer, those that begin in it (graph.h). A chunk
+ * that several layers share goes with the first of them, which backward finishes last; it could not be sent
+ * before.
+ *
  * Besides the layers, a step's metrics and a validation's are folded alike: vectors of float64.
  *
  * Rule for callers: one layer's folds of step t are complete before one of step t + 1 begins. A worker has
@@ -32,7 +36,7 @@ struct completion {
     struct mail mail; /* for the callback to post */
     enum fold_kind kind;
     uint32_t cover; /* index of the node in the cover */
-    uint32_t layer; /* FOLD_LAYER only */
+    uint32_t layer; /* FOLD_LAYER only: the chunks that begin in it are complete; never one of none */
 };
 
 struct fold_params {
@@ -60,13 +64,14 @@ struct tree_node fold_cover(const struct fold *fold, uint32_t cover);
  * folded. Owns: takes the arena. Once a step and microbatch, before its first fold_layer. */
 void fold_enter(struct fold *fold, uint32_t microbatch, struct arena *arena, const double *metrics);
 
-/* Layer `layer` of a microbatch's arena is final. For each layer with parameters, in any order. */
+/* Layer `layer` of a microbatch's arena is final. For each layer with parameters, from the last to the first.
+ */
 void fold_layer(struct fold *fold, uint32_t microbatch, uint32_t layer);
 
 /* The sums over validation leaf `microbatch` are known: sums[metric_count], copied and folded. */
 void fold_validation(struct fold *fold, uint32_t microbatch, const double *sums);
 
-/* The gradients of a node of the cover; a layer's floats are final when its completion was seen. */
+/* The gradients of a node of the cover; a layer's chunks are final when its completion was seen. */
 struct buffer *fold_gradients(const struct fold *fold, uint32_t cover);
 
 /* All of a node's gradients were sent: its arena may be used again once ZeroMQ is done. */

@@ -1,53 +1,37 @@
-/* Counters a node and chunk, and for each node the range of chunks in which something may be due, so that a
- * step over a large model looks at each chunk a few times and not at all of them each time. */
+/* The state of each chunk of each node, and for each node the range of chunks in which something may be due,
+ * so that a step over a large model looks at each chunk a few times and not at all of them each time. */
 #include "pushes.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-struct chunk_state {
-    uint32_t layers; /* that have floats in it */
-    uint32_t covers; /* nodes whose chunk was pushed in this step */
-};
+enum chunk_state { AWAITED, DUE, PUSHED };
 
 struct cover_state {
-    uint32_t *missing;  /* [chunk_count]: layers not complete yet; DUE, PUSHED */
-    uint32_t low, high; /* chunks that may be due: [low, high) */
+    unsigned char *chunks; /* [chunk_count]: enum chunk_state */
+    uint32_t low, high;    /* chunks that may be due: [low, high) */
     uint32_t left_to_push;
 };
-
-#define DUE    0u
-#define PUSHED UINT32_MAX
 
 struct pushes {
     const struct graph *graph;
     uint32_t cover_count;
     uint32_t chunks_left;       /* of all nodes, to push in this step */
     bool begun;                 /* some layer of this step is complete */
-    struct chunk_state *chunks; /* [chunk_count] */
+    uint32_t *nodes_pushed;     /* [chunk_count]: nodes whose chunk was pushed in this step */
     struct cover_state *covers; /* [cover_count] */
 };
-
-static void layer_chunks(const struct graph *graph, uint32_t layer, uint32_t *first, uint32_t *end)
-{
-    const struct graph_layer *of = &graph->layers[layer];
-
-    *first = *end = (uint32_t)(of->parameter_begin / graph->chunk_floats);
-    if (of->parameter_begin < of->parameter_end)
-        *end = (uint32_t)((of->parameter_end - 1) / graph->chunk_floats) + 1;
-}
 
 /* The state before a step's first layer. */
 static void reset(struct pushes *pushes)
 {
     uint32_t chunks = pushes->graph->chunk_count;
 
-    for (uint32_t i = 0; i < chunks; i++)
-        pushes->chunks[i].covers = 0;
+    memset(pushes->nodes_pushed, 0, chunks * sizeof(pushes->nodes_pushed[0]));
     for (uint32_t k = 0; k < pushes->cover_count; k++) {
         struct cover_state *cover = &pushes->covers[k];
 
-        for (uint32_t i = 0; i < chunks; i++)
-            cover->missing[i] = pushes->chunks[i].layers;
+        memset(cover->chunks, AWAITED, chunks * sizeof(cover->chunks[0]));
         cover->low = chunks;
         cover->high = 0;
         cover->left_to_push = chunks;
@@ -63,21 +47,15 @@ struct pushes *pushes_new(const struct graph *graph, uint32_t cover_count)
     if (!pushes)
         return NULL;
     pushes->graph = graph;
-    pushes->chunks = calloc(graph->chunk_count, sizeof(*pushes->chunks));
+    pushes->nodes_pushed = calloc(graph->chunk_count, sizeof(pushes->nodes_pushed[0]));
     pushes->covers = calloc(cover_count, sizeof(*pushes->covers));
-    if (!pushes->chunks || !pushes->covers)
+    if (!pushes->nodes_pushed || !pushes->covers)
         goto fail;
     pushes->cover_count = cover_count;
     for (uint32_t k = 0; k < cover_count; k++) {
-        pushes->covers[k].missing = calloc(graph->chunk_count, sizeof(*pushes->covers[k].missing));
-        if (!pushes->covers[k].missing)
+        pushes->covers[k].chunks = calloc(graph->chunk_count, sizeof(pushes->covers[k].chunks[0]));
+        if (!pushes->covers[k].chunks)
             goto fail;
-    }
-    for (uint32_t layer = 0; layer < graph->layer_count; layer++) {
-        uint32_t chunk, end;
-
-        for (layer_chunks(graph, layer, &chunk, &end); chunk < end; chunk++)
-            pushes->chunks[chunk].layers++;
     }
     reset(pushes);
     return pushes;
@@ -91,9 +69,9 @@ void pushes_free(struct pushes *pushes)
     if (!pushes)
         return;
     for (uint32_t k = 0; k < pushes->cover_count; k++)
-        free(pushes->covers[k].missing);
+        free(pushes->covers[k].chunks);
     free(pushes->covers);
-    free(pushes->chunks);
+    free(pushes->nodes_pushed);
     free(pushes);
 }
 
@@ -103,28 +81,28 @@ void pushes_layer_done(struct pushes *pushes, uint32_t cover, uint32_t layer)
     uint32_t chunk, end;
 
     pushes->begun = true;
-    layer_chunks(pushes->graph, layer, &chunk, &end);
+    graph_layer_chunks(pushes->graph, layer, &chunk, &end);
     if (chunk < state->low)
         state->low = chunk;
     if (end > state->high)
         state->high = end;
     for (; chunk < end; chunk++) {
-        BUG_IF(state->missing[chunk] == DUE || state->missing[chunk] == PUSHED);
-        state->missing[chunk]--;
+        BUG_IF(state->chunks[chunk] != AWAITED);
+        state->chunks[chunk] = DUE;
     }
 }
 
 static void mark_pushed(struct pushes *pushes, struct cover_state *cover, uint32_t chunk)
 {
-    cover->missing[chunk] = PUSHED;
+    cover->chunks[chunk] = PUSHED;
     cover->left_to_push--;
     pushes->chunks_left--;
-    pushes->chunks[chunk].covers++;
+    pushes->nodes_pushed[chunk]++;
 }
 
 static bool subscribes(const struct pushes *pushes, uint32_t chunk)
 {
-    return pushes->chunks[chunk].covers + 1 == pushes->cover_count;
+    return pushes->nodes_pushed[chunk] + 1 == pushes->cover_count;
 }
 
 /* The first run of due chunks of one node that agree on whether to subscribe. */
@@ -133,7 +111,7 @@ static bool next_of(struct pushes *pushes, uint32_t k, struct due *due)
     struct cover_state *cover = &pushes->covers[k];
     uint32_t chunk = cover->low;
 
-    while (chunk < cover->high && cover->missing[chunk] != DUE)
+    while (chunk < cover->high && cover->chunks[chunk] != DUE)
         chunk++;
     if (chunk >= cover->high) {
         cover->low = pushes->graph->chunk_count;
@@ -141,7 +119,7 @@ static bool next_of(struct pushes *pushes, uint32_t k, struct due *due)
         return false;
     }
     *due = (struct due){.cover = k, .first_chunk = chunk, .subscribe = subscribes(pushes, chunk)};
-    while (chunk < cover->high && cover->missing[chunk] == DUE && subscribes(pushes, chunk) == due->subscribe)
+    while (chunk < cover->high && cover->chunks[chunk] == DUE && subscribes(pushes, chunk) == due->subscribe)
         mark_pushed(pushes, cover, chunk++);
     due->chunk_count = chunk - due->first_chunk;
     due->last = cover->left_to_push == 0;

@@ -414,6 +414,18 @@ void graph_chunk(const struct graph *graph, uint32_t chunk, uint64_t *begin, uin
         *end = graph->floats;
 }
 
+/* The first chunk that does not begin before a float. */
+static uint32_t chunk_from(const struct graph *graph, uint64_t position)
+{
+    return (uint32_t)((position + graph->chunk_floats - 1) / graph->chunk_floats);
+}
+
+void graph_layer_chunks(const struct graph *graph, uint32_t layer, uint32_t *first, uint32_t *end)
+{
+    *first = chunk_from(graph, graph->layers[layer].parameter_begin);
+    *end = chunk_from(graph, graph->layers[layer].parameter_end);
+}
+
 void graph_hash(const struct graph *graph, const float *weights, char text[65])
 {
     struct hash hash;

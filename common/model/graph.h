@@ -68,6 +68,11 @@ void graph_free(struct graph *graph);
 /* Chunk `chunk` covers floats [*begin, *end) of the address space. */
 void graph_chunk(const struct graph *graph, uint32_t chunk, uint64_t *begin, uint64_t *end);
 
+/* The chunks that begin among a layer's parameters: [*first, *end), often none. Each chunk is of one layer, the
+ * first with floats in it; as backward goes from the last layer to the first, its gradients are final when
+ * that layer's are. */
+void graph_layer_chunks(const struct graph *graph, uint32_t layer, uint32_t *first, uint32_t *end);
+
 /* Writes the initial values of floats [begin, end) of the address space to values[end - begin]: a function of
  * seed, parameter and element alone, so any part can be made anywhere.
  * Source: Keras's initializers (VarianceScaling, truncated normal for the normal kinds). */

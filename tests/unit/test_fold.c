@@ -11,14 +11,18 @@
 #define STEPS   20
 #define FLOATS  528
 
-/* A graph of five layers, the third without parameters, and gaps between the parameters. */
+/* A graph of five layers: the second has no chunk of its own, the third no parameters; gaps between the
+ * parameters, and a short last chunk. */
 static const struct graph_layer layers[LAYERS] = {
     {.parameter_begin = 0, .parameter_end = 48},    {.parameter_begin = 48, .parameter_end = 64},
     {.parameter_begin = 64, .parameter_end = 64},   {.parameter_begin = 64, .parameter_end = 512},
     {.parameter_begin = 512, .parameter_end = 528},
 };
-static const struct graph graph = {
-    .layer_count = LAYERS, .layers = (struct graph_layer *)layers, .floats = FLOATS};
+static const struct graph graph = {.layer_count = LAYERS,
+                                   .layers = (struct graph_layer *)layers,
+                                   .floats = FLOATS,
+                                   .chunk_floats = 32,
+                                   .chunk_count = 17};
 
 /* A float whose sums depend on the order of adding. */
 static float value_of(uint64_t step, uint32_t leaf, uint64_t position)
@@ -146,7 +150,18 @@ static void check_gradients(const struct trial *trial, uint32_t cover)
     ck_assert_mem_eq(fold_gradients(trial->fold, cover)->data, expected, sizeof(expected));
 }
 
-/* Each node of the cover completes once in each layer and vector. */
+static uint32_t layers_with_chunks(void)
+{
+    uint32_t count = 0, first, end;
+
+    for (uint32_t layer = 0; layer < LAYERS; layer++) {
+        graph_layer_chunks(&graph, layer, &first, &end);
+        count += first < end;
+    }
+    return count;
+}
+
+/* Each node of the cover completes once in each vector, and each layer in which chunks begin. */
 static void check_completions(struct trial *trial)
 {
     uint32_t covers = fold_cover_count(trial->fold), count = 0, seen[TREE_COVER_MAX][LAYERS + 2] = {{0}};
@@ -157,7 +172,8 @@ static void check_completions(struct trial *trial)
 
         count += completion->cover < covers && seen[completion->cover][unit]++ == 0;
     }
-    ck_assert_uint_eq(count, covers * (LAYERS - 1 + 2));
+    ck_assert_uint_eq(layers_with_chunks(), 3);
+    ck_assert_uint_eq(count, covers * (3 + 2));
 }
 
 static void run_trial(uint32_t leaves, uint32_t begin, uint32_t end, uint32_t threads)

@@ -98,6 +98,25 @@ START_TEST(cnn_has_keras_shapes_and_counts)
 }
 END_TEST
 
+/* Each chunk is of the one layer in which its first float lies. */
+static void check_chunks_of_layers(const struct graph *graph)
+{
+    uint32_t next = 0;
+
+    for (uint32_t i = 0; i < graph->layer_count; i++) {
+        const struct graph_layer *layer = &graph->layers[i];
+        uint32_t first, end;
+
+        graph_layer_chunks(graph, i, &first, &end);
+        ck_assert_uint_eq(first, next);
+        for (; next < end; next++) {
+            ck_assert_uint_ge((uint64_t)next * graph->chunk_floats, layer->parameter_begin);
+            ck_assert_uint_lt((uint64_t)next * graph->chunk_floats, layer->parameter_end);
+        }
+    }
+    ck_assert_uint_eq(next, graph->chunk_count);
+}
+
 START_TEST(address_space_is_aligned_and_cut_into_chunks)
 {
     struct layer_spec layers[8];
@@ -127,6 +146,7 @@ START_TEST(address_space_is_aligned_and_cut_into_chunks)
         ck_assert_uint_gt(chunk_end, begin);
     }
     ck_assert_uint_eq(chunk_end, graph->floats);
+    check_chunks_of_layers(graph);
     graph_free(graph);
 }
 END_TEST

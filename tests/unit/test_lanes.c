@@ -236,12 +236,15 @@ static void check_validation(struct bench *bench, uint64_t step)
     oracle_close(&oracle);
 }
 
-static uint32_t parameter_layers(const struct graph *graph)
+/* In which chunks begin. */
+static uint32_t folded_layers(const struct graph *graph)
 {
-    uint32_t count = 0;
+    uint32_t count = 0, first, end;
 
-    for (uint32_t i = 0; i < graph->layer_count; i++)
-        count += graph->layers[i].parameter_begin < graph->layers[i].parameter_end;
+    for (uint32_t i = 0; i < graph->layer_count; i++) {
+        graph_layer_chunks(graph, i, &first, &end);
+        count += first < end;
+    }
     return count;
 }
 
@@ -251,7 +254,7 @@ static void train_and_check(uint32_t begin, uint32_t end, uint32_t lanes)
     uint32_t seen[3] = {0, 0, 0}, wanted[3] = {0, 0, 0}, layers;
 
     bench_open(&bench, make_ref, begin, end, lanes);
-    layers = parameter_layers(bench.job->graph);
+    layers = folded_layers(bench.job->graph);
     ck_assert_uint_gt(bench.job->graph->chunk_count, 3);
     for (uint64_t step = 3; step < 6; step++) {
         send_weights(&bench, step);

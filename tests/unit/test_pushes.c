@@ -1,4 +1,4 @@
-/* Which chunks are due when, against a plain model of "all layers in it are complete". */
+/* Which chunks are due when, against a plain model of "the layer that it begins in is complete". */
 #include "check_main.h"
 #include "pushes.h"
 
@@ -8,7 +8,8 @@
 #define CHUNKS 7
 #define COVERS 3
 
-/* Chunks of 64 floats: layers within a chunk, over several, and one without parameters. */
+/* Chunks of 64 floats: layers within a chunk, over several, and one without parameters. None begins in the
+ * third and the fourth. */
 static const struct graph_layer layers[LAYERS] = {
     {.parameter_begin = 0, .parameter_end = 32},    {.parameter_begin = 32, .parameter_end = 160},
     {.parameter_begin = 160, .parameter_end = 160}, {.parameter_begin = 160, .parameter_end = 176},
@@ -28,13 +29,10 @@ struct model {
 static bool is_ready(const struct model *model, uint32_t cover, uint32_t chunk)
 {
     for (uint32_t i = 0; i < LAYERS; i++) {
-        bool has = layers[i].parameter_begin < layers[i].parameter_end &&
-                   layers[i].parameter_begin < (chunk + 1) * 64 && layers[i].parameter_end > chunk * 64;
-
-        if (has && !model->done[cover][i])
-            return false;
+        if (layers[i].parameter_begin <= chunk * 64 && chunk * 64 < layers[i].parameter_end)
+            return model->done[cover][i];
     }
-    return true;
+    return false;
 }
 
 static uint32_t times_pushed(const struct model *model, uint32_t chunk)
@@ -78,13 +76,13 @@ static void take_all(struct pushes *pushes, struct model *model)
 static void run_step(struct pushes *pushes, unsigned *seed)
 {
     struct model model = {{{false}}, {{false}}};
-    uint32_t left = COVERS * (LAYERS - 1);
+    uint32_t left = COVERS * (LAYERS - 2);
 
     ck_assert(pushes_idle(pushes));
     while (left > 0) {
         uint32_t cover = (uint32_t)rand_r(seed) % COVERS, layer = (uint32_t)rand_r(seed) % LAYERS;
 
-        if (layer == 2 || model.done[cover][layer])
+        if (layer == 2 || layer == 3 || model.done[cover][layer])
             continue;
         model.done[cover][layer] = true;
         left--;
@@ -117,8 +115,6 @@ START_TEST(neighbours_go_together)
     ck_assert_uint_eq(due.first_chunk, 3);
     ck_assert_uint_eq(due.chunk_count, 4);
     ck_assert(due.subscribe && !due.last);
-    ck_assert(!pushes_next(pushes, &due));
-    pushes_layer_done(pushes, 0, 3);
     ck_assert(!pushes_next(pushes, &due));
     pushes_layer_done(pushes, 0, 1);
     ck_assert(pushes_next(pushes, &due));
