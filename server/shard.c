@@ -210,7 +210,7 @@ static void dense_answer(struct shard *shard, struct shard_job *job, uint32_t nu
     while (subscriber_take(shard->subscribers, &chunk->waiting, chunk->version, &wait)) {
         struct reply_subject subject = shard_subject(job, number, &wait);
 
-        shard_answer_chunk(shard, &subject, wait.client, chunk, wait.values);
+        shard_answer_chunk(shard, &subject, wait.client, chunk, wait.answer);
         wait_release(shard->subscribers, &wait);
     }
 }

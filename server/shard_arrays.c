@@ -30,10 +30,10 @@ static enum data_type gradient_type(const struct dense_table *dense, uint64_t st
 }
 
 void shard_answer_chunk(struct shard *shard, const struct reply_subject *subject, struct client *client,
-                        struct dense_chunk *chunk, bool values)
+                        struct dense_chunk *chunk, enum answer answer)
 {
-    enum data_type type = value_type(chunk->table);
-    struct buffer *buffer = values ? dense_version(chunk, subject->version) : NULL;
+    enum data_type type = answer == ANSWER_EXACT ? DATA_FLOAT32 : value_type(chunk->table);
+    struct buffer *buffer = answer != ANSWER_EXISTENCE ? dense_version(chunk, subject->version) : NULL;
     enum status status = CAIRN_OK;
 
     if (buffer && type == DATA_CODED)
@@ -45,11 +45,11 @@ void shard_answer_chunk(struct shard *shard, const struct reply_subject *subject
 
 /* The same to the one who asks. */
 static void answer_chunk(const struct request *request, uint64_t version, struct dense_chunk *chunk,
-                         bool values)
+                         enum answer answer)
 {
     struct reply_subject subject = request_subject(request, version);
 
-    shard_answer_chunk(request->shard, &subject, request->client, chunk, values);
+    shard_answer_chunk(request->shard, &subject, request->client, chunk, answer);
 }
 
 /* ---- checks that pushes and pulls share */
@@ -177,13 +177,19 @@ static bool check_push(const struct request *request)
     return true;
 }
 
+/* What a push that subscribes gets. */
+static enum answer subscribed(const struct request *request)
+{
+    return request->header->exact ? ANSWER_EXACT : ANSWER_VALUES;
+}
+
 /* Asks for what the push wants to hear of version step + 1. */
 static void push_wait(const struct request *request, struct waiting_list *list)
 {
     if (request->header->subscribe)
-        request_wait(request, list, request->header->step + 1, true, NULL);
+        request_wait(request, list, request->header->step + 1, subscribed(request), NULL);
     if (request->header->acknowledge)
-        request_wait(request, list, request->header->step + 1, false, NULL);
+        request_wait(request, list, request->header->step + 1, ANSWER_EXISTENCE, NULL);
 }
 
 /* Answer a push that comes late. */
@@ -192,9 +198,9 @@ static void push_answer_dense(const struct request *request, struct dense_chunk 
     uint64_t version = request->header->step + 1;
 
     if (request->header->subscribe && dense_version(chunk, version))
-        answer_chunk(request, version, chunk, true);
+        answer_chunk(request, version, chunk, subscribed(request));
     if (request->header->acknowledge)
-        answer_chunk(request, version, chunk, false);
+        answer_chunk(request, version, chunk, ANSWER_EXISTENCE);
 }
 
 static void push_answer_sums(const struct request *request)
@@ -233,10 +239,11 @@ static void sums_answer(const struct request *request, struct sum_table *sums)
         struct reply_subject subject = shard_subject(request->job, request->header->table, &wait);
         struct buffer *values = sum_version(sums, wait.version);
 
-        shard_reply_check(&subject, values ? replies_values(shard->replies, &subject, wait.client, 0,
-                                                            DATA_FLOAT64, wait.values ? values : NULL)
-                                           : replies_refuse(shard->replies, &subject, wait.client,
-                                                            DATA_REFUSED_STALE, "the step was skipped"));
+        shard_reply_check(&subject,
+                          values ? replies_values(shard->replies, &subject, wait.client, 0, DATA_FLOAT64,
+                                                  wait.answer != ANSWER_EXISTENCE ? values : NULL)
+                                 : replies_refuse(shard->replies, &subject, wait.client, DATA_REFUSED_STALE,
+                                                  "the step was skipped"));
         wait_release(shard->subscribers, &wait);
     }
 }
@@ -326,7 +333,8 @@ static void pull_newest(const struct request *request, uint32_t number)
 {
     struct dense_chunk *chunk = dense_find(request->table->dense, number);
 
-    answer_chunk(request, chunk->version, chunk, !request->header->acknowledge);
+    answer_chunk(request, chunk->version, chunk,
+                 request->header->acknowledge ? ANSWER_EXISTENCE : ANSWER_VALUES);
 }
 
 static void pull_chunk(const struct request *request, struct dense_chunk *chunk)
@@ -334,9 +342,9 @@ static void pull_chunk(const struct request *request, struct dense_chunk *chunk)
     uint64_t version = request->header->step;
 
     if (dense_version(chunk, version))
-        answer_chunk(request, version, chunk, true);
+        answer_chunk(request, version, chunk, ANSWER_VALUES);
     else
-        request_wait(request, &chunk->waiting, version, true, NULL);
+        request_wait(request, &chunk->waiting, version, ANSWER_VALUES, NULL);
 }
 
 static void pull_sums(const struct request *request, struct sum_table *sums)
@@ -347,7 +355,7 @@ static void pull_sums(const struct request *request, struct sum_table *sums)
     if (values)
         answer_sums(request, version, values);
     else
-        request_wait(request, &sums->waiting, version, true, NULL);
+        request_wait(request, &sums->waiting, version, ANSWER_VALUES, NULL);
 }
 
 static void pull_array(const struct request *request, uint32_t number)

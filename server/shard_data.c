@@ -41,10 +41,10 @@ void request_drop(const struct data_header *header, struct buffer *const payload
         buffer_unref(payloads[i]);
 }
 
-void request_wait(const struct request *request, struct waiting_list *list, uint64_t version, bool values,
-                  struct buffer *keys)
+void request_wait(const struct request *request, struct waiting_list *list, uint64_t version,
+                  enum answer answer, struct buffer *keys)
 {
-    struct wait wait = {request->client, version, request->header->request, values, keys};
+    struct wait wait = {request->client, version, request->header->request, answer, keys};
     enum status status = subscribe(request->shard->subscribers, list, &wait);
 
     if (status != CAIRN_OK)

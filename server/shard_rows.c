@@ -100,11 +100,11 @@ void shard_answer_rows(struct shard *shard, struct shard_job *job, uint32_t numb
     struct reply_subject subject = shard_subject(job, number, wait);
     const struct sparse_table *sparse = job->tables->items[number].sparse;
 
-    if (wait->values && !sparse_keeps(sparse, wait->version))
+    if (wait->answer != ANSWER_EXISTENCE && !sparse_keeps(sparse, wait->version))
         shard_reply_check(&subject, replies_refuse(shard->replies, &subject, wait->client, DATA_REFUSED_STALE,
                                                    "the version is no longer kept"));
     else
-        answer(shard, job, &subject, wait->client, wait->values ? wait->keys : NULL);
+        answer(shard, job, &subject, wait->client, wait->answer != ANSWER_EXISTENCE ? wait->keys : NULL);
 }
 
 static void answer_now(const struct request *request, uint64_t version, const struct buffer *keys)
@@ -187,11 +187,11 @@ static void push_answer(const struct request *request, struct buffer *keys)
     if (request->header->subscribe && keys && is_there)
         answer_now(request, version, keys);
     else if (request->header->subscribe && keys)
-        request_wait(request, &sparse->waiting, version, true, keys);
+        request_wait(request, &sparse->waiting, version, ANSWER_VALUES, keys);
     if (request->header->acknowledge && is_there)
         answer_now(request, version, NULL);
     else if (request->header->acknowledge)
-        request_wait(request, &sparse->waiting, version, false, NULL);
+        request_wait(request, &sparse->waiting, version, ANSWER_EXISTENCE, NULL);
 }
 
 /* Takes rows. */
@@ -297,7 +297,7 @@ void request_pull_rows(const struct request *request, struct buffer *const paylo
         if (version <= sparse->version)
             answer_now(request, version, payloads[PAYLOAD_KEYS]);
         else
-            request_wait(request, &sparse->waiting, version, true, payloads[PAYLOAD_KEYS]);
+            request_wait(request, &sparse->waiting, version, ANSWER_VALUES, payloads[PAYLOAD_KEYS]);
     }
     request_drop(request->header, payloads);
 }

@@ -74,9 +74,9 @@ struct reply_subject request_subject(const struct request *request, uint64_t ver
 /* Lets go of a message's payloads. */
 void request_drop(const struct data_header *header, struct buffer *const payloads[]);
 
-/* Lets the client wait in a list, for values (of keys, in sparse tables) or for the version to exist. */
-void request_wait(const struct request *request, struct waiting_list *list, uint64_t version, bool values,
-                  struct buffer *keys);
+/* Lets the client wait in a list. keys: whose rows, in sparse tables; NULL otherwise. */
+void request_wait(const struct request *request, struct waiting_list *list, uint64_t version,
+                  enum answer answer, struct buffer *keys);
 
 /* Handle a push or pull for a dense table or sums, whose job is checked. payloads: as shard_handle's, taken.
  */
@@ -91,10 +91,9 @@ void request_pull_rows(const struct request *request, struct buffer *const paylo
 void request_statistics(const struct request *request);
 void request_export(const struct request *request, struct buffer *const payloads[]);
 
-/* Answers somebody with a chunk's version, which is kept: its values, as the table's codec has them travel,
- * or that it exists. */
+/* Answers somebody with a chunk's version, which is kept. */
 void shard_answer_chunk(struct shard *shard, const struct reply_subject *subject, struct client *client,
-                        struct dense_chunk *chunk, bool values);
+                        struct dense_chunk *chunk, enum answer answer);
 
 /* Answers somebody with rows of a version that the table keeps. */
 void shard_answer_rows(struct shard *shard, struct shard_job *job, uint32_t number, const struct wait *wait);

@@ -110,7 +110,7 @@ void client_release(struct subscribers *subscribers, struct client *client)
 static bool is_same(const struct wait *a, const struct wait *b)
 {
     return a->client == b->client && a->version == b->version && a->request == b->request &&
-           a->values == b->values && (a->keys ? b->keys && a->request != 0 : !b->keys);
+           a->answer == b->answer && (a->keys ? b->keys && a->request != 0 : !b->keys);
 }
 
 static size_t wait_bytes(const struct wait *wait)

@@ -30,12 +30,19 @@ struct client {
     uint8_t name[CLIENT_NAME_MAX];
 };
 
+/* What somebody wants to hear of a version. */
+enum answer {
+    ANSWER_EXISTENCE,
+    ANSWER_VALUES, /* as the table's codec has them travel */
+    ANSWER_EXACT   /* dense tables: as they are, float32 */
+};
+
 /* What somebody waits for. */
 struct wait {
     struct client *client;
     uint64_t version;
-    uint64_t request;    /* the client's number for it */
-    bool values;         /* the version's values; else that it exists */
+    uint64_t request; /* the client's number for it */
+    enum answer answer;
     struct buffer *keys; /* sparse tables: whose rows; NULL otherwise */
 };
 

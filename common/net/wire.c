@@ -146,6 +146,7 @@ static void pack_fields(Cairn__DataHeader *packed, const struct data_header *hea
         packed->node_end = header->node.end;
         packed->samples = header->samples;
         packed->subscribe = header->subscribe;
+        packed->exact = header->exact;
         packed->acknowledge = header->acknowledge;
     }
     if (header->kind == DATA_PULL) {
@@ -203,6 +204,7 @@ static void unpack_fields(struct data_header *header, const Cairn__DataHeader *p
     header->node = (struct tree_node){packed->node_begin, packed->node_end};
     header->samples = packed->samples;
     header->subscribe = packed->subscribe;
+    header->exact = packed->exact;
     header->acknowledge = packed->acknowledge;
     header->committed = packed->committed;
     header->newest = packed->newest;

@@ -88,6 +88,7 @@ struct data_header {
     struct tree_node node; /* DATA_PUSH only */
     uint64_t samples;      /* DATA_PUSH only */
     bool subscribe;        /* DATA_PUSH only */
+    bool exact;            /* DATA_PUSH only */
     bool acknowledge;      /* DATA_PUSH, and DATA_PULL with newest */
     bool committed;        /* DATA_PULL only */
     bool newest;           /* DATA_PULL only */

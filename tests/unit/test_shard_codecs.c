@@ -92,6 +92,54 @@ START_TEST(a_version_is_encoded_once)
 }
 END_TEST
 
+/* The last push of a training asks for what the shards hold, not for copies in the codec. */
+static void push_for_exact(struct codec_rig *rig, struct codec_plain *plain, uint64_t step, bool has_sum)
+{
+    const struct tree_node root = {0, CODEC_RIG_MICROBATCHES};
+    struct data_header header = codec_push_header(1, CODEC_RIG_DENSE, step, root);
+    struct buffer *bytes = has_sum ? codec_chunk_bytes(rig, plain, root, 0) : NULL;
+
+    header.subscribe = header.exact = true;
+    header.payload_count = 1;
+    header.payloads[0] =
+        (struct data_payload){0, codec_gradient_type(rig, step), bytes ? bytes->length_bytes : 0};
+    codec_send(rig, codec_owner(rig, 0), "a", &header, &bytes);
+}
+
+static void check_exact(const struct codec_rig *rig, const struct codec_answer *answer, const float *values)
+{
+    uint64_t begin;
+    size_t count;
+
+    codec_chunk(rig, 0, &begin, &count);
+    ck_assert_int_eq(answer->header.kind, DATA_VALUES);
+    ck_assert_int_eq(answer->header.payloads[0].type, DATA_FLOAT32);
+    ck_assert_uint_eq(answer->payloads[0]->length_bytes, count * sizeof(float));
+    ck_assert_mem_eq(answer->payloads[0]->data, values, count * sizeof(float));
+}
+
+START_TEST(a_push_may_ask_for_values_as_they_are)
+{
+    struct codec_rig *rig = codec_rig_new(1, codecs[_i], false, 3);
+    struct codec_plain *plain = codec_plain_new(rig);
+    uint64_t begin;
+    size_t count;
+
+    codec_chunk(rig, 0, &begin, &count);
+    codec_pull_chunk(rig, 1, 1, 0); /* another, as the codec has it, of the same version */
+    push_for_exact(rig, plain, 0, true);
+    codec_plain_step(rig, plain);
+    ck_assert_uint_eq(rig->answer_count, 2);
+    codec_check_values(rig, &rig->answers[0], plain->array, count);
+    check_exact(rig, &rig->answers[1], plain->array);
+    codec_rig_forget(rig);
+    push_for_exact(rig, plain, 0, false); /* late: answered at once */
+    check_exact(rig, codec_expect_values(rig), plain->array);
+    free(plain);
+    codec_rig_free(rig);
+}
+END_TEST
+
 /* ---- commits */
 
 /* Steps go on from a committed one, and from that alone. */
@@ -291,6 +339,7 @@ static Suite *shard_codecs_suite(void)
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, covers_and_shards_cannot_be_seen, 0, CODECS);
     tcase_add_test(tests, a_version_is_encoded_once);
+    tcase_add_loop_test(tests, a_push_may_ask_for_values_as_they_are, 0, CODECS);
     tcase_add_loop_test(tests, a_commit_brings_all_back, 0, CODECS);
     tcase_add_loop_test(tests, no_commit_is_made_while_something_was_not_sent, 0, CODECS);
     tcase_add_loop_test(tests, bytes_shrink, 0, CODECS);

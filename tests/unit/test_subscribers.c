@@ -50,7 +50,8 @@ START_TEST(clients_are_bounded)
 }
 END_TEST
 
-/* The names of those who are taken up to a version, in order; those who want no values with a mark. */
+/* The names of those who are taken up to a version, in order; those who want no values, or exact ones, with a
+ * mark. */
 static const char *take_all(struct subscribers *subscribers, struct waiting_list *list, uint64_t limit)
 {
     static char names[64];
@@ -60,7 +61,10 @@ static const char *take_all(struct subscribers *subscribers, struct waiting_list
     names[0] = '\0';
     while (subscriber_take(subscribers, list, limit, &wait)) {
         used += (size_t)snprintf(names + used, sizeof(names) - used, "%.*s%d%s ", wait.client->length,
-                                 wait.client->name, (int)wait.version, wait.values ? "" : "!");
+                                 wait.client->name, (int)wait.version,
+                                 wait.answer == ANSWER_EXISTENCE ? "!"
+                                 : wait.answer == ANSWER_EXACT   ? "="
+                                                                 : "");
         wait_release(subscribers, &wait);
     }
     return names;
@@ -69,7 +73,7 @@ static const char *take_all(struct subscribers *subscribers, struct waiting_list
 static void wait_for(struct subscribers *subscribers, struct waiting_list *list, struct client *client,
                      uint64_t version)
 {
-    const struct wait wait = {client, version, 0, true, NULL};
+    const struct wait wait = {client, version, 0, ANSWER_VALUES, NULL};
 
     ck_assert_int_eq(subscribe(subscribers, list, &wait), CAIRN_OK);
 }
@@ -103,19 +107,22 @@ START_TEST(waits_for_rows_and_for_existence_are_their_own)
     struct client *a = get(subscribers, "a");
     struct waiting_list list = {NULL, NULL};
     struct buffer *keys = buffer_new(16);
-    struct wait rows = {a, 7, 1, true, keys}, existence = {a, 7, 2, false, NULL};
-    struct wait other = {a, 7, 3, false, NULL}, nameless = {a, 7, 0, true, keys};
+    struct wait rows = {a, 7, 1, ANSWER_VALUES, keys}, existence = {a, 7, 2, ANSWER_EXISTENCE, NULL};
+    struct wait exact = {a, 7, 0, ANSWER_EXACT, NULL};
+    struct wait other = {a, 7, 3, ANSWER_EXISTENCE, NULL}, nameless = {a, 7, 0, ANSWER_VALUES, keys};
 
     wait_for(subscribers, &list, a, 7);
     ck_assert_int_eq(subscribe(subscribers, &list, &existence), CAIRN_OK);
     ck_assert_int_eq(subscribe(subscribers, &list, &existence), CAIRN_OK);
     ck_assert_int_eq(subscribe(subscribers, &list, &other), CAIRN_OK); /* another push's */
+    ck_assert_int_eq(subscribe(subscribers, &list, &exact), CAIRN_OK);
+    ck_assert_int_eq(subscribe(subscribers, &list, &exact), CAIRN_OK);
     for (int i = 0; i < 2; i++) {
         ck_assert_int_eq(subscribe(subscribers, &list, &rows), CAIRN_OK);
         ck_assert_int_eq(subscribe(subscribers, &list, &nameless), CAIRN_OK);
     }
     ck_assert(!buffer_is_exclusive(keys));
-    ck_assert_str_eq(take_all(subscribers, &list, 7), "a7 a7! a7! a7 a7 a7 ");
+    ck_assert_str_eq(take_all(subscribers, &list, 7), "a7 a7! a7! a7= a7 a7 a7 ");
     ck_assert(buffer_is_exclusive(keys));
     buffer_unref(keys);
     client_release(subscribers, a);
@@ -129,7 +136,7 @@ START_TEST(what_a_client_waits_for_is_bounded)
     struct client *greedy = get(subscribers, "greedy"), *modest = get(subscribers, "modest");
     struct waiting_list list = {NULL, NULL};
     struct buffer *keys = buffer_new(1 << 20);
-    struct wait wait = {greedy, 1, 0, true, keys}, other = {modest, 1, 0, true, keys};
+    struct wait wait = {greedy, 1, 0, ANSWER_VALUES, keys}, other = {modest, 1, 0, ANSWER_VALUES, keys};
     uint64_t count = 0;
 
     while (subscribe(subscribers, &list, &wait) == CAIRN_OK)

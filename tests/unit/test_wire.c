@@ -48,7 +48,7 @@ static struct data_header largest(enum data_kind kind)
         header.step = WIRE_STEP_MAX - 1; /* the version that it makes is a step as well */
         header.node = (struct tree_node){TREE_LEAVES_MAX - 1, TREE_LEAVES_MAX};
         header.samples = WIRE_SAMPLES_MAX;
-        header.subscribe = header.acknowledge = true;
+        header.subscribe = header.acknowledge = header.exact = true;
     }
     if (kind == DATA_PULL)
         header.committed = header.newest = true;
@@ -71,6 +71,7 @@ static void check_equal(const struct data_header *a, const struct data_header *b
     ck_assert_uint_eq(a->node.end, b->node.end);
     ck_assert_uint_eq(a->samples, b->samples);
     ck_assert_int_eq(a->subscribe, b->subscribe);
+    ck_assert_int_eq(a->exact, b->exact);
     ck_assert_int_eq(a->acknowledge, b->acknowledge);
     ck_assert_int_eq(a->committed, b->committed);
     ck_assert_int_eq(a->newest, b->newest);
@@ -158,13 +159,13 @@ START_TEST(members_of_other_kinds_stay_behind)
 
     header.node = (struct tree_node){9, 1};
     header.samples = UINT64_MAX;
-    header.subscribe = header.acknowledge = header.committed = header.newest = true;
+    header.subscribe = header.acknowledge = header.committed = header.newest = header.exact = true;
     header.refused = (enum data_refused)77;
     memset(header.message, 'x', sizeof(header.message));
     length = wire_data_pack(&header, bytes);
     ck_assert_int_eq(wire_data_unpack(bytes, length, &back, NULL), CAIRN_OK);
     ck_assert_uint_eq(back.samples, 0);
-    ck_assert(!back.subscribe && !back.acknowledge && !back.committed && !back.newest);
+    ck_assert(!back.subscribe && !back.acknowledge && !back.committed && !back.newest && !back.exact);
     ck_assert_str_eq(back.message, "");
 }
 END_TEST
