@@ -37,8 +37,8 @@ struct session_table {
     uint32_t chunk_elements, chunk_count;
     uint32_t dimension; /* sparse: floats a row */
     /* Dense and sparse: how gradients and values travel. Gradients of a table with another codec than float32
-     * are rounded here, so each microbatch is pushed by itself: no push with gradients for a node of several.
-     * Of a top_k table that holds without gradients as well, and each microbatch stays with the session that
+     * are rounded here, so each microbatch is pushed by itself: no push with gradients for a node of several,
+     * unless they are rounded already. Of a top_k table that holds without gradients as well, and each microbatch stays with the session that
      * pushed it until a step that sends all (codec.h), or the push is CAIRN_INVALID; nor can it be pushed
      * again in the same step. */
     struct codec_spec codec;
@@ -86,8 +86,11 @@ void session_free(struct session *session);
  * buffer: holds the whole table's address space; the chunks' bytes are sent from it in place, so they must
  * not change until the buffer's references fall back (buffer_is_exclusive). NULL: there is nothing to add to
  * these chunks in this node. Gradients that a codec encodes are copied.
- * subscribe: also ask for version step + 1 of these chunks; acknowledge: to be told when it exists. Messages
- * to different shards are separate; those to one shard carry several chunks.
+ * is_rounded: the sums were formed in the numbers of the table's codec, rounded at each microbatch and folded
+ * at each node above by codec.h; so the node may be any. Not of top_k tables; without meaning for float32.
+ * subscribe: also ask for version step + 1 of these chunks; exact: as float32, even if the codec carries
+ * values; acknowledge: to be told when it exists. Messages to different shards are separate; those to one
+ * shard carry several chunks.
  * Errors: CAIRN_INVALID when table, chunks, node or buffer do not fit (nothing was sent); CAIRN_NO_MEMORY,
  * CAIRN_IO, CAIRN_CLOSED (some of it may have been sent; to push it again does no harm). */
 struct session_push {
@@ -97,7 +100,8 @@ struct session_push {
     uint64_t samples;
     uint32_t first_chunk, chunk_count;
     struct buffer *buffer;
-    bool subscribe, acknowledge;
+    bool is_rounded;
+    bool subscribe, exact, acknowledge;
 };
 enum status session_push(struct session *session, const struct session_push *push,
                          struct error *error) MUST_CHECK;

@@ -45,6 +45,13 @@ static enum status range_check(const struct session *session, uint32_t table, ui
 
 /* ---- sending */
 
+/* What a call sends of each of its chunks. */
+struct call {
+    const struct data_header *common; /* the members that its messages share */
+    struct buffer *buffer;            /* NULL: nothing */
+    bool is_rounded;                  /* as in session_push */
+};
+
 static void batch_clear(struct batch *batch)
 {
     for (uint32_t i = 0; i < batch->header.payload_count; i++) {
@@ -104,6 +111,7 @@ static struct data_header *batch_of(struct session *session, uint32_t shard, con
     header->node = common->node;
     header->samples = common->samples;
     header->subscribe = common->subscribe;
+    header->exact = common->exact;
     header->acknowledge = common->acknowledge;
     header->committed = common->committed;
     header->newest = common->newest;
@@ -126,12 +134,14 @@ static bool is_full(const struct batch *batch)
 }
 
 /* What a call wants of a chunk, in its shard's batch. */
-static enum status payload_make(struct session *session, const struct data_header *common, uint32_t chunk,
-                                const struct buffer *buffer, struct data_payload *payload,
-                                struct buffer **coded)
+static enum status payload_make(struct session *session, const struct call *call, uint32_t chunk,
+                                struct data_payload *payload, struct buffer **coded)
 {
+    const struct data_header *common = call->common;
+    const struct buffer *buffer = call->buffer;
     struct layout *layout = &session->layouts[common->table];
-    const struct session_codec_push push = {common->step, common->node, buffer != NULL, chunk, 1};
+    const struct session_codec_push push = {common->step,     common->node, buffer != NULL,
+                                            call->is_rounded, chunk,        1};
     const float *values = NULL;
     enum status status;
 
@@ -151,16 +161,15 @@ static enum status payload_make(struct session *session, const struct data_heade
 }
 
 /* Adds a chunk to its shard's batch, which is sent when it is full. */
-static enum status gather(struct session *session, const struct data_header *common, uint32_t chunk,
-                          struct buffer *buffer, struct error *error)
+static enum status gather(struct session *session, const struct call *call, uint32_t chunk,
+                          struct error *error)
 {
-    uint32_t shard = session_chunk_shard(session, common->table, chunk);
-    struct data_header *header = batch_of(session, shard, common);
+    uint32_t shard = session_chunk_shard(session, call->common->table, chunk);
+    struct data_header *header = batch_of(session, shard, call->common);
     struct batch *batch = &session->batches[shard];
     uint32_t index = header->payload_count;
 
-    if (payload_make(session, common, chunk, buffer, &header->payloads[index], &batch->coded[index]) !=
-        CAIRN_OK)
+    if (payload_make(session, call, chunk, &header->payloads[index], &batch->coded[index]) != CAIRN_OK)
         return error_set(error, CAIRN_NO_MEMORY, "session: out of memory for a message");
     if (!session->batches[shard].is_touched) {
         session->batches[shard].is_touched = true;
@@ -168,20 +177,20 @@ static enum status gather(struct session *session, const struct data_header *com
     }
     header->payload_count++;
     batch->payload_bytes += header->payloads[index].length_bytes;
-    return is_full(batch) ? batch_send(session, shard, buffer, error) : CAIRN_OK;
+    return is_full(batch) ? batch_send(session, shard, call->buffer, error) : CAIRN_OK;
 }
 
-/* Sends the chunks of a range with the members of `common`, by shard. */
-static enum status scatter(struct session *session, const struct data_header *common, uint32_t first_chunk,
-                           uint32_t chunk_count, struct buffer *buffer, struct error *error)
+/* Sends the chunks of a range by shard. */
+static enum status scatter(struct session *session, const struct call *call, uint32_t first_chunk,
+                           uint32_t chunk_count, struct error *error)
 {
     enum status status = CAIRN_OK;
 
     for (uint32_t i = 0; i < chunk_count && status == CAIRN_OK; i++)
-        status = gather(session, common, first_chunk + i, buffer, error);
+        status = gather(session, call, first_chunk + i, error);
     for (uint32_t i = 0; i < session->touched_count && status == CAIRN_OK; i++) {
         if (session->batches[session->touched[i]].header.payload_count > 0)
-            status = batch_send(session, session->touched[i], buffer, error);
+            status = batch_send(session, session->touched[i], call->buffer, error);
     }
     batches_clear(session);
     return status;
@@ -195,7 +204,9 @@ enum status session_push(struct session *session, const struct session_push *pus
                                  .node = push->node,
                                  .samples = push->samples,
                                  .subscribe = push->subscribe,
+                                 .exact = push->exact,
                                  .acknowledge = push->acknowledge};
+    const struct call call = {&common, push->buffer, push->is_rounded};
     enum status status = range_check(session, push->table, push->first_chunk, push->chunk_count, error);
 
     if (status == CAIRN_OK)
@@ -208,11 +219,12 @@ enum status session_push(struct session *session, const struct session_push *pus
                          push->buffer->length_bytes, push->table);
     status = session_codec_check(&session->layouts[push->table].codec,
                                  &(struct session_codec_push){push->step, push->node, push->buffer != NULL,
-                                                              push->first_chunk, push->chunk_count},
+                                                              push->is_rounded, push->first_chunk,
+                                                              push->chunk_count},
                                  error);
     if (status != CAIRN_OK)
         return status;
-    return scatter(session, &common, push->first_chunk, push->chunk_count, push->buffer, error);
+    return scatter(session, &call, push->first_chunk, push->chunk_count, error);
 }
 
 enum status session_pull(struct session *session, uint32_t table, uint64_t version, uint32_t first_chunk,
@@ -223,20 +235,22 @@ enum status session_pull(struct session *session, uint32_t table, uint64_t versi
                                  .step = version == SESSION_NEWEST ? 0 : version,
                                  .committed = committed,
                                  .newest = version == SESSION_NEWEST};
+    const struct call call = {&common, NULL, false};
     enum status status = range_check(session, table, first_chunk, chunk_count, error);
 
     if (status != CAIRN_OK)
         return status;
     if (version > WIRE_STEP_MAX && version != SESSION_NEWEST)
         return error_set(error, CAIRN_INVALID, "session: there is no version %" PRIu64, version);
-    return scatter(session, &common, first_chunk, chunk_count, NULL, error);
+    return scatter(session, &call, first_chunk, chunk_count, error);
 }
 
 enum status session_arrays_ask(struct session *session, uint32_t table, struct error *error)
 {
     struct data_header common = {.kind = DATA_PULL, .table = table, .newest = true, .acknowledge = true};
+    const struct call call = {&common, NULL, false};
 
-    return scatter(session, &common, 0, session->layouts[table].chunk_count, NULL, error);
+    return scatter(session, &call, 0, session->layouts[table].chunk_count, error);
 }
 
 /* ---- receiving */

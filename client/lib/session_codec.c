@@ -113,6 +113,13 @@ enum status session_codec_check(const struct session_codec *codec, const struct 
 
     if (!session_codec_is_lossy(codec) || (!push->has_values && !has_residuals))
         return CAIRN_OK;
+    if (push->is_rounded && !has_residuals)
+        return CAIRN_OK;
+    if (push->is_rounded)
+        return error_set(error, CAIRN_INVALID,
+                         "session: table %u travels as %s: what was rounded before cannot be pushed, as what "
+                         "that left is not known here",
+                         codec->number, codec_name(codec->spec.type));
     if (!is_leaf(push->node))
         return error_set(
             error, CAIRN_INVALID,
@@ -178,8 +185,12 @@ enum status session_codec_encode(struct session_codec *codec, const struct sessi
     if (!*bytes)
         return CAIRN_NO_MEMORY;
     node.array = chunk;
-    (*bytes)->length_bytes = sends_all ? write_sum(values, residual, count, (*bytes)->data)
-                                       : codec_encode_leaf(&node, values, residual, count, (*bytes)->data);
+    if (sends_all)
+        (*bytes)->length_bytes = write_sum(values, residual, count, (*bytes)->data);
+    else if (push->is_rounded)
+        (*bytes)->length_bytes = codec_encode(&codec->spec, values, count, (*bytes)->data);
+    else
+        (*bytes)->length_bytes = codec_encode_leaf(&node, values, residual, count, (*bytes)->data);
     return CAIRN_OK;
 }
 

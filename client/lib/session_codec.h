@@ -1,9 +1,9 @@
 /* How a session's tables travel in their codecs: what is encoded, and the residuals of error feedback.
  * Internal to the session, whose thread calls it.
  *
- * The session rounds a microbatch's gradients, and nothing else: sums over several would have to be formed in
- * the codec's numbers (codec.h), so of tables with a codec each microbatch is pushed by itself. A microbatch
- * that has no gradients is no rounding's matter.
+ * The session rounds a microbatch's gradients, and nothing else: sums over several have to be formed in the
+ * codec's numbers (codec.h). Who has done so, as a worker's lanes do, says that they are rounded; of others
+ * each microbatch is pushed by itself. A microbatch that has no gradients is no rounding's matter.
  *
  * Residuals (top_k) are kept a microbatch and chunk, in memory that is taken when the first is pushed, and
  * each is for one step: the one after that in which it was made. All are zero after a step that sends all
@@ -57,6 +57,7 @@ struct session_codec_push {
     uint64_t step;
     struct tree_node node;
     bool has_values;
+    bool is_rounded; /* as in session_push */
     uint32_t first_chunk, chunk_count;
 };
 enum status session_codec_check(const struct session_codec *codec, const struct session_codec_push *push,

@@ -299,15 +299,21 @@ static void train_step(struct stage *stage, uint64_t step)
     for (int i = 0; i < 2; i++) {
         struct buffer *gradients = buffer_new(graph->floats * sizeof(float));
         struct buffer *metrics = buffer_new(RIG_METRICS * sizeof(double));
-        struct session_push push = {TABLE_WEIGHTS,      step,      halves[i], rig_samples(halves[i]), 0,
-                                    graph->chunk_count, gradients, i == 1, false};
+        struct session_push push = {.table = TABLE_WEIGHTS,
+                                    .step = step,
+                                    .node = halves[i],
+                                    .samples = rig_samples(halves[i]),
+                                    .chunk_count = graph->chunk_count,
+                                    .buffer = gradients,
+                                    .subscribe = i == 1};
 
         rig_node_sum(step, halves[i], 0, gradients->data, graph->floats);
         ck_assert_msg(session_push(stage->session, &push, &error) == CAIRN_OK, "%s", error.message);
         for (int j = 0; j < RIG_METRICS; j++)
             ((double *)metrics->data)[j] = (double)step + i;
-        push = (struct session_push){TABLE_METRICS, step,  halves[i], rig_samples(halves[i]), 0, 1,
-                                     metrics,       i == 1, false};
+        push.table = TABLE_METRICS;
+        push.chunk_count = 1;
+        push.buffer = metrics;
         ck_assert_msg(session_push(stage->session, &push, &error) == CAIRN_OK, "%s", error.message);
         buffer_unref(gradients);
         buffer_unref(metrics);
