@@ -87,7 +87,10 @@ static enum status model_tables(struct tables *tables, const struct assignment *
                                         .chunk_floats = job->graph->chunk_floats,
                                         .chunk_count = job->graph->chunk_count,
                                         .microbatches = job->microbatches,
-                                        .optimizer = &job->optimizer};
+                                        .optimizer = &job->optimizer,
+                                        .codec = &job->codec,
+                                        .seed = job->seed,
+                                        .number = TABLE_WEIGHTS};
     enum status status = dense_here(&tables->items[TABLE_WEIGHTS], assignment, thread, TABLE_WEIGHTS, params,
                                     job->graph, version, error);
 

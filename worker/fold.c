@@ -7,17 +7,18 @@
 #include <string.h>
 
 #define NO_PARENT UINT32_MAX
-#define BLOCK     GRAPH_ALIGNMENT /* floats added at once; chunks are whole blocks (model/graph.h) */
 
 struct node {
     uint32_t begin, middle; /* where its left and right halves begin: relative to the span */
-    uint32_t parent;        /* index; NO_PARENT: a node of the cover */
-    uint32_t cover;         /* NO_PARENT only: index in the cover */
+    uint32_t end;
+    uint32_t parent; /* index; NO_PARENT: a node of the cover */
+    uint32_t cover;  /* NO_PARENT only: index in the cover */
 };
 
 struct leaf {
     uint32_t node;             /* its index among the nodes */
-    struct arena *arena;       /* of the microbatch in hand; NULL: none, or given back */
+    uint64_t step;             /* of the microbatch in hand */
+    struct arena *arena;       /* the same; NULL: none, or given back */
     atomic_uint layers_to_add; /* of the arena, to a left sibling, before it can be given back */
 };
 
@@ -47,7 +48,8 @@ static void add_subtree(struct fold *fold, uint32_t begin, uint32_t end, uint32_
     uint32_t index = fold->node_count++;
     uint32_t middle = begin + (end - begin) / 2;
 
-    fold->nodes[index] = (struct node){.begin = begin, .middle = middle, .parent = parent, .cover = cover};
+    fold->nodes[index] =
+        (struct node){.begin = begin, .middle = middle, .end = end, .parent = parent, .cover = cover};
     if (end - begin == 1) {
         fold->leaves[begin].node = index;
         return;
@@ -156,32 +158,50 @@ struct tree_node fold_cover(const struct fold *fold, uint32_t cover)
     return fold->cover[cover];
 }
 
-static void add_floats(float *restrict left, const float *restrict right, uint64_t begin, uint64_t end)
-{
-    for (uint64_t i = begin; i < end; i += BLOCK) {
-        for (uint64_t k = 0; k < BLOCK; k++)
-            left[i + k] += right[i + k];
-    }
-}
-
 static void add_doubles(double *left, const double *right, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
         left[i] += right[i];
 }
 
-/* left += right for a layer's chunks, and the right arena's end when that was its last layer. */
-static void add_layer(struct fold *fold, struct leaf *left, struct leaf *right, uint32_t layer)
+/* The codec at a node, for the step in which its leftmost leaf is. */
+static struct codec_node codec_at(const struct fold *fold, const struct node *node)
 {
+    const struct fold_params *params = &fold->params;
+    struct tree_node of = {params->span_begin + node->begin, params->span_begin + node->end};
+
+    return codec_node_for(params->codec, params->seed, TABLE_WEIGHTS, fold->leaves[node->begin].step, of);
+}
+
+/* Rounds the chunks of a layer of a microbatch. */
+static void round_layer(struct fold *fold, const struct leaf *leaf, uint32_t layer)
+{
+    struct codec_node codec = codec_at(fold, &fold->nodes[leaf->node]);
+    uint32_t chunk, chunks_end;
+    uint64_t begin, end;
+
+    graph_layer_chunks(fold->params.graph, layer, &chunk, &chunks_end);
+    for (; chunk < chunks_end; chunk++) {
+        graph_chunk(fold->params.graph, chunk, &begin, &end);
+        codec.array = chunk;
+        codec_round(&codec, leaf->arena->floats + begin, NULL, end - begin);
+    }
+}
+
+/* left += right for the chunks of a layer, and the right arena's end when that was its last. */
+static void add_layer(struct fold *fold, const struct node *node, uint32_t layer)
+{
+    struct codec_node codec = codec_at(fold, node);
+    struct leaf *left = &fold->leaves[node->begin], *right = &fold->leaves[node->middle];
     struct arena *done = right->arena;
-    uint32_t first, end;
+    uint32_t chunk, chunks_end;
+    uint64_t begin, end;
 
-    graph_layer_chunks(fold->params.graph, layer, &first, &end);
-    for (uint32_t chunk = first; chunk < end; chunk++) {
-        uint64_t chunk_begin, chunk_end;
-
-        graph_chunk(fold->params.graph, chunk, &chunk_begin, &chunk_end);
-        add_floats(left->arena->floats, done->floats, chunk_begin, chunk_end);
+    graph_layer_chunks(fold->params.graph, layer, &chunk, &chunks_end);
+    for (; chunk < chunks_end; chunk++) {
+        graph_chunk(fold->params.graph, chunk, &begin, &end);
+        codec.array = chunk;
+        codec_fold(&codec, left->arena->floats + begin, done->floats + begin, end - begin);
     }
     if (atomic_fetch_sub_explicit(&right->layers_to_add, 1, memory_order_acq_rel) == 1) {
         right->arena = NULL;
@@ -196,7 +216,7 @@ static void add_halves(struct fold *fold, const struct node *node, uint32_t unit
     double *vectors = unit == layers ? fold->metrics : fold->validation;
 
     if (unit < layers)
-        add_layer(fold, &fold->leaves[node->begin], &fold->leaves[node->middle], unit);
+        add_layer(fold, node, unit);
     else
         add_doubles(&vectors[(size_t)node->begin * count], &vectors[(size_t)node->middle * count], count);
 }
@@ -224,11 +244,13 @@ static uint32_t leaf_of(const struct fold *fold, uint32_t microbatch)
     return microbatch - fold->params.span_begin;
 }
 
-void fold_enter(struct fold *fold, uint32_t microbatch, struct arena *arena, const double *metrics)
+void fold_enter(struct fold *fold, uint64_t step, uint32_t microbatch, struct arena *arena,
+                const double *metrics)
 {
     uint32_t leaf = leaf_of(fold, microbatch), count = fold->params.metric_count;
 
     BUG_IF(fold->leaves[leaf].arena != NULL);
+    fold->leaves[leaf].step = step;
     fold->leaves[leaf].arena = arena;
     atomic_store_explicit(&fold->leaves[leaf].layers_to_add, fold->folded_layers, memory_order_relaxed);
     memcpy(&fold->metrics[(size_t)leaf * count], metrics, count * sizeof(*metrics));
@@ -237,8 +259,12 @@ void fold_enter(struct fold *fold, uint32_t microbatch, struct arena *arena, con
 
 void fold_layer(struct fold *fold, uint32_t microbatch, uint32_t layer)
 {
-    if (is_folded(fold->params.graph, layer))
-        climb(fold, leaf_of(fold, microbatch), unit_of(fold, FOLD_LAYER, layer));
+    uint32_t leaf = leaf_of(fold, microbatch);
+
+    if (!is_folded(fold->params.graph, layer))
+        return;
+    round_layer(fold, &fold->leaves[leaf], layer);
+    climb(fold, leaf, unit_of(fold, FOLD_LAYER, layer));
 }
 
 void fold_validation(struct fold *fold, uint32_t microbatch, const double *sums)

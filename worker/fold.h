@@ -9,7 +9,8 @@
  *
  * What is folded is whole chunks, as at the shards: with a layer, those that begin in it (graph.h). A chunk
  * that several layers share goes with the first of them, which backward finishes last; it could not be sent
- * before.
+ * before. They are added in the numbers of the job's codec (codec.h): rounded at the microbatch, and again at
+ * each node, to the bits that a shard would make of the halves.
  *
  * Besides the layers, a step's metrics and a validation's are folded alike: vectors of float64.
  *
@@ -18,12 +19,13 @@
  * computed nothing (an empty microbatch) must wait for the weights all the same.
  *
  * Threads: fold_enter, fold_layer, fold_validation: any, a microbatch by one thread at a time. The rest:
- * the owner. Knows nothing of steps, messages or how gradients are made. */
+ * the owner. Knows nothing of messages or how gradients are made. */
 #ifndef CAIRN_WORKER_FOLD_H
 #define CAIRN_WORKER_FOLD_H
 
 #include "arenas.h"
 #include "base/mailbox.h"
+#include "codec/codec.h"
 #include "math/tree.h"
 #include "model/graph.h"
 
@@ -40,10 +42,12 @@ struct completion {
 };
 
 struct fold_params {
-    const struct graph *graph;     /* borrowed for the fold's life */
-    uint32_t microbatches;         /* leaves of the job's tree */
-    uint32_t span_begin, span_end; /* this worker's, not empty */
-    uint32_t metric_count;         /* elements of a metrics vector */
+    const struct graph *graph;      /* borrowed for the fold's life */
+    uint32_t microbatches;          /* leaves of the job's tree */
+    uint32_t span_begin, span_end;  /* this worker's, not empty */
+    uint32_t metric_count;          /* elements of a metrics vector */
+    const struct codec_spec *codec; /* of the gradients, borrowed likewise */
+    uint64_t seed;                  /* the job's, of the codec's chance */
     /* Called by the lane that completes a node; the completion is the fold's and may be kept until the same
      * node and layer completes again. */
     void (*completed)(void *context, struct completion *completion);
@@ -60,9 +64,10 @@ void fold_free(struct fold *fold);
 uint32_t fold_cover_count(const struct fold *fold);
 struct tree_node fold_cover(const struct fold *fold, uint32_t cover);
 
-/* A microbatch's gradients will be in `arena`; its metrics are known: metrics[metric_count], copied and
- * folded. Owns: takes the arena. Once a step and microbatch, before its first fold_layer. */
-void fold_enter(struct fold *fold, uint32_t microbatch, struct arena *arena, const double *metrics);
+/* A microbatch's gradients of step `step` will be in `arena`; its metrics are known: metrics[metric_count],
+ * copied and folded. Owns: takes the arena. Once a step and microbatch, before its first fold_layer. */
+void fold_enter(struct fold *fold, uint64_t step, uint32_t microbatch, struct arena *arena,
+                const double *metrics);
 
 /* Layer `layer` of a microbatch's arena is final. For each layer with parameters, from the last to the first.
  */

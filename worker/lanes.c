@@ -60,7 +60,7 @@ static void enter_fold(struct lane *lane)
 {
     if (!lane->arena)
         return;
-    fold_enter(lane->lanes->params.fold, lane->microbatch, lane->arena, lane->metrics);
+    fold_enter(lane->lanes->params.fold, lane->step, lane->microbatch, lane->arena, lane->metrics);
     lane->arena = NULL;
 }
 

@@ -25,6 +25,8 @@ static enum status make_fold(struct share *share, const struct share_params *par
                                      .span_begin = params->span_begin,
                                      .span_end = params->span_end,
                                      .metric_count = params->metric_count,
+                                     .codec = &job->codec,
+                                     .seed = job->seed,
                                      .completed = node_completed,
                                      .context = share};
     enum status status = fold_new(&fold, &share->fold, error);

@@ -38,12 +38,13 @@ struct training {
 
     uint64_t done;     /* steps that have ended here */
     uint64_t expected; /* version that is to come: done, at the start, then done + 1 */
+    uint64_t end;      /* the version at which training ends: the final step, unless it is stopped before */
     bool await_metrics;
     bool await_validation;
     uint32_t gradients_left; /* nodes that step `done` has yet to push; more are of the next */
     bool vote;               /* to be added to the next metrics pushed */
-    bool is_last;            /* no further step will begin: by votes or by number */
-    bool stopped;            /* by votes, before the last step */
+    bool is_last;            /* no further step will begin */
+    bool stopped;            /* the same, by votes before the final step */
     struct vectors metrics, validation;
     double root[LANES_METRICS_MAX]; /* metrics of the step that ends */
     enum status problem;            /* of what a shard sent */
@@ -216,7 +217,9 @@ static enum status push_gradients(struct training *training, struct error *error
                                     .first_chunk = due.first_chunk,
                                     .chunk_count = due.chunk_count,
                                     .buffer = fold_gradients(training->share.fold, due.cover),
-                                    .subscribe = due.subscribe};
+                                    .is_rounded = true,
+                                    .subscribe = due.subscribe,
+                                    .exact = training->expected == training->end};
 
         status = session_push(training->session, &push, error);
         if (due.last) {
@@ -289,15 +292,33 @@ static void begin_step(struct training *training)
     weights_expect(training->weights, training->expected);
 }
 
+/* Whether weights come as copies in the codec. The model is what the shards hold, so those of the last version
+ * must come as they are, which a step's pushes ask for. */
+static bool weights_are_copies(const struct training *training)
+{
+    return codec_carries_values(training->params.job->codec.type);
+}
+
+/* A stop was voted in the step that has ended. This is the end, or if it was not asked for as the last, the
+ * next version. */
+static void heed_votes(struct training *training)
+{
+    uint64_t end = weights_are_copies(training) ? training->done + 1 : training->done;
+
+    if (end < training->end)
+        training->end = end;
+}
+
 /* Version `expected` is complete here. */
 static void end_step(struct training *training)
 {
     bool was_trained = training->expected > training->params.first_step;
 
     training->done = training->expected;
-    training->is_last = training->done == training->params.final_step;
-    training->stopped = !training->is_last && was_trained && training->root[0] > 0;
-    training->is_last |= training->stopped;
+    if (was_trained && training->root[0] > 0)
+        heed_votes(training);
+    training->is_last = training->done == training->end;
+    training->stopped = training->is_last && training->done < training->params.final_step;
     if (was_trained)
         account_step(training);
     if (!training->stopped && schedule_validates(&training->schedule, training->done))
@@ -370,24 +391,29 @@ size_t training_arenas(const struct training *training)
 static enum status open_session(struct training *training, struct error *error)
 {
     const struct session_events events = {.values = values_came, .context = training};
-    const struct session_table tables[TABLE_COUNT] = {
+    struct session_table tables[TABLE_COUNT] = {
         [TABLE_WEIGHTS] = session_dense_table(training->graph->floats, training->graph->chunk_floats,
                                               training->graph->chunk_count),
         [TABLE_METRICS] = session_sums_table(training->metric_count),
         [TABLE_VALIDATION] = session_sums_table(training->metric_count)};
     struct session_params params = training->params.session;
 
+    tables[TABLE_WEIGHTS].codec = training->params.job->codec;
+    params.seed = training->params.job->seed;
     params.table_count = TABLE_COUNT;
     params.tables = tables;
     return session_new(training->params.zmq_context, &params, &events, &training->session, error);
 }
 
-/* The weights that training begins with. */
+/* The weights that training begins with. When they are the last as well, because it was interrupted at its very
+ * end, they come as they are, from the generation of that step. */
 static enum status pull_first(struct training *training, struct error *error)
 {
+    bool committed = weights_are_copies(training) && training->expected == training->end;
+
     weights_expect(training->weights, training->expected);
     return session_pull(training->session, TABLE_WEIGHTS, training->expected, 0, training->graph->chunk_count,
-                        false, error);
+                        committed, error);
 }
 
 static enum status open_share(struct training *training, struct error *error)
@@ -420,6 +446,7 @@ static void training_init(struct training *training, const struct training_param
     training->validation.table = TABLE_VALIDATION;
     training->mailbox.event = -1;
     training->done = training->expected = params->first_step;
+    training->end = params->final_step;
     progress_init(&training->progress, plan_metric_count(training->graph), clock_ns());
 }
 

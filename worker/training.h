@@ -44,7 +44,7 @@ struct training_params {
     uint32_t span_begin, span_end;   /* not empty: a job has no more workers than microbatches */
     uint32_t lane_count;
     backend_maker *make_backend;
-    struct session_params session; /* the tables are filled in here */
+    struct session_params session; /* the tables and the seed are filled in here */
     struct training_events events;
 };
 
@@ -63,11 +63,12 @@ int training_descriptor(const struct training *training);
 /* Does all that can be done now. Errors: those of shards, the backend and memory; training cannot go on. */
 enum status training_turn(struct training *training, struct error *error) MUST_CHECK;
 
-/* Votes for an end after the step in hand, with the next metrics that this worker sends. */
+/* Votes for an end after the step in hand, with the next metrics that this worker sends; or after the step
+ * that follows, where the codec carries weights (docs/design.md section 11). */
 void training_vote(struct training *training);
 
 /* Whether the end is reached, by the last step or by votes; then *step is how many steps are done, and
- * training_weights are those of that version. */
+ * training_weights are those of that version, as the shards hold them. */
 bool training_ended(const struct training *training, uint64_t *step);
 const float *training_weights(const struct training *training);
 

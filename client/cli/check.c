@@ -54,6 +54,7 @@ static void print_training(const struct job *job)
         printf("training: %" PRIu32 " epochs", job->epochs);
     printf(" of batches of %" PRIu32 " in %" PRIu32 " microbatches; committed every %" PRIu64 " steps\n",
            job->batch_size, job->microbatches, job->commit_every);
+    printf("codec: %s\n", codec_name(job->codec.type));
     printf("cluster: servers %" PRIu32 ", workers %" PRIu32 " to %" PRIu32 "\n", job->servers,
            job->workers_min, job->workers_max);
     printf("output: %s\n", job->output_path);
@@ -169,12 +170,12 @@ static enum status print_model_json(const struct job_file *file, struct error *e
         return status;
     }
     job_digest(job, digest);
-    if (command_print_json(json_pack("{s:s, s:I, s:o, s:I, s:I, s:I, s:I, s:s, s:o}", "name", job->name,
-                                     "parameters", (json_int_t)job->graph->trainable, "layers",
-                                     layers_json(job->graph), "batch_size", (json_int_t)job->batch_size,
-                                     "microbatches", (json_int_t)job->microbatches, "epochs",
-                                     (json_int_t)job->epochs, "steps", (json_int_t)job->steps, "digest",
-                                     digest, "missing_files", missing)))
+    if (command_print_json(
+            json_pack("{s:s, s:I, s:o, s:I, s:I, s:I, s:I, s:s, s:s, s:o}", "name", job->name, "parameters",
+                      (json_int_t)job->graph->trainable, "layers", layers_json(job->graph), "batch_size",
+                      (json_int_t)job->batch_size, "microbatches", (json_int_t)job->microbatches, "epochs",
+                      (json_int_t)job->epochs, "steps", (json_int_t)job->steps, "codec",
+                      codec_name(job->codec.type), "digest", digest, "missing_files", missing)))
         return CAIRN_OK;
     return error_set(error, CAIRN_IO, "the result was not printed");
 }

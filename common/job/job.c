@@ -256,6 +256,12 @@ static void add_optimizer(struct hash *hash, const struct optimizer_spec *optimi
     add_schedule(hash, &optimizer->schedule);
 }
 
+static void add_codec(struct hash *hash, const struct codec_spec *codec)
+{
+    add(hash, "codec %s rounding %d block %" PRIu32 " share %a boundary %" PRIu64 "\n",
+        codec_name(codec->type), codec->rounding, codec->block, codec->share, codec->boundary);
+}
+
 static void add_table(struct hash *hash, const struct table_spec *table)
 {
     const struct initializer_spec *initializer = &table->initializer;
@@ -265,9 +271,7 @@ static void add_table(struct hash *hash, const struct table_spec *table)
         table->size, table->dimension, table->admit_after, table->expire_after);
     add(hash, "initializer %s minval %a maxval %a mean %a stddev %a\n", initializer_name(initializer->type),
         initializer->minval, initializer->maxval, initializer->mean, initializer->stddev);
-    add(hash, "codec %s rounding %d block %" PRIu32 " share %a boundary %" PRIu64 "\n",
-        codec_name(table->codec.type), table->codec.rounding, table->codec.block, table->codec.share,
-        table->codec.boundary);
+    add_codec(hash, &table->codec);
     add_optimizer(hash, &table->optimizer);
 }
 
@@ -298,5 +302,7 @@ void job_digest(const struct job *job, char text[HASH_TEXT_BYTES])
     add(&hash, "shuffle %d batch_size %u microbatches %u threads_per_microbatch %u mode sync\n", job->shuffle,
         job->batch_size, job->microbatches, job->threads_per_microbatch);
     add_optimizer(&hash, &job->optimizer);
+    if (job->codec.type != CODEC_FLOAT32) /* so the digests of older jobs stay */
+        add_codec(&hash, &job->codec);
     hash_text(&hash, text);
 }

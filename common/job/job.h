@@ -60,7 +60,7 @@ struct table_spec {
 };
 
 /* What a tables job has not: model, graph, data, shuffle, epochs and steps (it runs until it is stopped),
- * batch_size, workers and their threads, output_path; all 0 or NULL. */
+ * batch_size, codec (each table has its own), workers and their threads, output_path; all 0 or NULL. */
 struct job {
     char name[JOB_NAME_MAX];       /* letters, digits, - and _ */
     uint64_t seed;
@@ -78,6 +78,7 @@ struct job {
     uint32_t microbatches;         /* default: the greatest of 1..8 that divides into batch_size; <= batch_size */
     struct optimizer_spec optimizer; /* of the model; each table has its own */
     uint32_t threads_per_microbatch;
+    struct codec_spec codec;       /* how the model's gradients and weights travel; never top_k; default float32 */
     uint64_t commit_every;         /* steps; default 100 */
     uint32_t servers;              /* default 1 */
     uint32_t workers_min, workers_max;
@@ -131,8 +132,8 @@ uint32_t job_slot_count(const struct job *job);
 bool job_slot_has_state(const struct job *job, uint32_t slot);
 
 /* The digest of all that the final model, or the tables' state, depends on: model or tables, data paths and
- * formats, seed, optimizer, batch, microbatches, threads_per_microbatch, but not the cluster, the output, commit_every or the length of the
- * training. */
+ * formats, seed, optimizer, batch, microbatches, threads_per_microbatch, codec, but not the cluster, the
+ * output, commit_every or the length of the training. */
 void job_digest(const struct job *job, char text[HASH_TEXT_BYTES]);
 
 /* What a model file says of the job's training; borrows from the job. */

@@ -237,6 +237,37 @@ static enum status resolve_data(struct resolve *resolve)
 
 /* ---- train */
 
+enum status resolve_codec(struct resolve *resolve, const char *path, const struct form_codec *form,
+                          struct codec_spec *codec)
+{
+    struct error error;
+
+    for (int type = 0; type < CODEC_COUNT; type++) {
+        if (form->of[type] == NULL)
+            continue;
+        *codec = *form->of[type];
+        codec->type = (enum codec_type)type;
+    }
+    if (codec->type == CODEC_TOP_K)
+        codec->boundary = resolve->form->train.commit_every;
+    if (codec_spec_check(codec, &error) != CAIRN_OK)
+        return resolve_wrong(resolve, path, "%s", error.message);
+    return CAIRN_OK;
+}
+
+/* top_k needs what a microbatch left unsent in earlier steps, which only the worker that computed it has. */
+static enum status resolve_model_codec(struct resolve *resolve)
+{
+    enum status status =
+        resolve_codec(resolve, "train.codec", &resolve->form->train.codec, &resolve->job->codec);
+
+    if (status == CAIRN_OK && resolve->job->codec.type == CODEC_TOP_K)
+        return resolve_wrong(resolve, "train.codec",
+                             "top_k for a model, allowed: all others; it ties each microbatch to the worker "
+                             "that remembers what was not sent");
+    return status;
+}
+
 static uint32_t default_microbatches(uint32_t batch_size)
 {
     uint32_t count = MICROBATCHES_DEFAULT_MAX;
@@ -265,7 +296,7 @@ static enum status resolve_train(struct resolve *resolve)
     job->microbatches = form->microbatches != 0 ? form->microbatches : default_microbatches(form->batch_size);
     job->threads_per_microbatch = form->threads_per_microbatch;
     job->commit_every = form->commit_every;
-    return resolve_optimizer(resolve, "train.optimizer", form->optimizer, &job->optimizer);
+    return resolve_model_codec(resolve);
 }
 
 /* ---- cluster, output */
@@ -327,6 +358,9 @@ static enum status resolve_model_job(struct resolve *resolve)
         status = resolve_data(resolve);
     if (status == CAIRN_OK)
         status = resolve_train(resolve);
+    if (status == CAIRN_OK)
+        status = resolve_optimizer(resolve, "train.optimizer", resolve->form->train.optimizer,
+                                   &resolve->job->optimizer);
     if (status == CAIRN_OK)
         status = resolve_cluster(resolve);
     if (status == CAIRN_OK)

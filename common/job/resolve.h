@@ -34,6 +34,10 @@ enum status resolve_wrong(struct resolve *resolve, const char *path, const char 
 enum status resolve_optimizer(struct resolve *resolve, const char *path, const struct form_optimizer *form,
                               struct optimizer_spec *optimizer) MUST_CHECK;
 
+/* The codec that a form says, which stands at `path` ("train.codec"). */
+enum status resolve_codec(struct resolve *resolve, const char *path, const struct form_codec *form,
+                          struct codec_spec *codec) MUST_CHECK;
+
 /* All but the name and the seed of a job with tables. */
 enum status resolve_tables_job(struct resolve *resolve) MUST_CHECK;
 

@@ -16,6 +16,7 @@ static const struct {
     {"train.steps", "a job with tables runs until it is stopped"},
     {"train.batch_size", "a job with tables counts the samples that pushes name"},
     {"train.threads_per_microbatch", "a job with tables has no workers"},
+    {"train.codec", "a job with tables has a codec a table"},
     {"cluster.workers", "a job with tables has no workers"},
     {"cluster.threads_per_worker", "a job with tables has no workers"},
     {"cluster.device", "a job with tables has no workers"},
@@ -103,19 +104,12 @@ static enum status take_codec(struct resolve *resolve, uint32_t index, const str
 {
     struct table_spec *table = &resolve->job->tables[index];
     char path[RESOLVE_PATH_MAX];
-    struct error error;
+    enum status status;
 
-    for (int type = 0; type < CODEC_COUNT; type++) {
-        if (form->of[type] == NULL)
-            continue;
-        table->codec = *form->of[type];
-        table->codec.type = (enum codec_type)type;
-    }
-    if (table->codec.type == CODEC_TOP_K)
-        table->codec.boundary = resolve->form->train.commit_every;
     table_path(resolve, index, ".codec", path);
-    if (codec_spec_check(&table->codec, &error) != CAIRN_OK)
-        return resolve_wrong(resolve, path, "%s", error.message);
+    status = resolve_codec(resolve, path, form, &table->codec);
+    if (status != CAIRN_OK)
+        return status;
     if (table->codec.type == CODEC_TOP_K && table->kind == TABLE_KIND_SPARSE)
         return resolve_wrong(resolve, path,
                              "top_k for a sparse table, allowed: all others; a push of a sparse "

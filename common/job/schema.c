@@ -129,47 +129,9 @@ static const cyaml_schema_field_t data_fields[] = {
     CYAML_FIELD_END,
 };
 
-/* ---- train */
-
-static const cyaml_schema_field_t train_fields[] = {
-    CYAML_FIELD_UINT("epochs", OPTIONAL, struct form_train, epochs),
-    CYAML_FIELD_UINT("steps", OPTIONAL, struct form_train, steps),
-    CYAML_FIELD_UINT("batch_size", OPTIONAL, struct form_train, batch_size),
-    CYAML_FIELD_UINT("microbatches", OPTIONAL, struct form_train, microbatches),
-    FIELD_ENUM("mode", OPTIONAL, struct form_train, mode, modes),
-    CYAML_FIELD_MAPPING_PTR("optimizer", OPTIONAL, struct form_train, optimizer, optimizer_fields),
-    CYAML_FIELD_UINT("threads_per_microbatch", OPTIONAL, struct form_train, threads_per_microbatch),
-    CYAML_FIELD_UINT("commit_every", OPTIONAL, struct form_train, commit_every),
-    CYAML_FIELD_END,
-};
-
-/* ---- tables */
+/* ---- codecs */
 
 static const cyaml_schema_field_t no_fields[] = {CYAML_FIELD_END};
-static const cyaml_schema_field_t uniform_fields[] = {
-    CYAML_FIELD_FLOAT("minval", OPTIONAL, struct initializer_spec, minval),
-    CYAML_FIELD_FLOAT("maxval", OPTIONAL, struct initializer_spec, maxval),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_field_t normal_fields[] = {
-    CYAML_FIELD_FLOAT("mean", OPTIONAL, struct initializer_spec, mean),
-    CYAML_FIELD_FLOAT("stddev", OPTIONAL, struct initializer_spec, stddev),
-    CYAML_FIELD_END,
-};
-
-#define INITIALIZER_FIELD(key, type, fields)                                                                 \
-    CYAML_FIELD_MAPPING_PTR(key, OPTIONAL, struct form_initializer, of[INITIALIZER_##type], fields)
-static const cyaml_schema_field_t initializer_fields[] = {
-    INITIALIZER_FIELD("zeros", ZEROS, no_fields),
-    INITIALIZER_FIELD("ones", ONES, no_fields),
-    INITIALIZER_FIELD("random_uniform", RANDOM_UNIFORM, uniform_fields),
-    INITIALIZER_FIELD("random_normal", RANDOM_NORMAL, normal_fields),
-    INITIALIZER_FIELD("truncated_normal", TRUNCATED_NORMAL, normal_fields),
-    INITIALIZER_FIELD("glorot_uniform", GLOROT_UNIFORM, no_fields),
-    INITIALIZER_FIELD("glorot_normal", GLOROT_NORMAL, no_fields),
-    CYAML_FIELD_END,
-};
-
 static const cyaml_strval_t roundings[] = {{"nearest", CODEC_NEAREST}, {"stochastic", CODEC_STOCHASTIC}};
 
 #define CODEC_FIELD_ROUNDING FIELD_ENUM("rounding", OPTIONAL, struct codec_spec, rounding, roundings)
@@ -193,6 +155,47 @@ static const cyaml_schema_field_t codec_fields[] = {
     CODEC_FIELD("top_k", TOP_K, top_k_fields),          CYAML_FIELD_END,
 };
 _Static_assert(COUNT_OF(codec_fields) == CODEC_COUNT + 1, "every codec has its keys");
+
+/* ---- train */
+
+static const cyaml_schema_field_t train_fields[] = {
+    CYAML_FIELD_UINT("epochs", OPTIONAL, struct form_train, epochs),
+    CYAML_FIELD_UINT("steps", OPTIONAL, struct form_train, steps),
+    CYAML_FIELD_UINT("batch_size", OPTIONAL, struct form_train, batch_size),
+    CYAML_FIELD_UINT("microbatches", OPTIONAL, struct form_train, microbatches),
+    FIELD_ENUM("mode", OPTIONAL, struct form_train, mode, modes),
+    CYAML_FIELD_MAPPING_PTR("optimizer", OPTIONAL, struct form_train, optimizer, optimizer_fields),
+    CYAML_FIELD_UINT("threads_per_microbatch", OPTIONAL, struct form_train, threads_per_microbatch),
+    CYAML_FIELD_UINT("commit_every", OPTIONAL, struct form_train, commit_every),
+    CYAML_FIELD_MAPPING("codec", OPTIONAL, struct form_train, codec, codec_fields),
+    CYAML_FIELD_END,
+};
+
+/* ---- tables */
+
+static const cyaml_schema_field_t uniform_fields[] = {
+    CYAML_FIELD_FLOAT("minval", OPTIONAL, struct initializer_spec, minval),
+    CYAML_FIELD_FLOAT("maxval", OPTIONAL, struct initializer_spec, maxval),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t normal_fields[] = {
+    CYAML_FIELD_FLOAT("mean", OPTIONAL, struct initializer_spec, mean),
+    CYAML_FIELD_FLOAT("stddev", OPTIONAL, struct initializer_spec, stddev),
+    CYAML_FIELD_END,
+};
+
+#define INITIALIZER_FIELD(key, type, fields)                                                                 \
+    CYAML_FIELD_MAPPING_PTR(key, OPTIONAL, struct form_initializer, of[INITIALIZER_##type], fields)
+static const cyaml_schema_field_t initializer_fields[] = {
+    INITIALIZER_FIELD("zeros", ZEROS, no_fields),
+    INITIALIZER_FIELD("ones", ONES, no_fields),
+    INITIALIZER_FIELD("random_uniform", RANDOM_UNIFORM, uniform_fields),
+    INITIALIZER_FIELD("random_normal", RANDOM_NORMAL, normal_fields),
+    INITIALIZER_FIELD("truncated_normal", TRUNCATED_NORMAL, normal_fields),
+    INITIALIZER_FIELD("glorot_uniform", GLOROT_UNIFORM, no_fields),
+    INITIALIZER_FIELD("glorot_normal", GLOROT_NORMAL, no_fields),
+    CYAML_FIELD_END,
+};
 
 #define TABLE_FIELD_NAME CYAML_FIELD_STRING("name", CYAML_FLAG_DEFAULT, struct form_table_arguments, name, 1)
 #define TABLE_FIELDS_VALUES                                                                                  \
@@ -329,6 +332,7 @@ const struct field_rule job_rules[] = {
      .minimum = 1,
      .maximum = STEPS_MAXIMUM,
      .fallback = "100"},
+    FALLBACK(train_fields, "codec", "float32"),
 
     {.fields = table_fields, .forms = FORM_ONE_OF},
     {.fields = dense_table_fields, .key = "name", .forms = FORM_WORD},

@@ -84,6 +84,7 @@ struct form_train { /* epochs, steps, microbatches: 0 if not given; optimizer: N
     struct form_optimizer *optimizer;
     uint32_t threads_per_microbatch;
     uint64_t commit_every;
+    struct form_codec codec;
 };
 
 struct form_workers { /* max: 0 if not given */

@@ -38,6 +38,7 @@ train:
   microbatches: 6
   commit_every: {commit_every}
   optimizer: {optimizer}
+  codec: {codec}
 cluster: {{threads_per_worker: {lanes}}}
 output: {{path: {output}}}
 """
@@ -81,7 +82,8 @@ def make_digits(folder, train=1500, test=400):
 
 def write_job(path, data, **changes):
     """Writes the small job to path; changes are the places of JOB."""
-    values = dict(epochs=3, commit_every=10, optimizer="{adam: {learning_rate: 0.005}}", lanes=1, output=os.path.splitext(path)[0] + ".h5",
+    values = dict(epochs=3, commit_every=10, optimizer="{adam: {learning_rate: 0.005}}", codec="float32", lanes=1,
+                  output=os.path.splitext(path)[0] + ".h5",
                   data=data)
     values.update(changes)
     with open(path, "w", encoding="ascii") as file:

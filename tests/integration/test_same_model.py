@@ -23,6 +23,10 @@ CLUSTERS = [
     "--workers 5 --servers 3 --threads-per-worker 1",
 ]
 
+CODECS = ["float16", "bfloat16", "{bfloat16: {rounding: stochastic}}", "int8"]
+CODEC_CLUSTERS = ["--workers 1 --servers 1 --threads-per-worker 2", "--workers 1 --servers 2", "--workers 2 --servers 1",
+                  "--workers 2 --servers 2", "--workers 3 --servers 1", "--workers 3 --servers 2 --threads-per-worker 2"]
+
 
 def interrupted(job, state, kill, timeout):
     """Starts a run with `cairn train`, ends it in the middle with kill(process), and resumes it."""
@@ -59,10 +63,10 @@ def interrupt(process, _children):
     process.send_signal(signal.SIGINT)
 
 
-def any_cluster(job, state, timeout):
+def any_cluster(job, state, timeout, clusters=CLUSTERS):
     """Trains the job on every cluster; returns the one result."""
     results = []
-    for cluster in CLUSTERS:
+    for cluster in clusters:
         results.append(train(job, *cluster.split(), "--fresh", state=state, timeout=timeout))
         print(cluster, results[-1]["model_hash"], results[-1]["metrics"], flush=True)
     expect(len({result["model_hash"] for result in results}) == 1, "the cluster's shape changed the model")
@@ -79,6 +83,33 @@ def any_end(job, folder, whole, timeout):
         expect(resumed["metrics"] == whole["metrics"], f"{kill.__name__} and --resume changed the metrics")
 
 
+def evaluates_alike(result, job):
+    """What the model's file gives is what the training said at its end."""
+    evaluated = last_json(run("cairn", "evaluate", result["output"], "--job", job, "--json").stdout)
+    expect(evaluated["accuracy"] == result["metrics"]["accuracy"],
+           f"cairn evaluate gives {evaluated}, training gave {result['metrics']}")
+
+
+def any_codec(folder, state, plain, timeout):
+    """Each codec gives one model of its own, on any cluster and through a kill; plain: float32's result."""
+    hashes = {plain["model_hash"]}
+    for number, codec in enumerate(CODECS):
+        job = write_job(os.path.join(folder, f"codec-{number}.yaml"), folder, codec=codec)
+        print(codec, flush=True)
+        result = any_cluster(job, state, timeout, CODEC_CLUSTERS)
+        hashes.add(result["model_hash"])
+        expect(abs(result["metrics"]["accuracy"] - plain["metrics"]["accuracy"]) < 0.1,
+               f"{codec}: {result['metrics']}, float32: {plain['metrics']}")
+        evaluates_alike(result, job)
+    expect(len(hashes) == 1 + len(CODECS), "two codecs gave one model")
+    for codec in ("bfloat16", "int8"):
+        longer = write_job(os.path.join(folder, f"longer-{codec}.yaml"), folder, epochs=30, codec=codec)
+        whole = train(longer, "--workers", 1, "--servers", 1, "--fresh", state=state, timeout=timeout)
+        resumed = interrupted(longer, os.path.join(folder, "killed-" + codec), kill_all, timeout)
+        print("kill_all and --resume in", codec + ":", resumed["model_hash"], flush=True)
+        expect(resumed["model_hash"] == whole["model_hash"], f"a kill changed the model that travels as {codec}")
+
+
 def test(folder):
     state = os.path.join(folder, "state")
     if len(sys.argv) > 1:
@@ -88,12 +119,12 @@ def test(folder):
     make_digits(folder)
     job = write_job(os.path.join(folder, "job.yaml"), folder)
     longer = write_job(os.path.join(folder, "longer.yaml"), folder, epochs=60)
-    expect(any_cluster(job, state, timeout=60)["metrics"]["accuracy"] > 0.5, "the network learned nothing")
+    plain = any_cluster(job, state, timeout=60)
+    expect(plain["metrics"]["accuracy"] > 0.5, "the network learned nothing")
+    any_codec(folder, state, plain, timeout=60)
     whole = train(longer, "--workers", 2, "--servers", 2, "--fresh", state=state)
     any_end(longer, folder, whole, timeout=60)
-    evaluated = last_json(run("cairn", "evaluate", whole["output"], "--job", longer, "--json").stdout)
-    expect(evaluated["accuracy"] == whole["metrics"]["accuracy"],
-           f"cairn evaluate gives {evaluated}, training gave {whole['metrics']}")
+    evaluates_alike(whole, longer)
 
 
 main(test)

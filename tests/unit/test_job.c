@@ -116,6 +116,7 @@ static const char everything[] =
     "  optimizer: {sgd: {learning_rate: 1e-2, momentum: 0.9, nesterov: true}}\n"
     "  threads_per_microbatch: 2\n"
     "  commit_every: 5\n"
+    "  codec: {int8: {block: 128, rounding: nearest}}\n"
     "cluster: {servers: 3, workers: {min: 2, max: 5}, threads_per_worker: 4, device: cuda}\n"
     "output: {path: out/model.h5}\n";
 
@@ -179,6 +180,9 @@ START_TEST(every_key_arrives_elsewhere)
     ck_assert(job->optimizer.nesterov);
     ck_assert_uint_eq(job->threads_per_microbatch, 2);
     ck_assert_uint_eq(job->commit_every, 5);
+    ck_assert_int_eq(job->codec.type, CODEC_INT8);
+    ck_assert_int_eq(job->codec.rounding, CODEC_NEAREST);
+    ck_assert_uint_eq(job->codec.block, 128);
     ck_assert_uint_eq(job->servers, 3);
     ck_assert_uint_eq(job->workers_min, 2);
     ck_assert_uint_eq(job->workers_max, 5);
@@ -539,6 +543,8 @@ static const struct {
     {HEAD MODEL DATA "train: {epochs: 2, optimizer: adam, batch_size: 64}\n", false},
     {HEAD MODEL DATA "train: {epochs: 2, optimizer: adam, microbatches: 4}\n", false},
     {HEAD MODEL DATA "train: {epochs: 2, optimizer: adam, threads_per_microbatch: 2}\n", false},
+    {HEAD MODEL DATA "train: {epochs: 2, optimizer: adam, codec: float32}\n", true},
+    {HEAD MODEL DATA "train: {epochs: 2, optimizer: adam, codec: bfloat16}\n", false},
 };
 
 START_TEST(digest_is_of_what_the_model_depends_on)
@@ -891,6 +897,12 @@ static const struct {
     {HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, batch_size: 16777217}\n", 11,
      "batch_size: \"16777217\", allowed: a whole number from 1 to 16777216"},
     {HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, commit_every: 0}\n", 11, "commit_every: \"0\""},
+    {HEAD MODEL DATA "train:\n  epochs: 1\n  optimizer: adam\n  codec: top_k\n", 14,
+     "train.codec: top_k for a model, allowed: all others"},
+    {HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, codec: {int8: {block: 48}}}\n", 11,
+     "train.codec: an int8 block of 48 is not a power of two from 16 to 1024"},
+    {HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, codec: float17}\n", 11,
+     "train.codec: unknown word \"float17\", did you mean \"float1"},
     /* cluster, output */
     {GOOD "cluster: {workers: {min: 5, max: 2}}\n", 12,
      "cluster.workers: at least 5 workers, allowed: up to the most, which is 2"},

@@ -386,6 +386,8 @@ static const struct {
      "tables[0].sparse.optimizer.sgd.clipvalue: given beside another"},
     {HEAD "tables:\n  - sparse: {name: a, dimension: 1, optimizer: lamb}\n", 3,
      "tables[0].sparse.optimizer: lamb for the sparse table a, allowed: optimizers that can update"},
+    {HEAD "tables:\n" USERS "train: {optimizer: sgd, codec: int8}\n", 4,
+     "train.codec: a job with tables has a codec a table"},
     {HEAD "tables:\n" USERS "train: {optimizer: lamb}\n", 4, "train.optimizer: lamb for the sparse table"},
     {HEAD "tables:\n  - dense: {name: a, size: 1, optimizer: sgd}\n" USERS "train:\n", 4,
      "tables[1].sparse: missing key \"optimizer\""},

@@ -295,12 +295,14 @@ static struct outcome outcome_of(const struct cluster *cluster)
     return outcome;
 }
 
-static struct outcome whole_training(uint32_t workers, uint32_t lanes, uint32_t shards, backend_maker *make)
+/* codec: a line for the job file, or "". */
+static struct outcome coded_training(const char *codec, uint32_t workers, uint32_t lanes, uint32_t shards,
+                                     backend_maker *make)
 {
     struct cluster *cluster = malloc(sizeof(*cluster));
     struct outcome outcome;
 
-    cluster_open(cluster, shards, "{adam: {learning_rate: 0.01}}", "");
+    cluster_open(cluster, shards, "{adam: {learning_rate: 0.01}}", codec);
     start_workers(cluster, workers, lanes, make);
     train(cluster, 0, FIXTURE_STEPS, "");
     expect_end(cluster, FIXTURE_STEPS);
@@ -314,6 +316,11 @@ static struct outcome whole_training(uint32_t workers, uint32_t lanes, uint32_t 
     cluster_close(cluster);
     free(cluster);
     return outcome;
+}
+
+static struct outcome whole_training(uint32_t workers, uint32_t lanes, uint32_t shards, backend_maker *make)
+{
+    return coded_training("", workers, lanes, shards, make);
 }
 
 static void same_outcome(const struct outcome *expected, uint32_t workers, uint32_t lanes, uint32_t shards,
@@ -349,13 +356,48 @@ START_TEST(the_cpu_backend_keeps_the_promise_too)
 }
 END_TEST
 
+/* The first two carry weights as well; the last is none. */
+static const char *const codecs[] = {
+    "  codec: bfloat16\n",
+    "  codec: {float16: {rounding: stochastic}}\n",
+    "  codec: int8\n",
+    "  codec: {int8: {block: 16, rounding: nearest}}\n",
+    "",
+};
+#define CODECS (int)(sizeof(codecs) / sizeof(codecs[0]))
+
+static bool carries_weights(int codec)
+{
+    return codec < 2;
+}
+
+/* Lanes fold several microbatches, shards the rest, each in other parts. */
+START_TEST(the_model_is_the_same_in_every_codec)
+{
+    static const uint32_t clusters[][3] = {{1, 3, 2}, {2, 2, 1}, {3, 1, 3}, {5, 2, 2}};
+    struct outcome plain = whole_training(1, 1, 1, make_ref);
+    struct outcome expected = coded_training(codecs[_i], 1, 1, 1, make_ref);
+
+    ck_assert_str_ne(expected.model_hash, plain.model_hash);
+    ck_assert_double_gt(expected.validation[1], 0.6);
+    ck_assert_double_eq_tol(expected.training[0], plain.training[0], 0.05);
+    for (size_t i = 0; i < sizeof(clusters) / sizeof(clusters[0]); i++) {
+        struct outcome outcome =
+            coded_training(codecs[_i], clusters[i][0], clusters[i][1], clusters[i][2], make_ref);
+
+        ck_assert_str_eq(outcome.model_hash, expected.model_hash);
+        ck_assert_mem_eq(&outcome, &expected, sizeof(outcome));
+    }
+}
+END_TEST
+
 /* All end at one step, with one model, and others can go on from there. */
-static void stop_and_go_on(uint32_t voter)
+static void stop_and_go_on(const char *codec, uint32_t voter)
 {
     struct cluster *cluster = malloc(sizeof(*cluster));
     uint64_t stopped;
 
-    cluster_open(cluster, 2, "{adam: {learning_rate: 0.01}}", "");
+    cluster_open(cluster, 2, "{adam: {learning_rate: 0.01}}", codec);
     start_workers(cluster, 3, 1, make_ref);
     begin_epoch(cluster, 0, 1000000, "");
     while (cluster->heard[0].validated == 0)
@@ -376,8 +418,8 @@ static void stop_and_go_on(uint32_t voter)
 
 START_TEST(a_vote_ends_all_at_the_same_step)
 {
-    stop_and_go_on(0);
-    stop_and_go_on(2);
+    stop_and_go_on(codecs[_i], 0);
+    stop_and_go_on(codecs[_i], 2);
 }
 END_TEST
 
@@ -399,35 +441,63 @@ START_TEST(a_vote_in_the_last_step_changes_nothing)
 }
 END_TEST
 
-/* A vote that is there before training begins ends it after the first step; then the rest, in parts. */
+static void tell_shards(struct cluster *cluster, enum shard_command_kind kind, uint64_t step)
+{
+    const struct shard_command command = {.kind = kind, .job = 1, .incarnation = 1, .step = step};
+
+    for (uint32_t i = 0; i < cluster->shard_count; i++)
+        ck_assert_int_eq(actor_tell(cluster->shards[i], &command, sizeof(command), NULL), CAIRN_OK);
+}
+
+/* Makes a version durable, as at the end of a job. */
+static void commit_shards(struct cluster *cluster, uint64_t step)
+{
+    tell_shards(cluster, SHARD_COMMAND_COMMIT, step);
+    for (uint32_t i = 0; i < cluster->shard_count; i++)
+        hear_shard(cluster, i, SHARD_COMMITTED);
+    tell_shards(cluster, SHARD_COMMAND_COMMITTED, step);
+}
+
+/* A part of a training by other workers; they end at its last step. */
+static void train_part(struct cluster *cluster, uint32_t workers, uint32_t lanes, uint64_t first_step,
+                       uint64_t final_step)
+{
+    stop_workers(cluster);
+    start_workers(cluster, workers, lanes, make_ref);
+    train(cluster, first_step, final_step, "");
+    expect_end(cluster, final_step);
+}
+
+/* A vote that is there before training begins ends it after the first step, or the next, from which weights
+ * must come as they are; then the rest, in parts. */
 START_TEST(a_training_in_parts_is_the_same)
 {
-    struct outcome expected = whole_training(1, 1, 1, make_ref);
+    struct outcome expected = coded_training(codecs[_i], 1, 1, 1, make_ref);
     struct cluster *cluster = malloc(sizeof(*cluster));
+    uint64_t stopped = carries_weights(_i) ? 2 : 1;
+    char stopped_hash[HASH_TEXT_BYTES];
 
-    cluster_open(cluster, 2, "{adam: {learning_rate: 0.01}}", "");
+    cluster_open(cluster, 2, "{adam: {learning_rate: 0.01}}", codecs[_i]);
     start_workers(cluster, 2, 1, make_ref);
     tell(cluster, 1, STEP_VOTE);
     train(cluster, 0, FIXTURE_STEPS, "/nowhere/model.h5");
-    expect_end(cluster, 1);
+    expect_end(cluster, stopped);
     ck_assert_str_eq(cluster->heard[0].end.output, "");
     ck_assert_str_eq(cluster->heard[0].end.message, ""); /* nothing is written before the last step */
-    stop_workers(cluster);
-    start_workers(cluster, 3, 2, make_ref);
-    train(cluster, 1, 4, "");
-    expect_end(cluster, 4);
+    memcpy(stopped_hash, cluster->heard[0].end.model_hash, sizeof(stopped_hash));
+    commit_shards(cluster, stopped);
+    train_part(cluster, 1, 1, stopped, stopped); /* what is durable is what the workers had */
+    ck_assert_str_eq(cluster->heard[0].end.model_hash, stopped_hash);
+    train_part(cluster, 3, 2, stopped, 4);
     ck_assert_uint_eq(cluster->heard[2].validated, 1);
-    stop_workers(cluster);
-    start_workers(cluster, 1, 3, make_ref);
-    train(cluster, 4, FIXTURE_STEPS, "");
-    expect_end(cluster, FIXTURE_STEPS);
+    train_part(cluster, 1, 3, 4, FIXTURE_STEPS);
     ck_assert_uint_eq(cluster->heard[0].validated, 2); /* where it begins, and at the end */
     ck_assert_str_eq(cluster->heard[0].end.model_hash, expected.model_hash);
-    stop_workers(cluster);
-    start_workers(cluster, 1, 1, make_ref);
-    train(cluster, FIXTURE_STEPS, FIXTURE_STEPS, ""); /* nothing left to do */
-    expect_end(cluster, FIXTURE_STEPS);
+    commit_shards(cluster, FIXTURE_STEPS);
+    train_part(cluster, 1, 1, FIXTURE_STEPS, FIXTURE_STEPS); /* nothing left to do */
     ck_assert_str_eq(cluster->heard[0].end.model_hash, expected.model_hash);
+    ck_assert_mem_eq(cluster->heard[0].last_validation.figures.means, expected.validation,
+                     sizeof(expected.validation));
     cluster_close(cluster);
     free(cluster);
 }
@@ -553,9 +623,10 @@ static Suite *make_suite(void)
     tcase_set_timeout(test, 100);
     tcase_add_test(test, the_model_is_the_same_for_all_workers_lanes_and_shards);
     tcase_add_test(test, the_cpu_backend_keeps_the_promise_too);
-    tcase_add_test(test, a_vote_ends_all_at_the_same_step);
+    tcase_add_loop_test(test, the_model_is_the_same_in_every_codec, 0, CODECS - 1);
+    tcase_add_loop_test(test, a_vote_ends_all_at_the_same_step, 0, CODECS);
     tcase_add_test(test, a_vote_in_the_last_step_changes_nothing);
-    tcase_add_test(test, a_training_in_parts_is_the_same);
+    tcase_add_loop_test(test, a_training_in_parts_is_the_same, 0, CODECS);
     tcase_add_test(test, the_first_worker_writes_the_model);
     tcase_add_test(test, a_job_that_cannot_be_opened_fails);
     tcase_add_test(test, an_epoch_without_us_fails);
