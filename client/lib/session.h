@@ -38,9 +38,9 @@ struct session_table {
     uint32_t dimension; /* sparse: floats a row */
     /* Dense and sparse: how gradients and values travel. Gradients of a table with another codec than float32
      * are rounded here, so each microbatch is pushed by itself: no push with gradients for a node of several,
-     * unless they are rounded already. Of a top_k table that holds without gradients as well, and each microbatch stays with the session that
-     * pushed it until a step that sends all (codec.h), or the push is CAIRN_INVALID; nor can it be pushed
-     * again in the same step. */
+     * unless they are rounded already. Of a top_k table that holds without gradients as well, and each
+     * microbatch stays with the session that pushed it until a step that sends all (codec.h), or the push is
+     * CAIRN_INVALID; nor can it be pushed again in the same step. */
     struct codec_spec codec;
 };
 
