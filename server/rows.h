@@ -85,9 +85,9 @@ enum status rows_remove(struct rows *rows, const uint64_t *keys, uint32_t count,
                         struct error *error) MUST_CHECK;
 
 /* Sets how much memory the table may take, all included; at least room for two blocks. 0: no bound. Rows
- * leave memory until they fit; what a table has taken of the system stays with it for its rows to come.
- * Errors: CAIRN_INVALID (there is no directory to swap to), CAIRN_NO_MEMORY; CAIRN_FULL and others of the
- * swap: rows are in memory that should not be. */
+ * leave memory until they fit, and what they took goes back to the system. A capture may be open.
+ * Errors: CAIRN_INVALID (there is no directory to swap to), CAIRN_NO_MEMORY: nothing has changed; CAIRN_FULL
+ * and others of the swap: rows are in memory that should not be, and the table is whole. */
 enum status rows_set_budget(struct rows *rows, uint64_t bytes, struct error *error) MUST_CHECK;
 
 /* Brings rows of the store into memory up to the budget, in bulk; once, before the table is used. If that is

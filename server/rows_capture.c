@@ -136,6 +136,12 @@ enum status rows_capture_more(struct rows *rows, struct rows_capture *capture, u
     return status;
 }
 
+void capture_narrow(struct rows *rows)
+{
+    if (rows->capture && rows->capture->high > rows->slab.high)
+        rows->capture->high = rows->slab.high;
+}
+
 /* Removed rows that the store knows of have nothing left to hide. */
 static void removed_drop(struct rows *rows, uint32_t place)
 {

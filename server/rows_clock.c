@@ -3,7 +3,10 @@
  * The clock: a hand goes round the places; a row that was used since it passed is spared once. It goes over
  * bitmaps, 64 rows at a time. A batch of rows leaves at once: those that some cold place has as they are are
  * dropped, the others go to the swap in one transaction, in the order of their hash, so that the swap's pages
- * are touched in order. Nothing is dropped before that is committed. */
+ * are touched in order. Nothing is dropped before that is committed.
+ *
+ * A smaller budget has fewer places: the rows in those beyond leave likewise, and their memory goes back to
+ * the system. */
 #include "rows_hash.h"
 #include "rows_state.h"
 
@@ -39,31 +42,6 @@ static uint32_t batch_of(uint32_t places)
     uint32_t batch = places / 16;
 
     return batch < BATCH_ROWS_MIN ? BATCH_ROWS_MIN : batch < BATCH_ROWS_MAX ? batch : BATCH_ROWS_MAX;
-}
-
-enum status rows_set_budget(struct rows *rows, uint64_t bytes, struct error *error)
-{
-    uint32_t places = places_of(rows, bytes), batch = batch_of(places);
-    struct sort_item *victims = calloc(batch, sizeof(*victims)), *scratch = calloc(batch, sizeof(*scratch));
-    enum status status = CAIRN_OK;
-
-    if (!victims || !scratch || (bytes && !rows->swap_directory)) {
-        free(victims);
-        free(scratch);
-        return bytes && !rows->swap_directory
-                   ? error_set(error, CAIRN_INVALID, "a table with a budget needs a directory to swap to")
-                   : error_set(error, CAIRN_NO_MEMORY, "no memory for a table's budget");
-    }
-    free(rows->budget.victims);
-    free(rows->budget.scratch);
-    rows->budget.bytes = bytes;
-    rows->budget.places_most = places;
-    rows->budget.batch = batch;
-    rows->budget.victims = victims;
-    rows->budget.scratch = scratch;
-    while (status == CAIRN_OK && bytes && slab_used(&rows->slab) > places)
-        status = clock_evict(rows, error);
-    return status;
 }
 
 /* Takes what the hand finds in one word of places; returns the number of victims. */
@@ -139,10 +117,10 @@ static enum status victims_write(struct rows *rows, uint32_t count, struct error
     return swap_end(&writer, status, error);
 }
 
-enum status clock_evict(struct rows *rows, struct error *error)
+/* Moves the first `count` victims out of memory. */
+static enum status victims_leave(struct rows *rows, uint32_t count, struct error *error)
 {
     struct sort_item *victims = rows->budget.victims;
-    uint32_t count = victims_take(rows);
     bool any_dirty = false;
     enum status status = CAIRN_OK;
 
@@ -159,4 +137,73 @@ enum status clock_evict(struct rows *rows, struct error *error)
         row_drop(rows, victims[i].hash, (uint32_t)victims[i].value);
     rows->evictions += count;
     return CAIRN_OK;
+}
+
+enum status clock_evict(struct rows *rows, struct error *error)
+{
+    return victims_leave(rows, victims_take(rows), error);
+}
+
+/* ---- another budget */
+
+/* The live rows of one word of places, from `first` on, while there is room; returns the number of victims.
+ */
+static uint32_t word_clear(struct rows *rows, uint32_t place, uint32_t first, uint32_t count)
+{
+    uint64_t live = *slab_word(&rows->slab, SLAB_LIVE, place);
+
+    if (place < first)
+        live &= ~(uint64_t)0 << (first - place);
+    for (; live && count < rows->budget.batch; live &= live - 1) {
+        uint32_t victim = place + (uint32_t)__builtin_ctzll(live);
+
+        rows->budget.victims[count++] =
+            (struct sort_item){rows_hash(slab_row(&rows->slab, victim)->key), victim};
+    }
+    return count;
+}
+
+/* Moves all rows that lie in places from `first` on out of memory, used lately or not, and gives that memory
+ * back. Rows never move, so this is the only way to become smaller. */
+static enum status places_leave(struct rows *rows, uint32_t first, struct error *error)
+{
+    uint32_t place = first / SLAB_WORD * SLAB_WORD, count = 0;
+    enum status status = CAIRN_OK;
+
+    while (status == CAIRN_OK && place < rows->slab.high) {
+        count = word_clear(rows, place, first, 0);
+        for (place += SLAB_WORD; place < rows->slab.high && count + SLAB_WORD <= rows->budget.batch;
+             place += SLAB_WORD)
+            count = word_clear(rows, place, first, count);
+        if (count > 0)
+            status = victims_leave(rows, count, error);
+    }
+    if (status != CAIRN_OK || first >= rows->slab.high)
+        return status;
+    slab_shrink(&rows->slab, first);
+    index_shrink(&rows->index, &rows->slab);
+    capture_narrow(rows);
+    return CAIRN_OK;
+}
+
+enum status rows_set_budget(struct rows *rows, uint64_t bytes, struct error *error)
+{
+    uint32_t places = places_of(rows, bytes), batch = batch_of(places);
+    struct sort_item *victims = calloc(batch, sizeof(*victims)), *scratch = calloc(batch, sizeof(*scratch));
+
+    if (!victims || !scratch || (bytes && !rows->swap_directory)) {
+        free(victims);
+        free(scratch);
+        return bytes && !rows->swap_directory
+                   ? error_set(error, CAIRN_INVALID, "a table with a budget needs a directory to swap to")
+                   : error_set(error, CAIRN_NO_MEMORY, "no memory for a table's budget");
+    }
+    free(rows->budget.victims);
+    free(rows->budget.scratch);
+    rows->budget.bytes = bytes;
+    rows->budget.places_most = places;
+    rows->budget.batch = batch;
+    rows->budget.victims = victims;
+    rows->budget.scratch = scratch;
+    return bytes ? places_leave(rows, places, error) : CAIRN_OK;
 }

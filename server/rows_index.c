@@ -92,14 +92,13 @@ static void segment_put(struct index_segment *segment, uint64_t hash, uint32_t p
     segment->row_count++;
 }
 
-/* Moves all rows into half as many buckets again. The keys are read ahead; old and new buckets are in the
- * same order. */
-static bool segment_grow(struct index_segment *segment, const struct slab *slab)
+/* Moves all rows into so many buckets. The keys are read ahead; old and new buckets are in the same order. */
+static bool segment_resize(struct index_segment *segment, const struct slab *slab, uint32_t buckets)
 {
     const uint32_t ahead = 4;
     struct index_segment next;
 
-    if (!segment_init(&next, segment->bucket_count + segment->bucket_count / 2))
+    if (!segment_init(&next, buckets))
         return false;
     for (uint32_t i = 0; i < segment->bucket_count; i++) {
         const struct index_bucket *bucket = &segment->buckets[i], *later = bucket + ahead;
@@ -118,15 +117,26 @@ static bool segment_grow(struct index_segment *segment, const struct slab *slab)
     return true;
 }
 
+/* By half. */
+static bool segment_grow(struct index_segment *segment, const struct slab *slab)
+{
+    return segment_resize(segment, slab, segment->bucket_count + segment->bucket_count / 2);
+}
+
 /* --- the index --- */
 
 /* Segments begin with different sizes, half as many again from the first to the last, and so grow at
  * different times. */
+static uint32_t buckets_first(uint32_t segment)
+{
+    return BUCKETS_FIRST + BUCKETS_FIRST * segment / (2 * INDEX_SEGMENTS);
+}
+
 enum status index_init(struct rows_index *index, struct error *error)
 {
     memset(index, 0, sizeof(*index));
     for (uint32_t i = 0; i < INDEX_SEGMENTS; i++) {
-        if (!segment_init(&index->segments[i], BUCKETS_FIRST + BUCKETS_FIRST * i / (2 * INDEX_SEGMENTS)))
+        if (!segment_init(&index->segments[i], buckets_first(i)))
             return error_set(error, CAIRN_NO_MEMORY, "no memory for the index of a table");
     }
     return CAIRN_OK;
@@ -249,6 +259,21 @@ bool index_add(struct rows_index *index, const struct slab *slab, uint64_t hash,
         return false;
     segment_put(segment, hash, place);
     return true;
+}
+
+/* A segment that is worth it is left a quarter larger than it must be, so that it does not grow at once. */
+void index_shrink(struct rows_index *index, const struct slab *slab)
+{
+    for (uint32_t i = 0; i < INDEX_SEGMENTS; i++) {
+        struct index_segment *segment = &index->segments[i];
+        uint32_t needed = segment->row_count / BUCKET_ROWS_USE;
+        uint32_t buckets = needed + needed / 4 + 1;
+
+        if (buckets < buckets_first(i))
+            buckets = buckets_first(i);
+        if (buckets < segment->bucket_count && !segment_resize(segment, slab, buckets))
+            return;
+    }
 }
 
 void index_remove(struct rows_index *index, uint64_t hash, uint32_t place)

@@ -56,6 +56,10 @@ uint32_t index_find(const struct rows_index *index, const struct slab *slab, uin
 /* Adds a row that is not there; its key must be set. False: out of memory, nothing has changed. */
 bool index_add(struct rows_index *index, const struct slab *slab, uint64_t hash, uint32_t place) MUST_CHECK;
 
+/* Gives the memory of buckets that so few rows do not need back, as far as there is memory to do so. No walk
+ * may be under way. */
+void index_shrink(struct rows_index *index, const struct slab *slab);
+
 /* Takes a row that is there out. */
 void index_remove(struct rows_index *index, uint64_t hash, uint32_t place);
 

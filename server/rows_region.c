@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #define REGION_HEAP_MAX ((size_t)64 << 10) /* below it the heap serves */
+#define PAGE_BYTES      ((size_t)4096)
 #define HUGE_PAGE_BYTES ((size_t)2 << 20)
 #define CACHE_LINE      ((size_t)64)
 
@@ -40,7 +41,7 @@ static void *system_map(size_t bytes)
 /* Maps a huge page too much and gives back what lies before and behind the aligned range. */
 static void *huge_map(size_t bytes)
 {
-    size_t length = round_up(bytes, 4096);
+    size_t length = round_up(bytes, PAGE_BYTES);
     char *wide = system_map(length + HUGE_PAGE_BYTES);
     size_t before;
 
@@ -62,6 +63,14 @@ void *region_map(size_t bytes)
     return bytes < HUGE_PAGE_BYTES ? system_map(bytes) : huge_map(bytes);
 }
 
+void region_forget(void *region, size_t bytes, size_t from)
+{
+    size_t first = round_up(from, PAGE_BYTES);
+
+    if (bytes >= REGION_HEAP_MAX && first < bytes) /* a refusal costs memory, nothing else */
+        (void)madvise((char *)region + first, round_up(bytes, PAGE_BYTES) - first, MADV_DONTNEED);
+}
+
 void region_unmap(void *region, size_t bytes)
 {
     if (!region)
@@ -69,5 +78,5 @@ void region_unmap(void *region, size_t bytes)
     if (bytes < REGION_HEAP_MAX)
         free(region);
     else
-        (void)munmap(region, bytes < HUGE_PAGE_BYTES ? bytes : round_up(bytes, 4096));
+        (void)munmap(region, bytes < HUGE_PAGE_BYTES ? bytes : round_up(bytes, PAGE_BYTES));
 }

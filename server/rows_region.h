@@ -9,6 +9,10 @@
  * them. Pages take memory when they are touched. NULL: out of memory. Owns: the caller. */
 void *region_map(size_t bytes);
 
+/* Gives the memory of the pages that lie wholly in [from, bytes) back; what is read there later is zero or as
+ * it was. bytes as given to region_map. */
+void region_forget(void *region, size_t bytes, size_t from);
+
 /* bytes as given to region_map. NULL is allowed. */
 void region_unmap(void *region, size_t bytes);
 

@@ -89,13 +89,46 @@ uint32_t slab_take(struct slab *slab)
     return place;
 }
 
+static void chain_add(struct slab *slab, uint32_t place)
+{
+    memcpy(slab_row(slab, place), &slab->free_first, sizeof(slab->free_first));
+    slab->free_first = place;
+    slab->free_count++;
+}
+
 void slab_give(struct slab *slab, uint32_t place)
 {
     for (unsigned flag = 0; flag < SLAB_FLAGS; flag++)
         slab_clear(slab, flag, place);
-    memcpy(slab_row(slab, place), &slab->free_first, sizeof(slab->free_first));
-    slab->free_first = place;
-    slab->free_count++;
+    chain_add(slab, place);
+}
+
+/* The chain of the places that are free, the lowest first. */
+static void chain_make(struct slab *slab)
+{
+    slab->free_first = SLAB_NONE;
+    slab->free_count = 0;
+    for (uint32_t place = slab->high; place-- > 0;) {
+        if (!slab_is(slab, SLAB_LIVE, place))
+            chain_add(slab, place);
+    }
+}
+
+void slab_shrink(struct slab *slab, uint32_t high)
+{
+    uint32_t inner = high & (((uint32_t)1 << slab->chunk_shift) - 1);
+    uint32_t chunks = (high >> slab->chunk_shift) + (inner > 0);
+
+    if (high >= slab->high)
+        return;
+    while (slab->chunk_count > chunks) {
+        region_unmap(slab->chunks[--slab->chunk_count], bytes_of_chunk(slab));
+        region_unmap(slab->flags[slab->chunk_count], flag_bytes(slab));
+    }
+    if (inner > 0)
+        region_forget(slab->chunks[chunks - 1], bytes_of_chunk(slab), inner * slab->stride);
+    slab->high = high;
+    chain_make(slab);
 }
 
 /* Huge pages, which large chunks have, are touched as a whole. */

@@ -1,8 +1,9 @@
 /* The memory of a table's rows: places of one size, numbered from 0, that never move, with a few flags each.
  *
  * Places come from chunks of a power of two of places, so that growing copies nothing and allocates nothing a
- * row. A freed place is the next to be used. Flags lie in bitmaps of their own, a sweep over them does not
- * touch the rows. Knows nothing of keys' order, of budgets or disks. One thread an object. */
+ * row. A freed place is the next to be used; its memory goes back to the system by slab_shrink alone. Flags
+ * lie in bitmaps of their own, a sweep over them does not touch the rows. Knows nothing of keys' order, of
+ * budgets or disks. One thread an object. */
 #ifndef CAIRN_SERVER_ROWS_SLAB_H
 #define CAIRN_SERVER_ROWS_SLAB_H
 
@@ -48,6 +49,9 @@ uint32_t slab_take(struct slab *slab);
 
 /* Frees a live place. */
 void slab_give(struct slab *slab, uint32_t place);
+
+/* Gives the memory of all places from `high` on back, none of which may be live. */
+void slab_shrink(struct slab *slab, uint32_t high);
 
 /* Bytes that it takes of the system's memory, all included. */
 uint64_t slab_bytes(const struct slab *slab);

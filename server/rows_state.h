@@ -76,4 +76,7 @@ enum status clock_evict(struct rows *rows, struct error *error) MUST_CHECK;
 /* Before a row changes or leaves memory: keeps it for a capture that still needs it. */
 enum status capture_keep(struct rows *rows, uint32_t place, struct error *error) MUST_CHECK;
 
+/* The slab was shrunk: a capture that is open looks at no place that is gone. */
+void capture_narrow(struct rows *rows);
+
 #endif
