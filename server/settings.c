@@ -46,8 +46,9 @@ static const struct setting rows[] = {
      .type = SETTING_BYTES,
      .fallback = "0",
      .value_name = "BYTES",
-     .help = "what the rows of sparse tables may take in memory, such as 8G; rows beyond it lie on disk; 0: all "
-             "are in memory",
+     .help = "what the rows of the sparse tables of all jobs may take in memory, such as 8G; rows beyond it "
+             "lie on "
+             "disk; 0: all are in memory",
      .offset = offsetof(struct server_settings, memory)},
     SETTING_ROW_LOG_LEVEL(struct server_settings),
 };

@@ -59,10 +59,10 @@ static void part_free(struct shard_job *job)
 }
 
 /* The values of version `step`: from the store, or the initial ones in an empty store. */
-static enum status values_load(const struct shard *shard, struct shard_job *job, uint64_t step,
-                               struct error *error)
+static enum status values_load(struct shard *shard, struct shard_job *job, uint64_t step, struct error *error)
 {
     size_t map_bytes = generation_map_bytes(job->tables);
+    uint32_t sparse_count = tables_sparse_count(job->tables, job->assignment, shard->owner.shard);
     uint64_t began_ns = clock_ns();
     enum status status;
 
@@ -76,14 +76,16 @@ static enum status values_load(const struct shard *shard, struct shard_job *job,
             tables_initialize(job->tables);
     }
     if (status == CAIRN_OK)
+        status = shard_memory_yield(shard, sparse_count, error);
+    if (status == CAIRN_OK)
         status = tables_open_rows(job->tables, job->assignment, &shard->owner, job->store,
-                                  shard->memory_bytes, step, error);
+                                  shard_memory_share(shard, sparse_count), step, error);
     if (status == CAIRN_OK && step > 0)
         generation_log_loaded(job->tables, &shard->owner, job->assignment->number, step, began_ns);
     return status;
 }
 
-static enum status job_open(const struct shard *shard, struct assignment *assignment, uint64_t incarnation,
+static enum status job_open(struct shard *shard, struct assignment *assignment, uint64_t incarnation,
                             uint64_t step, struct shard_job **out, struct error *error)
 {
     struct shard_job *job = calloc(1, sizeof(*job));
@@ -145,6 +147,7 @@ static void job_remove(struct shard *shard, struct shard_job *job)
     *link = job->next;
     shard->events.parted(shard->events.context, job->assignment->number);
     part_free(job);
+    shard_memory_spread(shard);
 }
 
 void shard_reply_check(const struct reply_subject *subject, enum status status)
@@ -328,6 +331,7 @@ static void job_begin(struct shard *shard, struct assignment *assignment, uint64
         archive_close(shard);
     if (job_open(shard, assignment, incarnation, step, &job, &error) != CAIRN_OK) {
         report_failure(shard, assignment, incarnation, &error);
+        shard_memory_spread(shard);
         return;
     }
     job->next = shard->jobs;

@@ -58,7 +58,7 @@ struct shard_events {
 
 struct shard;
 
-/* memory_bytes: what the sparse rows of a job may take here, 0: no bound; the others then live on disk.
+/* memory_bytes: what the sparse rows of all jobs may take here, 0: no bound; the others then live on disk.
  * Owns: the caller; owner's strings are borrowed for the shard's life. NULL: out of memory. */
 struct shard *shard_new(const struct job_store_owner *owner, uint64_t memory_bytes,
                         const struct shard_events *events);

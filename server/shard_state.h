@@ -27,7 +27,7 @@ struct shard_job {
 
 struct shard {
     struct job_store_owner owner;
-    uint64_t memory_bytes; /* for all sparse rows of a job; 0: no bound */
+    uint64_t memory_bytes; /* for the sparse rows of all jobs; 0: no bound */
     struct shard_events events;
     struct subscribers *subscribers;
     struct replies *replies;
@@ -39,6 +39,21 @@ struct shard {
 
 /* A live job, NULL when there is none of that number. */
 struct shard_job *shard_find(struct shard *shard, uint64_t job);
+
+/* ---- memory for sparse rows (shard_memory.c) */
+
+/* What the rows of each sparse table may take in memory when there are `more` of them than now; 0: no bound.
+ */
+uint64_t shard_memory_share(const struct shard *shard, uint32_t more);
+
+/* Makes the rows of all jobs leave memory until there is the share of `more` tables.
+ * Errors: those of rows_set_budget; shard_memory_spread gives back what was taken. */
+enum status shard_memory_yield(struct shard *shard, uint32_t more, struct error *error) MUST_CHECK;
+
+/* Gives all tables their share of what there is now. */
+void shard_memory_spread(struct shard *shard);
+
+/* ---- what is due */
 
 /* Moves a chunk, or a sparse table, that is due to its next version, unless a generation holds it
  * back, and answers those who wait for it. number: of the table. */

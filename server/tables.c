@@ -10,9 +10,7 @@
 #define CANDIDATES_NUMBER 0x10000u
 /* Of a table's budget, what its candidates get: one part in so many. */
 #define CANDIDATES_SHARE 8
-/* A table's least budget in bytes, less than it takes in any case: a share of it is never 0, no bound. */
-#define BUDGET_LEAST    4096
-#define ROWS_PATH_BYTES 4096
+#define ROWS_PATH_BYTES  4096
 
 /* ---- making them */
 
@@ -213,11 +211,16 @@ static enum status rows_open(const struct rows_place *place, uint32_t number, ui
 }
 
 /* Candidates take a fraction of what rows do, and have as much of the budget. */
+static uint64_t candidates_budget(const struct table_spec *spec, uint64_t table_bytes)
+{
+    return spec->admit_after > 1 ? table_bytes / CANDIDATES_SHARE : 0;
+}
+
 static enum status sparse_open(struct tables *tables, uint32_t number, const struct rows_place *place,
                                struct error *error)
 {
     const struct table_spec *spec = job_table(tables->job, number);
-    uint64_t candidates_bytes = spec->admit_after > 1 ? place->budget_bytes / CANDIDATES_SHARE : 0;
+    uint64_t candidates_bytes = candidates_budget(spec, place->budget_bytes);
     struct rows *rows = NULL, *candidates = NULL;
     enum status status = rows_open(place, number, sparse_row_floats(spec),
                                    place->budget_bytes - candidates_bytes, &rows, error);
@@ -249,18 +252,41 @@ static enum status sparse_norms(struct tables *tables, const struct assignment *
     return error_set(error, status, "out of memory for table %s", sparse->spec->name);
 }
 
-enum status tables_open_rows(struct tables *tables, const struct assignment *assignment,
-                             const struct job_store_owner *owner, struct store *store, uint64_t memory_bytes,
-                             uint64_t version, struct error *error)
+uint32_t tables_sparse_count(const struct tables *tables, const struct assignment *assignment,
+                             uint32_t thread)
 {
-    struct rows_place place = {owner, assignment->number, store, 0, version};
     uint32_t count = 0;
-    enum status status = CAIRN_OK;
 
     for (uint32_t number = 0; number < tables->count; number++)
-        count += is_sparse_here(tables->job, assignment, owner->shard, number);
-    if (memory_bytes > 0 && count > 0)
-        place.budget_bytes = memory_bytes / count > BUDGET_LEAST ? memory_bytes / count : BUDGET_LEAST;
+        count += is_sparse_here(tables->job, assignment, thread, number);
+    return count;
+}
+
+enum status tables_set_budget(const struct tables *tables, uint64_t table_bytes, struct error *error)
+{
+    enum status status = CAIRN_OK;
+
+    for (uint32_t number = 0; number < tables->count && status == CAIRN_OK; number++) {
+        const struct sparse_table *sparse = tables->items[number].sparse;
+        uint64_t candidates_bytes = sparse ? candidates_budget(sparse->spec, table_bytes) : 0;
+
+        if (sparse)
+            status = rows_set_budget(sparse->rows, table_bytes - candidates_bytes, error);
+        if (status == CAIRN_OK && sparse && sparse->candidates)
+            status = rows_set_budget(sparse->candidates, candidates_bytes, error);
+        if (sparse)
+            error_prefix(error, status, "table %s", sparse->spec->name);
+    }
+    return status;
+}
+
+enum status tables_open_rows(struct tables *tables, const struct assignment *assignment,
+                             const struct job_store_owner *owner, struct store *store, uint64_t table_bytes,
+                             uint64_t version, struct error *error)
+{
+    struct rows_place place = {owner, assignment->number, store, table_bytes, version};
+    enum status status = CAIRN_OK;
+
     for (uint32_t number = 0; number < tables->count && status == CAIRN_OK; number++) {
         if (is_sparse_here(tables->job, assignment, owner->shard, number))
             status = sparse_open(tables, number, &place, error);

@@ -37,11 +37,21 @@ enum status tables_new(const struct assignment *assignment, uint32_t thread, uin
                        struct tables **out, struct error *error) MUST_CHECK;
 void tables_free(struct tables *tables);
 
+/* How many of them are sparse and may have rows on this shard. */
+uint32_t tables_sparse_count(const struct tables *tables, const struct assignment *assignment,
+                             uint32_t thread);
+
 /* Opens the sparse tables at a version: their rows in the shard's store, which outlives them.
- * memory_bytes: what all of their rows may take, 0: no bound. Errors: those of rows_new, CAIRN_NO_MEMORY. */
+ * table_bytes: what the rows of each may take in memory, 0: no bound.
+ * Errors: those of rows_new, CAIRN_NO_MEMORY. */
 enum status tables_open_rows(struct tables *tables, const struct assignment *assignment,
-                             const struct job_store_owner *owner, struct store *store, uint64_t memory_bytes,
+                             const struct job_store_owner *owner, struct store *store, uint64_t table_bytes,
                              uint64_t version, struct error *error) MUST_CHECK;
+
+/* Sets what the rows of each sparse table may take in memory, as above.
+ * Errors: those of rows_set_budget; some tables may have the new bound then. */
+enum status tables_set_budget(const struct tables *tables, uint64_t table_bytes,
+                              struct error *error) MUST_CHECK;
 
 /* Sets all dense values to the job's initial ones. */
 void tables_initialize(struct tables *tables);

@@ -53,7 +53,7 @@ struct disk_setup {
 
 struct disk_rig {
     char directory[FOLDER_BYTES];
-    struct assignment *assignment;
+    struct assignment *assignment; /* of the job that all below is about */
     struct disk_setup setup;
     struct shard *shards[DISK_SHARDS];
     struct disk_side sides[DISK_SHARDS];
@@ -136,7 +136,7 @@ static inline void disk_on_parted(void *context, uint64_t job)
 
 /* ---- life */
 
-static inline struct assignment *disk_assignment(const struct disk_setup *setup)
+static inline struct assignment *disk_assignment(const struct disk_setup *setup, uint64_t job)
 {
     Cairn__PrepareCommand command = CAIRN__PREPARE_COMMAND__INIT;
     Cairn__JobText job_text = CAIRN__JOB_TEXT__INIT;
@@ -161,7 +161,7 @@ static inline struct assignment *disk_assignment(const struct disk_setup *setup)
         pointers[i] = &shards[i];
     }
     placement_assign(slots, PLACEMENT_SLOTS_MIN, DISK_SHARDS);
-    command.job = DISK_JOB;
+    command.job = job;
     command.job_id = (char *)"rows-7";
     command.text = &job_text;
     command.n_shards = DISK_SHARDS;
@@ -219,7 +219,7 @@ static inline struct disk_rig *disk_rig_make(struct disk_setup setup)
     ck_assert_ptr_nonnull(rig);
     folder_make(rig->directory);
     rig->setup = setup;
-    rig->assignment = disk_assignment(&setup);
+    rig->assignment = disk_assignment(&setup, DISK_JOB);
     return rig;
 }
 
@@ -250,7 +250,7 @@ static inline void disk_restart(struct disk_rig *rig, uint64_t step)
 
 static inline struct sparse_table *disk_sparse(const struct disk_rig *rig, uint32_t shard)
 {
-    return shard_find(rig->shards[shard], DISK_JOB)->tables->items[DISK_SPARSE].sparse;
+    return shard_find(rig->shards[shard], rig->assignment->number)->tables->items[DISK_SPARSE].sparse;
 }
 
 /* ---- the writer */
@@ -287,7 +287,7 @@ static inline void disk_commit(struct disk_rig *rig, uint64_t step)
         ck_assert_uint_eq(rig->committed[i], step);
     }
     for (uint32_t i = 0; i < DISK_SHARDS; i++)
-        shard_committed(rig->shards[i], DISK_JOB, rig->incarnation, step);
+        shard_committed(rig->shards[i], rig->assignment->number, rig->incarnation, step);
 }
 
 /* ---- steps */
@@ -296,7 +296,7 @@ static inline struct data_header disk_header(const struct disk_rig *rig, enum da
                                              uint64_t step)
 {
     return (struct data_header){.kind = kind,
-                                .job = DISK_JOB,
+                                .job = rig->assignment->number,
                                 .incarnation = rig->incarnation,
                                 .table = table,
                                 .step = step,
@@ -416,7 +416,8 @@ static inline uint64_t disk_digest(struct disk_rig *rig, uint64_t version)
 
     for (uint32_t shard = 0; shard < DISK_SHARDS; shard++) {
         struct disk_answer *answer = &rig->answers[shard];
-        struct dense_table *dense = shard_find(rig->shards[shard], DISK_JOB)->tables->items[DISK_DENSE].dense;
+        struct dense_table *dense =
+            shard_find(rig->shards[shard], rig->assignment->number)->tables->items[DISK_DENSE].dense;
         uint32_t count = disk_pull(rig, shard, version);
 
         MUST(answer->is_there && answer->kind == DATA_VALUES && answer->version == version);

@@ -6,6 +6,10 @@
 #define STEPS        14
 #define LITTLE_BYTES 1 /* of memory: the least that there is, 1024 rows a table */
 
+#define SHARED_STEPS 24
+#define SHARED_BYTES                                                                                         \
+    ((uint64_t)440 << 10) /* of memory: less than one job wants, enough for the least of two */
+
 static const char *const tables[] = {
     "optimizer: {adam: {learning_rate: 0.01}}",
     "optimizer: adagrad, initializer: {random_uniform: {minval: -0.1}}, admit_after: 2, expire_after: 3",
@@ -61,6 +65,92 @@ START_TEST(little_memory_changes_no_bit)
         check_memory(disk_sparse(rig, shard));
     disk_restart(rig, 12);
     check_version(rig, 12, digests);
+    disk_rig_free(rig);
+}
+END_TEST
+
+/* What the rows of all jobs take on a shard. */
+static uint64_t memory_taken(const struct disk_rig *rig, uint32_t shard)
+{
+    uint64_t bytes = 0;
+
+    for (const struct shard_job *job = rig->shards[shard]->jobs; job; job = job->next) {
+        const struct sparse_table *sparse = job->tables->items[DISK_SPARSE].sparse;
+        const struct rows *parts[] = {sparse->rows, sparse->candidates};
+
+        for (uint32_t i = 0; i < 2 && parts[i]; i++) {
+            struct rows_facts facts;
+
+            rows_facts(parts[i], &facts);
+            bytes += facts.memory_bytes;
+        }
+    }
+    return bytes;
+}
+
+static void check_memory_taken(const struct disk_rig *rig, uint64_t least, uint64_t most)
+{
+    for (uint32_t shard = 0; shard < DISK_SHARDS; shard++) {
+        ck_assert_uint_ge(memory_taken(rig, shard), least);
+        ck_assert_uint_le(memory_taken(rig, shard), most);
+    }
+}
+
+/* The second job comes when the first has filled the memory, trains beside it, and goes before it. */
+START_TEST(jobs_share_the_memory)
+{
+    uint64_t digests[SHARED_STEPS + 1];
+    struct disk_rig *rig = disk_rig_new(setup(tables[0], 1000000, SHARED_BYTES));
+    struct assignment *jobs[2] = {rig->assignment, disk_assignment(&rig->setup, DISK_JOB + 1)};
+    uint64_t step = 0;
+
+    disk_history(tables[0], SHARED_STEPS, digests);
+    for (; step < SHARED_STEPS / 2; step++)
+        disk_step(rig, step);
+    check_memory_taken(rig, SHARED_BYTES * 3 / 4, SHARED_BYTES);
+    rig->assignment = jobs[1];
+    rig->incarnation--; /* the same for both jobs */
+    disk_prepare(rig, 0);
+    check_memory_taken(rig, 0, SHARED_BYTES);
+    for (step = 0; step < SHARED_STEPS / 2; step++) {
+        disk_step(rig, step);
+        check_memory_taken(rig, 0, SHARED_BYTES);
+    }
+    for (; step < SHARED_STEPS - 4; step++) {
+        for (uint32_t i = 0; i < 2; i++) {
+            rig->assignment = jobs[i];
+            disk_step(rig, step);
+            check_version(rig, step + 1, digests);
+        }
+        check_memory_taken(rig, SHARED_BYTES * 3 / 4, SHARED_BYTES);
+    }
+    for (uint32_t shard = 0; shard < DISK_SHARDS; shard++)
+        shard_release(rig->shards[shard], DISK_JOB + 1, rig->incarnation);
+    check_memory_taken(rig, 0, SHARED_BYTES / 2);
+    rig->assignment = jobs[0];
+    for (; step < SHARED_STEPS; step++)
+        disk_step(rig, step);
+    check_version(rig, SHARED_STEPS, digests);
+    check_memory_taken(rig, SHARED_BYTES * 3 / 4, SHARED_BYTES);
+    assignment_unref(jobs[1]);
+    disk_rig_free(rig);
+}
+END_TEST
+
+/* Somebody who opens in vain leaves the others what they had. */
+START_TEST(a_job_that_fails_to_open_gives_memory_back)
+{
+    struct disk_rig *rig = disk_rig_new(setup(tables[0], 1000000, SHARED_BYTES));
+    struct assignment *other = disk_assignment(&rig->setup, DISK_JOB + 1);
+    uint64_t step = 0;
+
+    for (uint32_t shard = 0; shard < DISK_SHARDS; shard++)
+        shard_prepare(rig->shards[shard], other, rig->incarnation, 5); /* which it never wrote */
+    ck_assert_uint_eq(rig->failed, DISK_SHARDS);
+    for (; step < SHARED_STEPS; step++)
+        disk_step(rig, step);
+    check_memory_taken(rig, SHARED_BYTES * 3 / 4, SHARED_BYTES);
+    assignment_unref(other);
     disk_rig_free(rig);
 }
 END_TEST
@@ -386,6 +476,8 @@ static Suite *make_suite(void)
 
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, little_memory_changes_no_bit, 0, TABLES);
+    tcase_add_test(tests, jobs_share_the_memory);
+    tcase_add_test(tests, a_job_that_fails_to_open_gives_memory_back);
     tcase_add_loop_test(tests, any_end_is_gone_on_from_in_the_same_bits, 0, 12);
     tcase_add_test(tests, a_state_two_generations_away_is_refused);
     tcase_add_loop_test(tests, a_job_begins_anew_where_another_was, 0, TABLES);
