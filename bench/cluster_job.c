@@ -18,7 +18,7 @@
 static enum status slots_make(const struct crew_place *place, const char *text, uint32_t **slots,
                               uint32_t *count, struct error *error)
 {
-    const struct job_overrides overrides = {0, 0, 0};
+    static const struct job_overrides overrides;
     struct job *job = NULL;
     enum status status = job_load_text(text, strlen(text), "bench.yaml", "/", &overrides, &job, error);
 

@@ -1,6 +1,8 @@
 /* The table of jobs and what can be said of one job by itself. */
 #include "jobs.h"
 
+#include "job/job_message.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -190,11 +192,7 @@ void entry_set_job(struct turn *turn, struct job_entry *entry, struct job *job)
 
 enum status entry_parse(const Cairn__JobText *text, struct job **out, struct error *error)
 {
-    struct job_overrides overrides = {
-        .servers = text->servers, .workers_min = text->workers_min, .workers_max = text->workers_max};
-
-    return job_load_text(text->text, strlen(text->text), text->file_name, text->base_directory, &overrides,
-                         out, error);
+    return job_load_message(text, out, error);
 }
 
 static struct participant *find_participant(struct participants *participants, const struct node *node)

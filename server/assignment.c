@@ -1,19 +1,16 @@
 /* Reading PrepareCommands. */
 #include "assignment.h"
 
+#include "job/job_message.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 static enum status job_load(const Cairn__PrepareCommand *command, struct job **job, struct error *error)
 {
-    const Cairn__JobText *text = command->text;
-    struct job_overrides overrides;
-
-    if (!text)
+    if (!command->text)
         return error_set(error, CAIRN_INVALID, "the job has no text");
-    overrides = (struct job_overrides){text->servers, text->workers_min, text->workers_max};
-    return job_load_text(text->text, strlen(text->text), text->file_name, text->base_directory, &overrides,
-                         job, error);
+    return job_load_message(command->text, job, error);
 }
 
 static enum status slots_copy(struct assignment *assignment, const Cairn__PrepareCommand *command,

@@ -64,6 +64,7 @@ static struct reply *reply_append(struct replies *replies, const struct reply_su
     reply->header.table = subject->table;
     reply->header.step = subject->version;
     reply->header.request = subject->request;
+    reply->header.tables = 0;
     reply->header.payload_count = 0;
     reply->payload_bytes = 0;
     return reply;

@@ -212,7 +212,7 @@ static enum status make_job(const struct evaluate_options *options, struct job *
 
 static enum status load_job(const char *path, struct job **out, struct error *error)
 {
-    const struct job_overrides none = {0, 0, 0};
+    static const struct job_overrides none;
     char *text = NULL, *copy = strdup(path);
     size_t length;
     enum status status;

@@ -1,16 +1,9 @@
 /* The job text first, then the data that it names. */
 #include "opened_job.h"
 
+#include "job/job_message.h"
+
 #include <string.h>
-
-static enum status load(struct opened_job *opened, const Cairn__JobText *text, struct error *error)
-{
-    const struct job_overrides overrides = {
-        .servers = text->servers, .workers_min = text->workers_min, .workers_max = text->workers_max};
-
-    return job_load_text(text->text, strlen(text->text), text->file_name, text->base_directory, &overrides,
-                         &opened->job, error);
-}
 
 static enum status open_data(struct opened_job *opened, struct error *error)
 {
@@ -28,7 +21,7 @@ enum status opened_job_open(struct opened_job *opened, const Cairn__JobText *tex
     enum status status;
 
     memset(opened, 0, sizeof(*opened));
-    status = load(opened, text, error);
+    status = job_load_message(text, &opened->job, error);
     if (status != CAIRN_OK)
         return status;
     if (job_has_tables(opened->job))

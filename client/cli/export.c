@@ -4,6 +4,7 @@
 #include "connection.h"
 #include "export_table.h"
 #include "job/job.h"
+#include "job/job_message.h"
 #include "model/formats/h5.h"
 #include "request_job.h"
 #include "result.h"
@@ -85,17 +86,13 @@ static void download_fini(struct download *download)
 static enum status download_init(struct download *download, const Cairn__LocationReply *location,
                                  struct error *error)
 {
-    const Cairn__JobText *text = location->text;
     const struct graph *graph;
-    struct job_overrides overrides;
     enum status status;
 
     *download = (struct download){.location = location};
-    if (!text)
+    if (!location->text)
         return error_set(error, CAIRN_PROTOCOL, "the coordinator sent no job text");
-    overrides = (struct job_overrides){text->servers, text->workers_min, text->workers_max};
-    status = job_load_text(text->text, strlen(text->text), text->file_name, text->base_directory, &overrides,
-                           &download->job, error);
+    status = job_load_message(location->text, &download->job, error);
     if (status != CAIRN_OK)
         return status;
     if (job_has_tables(download->job))

@@ -57,7 +57,8 @@ void job_file_message(const struct job_file *file, Cairn__JobText *message)
 
 struct job_overrides job_file_overrides(int64_t servers, int64_t workers)
 {
-    return (struct job_overrides){(uint32_t)servers, (uint32_t)workers, (uint32_t)workers};
+    return (struct job_overrides){
+        .servers = (uint32_t)servers, .workers_min = (uint32_t)workers, .workers_max = (uint32_t)workers};
 }
 
 struct search {

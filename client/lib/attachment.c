@@ -1,6 +1,7 @@
 /* Attaching to the servers of a running job: where they are, its tables, and the step that they stand at. */
 #include "cairn_state.h"
 
+#include "job/job_message.h"
 #include "request_job.h"
 
 #include <stdlib.h>
@@ -11,16 +12,11 @@
 static enum status job_load(struct cairn *connection, const Cairn__LocationReply *location,
                             struct error *error)
 {
-    const Cairn__JobText *text = location->text;
-    struct job_overrides overrides;
     enum status status;
 
-    if (!text || location->n_shards == 0)
+    if (!location->text || location->n_shards == 0)
         return error_set(error, CAIRN_PROTOCOL, "the coordinator did not say where %s is", connection->id);
-    overrides = (struct job_overrides){text->servers, text->workers_min, text->workers_max};
-    status = job_load_text(text->text, strlen(text->text), text->file_name, text->base_directory, &overrides,
-                           &connection->job, error);
-
+    status = job_load_message(location->text, &connection->job, error);
     if (status != CAIRN_OK)
         return status;
     if (!job_has_tables(connection->job))

@@ -137,7 +137,7 @@ enum cairn_status cairn_job_sparse(cairn *connection, const char *name, uint32_t
 /* Whether the text is a job's, before it is sent anywhere. */
 static enum status text_check(const char *text, struct error *error)
 {
-    const struct job_overrides none = {0, 0, 0};
+    static const struct job_overrides none;
     struct job *job = NULL;
     enum status status = job_load_text(text, strlen(text), JOB_TEXT_FILE, "/", &none, &job, error);
 

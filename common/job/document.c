@@ -284,6 +284,13 @@ static bool find_path(struct document *document, const char *path, int *place)
     return true;
 }
 
+int document_find(struct document *document, const char *key)
+{
+    int value, place;
+
+    return find_entry(document, document_root(document), key, strlen(key), &value, &place) ? value : 0;
+}
+
 uint32_t document_find_line(struct document *document, const char *path)
 {
     int place;
@@ -338,4 +345,52 @@ bool document_append_pair(struct document *document, int mapping, const char *ke
 bool document_append_item(struct document *document, int list, int item)
 {
     return yaml_document_append_sequence_item(&document->yaml, list, item);
+}
+
+static int copy_list(struct document *document, int at, struct document *other, int node)
+{
+    int list = document_add_list(document, at);
+    const yaml_node_t *from = document_node(other, node);
+
+    for (yaml_node_item_t *item = from->data.sequence.items.start;
+         list != 0 && item < from->data.sequence.items.top; item++) {
+        int copy = document_copy(document, at, other, *item);
+
+        if (copy == 0 || !document_append_item(document, list, copy))
+            return 0;
+    }
+    return list;
+}
+
+static int copy_mapping(struct document *document, int at, struct document *other, int node)
+{
+    int mapping = document_add_mapping(document, at);
+    const yaml_node_t *from = document_node(other, node);
+
+    for (yaml_node_pair_t *pair = from->data.mapping.pairs.start;
+         mapping != 0 && pair < from->data.mapping.pairs.top; pair++) {
+        int key = document_copy(document, at, other, pair->key);
+        int value = key != 0 ? document_copy(document, at, other, pair->value) : 0;
+
+        if (value == 0 || !yaml_document_append_mapping_pair(&document->yaml, mapping, key, value))
+            return 0;
+    }
+    return mapping;
+}
+
+/* As deep as a document may be. */
+int document_copy(struct document *document, int at, struct document *other, int node)
+{
+    const yaml_node_t *from = document_node(other, node);
+
+    switch (from->type) {
+    case YAML_SCALAR_NODE:
+        return document_add_scalar(document, at, (const char *)from->data.scalar.value);
+    case YAML_SEQUENCE_NODE:
+        return copy_list(document, at, other, node);
+    case YAML_MAPPING_NODE:
+        return copy_mapping(document, at, other, node);
+    default:
+        return 0;
+    }
 }

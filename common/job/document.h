@@ -37,6 +37,9 @@ int document_root(struct document *document);
 /* A node by its number, until the next document_add_*. */
 yaml_node_t *document_node(struct document *document, int node);
 
+/* The value of a key of the outermost mapping; 0: there is none. */
+int document_find(struct document *document, const char *key);
+
 /* The line, from 1, where a node begins. */
 uint32_t document_line(struct document *document, int node);
 
@@ -63,6 +66,10 @@ int document_add_mapping(struct document *document, int at);
 /* Adds an entry to a mapping or list; false: out of memory. */
 bool document_append_pair(struct document *document, int mapping, const char *key, int value);
 bool document_append_item(struct document *document, int list, int item);
+
+/* Copies a node of another document and all below it; the new nodes count as standing at the line of `at`.
+ * Returns the copy; 0: out of memory. */
+int document_copy(struct document *document, int at, struct document *other, int node);
 
 /* The document as YAML text, every scalar quoted. Owns: the caller, free(). */
 enum status document_emit(struct document *document, char **text, size_t *length,

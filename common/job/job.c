@@ -80,11 +80,13 @@ uint64_t table_state_bytes(const struct table_spec *table)
     return sizeof(uint64_t) + table->dimension * arrays * sizeof(float);
 }
 
+/* A table that is added must not move what lies in the slots: its chunks go round over those that there are.
+ */
 uint32_t job_slot_count(const struct job *job)
 {
     uint32_t chunks = job->graph != NULL ? job->graph->chunk_count : 0;
 
-    for (uint32_t i = 0; i < job->table_count; i++) {
+    for (uint32_t i = 0; i < job->table_count - job->added_count; i++) {
         uint32_t count = table_chunk_count(&job->tables[i]);
 
         chunks = count > chunks ? count : chunks;
@@ -275,14 +277,29 @@ static void add_table(struct hash *hash, const struct table_spec *table)
     add_optimizer(hash, &table->optimizer);
 }
 
+bool table_equals(const struct table_spec *table, const struct table_spec *other)
+{
+    char texts[2][HASH_TEXT_BYTES];
+    struct hash hash;
+
+    hash_init(&hash);
+    add_table(&hash, table);
+    hash_text(&hash, texts[0]);
+    hash_init(&hash);
+    add_table(&hash, other);
+    hash_text(&hash, texts[1]);
+    return strcmp(texts[0], texts[1]) == 0;
+}
+
 static void tables_digest(const struct job *job, char text[HASH_TEXT_BYTES])
 {
+    uint32_t count = job->table_count - job->added_count;
     struct hash hash;
 
     hash_init(&hash);
     add(&hash, "cairn tables 1\nseed %" PRIu64 " microbatches %u mode sync\ntables %u\n", job->seed,
-        job->microbatches, job->table_count);
-    for (uint32_t i = 0; i < job->table_count; i++)
+        job->microbatches, count);
+    for (uint32_t i = 0; i < count; i++)
         add_table(&hash, &job->tables[i]);
     hash_text(&hash, text);
 }

@@ -36,7 +36,7 @@ struct data_source {
 
 enum device { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
 
-#define JOB_TABLES_MAX          256
+#define JOB_TABLES_MAX          256 /* those that were added to the running job included */
 #define JOB_TABLE_DIMENSION_MAX 65536
 #define JOB_TABLE_SIZE_MAX      GRAPH_FLOATS_MAX
 
@@ -57,6 +57,7 @@ struct table_spec {
                                           * top_k is commit_every */
     uint32_t admit_after;                /* sparse: steps with a key until it becomes a row; 0: at once */
     uint64_t expire_after;               /* sparse: steps without a key until its row is forgotten; 0: never */
+    uint64_t first_version;              /* the one that it began at; not 0: it was added to the running job */
 };
 
 /* What a tables job has not: model, graph, data, shuffle, epochs and steps (it runs until it is stopped),
@@ -65,6 +66,7 @@ struct job {
     char name[JOB_NAME_MAX];       /* letters, digits, - and _ */
     uint64_t seed;
     uint32_t table_count;          /* 0: the job trains a model */
+    uint32_t added_count;          /* of them, the last ones, those that were added to the running job */
     struct table_spec *tables;     /* number on the wire and in records: TABLE_FIRST_USER + index */
     struct model_spec model;
     struct graph *graph;           /* of the model, checked */
@@ -88,9 +90,19 @@ struct job {
     char *base_directory;          /* what relative paths start from */
 };
 
-/* What the command line may change; 0: as the file says. */
+/* A table that was added to a running job. */
+struct job_added_table {
+    const char *text; /* what the job file's list of tables would have: "sparse: {name: a, dimension: 8}" */
+    uint64_t first_version;
+};
+
+/* What changes a job beside its text. Borrowed for the call. */
 struct job_overrides {
-    uint32_t servers, workers_min, workers_max;
+    uint32_t servers, workers_min, workers_max; /* from the command line; 0: as the file says */
+    const struct job_added_table *added;        /* [added_count], after the text's own tables, in this order,
+                                                 * in which their first versions do not fall */
+    uint32_t added_count;
+    bool only_added; /* in place of the text's own: to look at one by itself */
 };
 
 /* Loads from text; file_name is for messages. base_directory: what relative paths start from.
@@ -110,6 +122,9 @@ char *job_path(const struct job *job, const char *path);
 /* Whether it is a tables job. */
 bool job_has_tables(const struct job *job);
 
+/* Whether two tables are alike in all but the version that they began at. */
+bool table_equals(const struct table_spec *table, const struct table_spec *other);
+
 /* The user table of a number (TABLE_FIRST_USER and up); NULL: the job has none. */
 const struct table_spec *job_table(const struct job *job, uint32_t number);
 
@@ -124,7 +139,7 @@ void table_chunk(const struct table_spec *table, uint32_t chunk, uint64_t *begin
  * optimizer's slots. */
 uint64_t table_state_bytes(const struct table_spec *table);
 
-/* The number of slots of the job (cluster/placement.h). */
+/* The number of slots of the job (cluster/placement.h): as its file made it, whatever was added. */
 uint32_t job_slot_count(const struct job *job);
 
 /* Whether there may be durable state in a slot: a chunk of weights or of a dense table, or rows. A shard that
@@ -133,7 +148,8 @@ bool job_slot_has_state(const struct job *job, uint32_t slot);
 
 /* The digest of all that the final model, or the tables' state, depends on: model or tables, data paths and
  * formats, seed, optimizer, batch, microbatches, threads_per_microbatch, codec, but not the cluster, the
- * output, commit_every or the length of the training. */
+ * output, commit_every or the length of the training; nor tables that were added, for the file says nothing of
+ * them. */
 void job_digest(const struct job *job, char text[HASH_TEXT_BYTES]);
 
 /* What a model file says of the job's training; borrows from the job. */

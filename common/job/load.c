@@ -1,5 +1,6 @@
-/* From text to job: document (YAML within limits), check (against the schema, defaults filled in), libcyaml
- * (into plain data), resolve (rules between keys). Each step sees only what the one before let through. */
+/* From text to job: document (YAML within limits; tables that were added later are put into its list), check
+ * (against the schema, defaults filled in), libcyaml (into plain data), resolve (rules between keys). Each
+ * step sees only what the one before let through. */
 #include "job/check.h"
 #include "job/document.h"
 #include "job/job.h"
@@ -19,6 +20,11 @@ static const cyaml_config_t cyaml_config = {
     .flags = CYAML_CFG_NO_ALIAS,
 };
 
+static enum status no_memory(const char *file_name, struct error *error)
+{
+    return error_set(error, CAIRN_NO_MEMORY, "%s: no memory to read it", file_name);
+}
+
 /* Loads a document that was checked, so that any refusal but for memory is ours: schema and check differ. */
 static enum status load_form(struct document *document, struct job_form **form, struct error *error)
 {
@@ -37,21 +43,86 @@ static enum status load_form(struct document *document, struct job_form **form, 
         return CAIRN_OK;
     }
     if (code == CYAML_ERR_OOM)
-        return error_set(error, CAIRN_NO_MEMORY, "%s: no memory to read it", document->file_name);
+        return no_memory(document->file_name, error);
     return document_error(document, 1, error, "the file passes the check but not the schema: %s",
                           cyaml_strerror(code));
+}
+
+/* Puts the entry that a text is at the end of a list. */
+static enum status append_text(struct document *document, int list, const char *text, struct error *error)
+{
+    struct document entry;
+    enum status status = document_load(&entry, text, strlen(text), "added table", error);
+    int copy;
+
+    if (status != CAIRN_OK)
+        return status;
+    copy = document_copy(document, list, &entry, document_root(&entry));
+    if (copy == 0 || !document_append_item(document, list, copy))
+        status = no_memory(document->file_name, error);
+    document_fini(&entry);
+    return status;
+}
+
+/* The document's list of tables, or an empty one in its place. */
+static enum status tables_list(struct document *document, bool is_fresh, int *list, struct error *error)
+{
+    int root = document_root(document);
+    int found =
+        document_node(document, root)->type == YAML_MAPPING_NODE ? document_find(document, "tables") : 0;
+
+    if (found == 0 || document_node(document, found)->type != YAML_SEQUENCE_NODE)
+        return document_error(document, 1, error, "the job has no list of tables to add to");
+    *list = found;
+    if (is_fresh) /* the old entries stay in the document, where nothing leads to them */
+        document_node(document, found)->data.sequence.items.top =
+            document_node(document, found)->data.sequence.items.start;
+    return CAIRN_OK;
+}
+
+static enum status append_added(struct document *document, const struct job_overrides *overrides,
+                                struct error *error)
+{
+    int list = 0;
+    enum status status = tables_list(document, overrides->only_added, &list, error);
+
+    for (uint32_t i = 0; i < overrides->added_count && status == CAIRN_OK; i++)
+        status = append_text(document, list, overrides->added[i].text, error);
+    return status;
+}
+
+/* Notes which of the tables are not the file's. */
+static enum status mark_added(struct job *job, const struct job_overrides *overrides, struct error *error)
+{
+    uint32_t first = job->table_count - overrides->added_count;
+    uint64_t version = 0;
+
+    job->added_count = overrides->added_count;
+    for (uint32_t i = 0; i < overrides->added_count; i++) {
+        if (overrides->added[i].first_version < version)
+            return error_set(error, CAIRN_INVALID, "table %s begins before one that was added earlier",
+                             job->tables[first + i].name);
+        version = job->tables[first + i].first_version = overrides->added[i].first_version;
+    }
+    return CAIRN_OK;
 }
 
 static enum status fill_job(struct document *document, const struct job_overrides *overrides, struct job *job,
                             struct error *error)
 {
     struct job_form *form = NULL;
-    enum status status = check_document(document, &job_schema, error);
+    enum status status = CAIRN_OK;
 
+    if (overrides->added_count > 0)
+        status = append_added(document, overrides, error);
+    if (status == CAIRN_OK)
+        status = check_document(document, &job_schema, error);
     if (status == CAIRN_OK)
         status = load_form(document, &form, error);
     if (status == CAIRN_OK)
         status = job_resolve(form, document, overrides, job, error);
+    if (status == CAIRN_OK)
+        status = mark_added(job, overrides, error);
     if (form != NULL)
         cyaml_free(&cyaml_config, &job_schema, form, 0);
     return status;
@@ -60,6 +131,7 @@ static enum status fill_job(struct document *document, const struct job_override
 enum status job_load_text(const char *text, size_t length, const char *file_name, const char *base_directory,
                           const struct job_overrides *overrides, struct job **out, struct error *error)
 {
+    static const struct job_overrides none;
     struct document document;
     struct job *job = NULL;
     enum status status;
@@ -76,9 +148,9 @@ enum status job_load_text(const char *text, size_t length, const char *file_name
         job->base_directory =
             strdup(base_directory == NULL || *base_directory == '\0' ? "." : base_directory);
     if (job == NULL || job->base_directory == NULL)
-        status = error_set(error, CAIRN_NO_MEMORY, "%s: no memory to read it", file_name);
+        status = no_memory(file_name, error);
     else
-        status = fill_job(&document, overrides, job, error);
+        status = fill_job(&document, overrides != NULL ? overrides : &none, job, error);
     document_fini(&document);
     if (status == CAIRN_OK)
         *out = job;

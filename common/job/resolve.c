@@ -371,8 +371,7 @@ static enum status resolve_model_job(struct resolve *resolve)
 enum status job_resolve(struct job_form *form, struct document *document,
                         const struct job_overrides *overrides, struct job *job, struct error *error)
 {
-    static const struct job_overrides none;
-    struct resolve resolve = {form, document, overrides != NULL ? overrides : &none, job, error};
+    struct resolve resolve = {form, document, overrides, job, error};
 
     memcpy(job->name, form->name, sizeof(job->name));
     job->seed = form->seed;

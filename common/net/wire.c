@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* What a packed header takes at most: all members at their longest varints, the message, the payloads. */
-#define FIELDS_BYTES  (2 * 6 + 6 * 11 + 3 * 6 + 2 + 3 * 3)
+#define FIELDS_BYTES  (2 * 6 + 6 * 11 + 4 * 7 + 2 + 4 * 3)
 #define PAYLOAD_BYTES (2 + 6 + 2 + 11)
 _Static_assert(FIELDS_BYTES + WIRE_MESSAGE_MAX + 3 + WIRE_PAYLOADS_MAX * PAYLOAD_BYTES <= WIRE_HEADER_MAX,
                "a header at its bounds must fit");
@@ -158,6 +158,8 @@ static void pack_fields(Cairn__DataHeader *packed, const struct data_header *hea
         packed->refused = (Cairn__RefusedReason)header->refused;
         packed->message = (char *)header->message;
     }
+    if (header->kind == DATA_VALUES || header->kind == DATA_APPLIED)
+        packed->tables = header->tables;
 }
 
 size_t wire_data_pack(const struct data_header *header, unsigned char bytes[WIRE_HEADER_MAX])
@@ -208,6 +210,7 @@ static void unpack_fields(struct data_header *header, const Cairn__DataHeader *p
     header->acknowledge = packed->acknowledge;
     header->committed = packed->committed;
     header->newest = packed->newest;
+    header->tables = packed->tables;
     header->refused = (enum data_refused)packed->refused;
     unpack_message(header->message, packed->message);
 }

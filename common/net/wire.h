@@ -92,6 +92,7 @@ struct data_header {
     bool acknowledge;      /* DATA_PUSH, and DATA_PULL with newest */
     bool committed;        /* DATA_PULL only */
     bool newest;           /* DATA_PULL only */
+    uint32_t tables;       /* DATA_VALUES and DATA_APPLIED only: of a job that was extended; else 0 */
     uint32_t payload_count;
     struct data_payload payloads[WIRE_PAYLOADS_MAX];
     enum data_refused refused;      /* DATA_REFUSED only */

@@ -52,10 +52,17 @@ static bool is_free_text(const ProtobufCFieldDescriptor *field)
     return false;
 }
 
+/* Whether such messages have a job file's text, or a piece of one. */
+static bool is_job_file(const ProtobufCMessageDescriptor *descriptor)
+{
+    return descriptor == &cairn__job_text__descriptor || descriptor == &cairn__added_table__descriptor ||
+           descriptor == &cairn__table_request__descriptor;
+}
+
 static const char *text_problem(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field,
                                 char *text)
 {
-    bool is_file = message->descriptor == &cairn__job_text__descriptor && is_free_text(field);
+    bool is_file = is_job_file(message->descriptor) && is_free_text(field);
     bool is_cleaned = !is_file && is_free_text(field);
 
     for (char *at = text; at && *at != '\0'; at++) {
@@ -169,6 +176,10 @@ static const char *job_text_problem(const Cairn__JobText *text)
     if (text->servers > WIRE_SHARDS_MAX || text->workers_min > TREE_LEAVES_MAX ||
         text->workers_max > TREE_LEAVES_MAX)
         return "the job's node counts are out of bounds";
+    for (size_t i = 0; i < text->n_added; i++) {
+        if (text->added[i]->text[0] == '\0' || text->added[i]->first_version > WIRE_STEP_MAX)
+            return "an added table has no text, or begins out of bounds";
+    }
     if (text->workers_min > text->workers_max && text->workers_max != 0)
         return "the job's least workers are more than its most";
     return NULL;
@@ -247,7 +258,10 @@ static const char *node_message_problem(const Cairn__NodeMessage *message)
     case CAIRN__NODE_MESSAGE__BODY_FAILED:
     case CAIRN__NODE_MESSAGE__BODY_LOG_LINE:
     case CAIRN__NODE_MESSAGE__BODY_COMMIT_REFUSED:
+    case CAIRN__NODE_MESSAGE__BODY_EXTENDED:
         return NULL;
+    case CAIRN__NODE_MESSAGE__BODY_HELD:
+        return message->held->step > WIRE_STEP_MAX ? "the step is out of bounds" : NULL;
     default:
         return "it has no body that is known";
     }
@@ -299,11 +313,15 @@ static const char *node_command_problem(const Cairn__NodeCommand *command)
         return prepare_problem(command->prepare);
     case CAIRN__NODE_COMMAND__BODY_EPOCH:
         return epoch_problem(command->epoch);
+    case CAIRN__NODE_COMMAND__BODY_EXTEND:
+        return command->extend->prepare ? prepare_problem(command->extend->prepare) : "there are no tables";
     case CAIRN__NODE_COMMAND__BODY_REFUSAL:
     case CAIRN__NODE_COMMAND__BODY_COMMIT:
     case CAIRN__NODE_COMMAND__BODY_COMMITTED:
     case CAIRN__NODE_COMMAND__BODY_STOP:
     case CAIRN__NODE_COMMAND__BODY_RELEASE:
+    case CAIRN__NODE_COMMAND__BODY_HOLD:
+    case CAIRN__NODE_COMMAND__BODY_GO_ON:
         return NULL;
     default:
         return "it has no body that is known";
@@ -315,6 +333,11 @@ static const char *node_command_problem(const Cairn__NodeCommand *command)
 static const char *commit_problem(const Cairn__CommitRequest *commit)
 {
     return commit->step > WIRE_STEP_MAX ? "the step is out of bounds" : id_problem(commit->job);
+}
+
+static const char *table_problem(const Cairn__TableRequest *table)
+{
+    return table->text[0] == '\0' ? "the table's text is missing" : id_problem(table->job);
 }
 
 static const char *client_request_problem(const Cairn__ClientRequest *request)
@@ -334,6 +357,8 @@ static const char *client_request_problem(const Cairn__ClientRequest *request)
         return id_problem(request->logs->job);
     case CAIRN__CLIENT_REQUEST__BODY_COMMIT:
         return commit_problem(request->commit);
+    case CAIRN__CLIENT_REQUEST__BODY_TABLE:
+        return table_problem(request->table);
     case CAIRN__CLIENT_REQUEST__BODY_JOBS:
     case CAIRN__CLIENT_REQUEST__BODY_NODES:
         return NULL;
@@ -382,6 +407,7 @@ static const char *client_reply_problem(const Cairn__ClientReply *reply)
         return location_problem(reply->location);
     case CAIRN__CLIENT_REPLY__BODY_NODES:
         return nodes_problem(reply->nodes);
+    case CAIRN__CLIENT_REPLY__BODY_TABLE:
     case CAIRN__CLIENT_REPLY__BODY_ERROR:
     case CAIRN__CLIENT_REPLY__BODY_LOGS:
         return NULL;

@@ -426,6 +426,137 @@ START_TEST(the_command_line_overrides_the_servers_only)
 }
 END_TEST
 
+/* ---- tables that were added */
+
+static enum status load_added(const struct job_overrides *overrides, struct job **job, struct error *error)
+{
+    return job_load_text(GOOD, strlen(GOOD), "job.yaml", "/base", overrides, job, error);
+}
+
+START_TEST(added_tables_come_after_the_files_own)
+{
+    static const struct job_added_table added[] = {
+        {"sparse: {name: late, dimension: 4, admit_after: 3}\n", 7},
+        {"{dense: {name: \"later\", size: 20000000}}", 9}};
+    const struct job_overrides overrides = {.servers = 3, .added = added, .added_count = 2};
+    struct job *job, *plain = load(GOOD);
+    char hashes[2][HASH_TEXT_BYTES];
+    struct error error = {0};
+
+    ck_assert_msg(load_added(&overrides, &job, &error) == CAIRN_OK, "%s", error.message);
+    ck_assert_uint_eq(job->table_count, 4);
+    ck_assert_uint_eq(job->added_count, 2);
+    ck_assert_uint_eq(job->servers, 3);
+    ck_assert_str_eq(job->tables[1].name, "common");
+    ck_assert_uint_eq(job->tables[1].first_version, 0);
+    ck_assert_str_eq(job->tables[2].name, "late");
+    ck_assert_uint_eq(job->tables[2].admit_after, 3);
+    ck_assert_uint_eq(job->tables[2].first_version, 7);
+    ck_assert_int_eq(job->tables[2].optimizer.type, OPTIMIZER_ADAM); /* train's */
+    ck_assert_str_eq(job->tables[3].name, "later");
+    ck_assert_uint_eq(job->tables[3].first_version, 9);
+    job_digest(job, hashes[0]);
+    job_digest(plain, hashes[1]);
+    ck_assert_str_eq(hashes[0], hashes[1]);
+    ck_assert_uint_gt(table_chunk_count(&job->tables[3]), 50);
+    ck_assert_uint_eq(job_slot_count(job), job_slot_count(plain));
+    job_free(job);
+    job_free(plain);
+}
+END_TEST
+
+/* Large tables may have more chunks than the job has slots. */
+START_TEST(added_chunks_go_round_the_slots)
+{
+    static const struct job_added_table added = {"dense: {name: huge, size: 1099511627776}", 1};
+    const struct job_overrides overrides = {.added = &added, .added_count = 1};
+    struct job *job;
+    uint32_t slots;
+
+    ck_assert_int_eq(load_added(&overrides, &job, NULL), CAIRN_OK);
+    slots = job_slot_count(job);
+    ck_assert_uint_gt(table_chunk_count(&job->tables[2]), slots);
+    for (uint32_t chunk = 0; chunk < 2 * slots; chunk += 17)
+        ck_assert_uint_eq(placement_slot(5, chunk + slots, slots), placement_slot(5, chunk, slots));
+    for (uint32_t slot = 0; slot < slots; slot++)
+        ck_assert(job_slot_has_state(job, slot));
+    job_free(job);
+}
+END_TEST
+
+START_TEST(one_table_can_be_looked_at_alone)
+{
+    static const struct job_added_table one = {"dense: {name: common, size: 1000}", 0},
+                                        other = {"dense: {name: common, size: 1001}", 0};
+    const struct job_overrides alike = {.added = &one, .added_count = 1, .only_added = true},
+                               unlike = {.added = &other, .added_count = 1, .only_added = true};
+    struct job *job, *candidate;
+
+    job = load(GOOD);
+    ck_assert_int_eq(load_added(&alike, &candidate, NULL), CAIRN_OK);
+    ck_assert_uint_eq(candidate->table_count, 1);
+    ck_assert(table_equals(&candidate->tables[0], &job->tables[1]));
+    ck_assert(!table_equals(&candidate->tables[0], &job->tables[0]));
+    job_free(candidate);
+    ck_assert_int_eq(load_added(&unlike, &candidate, NULL), CAIRN_OK);
+    ck_assert(!table_equals(&candidate->tables[0], &job->tables[1]));
+    job_free(candidate);
+    job_free(job);
+}
+END_TEST
+
+static const struct {
+    const char *text, *message;
+} bad_additions[] = {
+    {"dense: {name: common, size: 5}", "a second table named common"},
+    {"dense: {name: x, size: 0}", "size"},
+    {"dense: {name: x, size: 5}\nsparse: {name: y, dimension: 3}", "one"},
+    {"- dense: {name: x, size: 5}", "allowed"},
+    {"dense: {name: x, size: 5", "not valid YAML"},
+    {"", "empty"},
+    {"dense: {name: x, size: 5}\n---\ndense: {name: y, size: 5}", "second YAML document"},
+    {"text", "allowed"},
+};
+
+START_TEST(bad_additions_are_refused)
+{
+    const struct job_added_table added = {bad_additions[_i].text, 1};
+    const struct job_overrides overrides = {.added = &added, .added_count = 1};
+    struct error error = {0};
+    struct job *job;
+
+    ck_assert_int_eq(load_added(&overrides, &job, &error), CAIRN_INVALID);
+    ck_assert_msg(strstr(error.message, bad_additions[_i].message) != NULL, "%s", error.message);
+}
+END_TEST
+
+START_TEST(added_tables_begin_one_after_the_other)
+{
+    static const struct job_added_table added[] = {{"dense: {name: x, size: 5}", 4},
+                                                   {"dense: {name: y, size: 5}", 3}};
+    const struct job_overrides overrides = {.added = added, .added_count = 2};
+    struct error error = {0};
+    struct job *job;
+
+    ck_assert_int_eq(load_added(&overrides, &job, &error), CAIRN_INVALID);
+    ck_assert_msg(strstr(error.message, "table y begins before") != NULL, "%s", error.message);
+}
+END_TEST
+
+START_TEST(nothing_is_added_to_a_model)
+{
+    static const struct job_added_table added = {"dense: {name: x, size: 5}", 1};
+    const struct job_overrides overrides = {.added = &added, .added_count = 1};
+    static const char text[] = "name: x\nmodel: {}\n";
+    struct error error = {0};
+    struct job *job;
+
+    ck_assert_int_eq(job_load_text(text, strlen(text), "job.yaml", "/", &overrides, &job, &error),
+                     CAIRN_INVALID);
+    ck_assert_msg(strstr(error.message, "no list of tables") != NULL, "%s", error.message);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("job_tables");
@@ -444,8 +575,15 @@ static Suite *make_suite(void)
     tcase_add_test(good, slots_have_the_state_of_all_tables);
     tcase_add_loop_test(good, digest_is_of_what_the_state_depends_on, 0,
                         (int)(sizeof(digests) / sizeof(digests[0])));
+    tcase_add_test(good, added_tables_come_after_the_files_own);
+    tcase_add_test(good, added_chunks_go_round_the_slots);
+    tcase_add_test(good, one_table_can_be_looked_at_alone);
     suite_add_tcase(suite, good);
     tcase_add_loop_test(wrong, each_mistake_gets_one_line, 0, (int)(sizeof(bad) / sizeof(bad[0])));
+    tcase_add_loop_test(wrong, bad_additions_are_refused, 0,
+                        (int)(sizeof(bad_additions) / sizeof(bad_additions[0])));
+    tcase_add_test(wrong, added_tables_begin_one_after_the_other);
+    tcase_add_test(wrong, nothing_is_added_to_a_model);
     tcase_add_test(wrong, the_command_line_overrides_the_servers_only);
     suite_add_tcase(suite, wrong);
     return suite;

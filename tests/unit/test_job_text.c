@@ -16,7 +16,7 @@ static struct job_text *begun(void)
 
 static struct job *loaded(struct job_text *text)
 {
-    const struct job_overrides none = {0, 0, 0};
+    static const struct job_overrides none;
     struct error error = {.message = ""};
     struct job *job = NULL;
     char *written = NULL;
@@ -65,7 +65,7 @@ END_TEST
 
 START_TEST(names_are_texts)
 {
-    const struct job_overrides none = {0, 0, 0};
+    static const struct job_overrides none;
     struct job_text *text = job_text_new("a: {b}\n- \"c");
     struct error error = {.message = ""};
     struct job *job = NULL;

@@ -52,6 +52,8 @@ static struct data_header largest(enum data_kind kind)
     }
     if (kind == DATA_PULL)
         header.committed = header.newest = true;
+    if (kind == DATA_VALUES || kind == DATA_APPLIED)
+        header.tables = UINT32_MAX;
     if (kind == DATA_REFUSED) {
         header.refused = DATA_REFUSED_MALFORMED;
         memset(header.message, 'x', WIRE_MESSAGE_MAX - 1);
@@ -75,6 +77,7 @@ static void check_equal(const struct data_header *a, const struct data_header *b
     ck_assert_int_eq(a->acknowledge, b->acknowledge);
     ck_assert_int_eq(a->committed, b->committed);
     ck_assert_int_eq(a->newest, b->newest);
+    ck_assert_uint_eq(a->tables, b->tables);
     ck_assert_uint_eq(a->payload_count, b->payload_count);
     for (uint32_t i = 0; i < a->payload_count; i++) {
         ck_assert_uint_eq(a->payloads[i].chunk, b->payloads[i].chunk);
@@ -167,6 +170,11 @@ START_TEST(members_of_other_kinds_stay_behind)
     ck_assert_uint_eq(back.samples, 0);
     ck_assert(!back.subscribe && !back.acknowledge && !back.committed && !back.newest && !back.exact);
     ck_assert_str_eq(back.message, "");
+    header = sample(DATA_PULL);
+    header.tables = 5;
+    length = wire_data_pack(&header, bytes);
+    ck_assert_int_eq(wire_data_unpack(bytes, length, &back, NULL), CAIRN_OK);
+    ck_assert_uint_eq(back.tables, 0);
 }
 END_TEST
 
@@ -339,7 +347,7 @@ START_TEST(noise_does_not_parse)
     size_t length;
     struct error error;
 
-    header.request = 0; /* the payloads come last then */
+    header.request = header.tables = 0; /* the payloads come last then */
     length = wire_data_pack(&header, bytes);
     ck_assert_int_eq(wire_data_unpack("", 0, &back, &error), CAIRN_PROTOCOL);
     ck_assert_int_eq(wire_data_unpack("\xff\xff\xff", 3, &back, &error), CAIRN_PROTOCOL);

@@ -234,7 +234,14 @@ START_TEST(plain_reports_pass)
     Cairn__Committed committed = CAIRN__COMMITTED__INIT;
     Cairn__CommitRefused refused = CAIRN__COMMIT_REFUSED__INIT;
     Cairn__Reached reached = CAIRN__REACHED__INIT;
+    Cairn__Held held = CAIRN__HELD__INIT;
+    Cairn__Extended extended = CAIRN__EXTENDED__INIT;
 
+    held.step = WIRE_STEP_MAX;
+    check_verdict(node_message, NODE_MESSAGE(held, HELD, &held), NULL);
+    held.step++;
+    check_verdict(node_message, NODE_MESSAGE(held, HELD, &held), "step");
+    check_verdict(node_message, NODE_MESSAGE(extended, EXTENDED, &extended), NULL);
     check_verdict(node_message, NODE_MESSAGE(heartbeat, HEARTBEAT, &heartbeat), NULL);
     check_verdict(node_message, NODE_MESSAGE(leave, LEAVE, &goodbye), NULL);
     check_verdict(node_message, NODE_MESSAGE(prepared, PREPARED, &prepared), NULL);
@@ -395,7 +402,16 @@ START_TEST(plain_commands_pass)
     Cairn__CommittedCommand committed = CAIRN__COMMITTED_COMMAND__INIT;
     Cairn__StopCommand stop = CAIRN__STOP_COMMAND__INIT;
     Cairn__ReleaseCommand release = CAIRN__RELEASE_COMMAND__INIT;
+    Cairn__HoldCommand hold = CAIRN__HOLD_COMMAND__INIT;
+    Cairn__ExtendCommand extend = CAIRN__EXTEND_COMMAND__INIT;
+    Cairn__PrepareCommand prepare = CAIRN__PREPARE_COMMAND__INIT;
+    Cairn__GoOnCommand go_on = CAIRN__GO_ON_COMMAND__INIT;
 
+    check_verdict(node_command, NODE_COMMAND(hold, HOLD, &hold), NULL);
+    check_verdict(node_command, NODE_COMMAND(extend, EXTEND, &extend), "no tables");
+    extend.prepare = &prepare; /* is checked as one */
+    check_verdict(node_command, NODE_COMMAND(extend, EXTEND, &extend), "id");
+    check_verdict(node_command, NODE_COMMAND(go_on, GO_ON, &go_on), NULL);
     check_verdict(node_command, NODE_COMMAND(refusal, REFUSAL, &refusal), NULL);
     check_verdict(node_command, NODE_COMMAND(commit, COMMIT, &commit), NULL);
     check_verdict(node_command, NODE_COMMAND(committed, COMMITTED, &committed), NULL);
@@ -414,6 +430,7 @@ START_TEST(requests_name_their_job)
     Cairn__LocateRequest locate = CAIRN__LOCATE_REQUEST__INIT;
     Cairn__LogsRequest logs = CAIRN__LOGS_REQUEST__INIT;
     Cairn__CommitRequest commit = CAIRN__COMMIT_REQUEST__INIT;
+    Cairn__TableRequest table = CAIRN__TABLE_REQUEST__INIT;
     const char *complaint = _i == 0 ? "id" : _i == 1 ? NULL : "control characters";
 
     job.job = watch.job = stop.job = locate.job = logs.job = (char *)(_i == 0   ? ""
@@ -426,6 +443,10 @@ START_TEST(requests_name_their_job)
     check_verdict(client_request, CLIENT_REQUEST(logs, LOGS, &logs), complaint);
     commit.job = job.job;
     check_verdict(client_request, CLIENT_REQUEST(commit, COMMIT, &commit), complaint);
+    table.job = job.job;
+    check_verdict(client_request, CLIENT_REQUEST(table, TABLE, &table), "text");
+    table.text = (char *)"dense:\n\tname: x\n"; /* as in a file */
+    check_verdict(client_request, CLIENT_REQUEST(table, TABLE, &table), complaint);
 }
 END_TEST
 
@@ -447,12 +468,24 @@ START_TEST(submissions_have_text)
     Cairn__SubmitRequest submit = CAIRN__SUBMIT_REQUEST__INIT;
     Cairn__JobsRequest jobs = CAIRN__JOBS_REQUEST__INIT;
     Cairn__NodesRequest nodes = CAIRN__NODES_REQUEST__INIT;
+    Cairn__AddedTable added = CAIRN__ADDED_TABLE__INIT, *pointer = &added;
 
     check_verdict(client_request, CLIENT_REQUEST(submit, SUBMIT, &submit), "text");
     submit.text = &text;
     check_verdict(client_request, CLIENT_REQUEST(submit, SUBMIT, &submit), "text");
     text.text = (char *)"name: x\n";
     check_verdict(client_request, CLIENT_REQUEST(submit, SUBMIT, &submit), NULL);
+    text.n_added = 1;
+    text.added = &pointer;
+    check_verdict(client_request, CLIENT_REQUEST(submit, SUBMIT, &submit), "no text");
+    added.text = (char *)"dense: {name: x}\n";
+    added.first_version = WIRE_STEP_MAX;
+    check_verdict(client_request, CLIENT_REQUEST(submit, SUBMIT, &submit), NULL);
+    added.first_version++;
+    check_verdict(client_request, CLIENT_REQUEST(submit, SUBMIT, &submit), "out of bounds");
+    added.text = (char *)"\x1b[31mred";
+    added.first_version = 0;
+    check_verdict(client_request, CLIENT_REQUEST(submit, SUBMIT, &submit), "control characters");
     check_verdict(client_request, CLIENT_REQUEST(jobs, JOBS, &jobs), NULL);
     check_verdict(client_request, CLIENT_REQUEST(nodes, NODES, &nodes), NULL);
 }
@@ -519,9 +552,11 @@ START_TEST(other_replies)
     Cairn__LogEntry entry = CAIRN__LOG_ENTRY__INIT;
     Cairn__LogEntry *entries[] = {&entry};
     Cairn__LogsReply logs = CAIRN__LOGS_REPLY__INIT;
+    Cairn__TableReply table = CAIRN__TABLE_REPLY__INIT;
 
     refused.message = (char *)"no\nsuch job";
     check_verdict(client_reply, CLIENT_REPLY(error, ERROR, &refused), NULL);
+    check_verdict(client_reply, CLIENT_REPLY(table, TABLE, &table), NULL);
     nodes.n_nodes = 1;
     nodes.nodes = list;
     node.name = (char *)"worker-1";

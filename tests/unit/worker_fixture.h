@@ -115,7 +115,7 @@ static inline void fixture_remove(const struct fixture *fixture)
 
 static inline struct job *fixture_job(const struct fixture *fixture)
 {
-    const struct job_overrides none = {0, 0, 0};
+    static const struct job_overrides none;
     struct job *job = NULL;
     struct error error = {.message = ""};
 
