@@ -153,8 +153,10 @@ static enum status asked_capture(struct commits *commits, struct error *error)
     if (commits->missed)
         return CAIRN_OK;
     status = queue_open(commits, commits->asked_step, &generation, error);
-    for (uint32_t number = 0; status == CAIRN_OK && number < commits->tables->count; number++)
-        status = table_capture(generation, commits->tables, number, error);
+    for (uint32_t number = 0; status == CAIRN_OK && number < commits->tables->count; number++) {
+        if (tables_has_pieces_at(commits->tables, number, commits->asked_step))
+            status = table_capture(generation, commits->tables, number, error);
+    }
     return status;
 }
 
@@ -167,7 +169,7 @@ enum status commits_ask(struct commits *commits, uint64_t step, enum commits_ans
     if (!tables_can_end_at(commits->tables, step))
         return CAIRN_OK;
     *answer = COMMITS_COMING;
-    if (commits->tables->piece_count == 0 || step == commits->committed_step ||
+    if (tables_pieces_at(commits->tables, step) == 0 || step == commits->committed_step ||
         (generation && generation->state == GENERATION_WRITTEN)) {
         *answer = COMMITS_DURABLE;
         return CAIRN_OK;

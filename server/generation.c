@@ -34,15 +34,17 @@ static void table_pieces(struct generation *generation, const struct tables *tab
 
 struct generation *generation_new(const struct tables *tables, uint64_t step)
 {
-    struct generation *generation =
-        calloc(1, sizeof(*generation) + tables->piece_count * sizeof(generation->pieces[0]));
+    uint32_t count = tables_pieces_at(tables, step);
+    struct generation *generation = calloc(1, sizeof(*generation) + count * sizeof(generation->pieces[0]));
 
     if (!generation)
         return NULL;
     generation->step = step;
-    generation->piece_count = tables->piece_count;
-    for (uint32_t number = 0; number < tables->count; number++)
-        table_pieces(generation, tables, number);
+    generation->piece_count = count;
+    for (uint32_t number = 0; number < tables->count; number++) {
+        if (tables_has_pieces_at(tables, number, step))
+            table_pieces(generation, tables, number);
+    }
     return generation;
 }
 
@@ -232,7 +234,8 @@ static enum status chunk_load(struct store_transaction *transaction, uint32_t nu
     return record_load(transaction, &wanted, arrays, error);
 }
 
-enum status generation_load(struct store *store, const struct tables *tables, struct error *error)
+enum status generation_load(struct store *store, const struct tables *tables, uint64_t step,
+                            struct error *error)
 {
     struct store_transaction *transaction;
     enum status status = store_begin_read(store, &transaction, error);
@@ -240,7 +243,8 @@ enum status generation_load(struct store *store, const struct tables *tables, st
     if (status != CAIRN_OK)
         return status;
     for (uint32_t number = 0; number < tables->count; number++) {
-        const struct dense_table *dense = tables->items[number].dense;
+        const struct dense_table *dense =
+            tables_begins(tables, number, step) ? NULL : tables->items[number].dense;
 
         for (uint32_t i = 0; dense && i < dense->chunk_count && status == CAIRN_OK; i++)
             status = chunk_load(transaction, number, dense, &dense->chunks[i], error);

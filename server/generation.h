@@ -39,7 +39,8 @@ struct generation {
     } pieces[];
 };
 
-/* An empty generation of `step` for all pieces of a job's tables. NULL: out of memory. Owns: the caller. */
+/* An empty generation of `step` for all pieces of a job's tables that it has any of. NULL: out of memory.
+ * Owns: the caller. */
 struct generation *generation_new(const struct tables *tables, uint64_t step);
 void generation_free(struct generation *generation);
 
@@ -70,10 +71,12 @@ void generation_drop(struct generation *generation, bool is_durable);
  * Errors: CAIRN_FULL and others of the store; what was durable before is as it was. */
 enum status generation_write(const struct generation *generation, struct error *error) MUST_CHECK;
 
-/* Fills the dense tables' current values and slots from the records of their version.
+/* Fills the dense tables' current values and slots from the records of their version, `step`; but for those
+ * that begin there.
  * Errors: CAIRN_NOT_FOUND, CAIRN_CORRUPT (also when a record does not fit the table); the values are
  * unspecified then, the store is never changed. */
-enum status generation_load(struct store *store, const struct tables *tables, struct error *error) MUST_CHECK;
+enum status generation_load(struct store *store, const struct tables *tables, uint64_t step,
+                            struct error *error) MUST_CHECK;
 
 /* Says in the log what a resumed job was given: which state, how much of it, and how fast it came.
  * began_ns: by clock_ns, before the store was opened. */

@@ -43,6 +43,7 @@ struct rows_options {
     struct store *store;        /* borrowed; NULL: the table is not durable */
     uint32_t table;             /* its number in the store */
     uint64_t step;              /* the job's committed step, that the store is to be at; 0: a new table */
+    bool is_new;                /* the store need not have it at step: it has no rows then */
 };
 
 struct rows_facts {

@@ -257,7 +257,7 @@ static enum status step_check(const struct durable *durable, const struct tag *t
     return CAIRN_OK;
 }
 
-/* Removes the rows of an earlier job, whose tag is gone. */
+/* Removes the rows of an earlier job, whose tag is gone; else there are none. */
 static enum status begin_anew(const struct durable *durable, struct store_transaction *transaction,
                               struct error *error)
 {
@@ -266,8 +266,8 @@ static enum status begin_anew(const struct durable *durable, struct store_transa
     return status == CAIRN_OK ? store_table_clear(transaction, &durable->before, error) : status;
 }
 
-static enum status recover(const struct durable *durable, uint64_t step, struct durable_facts *facts,
-                           struct error *error)
+static enum status recover(const struct durable *durable, uint64_t step, bool is_new,
+                           struct durable_facts *facts, struct error *error)
 {
     struct store_transaction *transaction;
     struct tag tag;
@@ -277,7 +277,7 @@ static enum status recover(const struct durable *durable, uint64_t step, struct 
     if (status != CAIRN_OK)
         return status;
     status = tag_read(durable, transaction, &tag, &is_there, error);
-    if (status == CAIRN_OK)
+    if (status == CAIRN_OK && (is_there || !is_new))
         status = step_check(durable, &tag, is_there, step, error);
     if (status == CAIRN_OK && is_there)
         status = count_check(durable, transaction, &tag.now, error);
@@ -295,7 +295,7 @@ static enum status recover(const struct durable *durable, uint64_t step, struct 
     return store_commit(transaction, error);
 }
 
-enum status durable_open(struct durable *durable, uint64_t step, struct durable_facts *facts,
+enum status durable_open(struct durable *durable, uint64_t step, bool is_new, struct durable_facts *facts,
                          struct error *error)
 {
     char name[32];
@@ -306,5 +306,5 @@ enum status durable_open(struct durable *durable, uint64_t step, struct durable_
     snprintf(name, sizeof(name), "rows.%u.before", durable->table);
     if (status == CAIRN_OK)
         status = store_table_open(durable->store, name, &durable->before, error);
-    return status == CAIRN_OK ? recover(durable, step, facts, error) : status;
+    return status == CAIRN_OK ? recover(durable, step, is_new, facts, error) : status;
 }

@@ -105,6 +105,34 @@ static void tell_refused(struct server *server, const struct shard_report *repor
     tell(server, &message);
 }
 
+static void tell_held(struct server *server, const struct shard_report *report)
+{
+    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+    Cairn__Held body = CAIRN__HELD__INIT;
+
+    body.job = report->job;
+    body.incarnation = report->incarnation;
+    body.step = tally_newest(server->tallies, report->job);
+    message.body_case = CAIRN__NODE_MESSAGE__BODY_HELD;
+    message.held = &body;
+    tell(server, &message);
+}
+
+static void tell_extended(struct server *server, const struct shard_report *report)
+{
+    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+    Cairn__Extended body = CAIRN__EXTENDED__INIT;
+
+    log_info("job_extended", "job=%" PRIu64 " tables=%" PRIu32 " step=%" PRIu64, report->job, report->tables,
+             report->step);
+    body.job = report->job;
+    body.incarnation = report->incarnation;
+    body.tables = report->tables;
+    message.body_case = CAIRN__NODE_MESSAGE__BODY_EXTENDED;
+    message.extended = &body;
+    tell(server, &message);
+}
+
 static void tell_split(struct server *server, const struct shard_report *report)
 {
     char reason[128];
@@ -136,14 +164,13 @@ static void shards_tell(struct server *server, enum shard_command_kind kind, uin
         shard_tell(server, i, &command);
 }
 
-static void shards_prepare(struct server *server, struct assignment *assignment,
-                           const Cairn__PrepareCommand *prepare)
+/* kind: PREPARE or EXTEND. */
+static void shards_assign(struct server *server, enum shard_command_kind kind, struct assignment *assignment,
+                          const Cairn__PrepareCommand *prepare)
 {
     for (uint32_t i = 0; i < server->shard_count; i++) {
-        struct shard_command command = {.kind = SHARD_COMMAND_PREPARE,
-                                        .job = prepare->job,
-                                        .incarnation = prepare->incarnation,
-                                        .step = prepare->step};
+        struct shard_command command = {
+            .kind = kind, .job = prepare->job, .incarnation = prepare->incarnation, .step = prepare->step};
 
         if (!assignment_takes_part(assignment, i))
             continue;
@@ -178,7 +205,19 @@ static void handle_prepare(struct server *server, const Cairn__PrepareCommand *p
                   status == CAIRN_INVALID ? "no shard of the job is on this server" : status_text(status));
     }
     if (status == CAIRN_OK)
-        shards_prepare(server, assignment, prepare);
+        shards_assign(server, SHARD_COMMAND_PREPARE, assignment, prepare);
+    else
+        tell_failed(server, prepare->job, prepare->incarnation, error.message);
+    assignment_unref(assignment);
+}
+
+static void handle_extend(struct server *server, const Cairn__PrepareCommand *prepare)
+{
+    struct assignment *assignment = NULL;
+    struct error error;
+
+    if (assignment_new(prepare, server->identity.name, server->shard_count, &assignment, &error) == CAIRN_OK)
+        shards_assign(server, SHARD_COMMAND_EXTEND, assignment, prepare);
     else
         tell_failed(server, prepare->job, prepare->incarnation, error.message);
     assignment_unref(assignment);
@@ -199,6 +238,15 @@ static void handle_command(struct server *server, const Cairn__NodeCommand *comm
     case CAIRN__NODE_COMMAND__BODY_COMMITTED:
         shards_tell(server, SHARD_COMMAND_COMMITTED, command->committed->job, command->committed->incarnation,
                     command->committed->step);
+        break;
+    case CAIRN__NODE_COMMAND__BODY_HOLD:
+        shards_tell(server, SHARD_COMMAND_HOLD, command->hold->job, command->hold->incarnation, 0);
+        break;
+    case CAIRN__NODE_COMMAND__BODY_EXTEND:
+        handle_extend(server, command->extend->prepare);
+        break;
+    case CAIRN__NODE_COMMAND__BODY_GO_ON:
+        shards_tell(server, SHARD_COMMAND_GO_ON, command->go_on->job, command->go_on->incarnation, 0);
         break;
     case CAIRN__NODE_COMMAND__BODY_RELEASE:
         log_info("job_released", "job=%" PRIu64, command->release->job);
@@ -250,6 +298,12 @@ static void handle_report(struct server *server, const struct shard_report *repo
         break;
     case TALLY_FAILED:
         tell_failed(server, report->job, report->incarnation, report->message);
+        break;
+    case TALLY_HELD:
+        tell_held(server, report);
+        break;
+    case TALLY_EXTENDED:
+        tell_extended(server, report);
         break;
     }
 }

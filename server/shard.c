@@ -12,8 +12,8 @@
 
 /* ---- reports */
 
-static void report(struct shard *shard, const struct assignment *assignment, uint64_t incarnation,
-                   struct shard_report report)
+void shard_tell(struct shard *shard, const struct assignment *assignment, uint64_t incarnation,
+                struct shard_report report)
 {
     report.shard = shard->owner.shard;
     report.job = assignment->number;
@@ -27,7 +27,7 @@ static void report_failure(struct shard *shard, const struct assignment *assignm
     struct shard_report failure = {.kind = SHARD_FAILED};
 
     snprintf(failure.message, sizeof(failure.message), "%s", error->message);
-    report(shard, assignment, incarnation, failure);
+    shard_tell(shard, assignment, incarnation, failure);
 }
 
 void shard_fail(struct shard *shard, struct shard_job *job, const struct error *error)
@@ -40,8 +40,8 @@ void shard_fail(struct shard *shard, struct shard_job *job, const struct error *
 
 static void report_committed(struct shard *shard, const struct shard_job *job, uint64_t step)
 {
-    report(shard, job->assignment, job->incarnation,
-           (struct shard_report){.kind = SHARD_COMMITTED, .step = step});
+    shard_tell(shard, job->assignment, job->incarnation,
+               (struct shard_report){.kind = SHARD_COMMITTED, .step = step});
 }
 
 /* ---- a job's state */
@@ -54,6 +54,9 @@ static void part_free(struct shard_job *job)
     tables_free(job->tables);
     store_close(job->store);
     assignment_unref(job->assignment);
+    for (uint32_t i = 0; i < job->older_count; i++)
+        assignment_unref(job->older[i]);
+    free(job->older);
     assignment_unref(job->successor.assignment);
     free(job);
 }
@@ -62,19 +65,19 @@ static void part_free(struct shard_job *job)
 static enum status values_load(struct shard *shard, struct shard_job *job, uint64_t step, struct error *error)
 {
     size_t map_bytes = generation_map_bytes(job->tables);
-    uint32_t sparse_count = tables_sparse_count(job->tables, job->assignment, shard->owner.shard);
+    uint32_t sparse_count = tables_sparse_count(job->assignment, shard->owner.shard, 0);
     uint64_t began_ns = clock_ns();
     enum status status;
 
     if (step > 0) {
         status = job_store_resume(&shard->owner, job->assignment, map_bytes, &job->store, error);
         if (status == CAIRN_OK)
-            status = generation_load(job->store, job->tables, error);
+            status = generation_load(job->store, job->tables, step, error);
     } else {
         status = job_store_begin(&shard->owner, job->assignment, map_bytes, &job->store, error);
-        if (status == CAIRN_OK)
-            tables_initialize(job->tables);
     }
+    if (status == CAIRN_OK)
+        tables_initialize(job->tables, 0, step);
     if (status == CAIRN_OK)
         status = shard_memory_yield(shard, sparse_count, error);
     if (status == CAIRN_OK)
@@ -95,6 +98,7 @@ static enum status job_open(struct shard *shard, struct assignment *assignment, 
         return error_set(error, CAIRN_NO_MEMORY, "out of memory");
     job->assignment = assignment_ref(assignment);
     job->incarnation = incarnation;
+    shard_announce(job);
     status = tables_new(assignment, shard->owner.shard, step, &job->tables, error);
     if (status == CAIRN_OK)
         status = values_load(shard, job, step, error);
@@ -125,7 +129,7 @@ struct shard_job *shard_find(struct shard *shard, uint64_t number)
     return job && !job->retired ? job : NULL;
 }
 
-static struct shard_job *find_incarnation(struct shard *shard, uint64_t number, uint64_t incarnation)
+struct shard_job *shard_find_incarnation(struct shard *shard, uint64_t number, uint64_t incarnation)
 {
     struct shard_job *job = shard_find(shard, number);
 
@@ -218,8 +222,7 @@ static void dense_answer(struct shard *shard, struct shard_job *job, uint32_t nu
     }
 }
 
-/* A generation could not be begun. */
-static void abandon(struct shard *shard, struct shard_job *job, const struct error *error)
+void shard_abandon(struct shard *shard, struct shard_job *job, const struct error *error)
 {
     commits_abandon(&job->commits);
     shard_fail(shard, job, error);
@@ -230,7 +233,7 @@ void shard_advance_dense(struct shard *shard, struct shard_job *job, uint32_t nu
 {
     struct error error;
 
-    if (!dense_is_due(job->tables->items[number].dense, chunk) ||
+    if (job->held || !dense_is_due(job->tables->items[number].dense, chunk) ||
         !commits_allow(&job->commits, chunk->version + 1))
         return;
     if (dense_update(job->tables->items[number].dense, chunk, &error) != CAIRN_OK) {
@@ -238,7 +241,7 @@ void shard_advance_dense(struct shard *shard, struct shard_job *job, uint32_t nu
         return;
     }
     if (commits_reached_dense(&job->commits, number, chunk, &error) != CAIRN_OK)
-        abandon(shard, job, &error);
+        shard_abandon(shard, job, &error);
     dense_answer(shard, job, number, chunk);
 }
 
@@ -258,20 +261,19 @@ void shard_advance_sparse(struct shard *shard, struct shard_job *job, uint32_t n
     struct sparse_table *sparse = job->tables->items[number].sparse;
     struct error error;
 
-    if (!sparse_is_due(sparse) || job->failed ||
+    if (job->held || !sparse_is_due(sparse) || job->failed ||
         !commits_allow_sparse(&job->commits, sparse, sparse->version + 1))
         return;
     if (sparse_update(sparse, &error) != CAIRN_OK) {
-        abandon(shard, job, &error); /* rows of two versions: nothing more may be made durable */
+        shard_abandon(shard, job, &error); /* rows of two versions: nothing more may be made durable */
         return;
     }
     if (commits_reached_sparse(&job->commits, number, &error) != CAIRN_OK)
-        abandon(shard, job, &error);
+        shard_abandon(shard, job, &error);
     sparse_answer(shard, job, number);
 }
 
-/* Room was made for a generation: moves pieces that were held back. */
-static void advance_all(struct shard *shard, struct shard_job *job)
+void shard_advance_all(struct shard *shard, struct shard_job *job)
 {
     for (uint32_t number = 0; number < job->tables->count; number++) {
         struct table *table = &job->tables->items[number];
@@ -290,7 +292,7 @@ bool shard_work(struct shard *shard)
 
     for (struct shard_job *job = shard->jobs; job && !has_more; job = job->next) {
         if (!job->retired && commits_work(&job->commits, &has_more, &error) != CAIRN_OK)
-            abandon(shard, job, &error);
+            shard_abandon(shard, job, &error);
     }
     if (has_more)
         shard_flush(shard);
@@ -309,8 +311,12 @@ void shard_flush(struct shard *shard)
             shard->events.write(shard->events.context, generation);
         }
     }
-    while ((reply = replies_next(shard->replies)))
+    while ((reply = replies_next(shard->replies))) {
+        const struct shard_job *job = shard_find(shard, reply->header.job);
+
+        reply->header.tables = job ? job->tables_told : 0;
         shard->events.reply(shard->events.context, reply);
+    }
 }
 
 /* ---- commands */
@@ -336,8 +342,8 @@ static void job_begin(struct shard *shard, struct assignment *assignment, uint64
     }
     job->next = shard->jobs;
     shard->jobs = job;
-    report(shard, assignment, incarnation,
-           (struct shard_report){.kind = SHARD_PREPARED, .holds_pieces = job->tables->piece_count > 0});
+    shard_tell(shard, assignment, incarnation,
+               (struct shard_report){.kind = SHARD_PREPARED, .holds_pieces = job->tables->piece_count > 0});
 }
 
 void shard_prepare(struct shard *shard, struct assignment *assignment, uint64_t incarnation, uint64_t step)
@@ -373,12 +379,12 @@ static void commit_refuse(struct shard *shard, struct shard_job *job, uint64_t s
         return;
     }
     snprintf(refused.message, sizeof(refused.message), "%s", error.message);
-    report(shard, job->assignment, job->incarnation, refused);
+    shard_tell(shard, job->assignment, job->incarnation, refused);
 }
 
 void shard_commit(struct shard *shard, uint64_t number, uint64_t incarnation, uint64_t step)
 {
-    struct shard_job *job = find_incarnation(shard, number, incarnation);
+    struct shard_job *job = shard_find_incarnation(shard, number, incarnation);
     enum commits_answer answer;
     struct error error;
 
@@ -396,7 +402,7 @@ void shard_commit(struct shard *shard, uint64_t number, uint64_t incarnation, ui
 
 void shard_committed(struct shard *shard, uint64_t number, uint64_t incarnation, uint64_t step)
 {
-    struct shard_job *job = find_incarnation(shard, number, incarnation);
+    struct shard_job *job = shard_find_incarnation(shard, number, incarnation);
     bool confirmed;
     uint64_t missed;
     struct error error;
@@ -408,7 +414,7 @@ void shard_committed(struct shard *shard, uint64_t number, uint64_t incarnation,
     if (commits_missed(&job->commits, &missed))
         commit_refuse(shard, job, missed);
     if (confirmed)
-        advance_all(shard, job);
+        shard_advance_all(shard, job);
     shard_flush(shard);
 }
 
@@ -448,11 +454,11 @@ void shard_written(struct shard *shard, struct generation *generation, enum stat
         job_succeed(shard, job);
     } else if (status == CAIRN_OK) {
         report_committed(shard, job, step);
-        advance_all(shard, job); /* sparse tables whose rows it held */
+        shard_advance_all(shard, job); /* sparse tables whose rows it held */
     } else {
         commits_abandon(&job->commits);
         shard_fail(shard, job, error);
-        advance_all(shard, job);
+        shard_advance_all(shard, job);
     }
     shard_flush(shard);
 }

@@ -24,15 +24,25 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum shard_report_kind { SHARD_PREPARED, SHARD_COMMITTED, SHARD_REFUSED, SHARD_FAILED };
+enum shard_report_kind {
+    SHARD_PREPARED,
+    SHARD_COMMITTED,
+    SHARD_REFUSED,
+    SHARD_FAILED,
+    SHARD_HELD,
+    SHARD_EXTENDED
+};
 
 /* What a shard tells the server about a job. */
 struct shard_report {
     enum shard_report_kind kind;
     uint32_t shard;
-    bool holds_pieces; /* PREPARED: it has something to make durable: COMMITTED reports will come */
+    bool holds_pieces; /* PREPARED, EXTENDED: it has something to make durable: COMMITTED reports will come,
+                        * in a job that was extended of steps after `step` */
     uint64_t job, incarnation;
-    uint64_t step;     /* COMMITTED; REFUSED: of the commit that cannot be made; the job goes on */
+    uint64_t step; /* COMMITTED; REFUSED: of the commit that cannot be made; the job goes on; HELD: the newest
+                    * version here; EXTENDED: at which tables were added */
+    uint32_t tables;   /* EXTENDED: how many there are now */
     char message[512]; /* REFUSED, FAILED: one line */
 };
 
@@ -70,8 +80,18 @@ void shard_free(struct shard *shard);
  * reference of its own to assignment. */
 void shard_prepare(struct shard *shard, struct assignment *assignment, uint64_t incarnation, uint64_t step);
 
-/* Makes the version `step` durable; reports COMMITTED when it is. Unknown jobs and old incarnations are
- * ignored, as by the next two. */
+/* Holds all tables at their versions, while pushes for the next are taken; reports HELD. Unknown jobs and old
+ * incarnations are ignored, here and below. */
+void shard_hold(struct shard *shard, uint64_t job, uint64_t incarnation);
+
+/* Adds the tables that a newer assignment has more to a job that is held, at version `step`; reports EXTENDED
+ * or FAILED. Clients are not told before shard_go_on. Takes a reference of its own to assignment. */
+void shard_extend(struct shard *shard, struct assignment *assignment, uint64_t incarnation, uint64_t step);
+
+/* Lets a job that is held go on. */
+void shard_go_on(struct shard *shard, uint64_t job, uint64_t incarnation);
+
+/* Makes the version `step` durable; reports COMMITTED when it is. */
 void shard_commit(struct shard *shard, uint64_t job, uint64_t incarnation, uint64_t step);
 
 /* The job's generation is `step` on all shards. */

@@ -328,6 +328,16 @@ static void handle_command(struct shard *shard, const struct shard_command *comm
     case SHARD_COMMAND_RELEASE:
         shard_release(shard, command->job, command->incarnation);
         break;
+    case SHARD_COMMAND_HOLD:
+        shard_hold(shard, command->job, command->incarnation);
+        break;
+    case SHARD_COMMAND_EXTEND:
+        shard_extend(shard, command->assignment, command->incarnation, command->step);
+        assignment_unref(command->assignment);
+        break;
+    case SHARD_COMMAND_GO_ON:
+        shard_go_on(shard, command->job, command->incarnation);
+        break;
     }
 }
 

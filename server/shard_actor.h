@@ -17,12 +17,15 @@ enum shard_command_kind {
     SHARD_COMMAND_PREPARE,   /* shard_prepare */
     SHARD_COMMAND_COMMIT,    /* shard_commit */
     SHARD_COMMAND_COMMITTED, /* shard_committed */
-    SHARD_COMMAND_RELEASE    /* shard_release */
+    SHARD_COMMAND_RELEASE,   /* shard_release */
+    SHARD_COMMAND_HOLD,      /* shard_hold */
+    SHARD_COMMAND_EXTEND,    /* shard_extend */
+    SHARD_COMMAND_GO_ON      /* shard_go_on */
 };
 
 struct shard_command {
     enum shard_command_kind kind;
-    struct assignment *assignment; /* PREPARE: one reference, taken */
+    struct assignment *assignment; /* PREPARE, EXTEND: one reference, taken */
     uint64_t job, incarnation, step;
 };
 

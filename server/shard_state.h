@@ -16,10 +16,14 @@ struct successor {
 struct shard_job {
     struct shard_job *next;
     struct assignment *assignment;
+    struct assignment **older; /* [older_count]: those before tables were added, which these borrow from */
+    uint32_t older_count;
+    uint32_t tables_told; /* to clients: how many there are, if some were added; else 0 */
     uint64_t incarnation;
     struct store *store;
     struct tables *tables;
     struct commits commits;
+    bool held;    /* no piece goes on to another version */
     bool failed;  /* reported */
     bool retired; /* released or replaced: only its last write is waited for */
     struct successor successor;
@@ -37,8 +41,16 @@ struct shard {
     uint64_t archive_job;
 };
 
-/* A live job, NULL when there is none of that number. */
+/* A live job, NULL when there is none of that number, or of that incarnation. */
 struct shard_job *shard_find(struct shard *shard, uint64_t job);
+struct shard_job *shard_find_incarnation(struct shard *shard, uint64_t job, uint64_t incarnation);
+
+/* Reports about a job to the server; of report, shard, job and incarnation are filled in. */
+void shard_tell(struct shard *shard, const struct assignment *assignment, uint64_t incarnation,
+                struct shard_report report);
+
+/* Lets clients know of all tables, if some were added (shard_extend.c). */
+void shard_announce(struct shard_job *job);
 
 /* ---- memory for sparse rows (shard_memory.c) */
 
@@ -60,6 +72,9 @@ void shard_memory_spread(struct shard *shard);
 void shard_advance_dense(struct shard *shard, struct shard_job *job, uint32_t number,
                          struct dense_chunk *chunk);
 void shard_advance_sparse(struct shard *shard, struct shard_job *job, uint32_t number);
+
+/* What held pieces back has ended: moves those that are due. */
+void shard_advance_all(struct shard *shard, struct shard_job *job);
 
 /* A chunk's, or a sparse table's, sum is whole: measures it if the update needs norms, and moves it when it
  * is due. */
@@ -115,6 +130,9 @@ void shard_answer_rows(struct shard *shard, struct shard_job *job, uint32_t numb
 
 /* Reports the job as failed, once. */
 void shard_fail(struct shard *shard, struct shard_job *job, const struct error *error);
+
+/* The same, and nothing more of it is made durable. */
+void shard_abandon(struct shard *shard, struct shard_job *job, const struct error *error);
 
 /* Gives what has become due to the writer and sends the collected replies: the end of every entry point. */
 void shard_flush(struct shard *shard);

@@ -103,16 +103,15 @@ static enum status model_tables(struct tables *tables, const struct assignment *
     return status;
 }
 
-/* The dense ones among a job file's tables. */
+/* The dense ones among a job's own tables, from number `first` on. */
 static enum status dense_tables(struct tables *tables, const struct assignment *assignment, uint32_t thread,
-                                uint64_t version, struct error *error)
+                                uint32_t first, uint64_t version, struct error *error)
 {
     const struct job *job = tables->job;
     enum status status = CAIRN_OK;
 
-    for (uint32_t i = 0; i < job->table_count && status == CAIRN_OK; i++) {
-        const struct table_spec *spec = &job->tables[i];
-        uint32_t number = TABLE_FIRST_USER + i;
+    for (uint32_t number = first; number < tables->count && status == CAIRN_OK; number++) {
+        const struct table_spec *spec = job_table(job, number);
         const struct dense_params params = {.floats = spec->size,
                                             .chunk_floats = table_chunk_floats(spec),
                                             .chunk_count = table_chunk_count(spec),
@@ -138,9 +137,11 @@ static bool is_sparse_here(const struct job *job, const struct assignment *assig
     return spec && spec->kind == TABLE_KIND_SPARSE && assignment_has_state(assignment, thread);
 }
 
-static void count_pieces(struct tables *tables, const struct assignment *assignment, uint32_t thread)
+/* Of the tables from number `first` on. */
+static void count_pieces(struct tables *tables, const struct assignment *assignment, uint32_t thread,
+                         uint32_t first)
 {
-    for (uint32_t number = 0; number < tables->count; number++) {
+    for (uint32_t number = first; number < tables->count; number++) {
         const struct table *table = &tables->items[number];
 
         tables->first_pieces[number] = tables->piece_count;
@@ -151,30 +152,67 @@ static void count_pieces(struct tables *tables, const struct assignment *assignm
     }
 }
 
+/* Makes room for all tables of the job, with nothing in the new places. */
+static enum status places_make(struct tables *tables, struct error *error)
+{
+    uint32_t count = TABLE_FIRST_USER + tables->job->table_count, before = tables->count;
+    struct table *items = realloc(tables->items, count * sizeof(items[0]));
+    uint32_t *first_pieces;
+
+    if (!items)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory");
+    tables->items = items;
+    first_pieces = realloc(tables->first_pieces, count * sizeof(first_pieces[0]));
+    if (!first_pieces)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory");
+    tables->first_pieces = first_pieces;
+    for (; before < count; before++) {
+        const struct table_spec *spec = job_table(tables->job, before);
+
+        items[before] = (struct table){.first_version = spec ? spec->first_version : 0};
+        first_pieces[before] = tables->piece_count;
+    }
+    tables->count = count;
+    return CAIRN_OK;
+}
+
 enum status tables_new(const struct assignment *assignment, uint32_t thread, uint64_t version,
                        struct tables **out, struct error *error)
 {
     struct tables *tables = calloc(1, sizeof(*tables));
-    enum status status = CAIRN_OK;
+    enum status status;
 
     if (!tables)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory");
     tables->job = assignment->job;
-    tables->count = TABLE_FIRST_USER + tables->job->table_count;
-    tables->items = calloc(tables->count, sizeof(tables->items[0]));
-    tables->first_pieces = calloc(tables->count, sizeof(tables->first_pieces[0]));
-    if (!tables->items || !tables->first_pieces)
-        status = error_set(error, CAIRN_NO_MEMORY, "out of memory");
+    status = places_make(tables, error);
     if (status == CAIRN_OK && tables->job->graph)
         status = model_tables(tables, assignment, thread, version, error);
     if (status == CAIRN_OK)
-        status = dense_tables(tables, assignment, thread, version, error);
+        status = dense_tables(tables, assignment, thread, TABLE_FIRST_USER, version, error);
     if (status != CAIRN_OK) {
         tables_free(tables);
         return status;
     }
-    count_pieces(tables, assignment, thread);
+    count_pieces(tables, assignment, thread, 0);
     *out = tables;
+    return CAIRN_OK;
+}
+
+enum status tables_extend(struct tables *tables, const struct assignment *assignment, uint32_t thread,
+                          uint64_t version, struct error *error)
+{
+    uint32_t first = tables->count;
+    enum status status;
+
+    tables->job = assignment->job;
+    status = places_make(tables, error);
+    if (status == CAIRN_OK)
+        status = dense_tables(tables, assignment, thread, first, version, error);
+    if (status != CAIRN_OK)
+        return status;
+    count_pieces(tables, assignment, thread, first);
+    tables_initialize(tables, first, version);
     return CAIRN_OK;
 }
 
@@ -187,6 +225,7 @@ struct rows_place {
     struct store *store;
     uint64_t budget_bytes; /* of a table's rows; 0: no bound */
     uint64_t version;
+    bool is_new; /* the store need not have the table in hand */
 };
 
 /* Opens the rows of a number of the store, and brings them into memory as far as there is room. */
@@ -199,7 +238,8 @@ static enum status rows_open(const struct rows_place *place, uint32_t number, ui
                                    .swap_directory = swap,
                                    .store = place->store,
                                    .table = number,
-                                   .step = place->version};
+                                   .step = place->version,
+                                   .is_new = place->is_new};
     uint64_t bytes = 0;
     enum status status = job_store_swap_path(place->owner, place->job, number, swap, sizeof(swap), error);
 
@@ -252,13 +292,12 @@ static enum status sparse_norms(struct tables *tables, const struct assignment *
     return error_set(error, status, "out of memory for table %s", sparse->spec->name);
 }
 
-uint32_t tables_sparse_count(const struct tables *tables, const struct assignment *assignment,
-                             uint32_t thread)
+uint32_t tables_sparse_count(const struct assignment *assignment, uint32_t thread, uint32_t first)
 {
-    uint32_t count = 0;
+    uint32_t end = TABLE_FIRST_USER + assignment->job->table_count, count = 0;
 
-    for (uint32_t number = 0; number < tables->count; number++)
-        count += is_sparse_here(tables->job, assignment, thread, number);
+    for (uint32_t number = first; number < end; number++)
+        count += is_sparse_here(assignment->job, assignment, thread, number);
     return count;
 }
 
@@ -284,14 +323,15 @@ enum status tables_open_rows(struct tables *tables, const struct assignment *ass
                              const struct job_store_owner *owner, struct store *store, uint64_t table_bytes,
                              uint64_t version, struct error *error)
 {
-    struct rows_place place = {owner, assignment->number, store, table_bytes, version};
+    struct rows_place place = {owner, assignment->number, store, table_bytes, version, false};
     enum status status = CAIRN_OK;
 
     for (uint32_t number = 0; number < tables->count && status == CAIRN_OK; number++) {
-        if (is_sparse_here(tables->job, assignment, owner->shard, number))
-            status = sparse_open(tables, number, &place, error);
-        if (status == CAIRN_OK && tables->items[number].sparse &&
-            optimizer_spec_needs_norms(&job_table(tables->job, number)->optimizer))
+        if (tables->items[number].sparse || !is_sparse_here(tables->job, assignment, owner->shard, number))
+            continue;
+        place.is_new = tables_begins(tables, number, version);
+        status = sparse_open(tables, number, &place, error);
+        if (status == CAIRN_OK && optimizer_spec_needs_norms(&job_table(tables->job, number)->optimizer))
             status = sparse_norms(tables, assignment, owner->shard, number, error);
     }
     return status;
@@ -330,10 +370,15 @@ static void dense_initialize(struct dense_table *dense, const struct job *job, u
     }
 }
 
-void tables_initialize(struct tables *tables)
+bool tables_begins(const struct tables *tables, uint32_t number, uint64_t version)
 {
-    for (uint32_t number = 0; number < tables->count; number++) {
-        if (tables->items[number].dense)
+    return tables->items[number].first_version >= version;
+}
+
+void tables_initialize(struct tables *tables, uint32_t first, uint64_t version)
+{
+    for (uint32_t number = first; number < tables->count; number++) {
+        if (tables->items[number].dense && tables_begins(tables, number, version))
             dense_initialize(tables->items[number].dense, tables->job, number);
     }
 }
@@ -343,6 +388,36 @@ struct table *tables_find(const struct tables *tables, uint32_t number)
     struct table *table = number < tables->count ? &tables->items[number] : NULL;
 
     return table && (table->dense || table->sums || table->sparse) ? table : NULL;
+}
+
+bool tables_has_pieces_at(const struct tables *tables, uint32_t number, uint64_t step)
+{
+    return tables->items[number].first_version < step;
+}
+
+uint32_t tables_pieces_at(const struct tables *tables, uint64_t step)
+{
+    uint32_t count = tables->piece_count;
+
+    for (uint32_t number = tables->count; number > 0 && !tables_has_pieces_at(tables, number - 1, step);
+         number--)
+        count = tables->first_pieces[number - 1];
+    return count;
+}
+
+uint64_t tables_newest(const struct tables *tables)
+{
+    uint64_t newest = 0;
+
+    for (uint32_t number = 0; number < tables->count; number++) {
+        const struct table *table = &tables->items[number];
+
+        if (table->sparse && table->sparse->version > newest)
+            newest = table->sparse->version;
+        for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++)
+            newest = table->dense->chunks[i].version > newest ? table->dense->chunks[i].version : newest;
+    }
+    return newest;
 }
 
 uint32_t tables_dense_piece(const struct tables *tables, uint32_t table, const struct dense_chunk *chunk)

@@ -1,6 +1,7 @@
 /* A job's tables on one shard: the pieces of dense tables, tables of sums and sparse tables that lie here, by
- * their number. Made for a version, empty or from the shard's store. Knows nothing of messages. One thread an
- * object. */
+ * their number. Made for a version, empty or from the shard's store; more may be added while the job runs,
+ * with numbers and pieces after all others'. A table has its initial values at its first version, and so is
+ * in no generation of that step or an earlier one. Knows nothing of messages. One thread an object. */
 #ifndef CAIRN_SERVER_TABLES_H
 #define CAIRN_SERVER_TABLES_H
 
@@ -19,10 +20,11 @@ struct table {
     struct dense_table *dense;
     struct sum_table *sums;
     struct sparse_table *sparse;
+    uint64_t first_version; /* the one that it began at, not 0: it was added to the running job */
 };
 
 struct tables {
-    const struct job *job; /* borrowed */
+    const struct job *job; /* borrowed, as are those that it had before tables were added */
     uint32_t count;        /* numbers [0, count) */
     struct table *items;
     /* What is made durable, in order of table and chunk: each dense chunk is a piece, each sparse table one.
@@ -37,11 +39,16 @@ enum status tables_new(const struct assignment *assignment, uint32_t thread, uin
                        struct tables **out, struct error *error) MUST_CHECK;
 void tables_free(struct tables *tables);
 
-/* How many of them are sparse and may have rows on this shard. */
-uint32_t tables_sparse_count(const struct tables *tables, const struct assignment *assignment,
-                             uint32_t thread);
+/* Adds the tables that a newer assignment of the same job has more, dense ones with their initial values; the
+ * older one is borrowed on. Errors: CAIRN_NO_MEMORY; the object can be freed, and no more. */
+enum status tables_extend(struct tables *tables, const struct assignment *assignment, uint32_t thread,
+                          uint64_t version, struct error *error) MUST_CHECK;
 
-/* Opens the sparse tables at a version: their rows in the shard's store, which outlives them.
+/* How many of a job's tables from number `first` on are sparse and may have rows on this shard. */
+uint32_t tables_sparse_count(const struct assignment *assignment, uint32_t thread, uint32_t first);
+
+/* Opens the sparse tables that are not open yet at a version: their rows in the shard's store, which outlives
+ * them.
  * table_bytes: what the rows of each may take in memory, 0: no bound.
  * Errors: those of rows_new, CAIRN_NO_MEMORY. */
 enum status tables_open_rows(struct tables *tables, const struct assignment *assignment,
@@ -53,11 +60,23 @@ enum status tables_open_rows(struct tables *tables, const struct assignment *ass
 enum status tables_set_budget(const struct tables *tables, uint64_t table_bytes,
                               struct error *error) MUST_CHECK;
 
-/* Sets all dense values to the job's initial ones. */
-void tables_initialize(struct tables *tables);
+/* Whether a table has its initial values at this version, since it began there or later: nothing of it is
+ * durable then. All tables do at version 0. */
+bool tables_begins(const struct tables *tables, uint32_t number, uint64_t version);
+
+/* Sets the dense values of the tables from number `first` on that begin at this version to the job's initial
+ * ones. */
+void tables_initialize(struct tables *tables, uint32_t first, uint64_t version);
 
 /* The table of a number, NULL when nothing of it lies here. Any number. */
 struct table *tables_find(const struct tables *tables, uint32_t number);
+
+/* How many pieces a generation of a step has, the first ones; and whether a table's are among them. */
+uint32_t tables_pieces_at(const struct tables *tables, uint64_t step);
+bool tables_has_pieces_at(const struct tables *tables, uint32_t number, uint64_t step);
+
+/* The newest version of any piece here; 0: there are no pieces. */
+uint64_t tables_newest(const struct tables *tables);
 
 /* The piece that a dense chunk or a sparse table is. */
 uint32_t tables_dense_piece(const struct tables *tables, uint32_t table, const struct dense_chunk *chunk);

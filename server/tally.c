@@ -7,9 +7,12 @@ struct tally {
     struct tally *next;
     uint64_t job, incarnation;
     uint32_t shards, prepared;
+    uint32_t held, extended; /* shards that have answered the command that is under way */
+    uint64_t newest;         /* version of the held ones */
     bool failed;
     struct tally_shard {
         bool holds_pieces;
+        uint64_t empty_until; /* it holds nothing in generations up to this step */
         uint64_t committed_step;
         uint64_t refused_step; /* the newest; 0: none */
     } threads[];
@@ -63,11 +66,17 @@ enum status tally_begin(struct tallies *tallies, uint64_t job, uint64_t incarnat
     return CAIRN_OK;
 }
 
+/* Whether a shard takes part in the generation of `step`. */
+static bool holds(const struct tally_shard *shard, uint64_t step)
+{
+    return shard->holds_pieces && step > shard->empty_until;
+}
+
 /* Whether all shards with weights have the generation of `step`. */
 static bool all_have(const struct tallies *tallies, const struct tally *tally, uint64_t step)
 {
     for (uint32_t i = 0; i < tallies->threads; i++) {
-        if (tally->threads[i].holds_pieces && tally->threads[i].committed_step < step)
+        if (holds(&tally->threads[i], step) && tally->threads[i].committed_step < step)
             return false;
     }
     return true;
@@ -83,7 +92,7 @@ static enum tally_outcome judge(const struct tallies *tallies, struct tally *tal
     for (uint32_t i = 0; i < tallies->threads; i++) {
         const struct tally_shard *shard = &tally->threads[i];
 
-        if (!shard->holds_pieces)
+        if (!holds(shard, step))
             continue;
         holders++;
         made += shard->committed_step == step;
@@ -98,6 +107,34 @@ static enum tally_outcome judge(const struct tallies *tallies, struct tally *tal
     for (uint32_t i = 0; i < tallies->threads; i++)
         tally->threads[i].refused_step = 0; /* a later generation of this step is another */
     return TALLY_REFUSED;
+}
+
+/* Counts the answer of one more shard to a command that goes to all; true: it was the last. */
+static bool count_answer(const struct tally *tally, uint32_t *count)
+{
+    if (++*count < tally->shards)
+        return false;
+    *count = 0;
+    return true;
+}
+
+static enum tally_outcome take_held(struct tally *tally, const struct shard_report *report)
+{
+    if (tally->held == 0 || report->step > tally->newest)
+        tally->newest = report->step;
+    return count_answer(tally, &tally->held) ? TALLY_HELD : TALLY_WAITS;
+}
+
+/* A shard that held nothing may hold something now. */
+static enum tally_outcome take_extended(struct tally *tally, const struct shard_report *report)
+{
+    struct tally_shard *shard = &tally->threads[report->shard];
+
+    if (report->holds_pieces && !shard->holds_pieces) {
+        shard->holds_pieces = true;
+        shard->empty_until = report->step;
+    }
+    return count_answer(tally, &tally->extended) ? TALLY_EXTENDED : TALLY_WAITS;
 }
 
 enum tally_outcome tally_report(struct tallies *tallies, const struct shard_report *report)
@@ -124,8 +161,19 @@ enum tally_outcome tally_report(struct tallies *tallies, const struct shard_repo
     case SHARD_FAILED:
         tally->failed = true;
         return TALLY_FAILED;
+    case SHARD_HELD:
+        return take_held(tally, report);
+    case SHARD_EXTENDED:
+        return take_extended(tally, report);
     }
     return TALLY_WAITS;
+}
+
+uint64_t tally_newest(struct tallies *tallies, uint64_t job)
+{
+    const struct tally *tally = *link_of(tallies, job);
+
+    return tally ? tally->newest : 0;
 }
 
 void tally_end(struct tallies *tallies, uint64_t job, uint64_t incarnation)

@@ -1,6 +1,6 @@
-/* What the server's shards have reported about each job, put together: a server is prepared when all its
- * shards are, has a generation when all its shards that hold weights have it, and refuses a commit when all of
- * them do. Pure; the main thread. */
+/* What the server's shards have reported about each job, put together: a server is prepared (or held, or
+ * extended) when all its shards are, has a generation when all its shards that hold weights have it, and
+ * refuses a commit when all of them do. Pure; the main thread. */
 #ifndef CAIRN_SERVER_TALLY_H
 #define CAIRN_SERVER_TALLY_H
 
@@ -14,7 +14,9 @@ enum tally_outcome {
     TALLY_COMMITTED, /* tell Committed of the report's step */
     TALLY_REFUSED,   /* tell CommitRefused of the report's step with its message */
     TALLY_SPLIT,     /* tell Failed: some shards made the report's step, and others will not */
-    TALLY_FAILED     /* tell Failed with the report's message */
+    TALLY_FAILED,    /* tell Failed with the report's message */
+    TALLY_HELD,      /* tell Held with the step of tally_newest */
+    TALLY_EXTENDED   /* tell Extended with the report's tables */
 };
 
 struct tallies;
@@ -30,6 +32,9 @@ enum status tally_begin(struct tallies *tallies, uint64_t job, uint64_t incarnat
 
 /* Takes a report in. Reports of another incarnation or a forgotten job change nothing. */
 enum tally_outcome tally_report(struct tallies *tallies, const struct shard_report *report);
+
+/* The newest version of all shards of a job that was held last. */
+uint64_t tally_newest(struct tallies *tallies, uint64_t job);
 
 /* Forgets a job unless it is of a newer incarnation. */
 void tally_end(struct tallies *tallies, uint64_t job, uint64_t incarnation);

@@ -16,6 +16,8 @@
 #define DISK_JOB          7
 #define DISK_SPARSE       TABLE_FIRST_USER
 #define DISK_DENSE        (TABLE_FIRST_USER + 1)
+#define DISK_ADDED_SPARSE (TABLE_FIRST_USER + 2) /* like the two before, added later */
+#define DISK_ADDED_DENSE  (TABLE_FIRST_USER + 3)
 #define DISK_SHARDS       2
 #define DISK_MICROBATCHES 2
 #define DISK_KEYS         12000 /* that there are */
@@ -37,6 +39,7 @@ struct disk_answer {
     enum data_kind kind;
     enum data_refused refused;
     uint64_t version;
+    uint32_t tables; /* that it told of */
     float rows[DISK_KEYS][DISK_DIMENSION];
     /* Of an export, whose rows are in rows. */
     uint64_t cursor;
@@ -54,6 +57,7 @@ struct disk_setup {
 struct disk_rig {
     char directory[FOLDER_BYTES];
     struct assignment *assignment; /* of the job that all below is about */
+    uint32_t sparse, dense;        /* the tables that are pushed to and looked at */
     struct disk_setup setup;
     struct shard *shards[DISK_SHARDS];
     struct disk_side sides[DISK_SHARDS];
@@ -61,6 +65,8 @@ struct disk_rig {
     struct generation *pending[DISK_SHARDS]; /* with the writer */
     uint64_t committed[DISK_SHARDS];         /* reported */
     uint32_t prepared, failed, refused;      /* reports */
+    uint32_t held, extended;                 /* the same */
+    uint64_t held_at;                        /* the newest version of any shard that was held */
     char message[512];                       /* of the last one */
     struct disk_answer answers[DISK_SHARDS];
 };
@@ -86,6 +92,7 @@ static inline void disk_on_reply(void *context, struct reply *reply)
     answer->is_there = true;
     answer->kind = reply->header.kind;
     answer->version = reply->header.step;
+    answer->tables = reply->header.tables;
     answer->refused = reply->header.refused;
     if (reply->header.kind == DATA_VALUES)
         disk_copy(answer->rows, sizeof(answer->rows), reply->payloads[0]);
@@ -109,6 +116,10 @@ static inline void disk_on_report(void *context, const struct shard_report *repo
     side->rig->prepared += report->kind == SHARD_PREPARED;
     side->rig->failed += report->kind == SHARD_FAILED;
     side->rig->refused += report->kind == SHARD_REFUSED;
+    side->rig->held += report->kind == SHARD_HELD;
+    side->rig->extended += report->kind == SHARD_EXTENDED;
+    if (report->kind == SHARD_HELD && report->step > side->rig->held_at)
+        side->rig->held_at = report->step;
     if (report->kind == SHARD_COMMITTED)
         side->rig->committed[side->index] = report->step;
     else
@@ -136,24 +147,44 @@ static inline void disk_on_parted(void *context, uint64_t job)
 
 /* ---- life */
 
-static inline struct assignment *disk_assignment(const struct disk_setup *setup, uint64_t job)
+/* The text of a job, and of a sparse table and a dense one that are like its own but for their names. */
+static inline void disk_texts(const struct disk_setup *setup, char text[512], char sparse[256],
+                              char dense[128])
 {
-    Cairn__PrepareCommand command = CAIRN__PREPARE_COMMAND__INIT;
-    Cairn__JobText job_text = CAIRN__JOB_TEXT__INIT;
-    Cairn__Shard shards[DISK_SHARDS], *pointers[DISK_SHARDS];
-    uint32_t slots[PLACEMENT_SLOTS_MIN];
-    struct assignment *assignment = NULL;
-    struct error error;
-    char text[512];
-
-    snprintf(text, sizeof(text),
+    snprintf(text, 512,
              "name: rows\nseed: 5\ntables:\n  - sparse: {name: rows, dimension: %d, %s}\n"
              "  - dense: {name: bias, size: %d, optimizer: adam}\n"
              "train: {optimizer: adagrad, microbatches: %d, commit_every: %u}\n",
              DISK_DIMENSION, setup->arguments, DISK_DENSE_FLOATS, DISK_MICROBATCHES, setup->commit_every);
+    snprintf(sparse, 256, "sparse: {name: added_rows, dimension: %d, %s}", DISK_DIMENSION, setup->arguments);
+    snprintf(dense, 128, "dense: {name: added_bias, size: %d, optimizer: adam}", DISK_DENSE_FLOATS);
+}
+
+/* A job, with two tables that were added at a version, or NO_VERSION: without. */
+#define NO_VERSION UINT64_MAX
+static inline struct assignment *disk_assignment_with(const struct disk_setup *setup, uint64_t job,
+                                                      uint64_t first_version)
+{
+    Cairn__PrepareCommand command = CAIRN__PREPARE_COMMAND__INIT;
+    Cairn__JobText job_text = CAIRN__JOB_TEXT__INIT;
+    Cairn__Shard shards[DISK_SHARDS], *pointers[DISK_SHARDS];
+    Cairn__AddedTable tables[2], *added[2] = {&tables[0], &tables[1]};
+    uint32_t slots[PLACEMENT_SLOTS_MIN];
+    struct assignment *assignment = NULL;
+    struct error error;
+    char text[512], texts[2][256];
+
+    disk_texts(setup, text, texts[0], texts[1]);
     job_text.text = text;
     job_text.file_name = (char *)"rows.yaml";
     job_text.base_directory = (char *)"/";
+    for (uint32_t i = 0; i < 2; i++) {
+        cairn__added_table__init(&tables[i]);
+        tables[i].text = texts[i];
+        tables[i].first_version = first_version;
+    }
+    job_text.n_added = first_version == NO_VERSION ? 0 : 2;
+    job_text.added = added;
     for (uint32_t i = 0; i < DISK_SHARDS; i++) {
         cairn__shard__init(&shards[i]);
         shards[i].server = (char *)"one";
@@ -171,6 +202,11 @@ static inline struct assignment *disk_assignment(const struct disk_setup *setup,
     ck_assert_msg(assignment_new(&command, "one", DISK_SHARDS, &assignment, &error) == CAIRN_OK, "%s",
                   error.message);
     return assignment;
+}
+
+static inline struct assignment *disk_assignment(const struct disk_setup *setup, uint64_t job)
+{
+    return disk_assignment_with(setup, job, NO_VERSION);
 }
 
 /* A server's start: shards that know of no job. */
@@ -219,6 +255,8 @@ static inline struct disk_rig *disk_rig_make(struct disk_setup setup)
     ck_assert_ptr_nonnull(rig);
     folder_make(rig->directory);
     rig->setup = setup;
+    rig->sparse = DISK_SPARSE;
+    rig->dense = DISK_DENSE;
     rig->assignment = disk_assignment(&setup, DISK_JOB);
     return rig;
 }
@@ -250,7 +288,7 @@ static inline void disk_restart(struct disk_rig *rig, uint64_t step)
 
 static inline struct sparse_table *disk_sparse(const struct disk_rig *rig, uint32_t shard)
 {
-    return shard_find(rig->shards[shard], rig->assignment->number)->tables->items[DISK_SPARSE].sparse;
+    return shard_find(rig->shards[shard], rig->assignment->number)->tables->items[rig->sparse].sparse;
 }
 
 /* ---- the writer */
@@ -320,7 +358,7 @@ static inline float disk_float(struct chance *chance)
 
 static inline void disk_push_rows(struct disk_rig *rig, uint32_t shard, uint64_t step, uint32_t microbatch)
 {
-    struct data_header header = disk_header(rig, DATA_PUSH, DISK_SPARSE, step);
+    struct data_header header = disk_header(rig, DATA_PUSH, rig->sparse, step);
     struct chance chance = {plain_mix(step * DISK_MICROBATCHES + microbatch)};
     struct buffer *payloads[2] = {buffer_new(DISK_PUSH_ROWS * sizeof(uint64_t)),
                                   buffer_new(DISK_PUSH_ROWS * sizeof(float) * DISK_DIMENSION)};
@@ -350,11 +388,11 @@ static inline void disk_push_rows(struct disk_rig *rig, uint32_t shard, uint64_t
 
 static inline void disk_push_dense(struct disk_rig *rig, uint32_t shard, uint64_t step, uint32_t microbatch)
 {
-    struct data_header header = disk_header(rig, DATA_PUSH, DISK_DENSE, step);
+    struct data_header header = disk_header(rig, DATA_PUSH, rig->dense, step);
     struct chance chance = {plain_mix(~(step * DISK_MICROBATCHES + microbatch))};
     struct buffer *payload;
 
-    if (!assignment_owns(rig->assignment, shard, DISK_DENSE, 0))
+    if (!assignment_owns(rig->assignment, shard, rig->dense, 0))
         return;
     payload = buffer_new(DISK_DENSE_FLOATS * sizeof(float));
     for (uint32_t i = 0; i < DISK_DENSE_FLOATS; i++)
@@ -383,7 +421,7 @@ static inline void disk_step(struct disk_rig *rig, uint64_t step)
 /* Asks a shard for its rows of all keys, whose number is returned; the answer may come later. */
 static inline uint32_t disk_pull(struct disk_rig *rig, uint32_t shard, uint64_t version)
 {
-    struct data_header header = disk_header(rig, DATA_PULL, DISK_SPARSE, version);
+    struct data_header header = disk_header(rig, DATA_PULL, rig->sparse, version);
     struct buffer *keys = buffer_new(DISK_KEYS * sizeof(uint64_t));
     uint32_t count = 0;
 
@@ -417,7 +455,7 @@ static inline uint64_t disk_digest(struct disk_rig *rig, uint64_t version)
     for (uint32_t shard = 0; shard < DISK_SHARDS; shard++) {
         struct disk_answer *answer = &rig->answers[shard];
         struct dense_table *dense =
-            shard_find(rig->shards[shard], rig->assignment->number)->tables->items[DISK_DENSE].dense;
+            shard_find(rig->shards[shard], rig->assignment->number)->tables->items[rig->dense].dense;
         uint32_t count = disk_pull(rig, shard, version);
 
         MUST(answer->is_there && answer->kind == DATA_VALUES && answer->version == version);

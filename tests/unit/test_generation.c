@@ -35,7 +35,7 @@ static struct bench bench_new(void)
     for (uint32_t slot = 0; slot < bench.rig->assignment->slot_count; slot++)
         bench.rig->assignment->slot_shards[slot] = 0;
     bench.table = table_at(bench.rig, 0);
-    tables_initialize(bench.table);
+    tables_initialize(bench.table, 0, 0);
     ck_assert_msg(store_open(bench.rig->directory, generation_map_bytes(bench.table), &bench.store, &error) ==
                       CAIRN_OK,
                   "%s", error.message);
@@ -103,7 +103,7 @@ static void assert_equal(const struct tables *a, const struct tables *b)
 static enum status load(struct bench *bench, uint64_t step, struct tables **table, struct error *error)
 {
     *table = table_at(bench->rig, step);
-    return generation_load(bench->store, *table, error);
+    return generation_load(bench->store, *table, step, error);
 }
 
 static void expect_loads(struct bench *bench, uint64_t step, const struct tables *expected)

@@ -139,6 +139,64 @@ START_TEST(jobs_end_and_begin_again)
 }
 END_TEST
 
+static enum tally_outcome held(struct tallies *tallies, uint32_t shard, uint64_t step)
+{
+    struct shard_report report = {
+        .kind = SHARD_HELD, .shard = shard, .job = 1, .incarnation = 1, .step = step};
+
+    return tally_report(tallies, &report);
+}
+
+static enum tally_outcome extended(struct tallies *tallies, uint32_t shard, bool holds_pieces, uint64_t step)
+{
+    struct shard_report report = {.kind = SHARD_EXTENDED,
+                                  .shard = shard,
+                                  .job = 1,
+                                  .incarnation = 1,
+                                  .holds_pieces = holds_pieces,
+                                  .step = step};
+
+    return tally_report(tallies, &report);
+}
+
+/* Twice, as a job may be extended again. */
+START_TEST(all_shards_must_be_held_and_extended)
+{
+    struct tallies *tallies = two_holders();
+
+    for (uint64_t step = 9; step > 7; step--) {
+        ck_assert_int_eq(held(tallies, 1, 0), TALLY_WAITS);
+        ck_assert_int_eq(held(tallies, 0, step), TALLY_WAITS);
+        ck_assert_int_eq(held(tallies, 2, step - 1), TALLY_HELD);
+        ck_assert_uint_eq(tally_newest(tallies, 1), step);
+        ck_assert_int_eq(extended(tallies, 2, true, step), TALLY_WAITS);
+        ck_assert_int_eq(extended(tallies, 1, true, step), TALLY_WAITS);
+        ck_assert_int_eq(extended(tallies, 0, true, step), TALLY_EXTENDED);
+    }
+    ck_assert_uint_eq(tally_newest(tallies, 2), 0);
+    tallies_free(tallies);
+}
+END_TEST
+
+/* The second shard holds nothing in generations up to the step that it was extended at. */
+START_TEST(a_shard_that_was_empty_counts_from_its_first_step)
+{
+    struct tallies *tallies = two_holders();
+
+    for (uint32_t shard = 0; shard < 3; shard++)
+        extended(tallies, shard, true, 10);
+    ck_assert_int_eq(committed(tallies, 0, 9), TALLY_WAITS);
+    ck_assert_int_eq(committed(tallies, 2, 9), TALLY_COMMITTED);
+    ck_assert_int_eq(committed(tallies, 0, 10), TALLY_WAITS);
+    ck_assert_int_eq(committed(tallies, 1, 10), TALLY_WAITS); /* at once: there is nothing to write */
+    ck_assert_int_eq(committed(tallies, 2, 10), TALLY_COMMITTED);
+    ck_assert_int_eq(committed(tallies, 0, 12), TALLY_WAITS);
+    ck_assert_int_eq(committed(tallies, 2, 12), TALLY_WAITS);
+    ck_assert_int_eq(committed(tallies, 1, 12), TALLY_COMMITTED);
+    tallies_free(tallies);
+}
+END_TEST
+
 static Suite *tally_suite(void)
 {
     Suite *suite = suite_create("tally");
@@ -150,6 +208,8 @@ static Suite *tally_suite(void)
     tcase_add_test(tests, a_server_of_two_minds_fails);
     tcase_add_test(tests, a_failure_is_told_once);
     tcase_add_test(tests, jobs_end_and_begin_again);
+    tcase_add_test(tests, all_shards_must_be_held_and_extended);
+    tcase_add_test(tests, a_shard_that_was_empty_counts_from_its_first_step);
     suite_add_tcase(suite, tests);
     return suite;
 }
