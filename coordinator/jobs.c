@@ -185,7 +185,7 @@ void entry_set_job(struct turn *turn, struct job_entry *entry, struct job *job)
     entry->job = job;
     status->epochs = job->epochs;
     status->microbatches = job->microbatches;
-    status->tables = job->table_count;
+    status->tables = entry->tables_ready = job->table_count;
     turn_set_text(turn, &status->name, "%s", job->name);
     turn_set_text(turn, &status->id, "%s-%" PRIu64, job->name, status->number);
 }

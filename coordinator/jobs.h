@@ -30,6 +30,8 @@ struct participant {
     char model_hash[HASH_TEXT_BYTES];              /* worker, when reached */
     uint64_t committed_step;                       /* server: its newest generation */
     uint64_t refused_step; /* server: the newest generation that it did not make when asked; 0: none */
+    uint64_t empty_until;  /* server: it holds nothing in generations up to this step */
+    bool answered;         /* server: the command of a growth that is under way */
 };
 
 struct participants {
@@ -37,10 +39,17 @@ struct participants {
     size_t count;
 };
 
+/* How far the adding of tables is (growth.h). */
+enum growth { GROWTH_NONE, GROWTH_HOLDING, GROWTH_EXTENDING };
+
 struct job_entry {
     Cairn__JobRecord *record; /* owned, text and status always set */
     struct job *job;          /* owned: the parsed text; NULL for jobs that had ended when they were loaded */
     struct participants servers, workers; /* in the order of spans and shards; empty unless active */
+    uint32_t tables_ready; /* of the job's tables, those that all servers have: the first ones */
+    enum growth growth;
+    uint32_t growth_tables; /* EXTENDING: how many tables servers are to have */
+    uint64_t growth_step;   /* the newest version that a server was held at */
     /* An incarnation on which a node that we lost sight of may still be at work; 0: none. */
     uint64_t stale_incarnation;
     uint64_t validated_step; /* of this incarnation's newest validation */

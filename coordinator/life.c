@@ -1,6 +1,8 @@
 /* The life of a job, but for its preparation (prepare.c) and the workers' reports (reports.c). */
 #include "life.h"
 
+#include "growth.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +46,7 @@ void life_close(struct turn *turn, struct job_entry *entry, Cairn__JobState stat
 {
     Cairn__JobStatus *status = entry_status(entry);
 
+    growth_abandon(entry);
     release(turn, entry, &entry->workers);
     release(turn, entry, &entry->servers);
     turn_set_text(turn, &status->reason, "%s", reason);
@@ -186,6 +189,7 @@ void life_revive(struct turn *turn, struct job_entry *entry)
     Cairn__JobStatus *status = entry_status(entry);
 
     status->incarnation++;
+    growth_go_back(entry);
     life_set_step(entry, status->committed_step);
     turn_set_text(turn, &status->reason, "%s", "");
     turn_set_text(turn, &status->model_hash, "%s", "");

@@ -31,8 +31,15 @@ void life_prepare(struct turn *turn, struct job_entry *entry, const struct crew 
 void life_prepared(struct turn *turn, struct job_entry *entry, struct participant *participant,
                    const Cairn__Prepared *prepared);
 
-/* A stop was asked for. Ended jobs stay as they are. Tables have no step in hand: the job ends at once, at its
- * committed step. */
+/* What a PrepareCommand says of a job at a step; borrows from the entry. */
+void life_describe(const struct job_entry *entry, uint64_t step, Cairn__PrepareCommand *body);
+
+/* Servers that held none of the job's state may hold some now that tables were added: from the generation
+ * after `step` on. */
+void life_count_holders(struct job_entry *entry, uint64_t step);
+
+/* A stop was asked for. Ended jobs stay as they are. Tables have no step in hand: the job ends at once, at
+ * its committed step. */
 void life_stop(struct turn *turn, struct job_entry *entry);
 
 /* All workers reached the same version of the model: status.step is that version. */

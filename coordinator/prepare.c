@@ -142,21 +142,40 @@ static void enlist(struct turn *turn, struct job_entry *entry, const struct crew
     entry_status(entry)->workers = (uint32_t)entry->workers.count;
 }
 
+void life_describe(const struct job_entry *entry, uint64_t step, Cairn__PrepareCommand *body)
+{
+    const Cairn__JobRecord *record = entry->record;
+
+    cairn__prepare_command__init(body);
+    body->job = record->status->number;
+    body->job_id = record->status->id;
+    body->incarnation = record->status->incarnation;
+    body->text = record->text;
+    body->n_shards = record->n_shards;
+    body->shards = record->shards;
+    body->n_slot_shards = record->n_slot_shards;
+    body->slot_shards = record->slot_shards;
+    body->step = step;
+}
+
+void life_count_holders(struct job_entry *entry, uint64_t step)
+{
+    for (size_t i = 0; i < entry->servers.count; i++) {
+        struct participant *server = &entry->servers.items[i];
+
+        if (server->committed_step != UINT64_MAX || !holds_state(entry, server->node))
+            continue;
+        server->committed_step = entry_status(entry)->committed_step;
+        server->empty_until = step;
+    }
+}
+
 static void send_prepare(struct turn *turn, struct job_entry *entry)
 {
-    Cairn__JobRecord *record = entry->record;
     Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
-    Cairn__PrepareCommand body = CAIRN__PREPARE_COMMAND__INIT;
+    Cairn__PrepareCommand body;
 
-    body.job = record->status->number;
-    body.job_id = record->status->id;
-    body.incarnation = record->status->incarnation;
-    body.text = record->text;
-    body.n_shards = record->n_shards;
-    body.shards = record->shards;
-    body.n_slot_shards = record->n_slot_shards;
-    body.slot_shards = record->slot_shards;
-    body.step = record->status->committed_step;
+    life_describe(entry, entry_status(entry)->committed_step, &body);
     command.body_case = CAIRN__NODE_COMMAND__BODY_PREPARE;
     command.prepare = &body;
     participants_command(turn, &entry->servers, &command);

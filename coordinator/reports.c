@@ -56,14 +56,17 @@ void report_validated(struct turn *turn, struct job_entry *entry, const Cairn__V
     entry->unsaved = true;
 }
 
-/* The newest step of which every server holds a generation. */
+/* The newest step of which every server holds a generation, as far as there is something to hold. */
 static uint64_t common_generation(const struct job_entry *entry)
 {
     uint64_t step = UINT64_MAX;
 
     for (size_t i = 0; i < entry->servers.count; i++) {
-        if (entry->servers.items[i].committed_step < step)
-            step = entry->servers.items[i].committed_step;
+        const struct participant *server = &entry->servers.items[i];
+        uint64_t held =
+            server->committed_step > server->empty_until ? server->committed_step : server->empty_until;
+
+        step = held < step ? held : step;
     }
     return entry->servers.count > 0 ? step : 0;
 }
@@ -122,7 +125,8 @@ static void forget_if_refused_by_all(struct job_entry *entry, uint64_t step)
     for (size_t i = 0; i < entry->servers.count; i++) {
         const struct participant *server = &entry->servers.items[i];
 
-        if (server->committed_step != UINT64_MAX && server->refused_step != step)
+        if (server->committed_step != UINT64_MAX && step > server->empty_until &&
+            server->refused_step != step)
             return;
     }
     for (size_t i = 0; i < entry->servers.count; i++)

@@ -1,6 +1,7 @@
 /* Answers to clients. */
 #include "requests.h"
 
+#include "growth.h"
 #include "life.h"
 #include "scheduling.h"
 
@@ -21,6 +22,8 @@ static enum status answer_submit(struct turn *turn, const struct desk *desk, con
 
     if (!text)
         return error_set(error, CAIRN_INVALID, "the request has no job text");
+    if (text->n_added > 0)
+        return error_set(error, CAIRN_INVALID, "tables are added to a job that runs, not submitted with it");
     if (cairn__job_text__get_packed_size(text) > JOB_TEXT_BYTES_MAX)
         return error_set(error, CAIRN_INVALID, "the job file is longer than %zu bytes", JOB_TEXT_BYTES_MAX);
     if (request->submit->join)
@@ -180,6 +183,14 @@ static enum status check_running(const struct job_entry *entry, struct error *er
                      status->reason);
 }
 
+/* Only a job with tables can do what was asked; why not a training: a line's end. */
+static enum status check_tables(const struct job_entry *entry, const char *why, struct error *error)
+{
+    if (entry_has_tables(entry))
+        return CAIRN_OK;
+    return error_set(error, CAIRN_INVALID, "%s has no tables: %s", entry_status(entry)->id, why);
+}
+
 static enum status answer_commit(struct turn *turn, const struct desk *desk, const struct peer *client,
                                  const Cairn__ClientRequest *request, struct error *error)
 {
@@ -195,17 +206,36 @@ static enum status answer_commit(struct turn *turn, const struct desk *desk, con
 
     if (status == CAIRN_OK)
         status = check_running(entry, error);
+    if (status == CAIRN_OK)
+        status = check_tables(entry, "a training commits by itself", error);
     if (status != CAIRN_OK)
         return status;
-    if (!entry_has_tables(entry))
-        return error_set(error, CAIRN_INVALID, "%s has no tables: a training commits by itself",
-                         entry_status(entry)->id);
     subscription.job = entry_status(entry)->number;
     asked = subscriptions_await(desk->subscriptions, subscription.job, subscription.step);
     status = subscriptions_add(turn, desk->subscriptions, &subscription, error);
     if (status == CAIRN_OK && !asked && entry_status(entry)->committed_step < subscription.step)
         life_ask_generation(turn, entry, subscription.step);
     return status;
+}
+
+static enum status answer_table(struct turn *turn, const struct desk *desk, const struct peer *client,
+                                const Cairn__ClientRequest *request, struct error *error)
+{
+    struct subscription subscription = {
+        .client = *client, .request = request->number, .kind = SUBSCRIPTION_TABLE};
+    struct job_entry *entry;
+    enum status status = jobs_lookup(desk->jobs, request->table->job, &entry, error);
+
+    if (status == CAIRN_OK)
+        status = check_running(entry, error);
+    if (status == CAIRN_OK)
+        status = check_tables(entry, "none can be added to a training", error);
+    if (status == CAIRN_OK)
+        status = growth_ask(turn, entry, request->table->text, &subscription.table, error);
+    if (status != CAIRN_OK)
+        return status;
+    subscription.job = entry_status(entry)->number;
+    return subscriptions_add(turn, desk->subscriptions, &subscription, error);
 }
 
 /* Brings the endpoints of a record's shards up to date with the servers that are registered now. */
@@ -234,6 +264,7 @@ static enum status answer_locate(struct turn *turn, const struct desk *desk, con
 {
     Cairn__ClientReply reply = CAIRN__CLIENT_REPLY__INIT;
     Cairn__LocationReply body = CAIRN__LOCATION_REPLY__INIT;
+    Cairn__JobText text;
     Cairn__JobRecord *record;
     struct job_entry *entry;
     enum status status = jobs_lookup(desk->jobs, request->locate->job, &entry, error);
@@ -252,7 +283,8 @@ static enum status answer_locate(struct turn *turn, const struct desk *desk, con
         return status;
     body.job = record->status->number;
     body.job_id = record->status->id;
-    body.text = record->text;
+    growth_text(entry, &text);
+    body.text = &text;
     body.incarnation = record->status->incarnation;
     body.committed_step = record->status->committed_step;
     body.n_shards = record->n_shards;
@@ -282,6 +314,7 @@ void request_answer(struct turn *turn, const struct desk *desk, const struct pee
         [CAIRN__CLIENT_REQUEST__BODY_NODES] = answer_nodes,
         [CAIRN__CLIENT_REQUEST__BODY_LOGS] = answer_logs,
         [CAIRN__CLIENT_REQUEST__BODY_COMMIT] = answer_commit,
+        [CAIRN__CLIENT_REQUEST__BODY_TABLE] = answer_table,
     };
     unsigned body = (unsigned)request->body_case;
     struct error error = {.status = CAIRN_OK};

@@ -1,4 +1,5 @@
-/* Clients' requests: submit and resume, questions about jobs and nodes, stop, watch, logs, locate, commit. */
+/* Clients' requests: submit and resume, questions about jobs and nodes, stop, watch, logs, locate, commit,
+ * and tables to be added. */
 #ifndef CAIRN_COORDINATOR_REQUESTS_H
 #define CAIRN_COORDINATOR_REQUESTS_H
 

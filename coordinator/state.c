@@ -1,6 +1,7 @@
 /* Events to rules: who may say what, and what everything leads to. */
 #include "state.h"
 
+#include "growth.h"
 #include "jobs.h"
 #include "life.h"
 #include "membership.h"
@@ -94,6 +95,8 @@ static bool report_subject(const Cairn__NodeMessage *message, uint64_t *job, uin
         SUBJECT(REACHED, reached)
         SUBJECT(FAILED, failed)
         SUBJECT(COMMIT_REFUSED, commit_refused)
+        SUBJECT(HELD, held)
+        SUBJECT(EXTENDED, extended)
     default:
         return false;
     }
@@ -129,6 +132,14 @@ static void take_report(struct turn *turn, struct state *state, struct job_entry
     case CAIRN__NODE_MESSAGE__BODY_COMMIT_REFUSED:
         if (!is_worker)
             take_refusal(turn, &state->subscriptions, entry, participant, message->commit_refused);
+        break;
+    case CAIRN__NODE_MESSAGE__BODY_HELD:
+        if (!is_worker)
+            growth_held(turn, entry, participant, message->held->step);
+        break;
+    case CAIRN__NODE_MESSAGE__BODY_EXTENDED:
+        if (!is_worker)
+            growth_extended(turn, entry, participant, message->extended->tables);
         break;
     case CAIRN__NODE_MESSAGE__BODY_PROGRESS:
         if (is_worker)
@@ -286,6 +297,8 @@ void state_check(const struct state *state)
         BUG_IF(entry->unsaved);
         BUG_IF(!entry_has_ended(entry) && !entry->job);
         BUG_IF(entry_is_active(entry) && entry->servers.count == 0);
+        BUG_IF(entry->growth != GROWTH_NONE && entry_status(entry)->state != JOB_STATE(RUNNING));
+        BUG_IF(entry->job && entry->tables_ready > entry->job->table_count);
         check_participants(state, entry, &entry->servers, false);
         check_participants(state, entry, &entry->workers, true);
     }

@@ -124,17 +124,36 @@ static bool stays(const struct job_entry *entry, const struct job *job)
            new_final_step(entry, job) <= status->final_step;
 }
 
+/* Moves the tables that were added from one text to another. */
+static void move_added(Cairn__JobText *from, Cairn__JobText *to)
+{
+    to->added = from->added;
+    to->n_added = from->n_added;
+    from->added = NULL;
+    from->n_added = 0;
+}
+
+/* Takes job, which is the text's, without what was added. */
 static enum status go_on(struct turn *turn, struct job_entry *entry, const Cairn__JobText *text,
                          struct job *job, struct error *error)
 {
     Cairn__JobText *copy = turn_copy(turn, text);
+    enum status status = CAIRN_OK;
 
-    if (!copy) {
-        job_free(job);
-        return no_memory(turn, error);
+    if (copy) {
+        move_added(entry->record->text, copy);
+        message_free(entry->record->text);
+        entry->record->text = copy;
     }
-    message_free(entry->record->text);
-    entry->record->text = copy;
+    if (copy && copy->n_added > 0) {
+        job_free(job);
+        job = NULL;
+        status = entry_parse(copy, &job, error);
+    }
+    if (!copy || status != CAIRN_OK) {
+        job_free(job);
+        return status == CAIRN_OK || status == CAIRN_NO_MEMORY ? no_memory(turn, error) : status;
+    }
     entry_set_job(turn, entry, job);
     life_revive(turn, entry);
     entry_tell(turn, entry, "resumed from step %" PRIu64 " as incarnation %" PRIu64,

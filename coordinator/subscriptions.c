@@ -1,6 +1,8 @@
 /* Serving clients that wait for news of a job. */
 #include "subscriptions.h"
 
+#include "growth.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,9 +83,11 @@ static bool is_over(const struct subscription *subscription, const struct job_en
 {
     const Cairn__JobStatus *status = entry_status(entry);
 
-    if (subscription->kind != SUBSCRIPTION_COMMIT)
-        return entry_has_ended(entry);
-    return status->state != JOB_STATE(RUNNING) || status->committed_step >= subscription->step;
+    if (subscription->kind == SUBSCRIPTION_COMMIT)
+        return status->state != JOB_STATE(RUNNING) || status->committed_step >= subscription->step;
+    if (subscription->kind == SUBSCRIPTION_TABLE)
+        return status->state != JOB_STATE(RUNNING) || growth_is_ready(entry, subscription->table);
+    return entry_has_ended(entry);
 }
 
 /* When the next message to this subscriber is due. */
@@ -93,7 +97,7 @@ static int64_t due_ms(const struct subscription *subscription, const struct job_
 
     if (!subscription->sent || is_over(subscription, entry))
         return INT64_MIN;
-    if (subscription->kind == SUBSCRIPTION_COMMIT)
+    if (subscription->kind == SUBSCRIPTION_COMMIT || subscription->kind == SUBSCRIPTION_TABLE)
         return subscription->sent_ms + SUBSCRIPTION_REPEAT_MS;
     if (subscription->kind == SUBSCRIPTION_LOGS)
         return entry->newest_entry > subscription->entry ? INT64_MIN
@@ -120,6 +124,29 @@ static void serve_committer(struct turn *turn, const struct subscription *subscr
     reply_error(turn, &subscription->client, subscription->request, &error);
 }
 
+/* The table's number, a sign of life, or why it will not be there. */
+static void serve_adder(struct turn *turn, const struct subscription *subscription,
+                        const struct job_entry *entry)
+{
+    const Cairn__JobStatus *status = entry_status(entry);
+    Cairn__ClientReply reply = CAIRN__CLIENT_REPLY__INIT;
+    Cairn__TableReply body = CAIRN__TABLE_REPLY__INIT;
+    struct error error;
+
+    if (status->state != JOB_STATE(RUNNING)) {
+        error_set(&error, CAIRN_CLOSED, "%s runs no more, and no table was added: %s", status->id,
+                  status->reason);
+        reply_error(turn, &subscription->client, subscription->request, &error);
+        return;
+    }
+    if (growth_is_ready(entry, subscription->table))
+        body.number = subscription->table;
+    reply.number = subscription->request;
+    reply.body_case = CAIRN__CLIENT_REPLY__BODY_TABLE;
+    reply.table = &body;
+    effects_reply(turn->effects, &subscription->client, &reply);
+}
+
 static void serve(struct turn *turn, struct subscription *subscription, const struct job_entry *entry)
 {
     struct effect logs = {.peer = subscription->client,
@@ -132,6 +159,8 @@ static void serve(struct turn *turn, struct subscription *subscription, const st
         effects_logs(turn->effects, &logs);
     else if (subscription->kind == SUBSCRIPTION_COMMIT)
         serve_committer(turn, subscription, entry);
+    else if (subscription->kind == SUBSCRIPTION_TABLE)
+        serve_adder(turn, subscription, entry);
     else
         reply_status(turn, &subscription->client, subscription->request, entry);
     subscription->sent = true;

@@ -1,4 +1,5 @@
-/* Clients that watch a job or follow its log until it has ended, or wait until a step is durable.
+/* Clients that watch a job or follow its log until it has ended, or wait until a step is durable, or a table
+ * there.
  *
  * A watcher gets a JobStatus at once when the job's state changes, and at most ten a second for mere
  * progress; a follower gets log entries as they come; a committer gets the status that says that its step is
@@ -17,7 +18,8 @@
 enum subscription_kind {
     SUBSCRIPTION_STATUS,
     SUBSCRIPTION_LOGS,
-    SUBSCRIPTION_COMMIT /* until `step` is committed or the job runs no more */
+    SUBSCRIPTION_COMMIT, /* until `step` is committed or the job runs no more */
+    SUBSCRIPTION_TABLE   /* until all servers have `table` or the job runs no more */
 };
 
 struct subscription {
@@ -25,7 +27,8 @@ struct subscription {
     uint64_t request; /* its number: replies carry it */
     uint64_t job;
     enum subscription_kind kind;
-    uint64_t step; /* COMMIT */
+    uint64_t step;         /* COMMIT */
+    uint32_t table;        /* TABLE: its number */
     bool sent;             /* something was sent */
     int64_t sent_ms;       /* when last */
     uint64_t revision;     /* of the status that was last sent */

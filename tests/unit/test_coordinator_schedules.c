@@ -1,8 +1,8 @@
 /* The coordinator's state machine under thousands of random schedules: nodes come, die and return, messages
  * are lost, doubled and reordered, jobs are submitted, stopped and resumed, the coordinator itself starts
  * anew. After every event the invariants hold; after the chaos an undisturbed run completes the job, or makes
- * a commit of its tables durable: every third schedule is of a job with tables. A schedule is a function of
- * its seed, which every failure tells. */
+ * a commit of its tables durable and adds one: every third schedule is of a job with tables. A schedule is a
+ * function of its seed, which every failure tells. */
 #include "check_main.h"
 #include "fake_cluster.h"
 
@@ -45,6 +45,7 @@ struct play {
     struct mail mail[MAIL_MAX];
     size_t mail_count;
     uint64_t incarnation[FAKE_JOBS_MAX], committed[FAKE_JOBS_MAX], epoch[FAKE_JOBS_MAX];
+    uint32_t table_count[FAKE_JOBS_MAX];
 };
 
 static const char *text_of(const struct play *play)
@@ -71,6 +72,8 @@ static void check_status(struct play *play, const Cairn__JobStatus *status)
     MUST(status->committed_step >= play->committed[number], "seed %" PRIu64, play->seed);
     MUST(status->membership_epoch >= play->epoch[number], "seed %" PRIu64, play->seed);
     MUST(status->committed_step <= FINAL_STEP && status->step <= FINAL_STEP, "seed %" PRIu64, play->seed);
+    MUST(status->tables >= play->table_count[number], "seed %" PRIu64, play->seed); /* what is added stays */
+    play->table_count[number] = status->tables;
     play->incarnation[number] = status->incarnation;
     play->committed[number] = status->committed_step;
     play->epoch[number] = status->membership_epoch;
@@ -153,6 +156,17 @@ static void train(struct play *play, const char *peer, const Cairn__EpochCommand
     POST(play, peer, REACHED, reached, Reached, epoch, body.step = FINAL_STEP; body.model_hash = "hash");
 }
 
+/* Tables that are added begin one after the other, the last ones at the step of the command. */
+static void check_extension(const struct play *play, const Cairn__PrepareCommand *prepare)
+{
+    const Cairn__JobText *text = prepare->text;
+
+    MUST(text->n_added > 0, "seed %" PRIu64, play->seed);
+    for (size_t i = 0; i + 1 < text->n_added; i++)
+        MUST(text->added[i]->first_version <= text->added[i + 1]->first_version, "seed %" PRIu64, play->seed);
+    MUST(text->added[text->n_added - 1]->first_version == prepare->step, "seed %" PRIu64, play->seed);
+}
+
 static void obey(struct play *play, const char *peer, const Cairn__NodeCommand *command)
 {
     switch (command->body_case) {
@@ -172,6 +186,14 @@ static void obey(struct play *play, const char *peer, const Cairn__NodeCommand *
         else
             POST(play, peer, COMMITTED, committed, Committed, command->commit,
                  body.step = command->commit->step);
+        break;
+    case CAIRN__NODE_COMMAND__BODY_HOLD:
+        POST(play, peer, HELD, held, Held, command->hold, body.step = draw(play, FINAL_STEP));
+        break;
+    case CAIRN__NODE_COMMAND__BODY_EXTEND:
+        check_extension(play, command->extend->prepare);
+        POST(play, peer, EXTENDED, extended, Extended, command->extend->prepare,
+             body.tables = 2 + (uint32_t)command->extend->prepare->text->n_added);
         break;
     case CAIRN__NODE_COMMAND__BODY_STOP:
         POST(play, peer, REACHED, reached, Reached, command->stop, body.step = FINAL_STEP - 1;
@@ -273,9 +295,25 @@ static void ask_commit(struct play *play, const char *client, const char *job, u
     ask(&play->cluster, client, &request);
 }
 
+static void ask_table(struct play *play, const char *client, const char *job, const char *name)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__TableRequest body = CAIRN__TABLE_REQUEST__INIT;
+    char text[64];
+
+    snprintf(text, sizeof(text), "sparse: {name: %s, dimension: 3}", name);
+    body.job = (char *)job;
+    body.text = text;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_TABLE;
+    request.table = &body;
+    ask(&play->cluster, client, &request);
+}
+
 static void ask_something(struct play *play)
 {
-    switch (draw(play, play->tables ? 12 : 6)) {
+    static const char *const names[] = {"x", "y", "z", "b"}; /* the last is there, and is another */
+
+    switch (draw(play, play->tables ? 15 : 6)) {
     case 0:
         send_submit(&play->cluster, text_of(play), false, 0);
         break;
@@ -291,6 +329,11 @@ static void ask_something(struct play *play)
         break;
     case 5:
         ASK_LOCATE(&play->cluster, "locator", "1");
+        break;
+    case 12:
+    case 13:
+    case 14:
+        ask_table(play, draw(play, 2) ? "adder" : "other", "1", names[draw(play, 4)]);
         break;
     default:
         ask_commit(play, draw(play, 2) ? "writer" : "other", "1", draw(play, FINAL_STEP));
@@ -367,6 +410,29 @@ static void check_tables(struct play *play, const char *job)
     message_free(reply);
 }
 
+/* A table is added to it. */
+static void check_addition(struct play *play, const char *job)
+{
+    Cairn__ClientReply *reply, *newest;
+
+    ask_table(play, "adder", job, "last");
+    reply = take_reply(&play->cluster, "adder"); /* not yet */
+    MUST(reply && reply->body_case == CAIRN__CLIENT_REPLY__BODY_TABLE, "seed %" PRIu64, play->seed);
+    MUST(reply->table->number == 0, "seed %" PRIu64, play->seed);
+    message_free(reply);
+    deliver_commands(play);
+    deliver_everything(play);
+    ASK_JOB(&play->cluster, "asker", job);
+    reply = take_reply(&play->cluster, "asker");
+    MUST(reply->job->tables > 2, "seed %" PRIu64, play->seed);
+    ask_table(play, "adder", job, "last");
+    newest = take_reply(&play->cluster, "adder");
+    MUST(newest && newest->body_case == CAIRN__CLIENT_REPLY__BODY_TABLE, "seed %" PRIu64, play->seed);
+    MUST(newest->table->number == TABLE_FIRST_USER + reply->job->tables - 1, "seed %" PRIu64, play->seed);
+    message_free(newest);
+    message_free(reply);
+}
+
 /* New nodes all over, the newest job resumed: it must complete. */
 static void end_well(struct play *play)
 {
@@ -397,6 +463,7 @@ static void end_well(struct play *play)
     deliver_everything(play);
     if (play->tables) {
         check_tables(play, submitted->job->id);
+        check_addition(play, submitted->job->id);
     } else {
         ASK_JOB(&play->cluster, "asker", submitted->job->id);
         reply = take_reply(&play->cluster, "asker");

@@ -1,0 +1,271 @@
+/* Rounds of holding and extending. */
+#include "growth.h"
+
+#include "job/job_message.h"
+#include "life.h"
+#include "net/wire.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Bytes of a job's text with its added tables: keeps messages well within what the other end takes. */
+#define TEXT_BYTES_MAX ((size_t)8 << 20)
+
+static uint32_t own_tables(const struct job_entry *entry)
+{
+    return entry->job->table_count - entry->job->added_count;
+}
+
+bool growth_is_ready(const struct job_entry *entry, uint32_t number)
+{
+    return number < TABLE_FIRST_USER + entry->tables_ready;
+}
+
+/* ---- the record */
+
+static enum status no_memory(struct turn *turn, struct error *error)
+{
+    turn->effects->failed = true;
+    return error_set(error, CAIRN_NO_MEMORY, "out of memory");
+}
+
+/* Appends a table that begins nobody knows where yet. */
+static bool text_append(struct turn *turn, Cairn__JobText *text, const char *table)
+{
+    Cairn__AddedTable **items = realloc(text->added, (text->n_added + 1) * sizeof(*items));
+    Cairn__AddedTable *added = malloc(sizeof(*added));
+
+    if (items)
+        text->added = items;
+    if (!items || !added) {
+        free(added);
+        turn->effects->failed = true;
+        return false;
+    }
+    cairn__added_table__init(added);
+    turn_set_text(turn, &added->text, "%s", table);
+    added->first_version = WIRE_STEP_MAX;
+    items[text->n_added++] = added;
+    return true;
+}
+
+static void text_cut(Cairn__JobText *text, size_t count)
+{
+    while (text->n_added > count)
+        message_free(text->added[--text->n_added]);
+}
+
+void growth_text(const struct job_entry *entry, Cairn__JobText *text)
+{
+    *text = *entry->record->text;
+    if (entry->job && text->n_added > entry->tables_ready - own_tables(entry))
+        text->n_added = entry->tables_ready - own_tables(entry);
+}
+
+void growth_abandon(struct job_entry *entry)
+{
+    entry->growth = GROWTH_NONE;
+    if (entry->job && entry->tables_ready < entry->job->table_count)
+        text_cut(entry->record->text, entry->tables_ready - own_tables(entry));
+}
+
+void growth_go_back(struct job_entry *entry)
+{
+    const Cairn__JobText *text = entry->record->text;
+    uint64_t step = entry_status(entry)->committed_step;
+
+    for (size_t i = 0; i < text->n_added; i++) {
+        if (text->added[i]->first_version > step)
+            text->added[i]->first_version = step;
+    }
+}
+
+/* ---- rounds */
+
+static void command_servers(struct turn *turn, struct job_entry *entry, Cairn__NodeCommand *command)
+{
+    for (size_t i = 0; i < entry->servers.count; i++)
+        entry->servers.items[i].answered = false;
+    participants_command(turn, &entry->servers, command);
+}
+
+/* Notes a server's answer; true: it was the last. */
+static bool all_answered(const struct job_entry *entry, struct participant *server)
+{
+    server->answered = true;
+    for (size_t i = 0; i < entry->servers.count; i++) {
+        if (!entry->servers.items[i].answered)
+            return false;
+    }
+    return true;
+}
+
+/* A step that no table of the job is before: whatever servers say, tables begin one after the other. */
+static uint64_t least_step(const struct job_entry *entry)
+{
+    uint32_t ready = entry->tables_ready - own_tables(entry);
+    uint64_t committed = entry_status(entry)->committed_step;
+    uint64_t newest = ready > 0 ? entry->record->text->added[ready - 1]->first_version : 0;
+
+    return newest > committed ? newest : committed;
+}
+
+static void hold(struct turn *turn, struct job_entry *entry)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__HoldCommand body = CAIRN__HOLD_COMMAND__INIT;
+
+    entry->growth = GROWTH_HOLDING;
+    entry->growth_step = least_step(entry);
+    body.job = entry_status(entry)->number;
+    body.incarnation = entry_status(entry)->incarnation;
+    command.body_case = CAIRN__NODE_COMMAND__BODY_HOLD;
+    command.hold = &body;
+    command_servers(turn, entry, &command);
+}
+
+static void extend(struct turn *turn, struct job_entry *entry)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__ExtendCommand body = CAIRN__EXTEND_COMMAND__INIT;
+    Cairn__PrepareCommand prepare;
+    const Cairn__JobText *text = entry->record->text;
+
+    entry->growth = GROWTH_EXTENDING;
+    entry->growth_tables = entry->job->table_count;
+    for (size_t i = entry->tables_ready - own_tables(entry); i < text->n_added; i++)
+        text->added[i]->first_version = entry->growth_step;
+    life_describe(entry, entry->growth_step, &prepare);
+    body.prepare = &prepare;
+    command.body_case = CAIRN__NODE_COMMAND__BODY_EXTEND;
+    command.extend = &body;
+    command_servers(turn, entry, &command);
+}
+
+void growth_held(struct turn *turn, struct job_entry *entry, struct participant *server, uint64_t step)
+{
+    if (entry->growth != GROWTH_HOLDING || server->answered)
+        return;
+    if (step > entry->growth_step)
+        entry->growth_step = step;
+    if (all_answered(entry, server))
+        extend(turn, entry);
+}
+
+static void go_on(struct turn *turn, struct job_entry *entry)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__GoOnCommand body = CAIRN__GO_ON_COMMAND__INIT;
+
+    body.job = entry_status(entry)->number;
+    body.incarnation = entry_status(entry)->incarnation;
+    command.body_case = CAIRN__NODE_COMMAND__BODY_GO_ON;
+    command.go_on = &body;
+    command_servers(turn, entry, &command);
+}
+
+/* The record is stored before anybody is told. */
+static void finish(struct turn *turn, struct job_entry *entry)
+{
+    for (uint32_t i = entry->tables_ready; i < entry->growth_tables; i++)
+        entry_tell(turn, entry, "table %s added at step %" PRIu64, entry->job->tables[i].name,
+                   entry->growth_step);
+    entry->tables_ready = entry_status(entry)->tables = entry->growth_tables;
+    entry->growth = GROWTH_NONE;
+    entry->revision++;
+    entry->unsaved = true;
+    life_count_holders(entry, entry->growth_step);
+    go_on(turn, entry);
+    if (entry->tables_ready < entry->job->table_count)
+        hold(turn, entry);
+}
+
+void growth_extended(struct turn *turn, struct job_entry *entry, struct participant *server, uint32_t tables)
+{
+    if (entry->growth != GROWTH_EXTENDING || server->answered)
+        return;
+    if (tables != entry->growth_tables)
+        life_fail(turn, entry, "server %s has %" PRIu32 " tables after some were added, not %" PRIu32,
+                  node_name(server->node), tables, entry->growth_tables);
+    else if (all_answered(entry, server))
+        finish(turn, entry);
+}
+
+/* ---- asking */
+
+static enum status check_candidate(const struct job_entry *entry, const struct table_spec *table,
+                                   struct error *error)
+{
+    if (table->codec.type == CODEC_TOP_K)
+        return error_set(
+            error, CAIRN_INVALID,
+            "table %s has the codec top_k, with which tables can only be there from the beginning",
+            table->name);
+    if (entry->job->table_count == JOB_TABLES_MAX)
+        return error_set(error, CAIRN_INVALID, "%s has %d tables already, allowed: no more",
+                         entry_status(entry)->id, JOB_TABLES_MAX);
+    return CAIRN_OK;
+}
+
+/* Puts a table that is not there yet into the record and the job. */
+static enum status append(struct turn *turn, struct job_entry *entry, const char *text, struct error *error)
+{
+    Cairn__JobText *record = entry->record->text;
+    size_t count = record->n_added;
+    struct job *wider = NULL;
+    enum status status;
+
+    if (cairn__job_text__get_packed_size(record) + strlen(text) > TEXT_BYTES_MAX)
+        return error_set(error, CAIRN_INVALID, "the job's tables are described in more than %zu bytes",
+                         TEXT_BYTES_MAX);
+    if (!text_append(turn, record, text))
+        return no_memory(turn, error);
+    status = entry_parse(record, &wider, error);
+    if (status != CAIRN_OK) {
+        text_cut(record, count);
+        return status;
+    }
+    job_free(entry->job);
+    entry->job = wider;
+    return CAIRN_OK;
+}
+
+/* The number of the table that a candidate is, or will be. */
+static enum status find_or_append(struct turn *turn, struct job_entry *entry, const struct table_spec *table,
+                                  const char *text, uint32_t *number, struct error *error)
+{
+    enum status status;
+
+    for (uint32_t i = 0; i < entry->job->table_count; i++) {
+        if (strcmp(entry->job->tables[i].name, table->name) != 0)
+            continue;
+        *number = TABLE_FIRST_USER + i;
+        return table_equals(&entry->job->tables[i], table)
+                   ? CAIRN_OK
+                   : error_set(error, CAIRN_INVALID,
+                               "%s has a table %s already, which is not as this one: take another name",
+                               entry_status(entry)->id, table->name);
+    }
+    status = check_candidate(entry, table, error);
+    if (status == CAIRN_OK)
+        status = append(turn, entry, text, error);
+    if (status != CAIRN_OK)
+        return status;
+    *number = TABLE_FIRST_USER + entry->job->table_count - 1;
+    if (entry->growth == GROWTH_NONE)
+        hold(turn, entry);
+    return CAIRN_OK;
+}
+
+enum status growth_ask(struct turn *turn, struct job_entry *entry, const char *text, uint32_t *number,
+                       struct error *error)
+{
+    struct job *candidate = NULL;
+    enum status status = job_load_candidate(entry->record->text, text, &candidate, error);
+
+    if (status == CAIRN_OK)
+        status = find_or_append(turn, entry, &candidate->tables[0], text, number, error);
+    job_free(candidate);
+    return status;
+}

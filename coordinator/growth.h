@@ -1,0 +1,40 @@
+/* Adding tables to a job that runs.
+ *
+ * The job's record says which tables were added, in the order of their numbers. A table that is asked for is
+ * put there at once, and then:
+ *
+ *     holding     HoldCommand to all servers: they make no new versions, and say how far they have come
+ *     extending   ExtendCommand, with the newest of those versions: the new tables begin there
+ *     none        all servers have them: the record is stored, then GoOnCommand; clients are answered
+ *
+ * What is asked for meanwhile makes another round. A job that ends in one forgets tables that not all servers
+ * have; one that goes back to an earlier step keeps them, with their initial values at that step, for nothing
+ * that was pushed to them is durable there. Knows nothing of clients. */
+#ifndef CAIRN_COORDINATOR_GROWTH_H
+#define CAIRN_COORDINATOR_GROWTH_H
+
+#include "jobs.h"
+
+/* Adds a table to a running job with tables, or finds the one that is there: *number. text: an entry of the
+ * job file's list of tables. Errors: CAIRN_INVALID with a line for who asked: the text is wrong, or the name
+ * is another table's. */
+enum status growth_ask(struct turn *turn, struct job_entry *entry, const char *text, uint32_t *number,
+                       struct error *error) MUST_CHECK;
+
+/* Whether all servers have a table. */
+bool growth_is_ready(const struct job_entry *entry, uint32_t number);
+
+/* Reports of a server. tables: how many it has. */
+void growth_held(struct turn *turn, struct job_entry *entry, struct participant *server, uint64_t step);
+void growth_extended(struct turn *turn, struct job_entry *entry, struct participant *server, uint32_t tables);
+
+/* The job ends: forgets what was not added to the end. */
+void growth_abandon(struct job_entry *entry);
+
+/* The job is to go on from its committed step: tables that began later begin there. */
+void growth_go_back(struct job_entry *entry);
+
+/* The job's text as far as all servers have it; borrows from the entry. */
+void growth_text(const struct job_entry *entry, Cairn__JobText *text);
+
+#endif
