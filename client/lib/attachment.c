@@ -38,13 +38,25 @@ static void applied_told(struct session_operation *applied)
     table->is_known = true;
 }
 
-static enum status table_open(struct cairn *connection, uint32_t index, struct error *error)
+static void table_free(struct cairn_table *table)
 {
-    struct cairn_table *table = &connection->tables[index];
+    if (!table)
+        return;
+    free(table->pushed);
+    free(table->fresh);
+    free(table);
+}
 
+static struct cairn_table *table_new(struct cairn *connection, const struct table_spec *spec)
+{
+    struct cairn_table *table = calloc(1, sizeof(*table));
+
+    if (!table)
+        return NULL;
     table->connection = connection;
-    table->spec = &connection->job->tables[index];
-    table->number = TABLE_FIRST_USER + index;
+    table->copy = *spec;
+    table->spec = &table->copy;
+    table->number = TABLE_FIRST_USER + connection->table_count;
     table->known = UINT64_MAX;
     table->applied = (struct session_operation){.done = applied_told, .context = table};
     table->chunk_floats = table_chunk_floats(table->spec);
@@ -52,8 +64,25 @@ static enum status table_open(struct cairn *connection, uint32_t index, struct e
         table->chunk_count = table->stale_left = table_chunk_count(table->spec);
     table->pushed = calloc(connection->job->microbatches, sizeof(table->pushed[0]));
     table->fresh = calloc(table->chunk_count / 64 + 1, sizeof(table->fresh[0]));
-    if (!table->pushed || !table->fresh)
-        return error_set(error, CAIRN_NO_MEMORY, "out of memory for table %s", table->spec->name);
+    if (table->pushed && table->fresh)
+        return table;
+    table_free(table);
+    return NULL;
+}
+
+enum status table_open(struct cairn *connection, const struct table_spec *spec, struct error *error)
+{
+    struct cairn_table **tables =
+        realloc(connection->tables, (connection->table_count + 1) * sizeof(connection->tables[0]));
+    struct cairn_table *table = NULL;
+
+    if (tables) {
+        connection->tables = tables;
+        table = table_new(connection, spec);
+    }
+    if (!table)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for table %s", spec->name);
+    connection->tables[connection->table_count++] = table;
     return CAIRN_OK;
 }
 
@@ -61,18 +90,14 @@ static enum status tables_open(struct cairn *connection, struct error *error)
 {
     enum status status = CAIRN_OK;
 
-    connection->table_count = connection->job->table_count;
-    connection->tables = calloc(connection->table_count, sizeof(connection->tables[0]));
-    if (!connection->tables)
-        return error_set(error, CAIRN_NO_MEMORY, "out of memory");
-    for (uint32_t i = 0; i < connection->table_count && status == CAIRN_OK; i++)
-        status = table_open(connection, i, error);
+    for (uint32_t i = 0; i < connection->job->table_count && status == CAIRN_OK; i++)
+        status = table_open(connection, &connection->job->tables[i], error);
     return status;
 }
 
 /* ---- the session */
 
-static struct session_table layout_of(const struct table_spec *spec)
+struct session_table table_layout(const struct table_spec *spec)
 {
     struct session_table layout =
         spec->kind == TABLE_KIND_SPARSE
@@ -97,10 +122,11 @@ static enum status session_make(struct cairn *connection, const Cairn__LocationR
                                     .tables = tables,
                                     .seed = connection->job->seed};
 
+    connection->incarnation = location->incarnation;
     for (size_t i = 0; i < location->n_shards; i++)
         endpoints[i] = location->shards[i]->endpoint;
     for (uint32_t i = 0; i < connection->table_count; i++)
-        tables[TABLE_FIRST_USER + i] = layout_of(connection->tables[i].spec);
+        tables[TABLE_FIRST_USER + i] = table_layout(connection->tables[i]->spec);
     events.context = connection;
     return session_new(connection->context, &params, &events, &connection->session, error);
 }
@@ -124,7 +150,7 @@ static enum status session_open(struct cairn *connection, const Cairn__LocationR
 static bool all_known(const struct cairn *connection)
 {
     for (uint32_t i = 0; i < connection->table_count; i++) {
-        if (!connection->tables[i].is_known)
+        if (!connection->tables[i]->is_known)
             return false;
     }
     return true;
@@ -139,11 +165,14 @@ static void step_settle(struct cairn *connection)
     uint64_t oldest = UINT64_MAX;
 
     for (uint32_t i = 0; i < connection->table_count; i++) {
-        if (connection->tables[i].known < oldest)
-            oldest = connection->tables[i].known;
+        if (connection->tables[i]->known < oldest)
+            oldest = connection->tables[i]->known;
     }
-    for (uint32_t i = 0; i < connection->table_count; i++)
-        connection->tables[i].known = oldest;
+    for (uint32_t i = 0; i < connection->table_count; i++) {
+        struct cairn_table *table = connection->tables[i];
+
+        table->known = table->spec->first_version > oldest ? table->spec->first_version : oldest;
+    }
     connection->step = oldest;
 }
 
@@ -152,8 +181,8 @@ static enum status versions_ask(struct cairn *connection, int64_t deadline_ms, s
     enum status status = CAIRN_OK;
 
     for (uint32_t i = 0; i < connection->table_count && status == CAIRN_OK; i++)
-        status = session_ask_versions(connection->session, connection->tables[i].number,
-                                      &connection->tables[i].applied, error);
+        status = session_ask_versions(connection->session, connection->tables[i]->number,
+                                      &connection->tables[i]->applied, error);
     while (status == CAIRN_OK && !all_known(connection)) {
         status = events_take(connection, error);
         if (status == CAIRN_OK && !all_known(connection))
@@ -181,13 +210,16 @@ enum status attachment_open(struct cairn *connection, int64_t deadline_ms, struc
     cairn__client_reply__free_unpacked(reply, NULL);
     if (status == CAIRN_OK)
         status = versions_ask(connection, deadline_ms, error);
+    if (status == CAIRN_OK) {
+        connection->span_begin = 0;
+        connection->span_end = connection->job->microbatches;
+        connection->span_step = connection->step;
+        status = error_set(error, spans_note(connection), "out of memory");
+    }
     if (status != CAIRN_OK) {
         attachment_close(connection);
         return status;
     }
-    connection->span_begin = 0;
-    connection->span_end = connection->job->microbatches;
-    connection->span_step = connection->step;
     connection->is_attached = true;
     return CAIRN_OK;
 }
@@ -197,13 +229,16 @@ void attachment_close(struct cairn *connection)
     session_free(connection->session);
     connection->session = NULL;
     events_close(connection);
-    for (uint32_t i = 0; i < connection->table_count; i++) {
-        free(connection->tables[i].pushed);
-        free(connection->tables[i].fresh);
-    }
+    for (uint32_t i = 0; i < connection->table_count; i++)
+        table_free(connection->tables[i]);
     free(connection->tables);
     connection->tables = NULL;
     connection->table_count = 0;
+    free(connection->spans);
+    connection->spans = NULL;
+    connection->spans_count = 0;
+    requester_free(connection->learning.requester);
+    connection->learning.requester = NULL;
     job_free(connection->job);
     connection->job = NULL;
     connection->is_attached = false;

@@ -50,7 +50,10 @@ static enum status connection_open_all(struct cairn *connection, const char *coo
     if (!connection->context)
         return error_set(&connection->error, CAIRN_NO_MEMORY, "cannot make a ZeroMQ context: %s",
                          zmq_strerror(zmq_errno()));
-    return requester_new(connection->context, endpoint_of(coordinator), &connection->requester,
+    connection->coordinator = strdup(endpoint_of(coordinator));
+    if (!connection->coordinator)
+        return error_set(&connection->error, CAIRN_NO_MEMORY, "out of memory");
+    return requester_new(connection->context, connection->coordinator, &connection->requester,
                          &connection->error);
 }
 
@@ -79,6 +82,7 @@ void cairn_close(cairn *connection)
     mailbox_fini(&connection->mailbox);
     job_text_free(connection->text);
     free(connection->id);
+    free(connection->coordinator);
     free(connection);
 }
 
@@ -256,14 +260,14 @@ uint32_t cairn_microbatches(const cairn *connection)
 
 cairn_table *cairn_table_at(cairn *connection, uint32_t index)
 {
-    return connection->is_attached && index < connection->table_count ? &connection->tables[index] : NULL;
+    return connection->is_attached && index < connection->table_count ? connection->tables[index] : NULL;
 }
 
 cairn_table *cairn_find_table(cairn *connection, const char *name)
 {
     for (uint32_t i = 0; connection->is_attached && i < connection->table_count; i++) {
-        if (strcmp(connection->tables[i].spec->name, name) == 0)
-            return &connection->tables[i];
+        if (strcmp(connection->tables[i]->spec->name, name) == 0)
+            return connection->tables[i];
     }
     return NULL;
 }

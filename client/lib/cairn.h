@@ -145,7 +145,8 @@ CAIRN_API uint64_t cairn_current_step(const cairn *connection);
 /* How many microbatches a step has. */
 CAIRN_API uint32_t cairn_microbatches(const cairn *connection);
 
-/* A table by its name, or by its place in the job (from 0); NULL: there is none. */
+/* A table by its name, or by its place in the job (from 0); NULL: there is none. Tables that other programs
+ * add are found once something of the job's next version has come. */
 CAIRN_API cairn_table *cairn_find_table(cairn *connection, const char *name);
 CAIRN_API cairn_table *cairn_table_at(cairn *connection, uint32_t index);
 
@@ -162,6 +163,33 @@ CAIRN_API uint32_t cairn_table_dimension(const cairn_table *table);
  *          with the codec top_k, and the current step is not divisible by train.commit_every: what was not
  *          sent yet is then with the programs that have the microbatches */
 CAIRN_API enum cairn_status cairn_set_span(cairn *connection, uint32_t begin, uint32_t end) CAIRN_MUST_CHECK;
+
+/* ---- another table, while the job runs
+ *
+ * The job's tables are those that it was described with, and after them, in the order in which the
+ * coordinator was asked, those that were added. A table's number is its place among all, and its initial
+ * values are a function of the job's seed, that number and the element or key. */
+
+/* Adds a table to the job, or finds it when one of that name and alike is there: so several programs may ask
+ * at once. It begins between two steps, with its initial values, at the newest version that any part of the
+ * tables has had; which is not after the caller's current step, unless others push its microbatches as well. A
+ * program that knows nothing of it adds nothing to it; else it is as the other tables. It stays with the job,
+ * also when servers or the coordinator are killed: a job that goes back to a step before it began has it there,
+ * with its initial values. For the same bits in every run, programs that push to it add it between the same two
+ * steps.
+ * Units:   size in floats, dimension in floats a row; timeout_ms from now, -1: for ever
+ * Owns:    *table is borrowed, as from cairn_find_table; NULL on failure
+ * Thread:  blocks up to timeout_ms, and up to 5 s for each answer of the coordinator; the servers hold all steps
+ *          of the job back for a moment
+ * Errors:  INVALID: the current step has begun; what is wrong with the table, such as the codec top_k, with
+ *          which none can be added; the job has another table of that name. TIMEOUT: not yet, call again. What
+ *          broke the connection */
+CAIRN_API enum cairn_status cairn_add_dense(cairn *connection, const char *name, uint64_t size,
+                                            const char *yaml, int timeout_ms,
+                                            cairn_table **table) CAIRN_MUST_CHECK;
+CAIRN_API enum cairn_status cairn_add_sparse(cairn *connection, const char *name, uint32_t dimension,
+                                             const char *yaml, int timeout_ms,
+                                             cairn_table **table) CAIRN_MUST_CHECK;
 
 /* ---- pushing and pulling */
 

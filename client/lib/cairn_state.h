@@ -58,7 +58,8 @@ struct operation_list {
 
 struct cairn_table {
     struct cairn *connection;
-    const struct table_spec *spec; /* the job's */
+    struct table_spec copy;
+    const struct table_spec *spec; /* the copy */
     uint32_t number;               /* on the wire */
     uint32_t chunk_floats, chunk_count;
     /* Version `known` is there on all shards; of a dense one a bit a chunk that has the next as well. */
@@ -75,23 +76,39 @@ struct cairn_table {
     struct operation_list reading; /* dense: sent, and chunks are still to come */
 };
 
+/* What a program has of the microbatches, from a step on. */
+struct cairn_span {
+    uint64_t step;
+    uint32_t begin, end;
+};
+
 struct cairn {
     void *context;
+    char *coordinator; /* its endpoint */
     struct requester *requester;
     struct error error; /* of the last call that failed */
     struct job_text *text;
     char *id; /* of the job; NULL until it is known */
     struct job *job;
     struct session *session; /* NULL: not attached */
+    uint64_t incarnation;    /* of the job, the session's */
     bool is_attached;
     enum status failed; /* what broke the session; CAIRN_OK: it stands */
     struct error failure;
     uint64_t step;
     uint32_t span_begin, span_end;
     uint64_t span_step; /* the step from which the span holds */
+    /* [spans_count], the present one last: who learns late of a table owes it the steps since it began. */
+    struct cairn_span *spans;
+    uint32_t spans_count;
     uint32_t table_count;
-    struct cairn_table *tables;
-    struct operation_list steps; /* of kind STEP that are not done */
+    struct cairn_table **tables; /* [table_count], each of its own, since programs hold on to them */
+    struct {
+        struct requester *requester; /* NULL: nothing is asked */
+        uint32_t told;               /* how many tables there were when it was */
+        int64_t again_ms;            /* when to ask again, if nothing comes */
+    } learning;                      /* of tables that were added (learning.c) */
+    struct operation_list steps;     /* of kind STEP that are not done */
     struct cairn_handle *lent_first, *lent_last;
     struct cairn_handle *free_operations, *made_operations;
     struct mailbox mailbox;
@@ -121,6 +138,9 @@ void operations_fini(struct cairn *connection);
 /* Sends what was held back and may go now. Errors: the connection has failed. */
 enum status operations_send_held(struct cairn_table *table, struct error *error) MUST_CHECK;
 
+/* Puts an operation at the end of those that its table holds back; operations_send_held sends it. */
+void operation_hold(struct cairn_handle *operation);
+
 /* Adds the end of a step to those that are waited for; the operation is of kind STEP. */
 void operations_add_step(struct cairn *connection, struct cairn_handle *operation);
 
@@ -138,6 +158,9 @@ extern const struct session_events events_of_session;
 /* Prepares what it takes to hear the connection's sockets. */
 enum status events_open(struct cairn *connection, struct error *error) MUST_CHECK;
 void events_close(struct cairn *connection);
+
+/* Hears one more socket. */
+enum status events_watch(struct cairn *connection, void *socket, struct error *error) MUST_CHECK;
 
 /* The deadline of a timeout from now, on the monotonic clock; -1: EVENTS_FOREVER. And what is left of it. */
 #define EVENTS_FOREVER INT64_MAX
@@ -160,7 +183,33 @@ enum status events_check(const struct cairn *connection, struct error *error) MU
 /* Version `version` of a whole sparse table exists. */
 void table_applied(struct cairn_table *table, uint64_t version);
 
-/* ---- attaching (attach.c) */
+/* ---- tables that are added (learning.c) */
+
+/* Whether there are tables that the servers have told of and the connection does not know yet. */
+bool learning_is_due(const struct cairn *connection);
+
+/* Asks the coordinator for them, or takes its answer; never blocks. To be called while something is due or
+ * asked. Errors: the connection has failed. */
+enum status learning_poll(struct cairn *connection, struct error *error) MUST_CHECK;
+
+/* Takes the tables of a location that the connection does not know yet, and pushes nothing to them for the
+ * steps that this program has ended since they began. least: how many there are at least. Errors: the
+ * connection has failed. */
+enum status learning_take(struct cairn *connection, const Cairn__LocationReply *location, uint32_t least,
+                          struct error *error) MUST_CHECK;
+
+/* Notes the connection's present span. Errors: CAIRN_NO_MEMORY. */
+enum status spans_note(struct cairn *connection) MUST_CHECK;
+
+/* ---- attaching (attachment.c) */
+
+/* Adds a table of the job to the connection, which stands at no version yet.
+ * Errors: CAIRN_NO_MEMORY; nothing was added. */
+enum status table_open(struct cairn *connection, const struct table_spec *spec,
+                       struct error *error) MUST_CHECK;
+
+/* How a session has a table. */
+struct session_table table_layout(const struct table_spec *spec);
 
 /* Connects to the servers of the job connection->id, which runs. Errors: as cairn_attach. */
 enum status attachment_open(struct cairn *connection, int64_t deadline_ms, struct error *error) MUST_CHECK;

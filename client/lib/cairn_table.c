@@ -5,6 +5,7 @@
 #include "request_job.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 static enum status out_of_memory(struct error *error)
@@ -27,7 +28,7 @@ static bool is_reader(const struct cairn *connection)
 static bool step_has_begun(const struct cairn *connection)
 {
     for (uint32_t i = 0; i < connection->table_count; i++) {
-        if (connection->tables[i].pushed_count > 0)
+        if (connection->tables[i]->pushed_count > 0)
             return true;
     }
     return false;
@@ -69,8 +70,8 @@ static bool has_residuals_at(const struct cairn_table *table, uint64_t step)
 static const struct cairn_table *residuals_at(const struct cairn *connection, uint64_t step)
 {
     for (uint32_t i = 0; i < connection->table_count; i++) {
-        if (has_residuals_at(&connection->tables[i], step))
-            return &connection->tables[i];
+        if (has_residuals_at(connection->tables[i], step))
+            return connection->tables[i];
     }
     return NULL;
 }
@@ -112,7 +113,25 @@ enum cairn_status cairn_set_span(cairn *connection, uint32_t begin, uint32_t end
     connection->span_begin = begin;
     connection->span_end = end;
     connection->span_step = connection->step;
+    if (spans_note(connection) != CAIRN_OK) {
+        out_of_memory(&connection->error);
+        return public_status(events_fail(connection, &connection->error));
+    }
     return CAIRN_STATUS_OK;
+}
+
+/* Whether a table is there at the program's step. It is, unless others push the program's microbatches as
+ * well. */
+static enum status check_begun(const struct cairn_table *table, struct error *error)
+{
+    const struct cairn *connection = table->connection;
+
+    if (is_reader(connection) || connection->step >= table->spec->first_version)
+        return CAIRN_OK;
+    return error_set(error, CAIRN_INVALID,
+                     "table %s begins at step %" PRIu64 ", and this program is at step %" PRIu64
+                     ": others have pushed its microbatches",
+                     table->spec->name, table->spec->first_version, connection->step);
 }
 
 /* ---- push */
@@ -196,6 +215,8 @@ static enum status push_check(const struct cairn_table *table, const struct cair
     enum status status = events_check(table->connection, error);
 
     if (status == CAIRN_OK)
+        status = check_begun(table, error);
+    if (status == CAIRN_OK)
         status = node_find(table->connection, gradients, node, error);
     if (status == CAIRN_OK)
         status = gradients_check(table, gradients, error);
@@ -267,6 +288,8 @@ static enum status pull_check(const struct cairn_table *table, const uint64_t *k
 {
     enum status status = events_check(table->connection, error);
 
+    if (status == CAIRN_OK)
+        status = check_begun(table, error);
     if (status != CAIRN_OK)
         return status;
     if (!values)
@@ -336,6 +359,8 @@ static enum status table_step(struct cairn_table *table, struct error *error)
     const struct cairn *connection = table->connection;
     enum status status = CAIRN_OK;
 
+    if (connection->step < table->spec->first_version)
+        return CAIRN_OK;
     for (uint32_t begin = connection->span_begin; begin < connection->span_end && status == CAIRN_OK;) {
         uint32_t end = table->pushed[begin] ? begin + 1 : nothing_end(table, begin);
 
@@ -359,7 +384,7 @@ static enum status step_begin(struct cairn *connection, cairn_handle **handle, s
     operation->step = connection->step;
     operation->is_wanted = handle != NULL;
     for (uint32_t i = 0; i < connection->table_count && status == CAIRN_OK; i++)
-        status = table_step(&connection->tables[i], error);
+        status = table_step(connection->tables[i], error);
     if (status != CAIRN_OK)
         return status; /* the connection has failed */
     connection->step++;
@@ -390,17 +415,24 @@ enum cairn_status cairn_step(cairn *connection, cairn_handle **handle)
     return public_status(status);
 }
 
-/* Waits until all tables have the current step's version. */
+/* Whether all tables that there are have the current step's version. */
+static bool has_version(const struct cairn *connection)
+{
+    for (uint32_t i = 0; i < connection->table_count; i++) {
+        if (connection->tables[i]->known < connection->step)
+            return false;
+    }
+    return !learning_is_due(connection);
+}
+
 static enum status await_version(struct cairn *connection, int64_t deadline_ms, struct error *error)
 {
     enum status status = events_take(connection, error);
 
-    for (uint32_t i = 0; i < connection->table_count; i++) {
-        while (status == CAIRN_OK && connection->tables[i].known < connection->step) {
-            status = events_sleep(connection, deadline_ms, error);
-            if (status == CAIRN_OK)
-                status = events_take(connection, error);
-        }
+    while (status == CAIRN_OK && !has_version(connection)) {
+        status = events_sleep(connection, deadline_ms, error);
+        if (status == CAIRN_OK)
+            status = events_take(connection, error);
     }
     return status;
 }
@@ -425,6 +457,86 @@ enum cairn_status cairn_commit(cairn *connection, int timeout_ms)
         status = request_commit(connection->requester, connection->id, connection->step,
                                 events_left_ms(deadline_ms), &committed_step, error);
     return public_status(status);
+}
+
+/* ---- another table */
+
+/* What a program asks for, and how long it waits. */
+struct addition {
+    const char *name, *yaml;
+    uint64_t size;
+    uint32_t dimension;
+    int64_t deadline_ms;
+};
+
+static enum status check_addition(const struct cairn *connection, struct error *error)
+{
+    enum status status = events_check(connection, error);
+
+    if (status == CAIRN_OK && step_has_begun(connection))
+        status =
+            error_set(error, CAIRN_INVALID, "step %" PRIu64 " has begun: tables are added between two steps",
+                      connection->step);
+    return status;
+}
+
+/* Makes sure that the connection knows the table of a number. */
+static enum status table_learn(struct cairn *connection, uint32_t number, struct error *error)
+{
+    Cairn__ClientReply *reply;
+    enum status status;
+
+    if (number < TABLE_FIRST_USER + connection->table_count)
+        return CAIRN_OK;
+    status = request_locate(connection->requester, connection->id, true, &reply, error);
+    if (status != CAIRN_OK)
+        return status;
+    status = learning_take(connection, reply->location, number - TABLE_FIRST_USER + 1, error);
+    cairn__client_reply__free_unpacked(reply, NULL);
+    return status;
+}
+
+static enum status add(struct cairn *connection, const struct addition *addition, cairn_table **out,
+                       struct error *error)
+{
+    char *text = NULL;
+    uint32_t number = 0;
+    enum status status = check_addition(connection, error);
+
+    if (status == CAIRN_OK)
+        status = job_text_write_table(addition->name, addition->size, addition->dimension, addition->yaml,
+                                      &text, error);
+    if (status == CAIRN_OK)
+        status = request_table(connection->requester, connection->id, text,
+                               events_left_ms(addition->deadline_ms), &number, error);
+    free(text);
+    if (status == CAIRN_OK && number < TABLE_FIRST_USER)
+        status = error_set(error, CAIRN_PROTOCOL, "the coordinator gave a number that no table has");
+    if (status == CAIRN_OK)
+        status = table_learn(connection, number, error);
+    if (status == CAIRN_OK)
+        *out = connection->tables[number - TABLE_FIRST_USER];
+    return status;
+}
+
+enum cairn_status cairn_add_dense(cairn *connection, const char *name, uint64_t size, const char *yaml,
+                                  int timeout_ms, cairn_table **table)
+{
+    const struct addition addition = {
+        .name = name, .yaml = yaml, .size = size, .deadline_ms = events_deadline(timeout_ms)};
+
+    *table = NULL;
+    return public_status(add(connection, &addition, table, &connection->error));
+}
+
+enum cairn_status cairn_add_sparse(cairn *connection, const char *name, uint32_t dimension, const char *yaml,
+                                   int timeout_ms, cairn_table **table)
+{
+    const struct addition addition = {
+        .name = name, .yaml = yaml, .dimension = dimension, .deadline_ms = events_deadline(timeout_ms)};
+
+    *table = NULL;
+    return public_status(add(connection, &addition, table, &connection->error));
 }
 
 /* ---- waiting */

@@ -83,7 +83,7 @@ void table_applied(struct cairn_table *table, uint64_t version)
 static struct cairn_table *table_of(struct cairn *connection, uint32_t number)
 {
     BUG_IF(number < TABLE_FIRST_USER || number - TABLE_FIRST_USER >= connection->table_count);
-    return &connection->tables[number - TABLE_FIRST_USER];
+    return connection->tables[number - TABLE_FIRST_USER];
 }
 
 static void on_applied(void *context, uint32_t number, uint32_t chunk, uint64_t version)
@@ -154,7 +154,7 @@ static enum status descriptor_watch(struct cairn *connection, int descriptor, st
     return CAIRN_OK;
 }
 
-static enum status socket_watch(struct cairn *connection, void *socket, struct error *error)
+enum status events_watch(struct cairn *connection, void *socket, struct error *error)
 {
     int descriptor;
     size_t size = sizeof(descriptor);
@@ -175,7 +175,7 @@ enum status events_open(struct cairn *connection, struct error *error)
         return error_system(error, errno, "epoll_create1");
     status = descriptor_watch(connection, mailbox_descriptor(&connection->mailbox), error);
     for (size_t i = 0; i < count && status == CAIRN_OK; i++)
-        status = socket_watch(connection, sockets[i], error);
+        status = events_watch(connection, sockets[i], error);
     return status;
 }
 
@@ -215,8 +215,12 @@ static void session_take(struct cairn *connection)
     do {
         if (session_poll(connection->session, &error) != CAIRN_OK)
             events_fail(connection, &error);
+        if (connection->failed == CAIRN_OK &&
+            (learning_is_due(connection) || connection->learning.requester) &&
+            learning_poll(connection, &error) != CAIRN_OK)
+            break; /* the connection has failed */
         for (uint32_t i = 0; i < connection->table_count && connection->failed == CAIRN_OK; i++) {
-            if (operations_send_held(&connection->tables[i], &error) != CAIRN_OK)
+            if (operations_send_held(connection->tables[i], &error) != CAIRN_OK)
                 break; /* the connection has failed */
         }
     } while (connection->failed == CAIRN_OK && !session_is_quiet(connection->session));
@@ -254,6 +258,8 @@ enum status events_sleep(struct cairn *connection, int64_t deadline_ms, struct e
 
     if (left_ms == 0)
         return error_set(error, CAIRN_TIMEOUT, "not within the time that was given");
+    if (learning_is_due(connection) && connection->learning.again_ms < deadline_ms)
+        left_ms = events_left_ms(connection->learning.again_ms);
     if (poll(&item, 1, left_ms) >= 0)
         return CAIRN_OK;
     if (errno == EINTR)

@@ -275,17 +275,34 @@ static bool write_keys(struct writer *writer, const struct entries *keys)
     return true;
 }
 
-static bool write_all(struct writer *writer, const struct job_text *text)
+static bool open_document(struct writer *writer)
 {
     yaml_event_t event;
 
     return emit(writer, yaml_stream_start_event_initialize(&event, YAML_UTF8_ENCODING), &event) &&
-           emit(writer, yaml_document_start_event_initialize(&event, NULL, NULL, NULL, 1), &event) &&
-           open_mapping(writer, YAML_BLOCK_MAPPING_STYLE) && write_text(writer, "name", text->name) &&
-           write_keys(writer, &text->keys) &&
-           (text->tables.count == 0 || write_tables(writer, &text->tables)) && close_mapping(writer) &&
-           emit(writer, yaml_document_end_event_initialize(&event, 1), &event) &&
+           emit(writer, yaml_document_start_event_initialize(&event, NULL, NULL, NULL, 1), &event);
+}
+
+static bool close_document(struct writer *writer)
+{
+    yaml_event_t event;
+
+    return emit(writer, yaml_document_end_event_initialize(&event, 1), &event) &&
            emit(writer, yaml_stream_end_event_initialize(&event), &event);
+}
+
+static bool write_job(struct writer *writer, const void *job)
+{
+    const struct job_text *text = job;
+
+    return open_mapping(writer, YAML_BLOCK_MAPPING_STYLE) && write_text(writer, "name", text->name) &&
+           write_keys(writer, &text->keys) &&
+           (text->tables.count == 0 || write_tables(writer, &text->tables)) && close_mapping(writer);
+}
+
+static bool write_entry(struct writer *writer, const void *table)
+{
+    return write_table(writer, table);
 }
 
 static int write_to_file(void *file, unsigned char *bytes, size_t length)
@@ -293,7 +310,9 @@ static int write_to_file(void *file, unsigned char *bytes, size_t length)
     return fwrite(bytes, 1, length, file) == length;
 }
 
-enum status job_text_write(const struct job_text *text, char **out, struct error *error)
+/* Writes a document of what `write` makes of `subject`. */
+static enum status write_document(bool (*write)(struct writer *writer, const void *subject),
+                                  const void *subject, char **out, struct error *error)
 {
     char *memory = NULL;
     size_t length;
@@ -305,7 +324,7 @@ enum status job_text_write(const struct job_text *text, char **out, struct error
         yaml_emitter_set_output(&writer.emitter, write_to_file, file);
         yaml_emitter_set_width(&writer.emitter, -1);
         yaml_emitter_set_unicode(&writer.emitter, 1);
-        done = write_all(&writer, text);
+        done = open_document(&writer) && write(&writer, subject) && close_document(&writer);
         yaml_emitter_delete(&writer.emitter);
     }
     if (file && fclose(file) != 0)
@@ -316,4 +335,18 @@ enum status job_text_write(const struct job_text *text, char **out, struct error
     }
     free(memory);
     return writer.is_invalid ? CAIRN_INVALID : error_set(error, CAIRN_NO_MEMORY, "out of memory for a job");
+}
+
+enum status job_text_write(const struct job_text *text, char **out, struct error *error)
+{
+    return write_document(write_job, text, out, error);
+}
+
+enum status job_text_write_table(const char *name, uint64_t size, uint32_t dimension, const char *yaml,
+                                 char **out, struct error *error)
+{
+    const struct entry table = {
+        .name = (char *)name, .yaml = (char *)yaml, .size = size, .dimension = dimension};
+
+    return write_document(write_entry, &table, out, error);
 }

@@ -33,4 +33,9 @@ const char *job_text_name(const struct job_text *text);
  * Errors: CAIRN_INVALID: a text is no YAML, or a table's no mapping; CAIRN_NO_MEMORY. */
 enum status job_text_write(const struct job_text *text, char **out, struct error *error) MUST_CHECK;
 
+/* A table by itself, as an entry of a job file's list of tables: as job_text_add_table takes it.
+ * Owns, Errors: as job_text_write. */
+enum status job_text_write_table(const char *name, uint64_t size, uint32_t dimension, const char *yaml,
+                                 char **out, struct error *error) MUST_CHECK;
+
 #endif

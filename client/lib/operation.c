@@ -309,6 +309,11 @@ enum status operation_begin(struct cairn_handle *operation, struct error *error)
     return CAIRN_OK;
 }
 
+void operation_hold(struct cairn_handle *operation)
+{
+    list_append(&operation->table->held, operation);
+}
+
 enum status operations_send_held(struct cairn_table *table, struct error *error)
 {
     enum status status = CAIRN_OK;
@@ -322,8 +327,10 @@ enum status operations_send_held(struct cairn_table *table, struct error *error)
 
 static bool step_is_complete(const struct cairn *connection, uint64_t step)
 {
+    if (learning_is_due(connection)) /* a table that has begun may wait for this program's part */
+        return false;
     for (uint32_t i = 0; i < connection->table_count; i++) {
-        if (connection->tables[i].known <= step)
+        if (connection->tables[i]->known <= step)
             return false;
     }
     for (const struct cairn_handle *lent = connection->lent_first; lent; lent = lent->lent_after) {

@@ -63,8 +63,7 @@ enum status request_stop(struct requester *requester, const char *job, Cairn__Cl
     return ask(requester, &request, CAIRN__CLIENT_REPLY__BODY_JOB, reply, error);
 }
 
-enum status request_locate(struct requester *requester, const char *job, bool live,
-                           Cairn__ClientReply **reply, struct error *error)
+enum status request_locate_begin(struct requester *requester, const char *job, bool live, struct error *error)
 {
     Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
     Cairn__LocateRequest body = CAIRN__LOCATE_REQUEST__INIT;
@@ -73,7 +72,21 @@ enum status request_locate(struct requester *requester, const char *job, bool li
     body.live = live;
     request.body_case = CAIRN__CLIENT_REQUEST__BODY_LOCATE;
     request.locate = &body;
-    return ask(requester, &request, CAIRN__CLIENT_REPLY__BODY_LOCATION, reply, error);
+    return requester_send(requester, &request, error);
+}
+
+enum status request_locate_end(struct requester *requester, int timeout_ms, Cairn__ClientReply **reply,
+                               struct error *error)
+{
+    return requester_expect(requester, timeout_ms, CAIRN__CLIENT_REPLY__BODY_LOCATION, reply, error);
+}
+
+enum status request_locate(struct requester *requester, const char *job, bool live,
+                           Cairn__ClientReply **reply, struct error *error)
+{
+    enum status status = request_locate_begin(requester, job, live, error);
+
+    return status == CAIRN_OK ? request_locate_end(requester, REQUEST_ANSWER_MS, reply, error) : status;
 }
 
 /* ---- waiting */
@@ -163,4 +176,31 @@ enum status request_commit(struct requester *requester, const char *job, uint64_
     *committed_step = reply->job->committed_step;
     cairn__client_reply__free_unpacked(reply, NULL);
     return CAIRN_OK;
+}
+
+static bool take_table(void *context, const Cairn__ClientReply *reply)
+{
+    uint32_t *number = context;
+
+    *number = reply->table->number;
+    return *number != 0;
+}
+
+enum status request_table(struct requester *requester, const char *job, const char *text, int timeout_ms,
+                          uint32_t *number, struct error *error)
+{
+    const struct request_wait wait = {CAIRN__CLIENT_REPLY__BODY_TABLE, take_table, number, timeout_ms};
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__TableRequest body = CAIRN__TABLE_REQUEST__INIT;
+    Cairn__ClientReply *reply;
+    enum status status;
+
+    body.job = (char *)job;
+    body.text = (char *)text;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_TABLE;
+    request.table = &body;
+    status = requester_follow(requester, &request, &wait, &reply, error);
+    if (status == CAIRN_OK)
+        cairn__client_reply__free_unpacked(reply, NULL);
+    return status;
 }

@@ -1,7 +1,7 @@
-/* The requests about one job that programs make: submit, wait until it runs, find it, commit, stop. Each
- * waits for its answer. Replies are the caller's: cairn__client_reply__free_unpacked(reply, NULL). One thread
- * a requester. Errors of all: those of requester_expect; what the coordinator refuses is CAIRN_INVALID with
- * its line. */
+/* The requests about one job that programs make: submit, wait until it runs, find it, add tables, commit,
+ * stop. Each waits for its answer. Replies are the caller's: cairn__client_reply__free_unpacked(reply, NULL).
+ * One thread a requester. Errors of all: those of requester_expect; what the coordinator refuses is
+ * CAIRN_INVALID with its line. */
 #ifndef CAIRN_LIB_REQUEST_JOB_H
 #define CAIRN_LIB_REQUEST_JOB_H
 
@@ -36,6 +36,18 @@ enum status request_ended(struct requester *requester, const char *job, Cairn__C
 /* Where a job is; (*reply)->location. live: to push and pull, the job must run; else its committed model. */
 enum status request_locate(struct requester *requester, const char *job, bool live,
                            Cairn__ClientReply **reply, struct error *error) MUST_CHECK;
+
+/* The same in two parts, for who does not wait: timeout_ms 0 looks whether the answer is there. */
+enum status request_locate_begin(struct requester *requester, const char *job, bool live,
+                                 struct error *error) MUST_CHECK;
+enum status request_locate_end(struct requester *requester, int timeout_ms, Cairn__ClientReply **reply,
+                               struct error *error) MUST_CHECK;
+
+/* Adds a table to a running job with tables and waits until all its servers have it. text: what the job
+ * file's list of tables would have. *number: the table's, also when one like it was there already. Errors: as
+ * above; after CAIRN_TIMEOUT it may be added nevertheless, and may be asked for again. */
+enum status request_table(struct requester *requester, const char *job, const char *text, int timeout_ms,
+                          uint32_t *number, struct error *error) MUST_CHECK;
 
 /* Makes version `step` of all tables of a running job durable, and waits until it is. All tables must be at
  * that version, and nobody may push for `step` before the answer. *committed_step: what is durable now, at

@@ -102,31 +102,39 @@ static enum status params_check(const struct session_params *params, struct erro
     return status;
 }
 
+static struct layout layout_of(const struct session_table *table, uint32_t number, uint64_t seed)
+{
+    return (struct layout){
+        .kind = table->kind,
+        .type = table->kind == SESSION_TABLE_SUMS ? DATA_FLOAT64 : DATA_FLOAT32,
+        .element_bytes = element_bytes(table),
+        .chunk_count = table->chunk_count,
+        .elements = table->elements,
+        .chunk_elements = table->chunk_elements,
+        .dimension = table->dimension,
+        .codec = {.spec = table->codec,
+                  .seed = seed,
+                  .number = number,
+                  .elements = table->elements,
+                  .chunk_elements = table->chunk_elements,
+                  .chunk_count = table->chunk_count},
+    };
+}
+
 static enum status layouts_init(struct session *session, const struct session_params *params)
 {
     enum status status = CAIRN_OK;
 
     for (uint32_t i = 0; i < params->table_count && status == CAIRN_OK; i++) {
-        const struct session_table *table = &params->tables[i];
-
-        session->layouts[i] = (struct layout){
-            .kind = table->kind,
-            .type = table->kind == SESSION_TABLE_SUMS ? DATA_FLOAT64 : DATA_FLOAT32,
-            .element_bytes = element_bytes(table),
-            .chunk_count = table->chunk_count,
-            .elements = table->elements,
-            .chunk_elements = table->chunk_elements,
-            .dimension = table->dimension,
-            .codec = {.spec = table->codec,
-                      .seed = params->seed,
-                      .number = i,
-                      .elements = table->elements,
-                      .chunk_elements = table->chunk_elements,
-                      .chunk_count = table->chunk_count},
-        };
+        session->layouts[i] = layout_of(&params->tables[i], i, params->seed);
         status = session_codec_open(&session->layouts[i].codec);
     }
     return status;
+}
+
+static size_t chunk_bytes(const struct session_table *table)
+{
+    return (size_t)table->chunk_elements * element_bytes(table);
 }
 
 /* The bytes of the largest chunk. */
@@ -135,7 +143,7 @@ static size_t scratch_bytes(const struct session_params *params)
     size_t most = 1;
 
     for (uint32_t i = 0; i < params->table_count; i++) {
-        size_t bytes = (size_t)params->tables[i].chunk_elements * element_bytes(&params->tables[i]);
+        size_t bytes = chunk_bytes(&params->tables[i]);
 
         most = bytes > most ? bytes : most;
     }
@@ -157,7 +165,7 @@ static enum status memory_init(struct session *session, const struct session_par
     session->rows.counts = calloc(shards, sizeof(session->rows.counts[0]));
     session->rows.filled = calloc(shards, sizeof(session->rows.filled[0]));
     session->rows.shares = calloc(shards, sizeof(session->rows.shares[0]));
-    session->scratch = malloc(scratch_bytes(params));
+    session->scratch = malloc(session->scratch_bytes);
     if (!session->slot_shards || !session->holds_slots || !session->endpoints || !session->sockets ||
         !session->layouts || !session->batches || !session->touched || !session->rows.counts ||
         !session->rows.filled || !session->rows.shares || !session->scratch)
@@ -233,6 +241,8 @@ enum status session_new(void *zmq_context, const struct session_params *params,
     session->shard_count = params->shard_count;
     session->slot_count = params->slot_count;
     session->table_count = params->table_count;
+    session->seed = params->seed;
+    session->scratch_bytes = scratch_bytes(params);
     session->events = *events;
     frames_init(&session->frames);
     waiter_init(&session->waiter);
@@ -273,6 +283,46 @@ void session_free(struct session *session)
     free(session->touched);
     free(session->scratch);
     free(session);
+}
+
+/* Room for a chunk of a table, and for its layout. */
+static enum status table_room(struct session *session, const struct session_table *table)
+{
+    struct layout *layouts = realloc(session->layouts, (session->table_count + 1) * sizeof(*layouts));
+    void *scratch;
+
+    if (!layouts)
+        return CAIRN_NO_MEMORY;
+    session->layouts = layouts;
+    if (chunk_bytes(table) <= session->scratch_bytes)
+        return CAIRN_OK;
+    scratch = realloc(session->scratch, chunk_bytes(table));
+    if (!scratch)
+        return CAIRN_NO_MEMORY;
+    session->scratch = scratch;
+    session->scratch_bytes = chunk_bytes(table);
+    return CAIRN_OK;
+}
+
+enum status session_add_table(struct session *session, const struct session_table *table, struct error *error)
+{
+    struct layout layout = layout_of(table, session->table_count, session->seed);
+    enum status status = table_check(table, session->table_count, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    status = table_room(session, table);
+    if (status == CAIRN_OK)
+        status = session_codec_open(&layout.codec);
+    if (status != CAIRN_OK)
+        return error_set(error, status, "session: out of memory for a table");
+    session->layouts[session->table_count++] = layout;
+    return CAIRN_OK;
+}
+
+uint32_t session_tables_told(const struct session *session)
+{
+    return session->tables_told;
 }
 
 void *const *session_sockets(const struct session *session, size_t *count)
@@ -360,6 +410,8 @@ static enum status answer_take(struct session *session, uint32_t shard, struct e
                          session->endpoints[shard], session->received.incarnation, session->incarnation);
     if (session->received.kind == DATA_STATISTICS || session->received.kind == DATA_EXPORT)
         return session_question_deliver(session, error);
+    if (session->received.tables > session->tables_told)
+        session->tables_told = session->received.tables;
     if (session->layouts[session->received.table].kind == SESSION_TABLE_SPARSE)
         session_rows_deliver(session);
     else

@@ -80,6 +80,15 @@ enum status session_new(void *zmq_context, const struct session_params *params,
 /* Closes the sockets; unsent messages are dropped. Not from within the callback. NULL is allowed. */
 void session_free(struct session *session);
 
+/* Adds a table that the job has got while it runs; its number is the next one. Not from within the callback.
+ * Errors: CAIRN_INVALID, CAIRN_NO_MEMORY; nothing was added then. */
+enum status session_add_table(struct session *session, const struct session_table *table,
+                              struct error *error) MUST_CHECK;
+
+/* How many tables of its own (from TABLE_FIRST_USER on) the job has, as far as answers have told; 0: none has
+ * told of one that was added. */
+uint32_t session_tables_told(const struct session *session);
+
 /* ---- dense tables and sums */
 
 /* Pushes the sums of tree node `node` for `step` of the chunks [first_chunk, first_chunk + chunk_count).

@@ -70,13 +70,17 @@ struct session {
     void **sockets;        /* [2 * shard_count]: to the shards, then what tells of their connections */
     uint32_t table_count;
     struct layout *layouts; /* [table_count] */
+    uint32_t
+        tables_told; /* by shards: how many tables of its own the job has; 0: as many as from the start */
+    uint64_t seed;   /* the job's */
     struct session_events events;
     struct batch *batches; /* [shard_count] */
     uint32_t *touched;     /* [shard_count]: the shards that the call in hand goes to */
     uint32_t touched_count;
     struct parts parts;
     struct rows_scratch rows;
-    void *scratch;               /* one chunk: for received values that are coded or not aligned */
+    void *scratch; /* one chunk: for received values that are coded or not aligned */
+    size_t scratch_bytes;
     struct data_header received; /* of the message in hand */
     struct frames frames;        /* of the message in hand, either way */
     struct waiter waiter;        /* over sockets, in their order */

@@ -20,6 +20,7 @@
 #define PLAYED_ID          "tables-5"
 #define PLAYED_TEXT_MAX    8192
 #define PLAYED_INCARNATION 1
+#define PLAYED_ADDED_MAX   8
 
 struct played_cluster {
     void *context, *router;
@@ -32,15 +33,19 @@ struct played_cluster {
         lock; /* held by who looks at the shards or at what follows: the thread does in a request */
     char text[PLAYED_TEXT_MAX]; /* of the job; empty: none was submitted */
     char file_name[64];
+    char *added[PLAYED_ADDED_MAX]; /* tables, in order */
+    uint64_t first_versions[PLAYED_ADDED_MAX];
+    uint32_t added_count, own_tables;
     uint64_t committed_step;
-    unsigned submitted, commits_asked;
+    unsigned submitted, commits_asked, locates_asked;
+    bool is_silent; /* to those who locate */
     atomic_bool is_stopping;
 };
 
 /* ---- shards */
 
-static inline void played_tell(struct played_cluster *cluster, uint32_t shard, struct shard_command command,
-                               enum shard_report_kind answer)
+static inline struct shard_report played_tell(struct played_cluster *cluster, uint32_t shard,
+                                              struct shard_command command, enum shard_report_kind answer)
 {
     zmq_pollitem_t item = {actor_pipe(cluster->shards[shard]), 0, ZMQ_POLLIN, 0};
     struct shard_report report;
@@ -52,6 +57,7 @@ static inline void played_tell(struct played_cluster *cluster, uint32_t shard, s
     BUG_IF(actor_hear(cluster->shards[shard], &report, sizeof(report), NULL) != CAIRN_OK);
     if (report.kind != answer)
         BUG(report.message[0] ? report.message : "a shard answered in another way");
+    return report;
 }
 
 /* The job's shards as messages name them. */
@@ -66,19 +72,37 @@ static inline void played_list_shards(struct played_cluster *cluster, Cairn__Sha
     }
 }
 
-static inline void played_text(struct played_cluster *cluster, Cairn__JobText *text)
+/* A JobText with what it points to. */
+struct played_text {
+    Cairn__JobText message;
+    Cairn__AddedTable tables[PLAYED_ADDED_MAX], *pointers[PLAYED_ADDED_MAX];
+};
+
+static inline void played_text(struct played_cluster *cluster, struct played_text *whole)
 {
+    Cairn__JobText *text = &whole->message;
+
     cairn__job_text__init(text);
+    for (uint32_t i = 0; i < cluster->added_count; i++) {
+        cairn__added_table__init(&whole->tables[i]);
+        whole->tables[i].text = cluster->added[i];
+        whole->tables[i].first_version = cluster->first_versions[i];
+        whole->pointers[i] = &whole->tables[i];
+    }
+    text->n_added = cluster->added_count;
+    text->added = whole->pointers;
     text->text = cluster->text;
     text->file_name = cluster->file_name;
     text->base_directory = (char *)"/";
 }
 
-static inline void played_prepare(struct played_cluster *cluster)
+/* Gives all shards the job as it is now, at a version. */
+static inline void played_assign(struct played_cluster *cluster, enum shard_command_kind kind,
+                                 enum shard_report_kind answer, uint64_t step)
 {
     Cairn__PrepareCommand command = CAIRN__PREPARE_COMMAND__INIT;
     Cairn__Shard shards[PLAYED_SHARDS], *pointers[PLAYED_SHARDS];
-    Cairn__JobText text;
+    struct played_text text;
     uint32_t slots[PLACEMENT_SLOTS_MIN];
 
     played_text(cluster, &text);
@@ -86,18 +110,19 @@ static inline void played_prepare(struct played_cluster *cluster)
     placement_assign(slots, PLACEMENT_SLOTS_MIN, PLAYED_SHARDS);
     command.job_id = (char *)PLAYED_ID;
     command.job = PLAYED_JOB;
-    command.text = &text;
+    command.text = &text.message;
     command.n_shards = PLAYED_SHARDS;
     command.shards = pointers;
     command.n_slot_shards = PLACEMENT_SLOTS_MIN;
     command.slot_shards = slots;
     for (uint32_t i = 0; i < PLAYED_SHARDS; i++) {
-        struct shard_command prepare = {.kind = SHARD_COMMAND_PREPARE};
+        struct shard_command prepare = {.kind = kind, .step = step};
         struct error error = {.message = ""};
 
         if (assignment_new(&command, cluster->names[i], 1, &prepare.assignment, &error) != CAIRN_OK)
             BUG(error.message);
-        played_tell(cluster, i, prepare, SHARD_PREPARED);
+        cluster->own_tables = prepare.assignment->job->table_count - cluster->added_count;
+        played_tell(cluster, i, prepare, answer);
     }
 }
 
@@ -165,15 +190,20 @@ static inline void played_answer_location(struct played_cluster *cluster, struct
 {
     Cairn__LocationReply location = CAIRN__LOCATION_REPLY__INIT;
     Cairn__Shard shards[PLAYED_SHARDS], *pointers[PLAYED_SHARDS];
-    Cairn__JobText text;
+    struct played_text text;
     uint32_t slots[PLACEMENT_SLOTS_MIN];
 
+    cluster->locates_asked++;
+    if (cluster->is_silent) {
+        frames_clear(frames);
+        return;
+    }
     played_text(cluster, &text);
     played_list_shards(cluster, shards, pointers);
     placement_assign(slots, PLACEMENT_SLOTS_MIN, PLAYED_SHARDS);
     location.job = PLAYED_JOB;
     location.job_id = (char *)PLAYED_ID;
-    location.text = &text;
+    location.text = &text.message;
     location.incarnation = PLAYED_INCARNATION;
     location.committed_step = cluster->committed_step;
     location.n_shards = PLAYED_SHARDS;
@@ -205,7 +235,46 @@ static inline void played_submit(struct played_cluster *cluster, const Cairn__Su
         return;
     snprintf(cluster->text, sizeof(cluster->text), "%s", submit->text->text);
     snprintf(cluster->file_name, sizeof(cluster->file_name), "%s", submit->text->file_name);
-    played_prepare(cluster);
+    played_assign(cluster, SHARD_COMMAND_PREPARE, SHARD_PREPARED, 0);
+}
+
+/* The shards hold, extend and go on. */
+static inline void played_extend(struct played_cluster *cluster, const char *text)
+{
+    uint64_t step = 0;
+
+    for (uint32_t i = 0; i < PLAYED_SHARDS; i++) {
+        struct shard_report held =
+            played_tell(cluster, i, (struct shard_command){.kind = SHARD_COMMAND_HOLD}, SHARD_HELD);
+
+        step = held.step > step ? held.step : step;
+    }
+    BUG_IF(cluster->added_count == PLAYED_ADDED_MAX);
+    cluster->first_versions[cluster->added_count] = step;
+    cluster->added[cluster->added_count++] = strdup(text);
+    played_assign(cluster, SHARD_COMMAND_EXTEND, SHARD_EXTENDED, step);
+    for (uint32_t i = 0; i < PLAYED_SHARDS; i++) {
+        struct shard_command go_on = {SHARD_COMMAND_GO_ON, NULL, PLAYED_JOB, PLAYED_INCARNATION, 0};
+
+        BUG_IF(actor_tell(cluster->shards[i], &go_on, sizeof(go_on), NULL) != CAIRN_OK);
+    }
+}
+
+/* Tables are the same when their texts are. */
+static inline void played_answer_table(struct played_cluster *cluster, struct frames *frames,
+                                       Cairn__ClientReply *reply, const char *text)
+{
+    Cairn__TableReply body = CAIRN__TABLE_REPLY__INIT;
+    uint32_t index = 0;
+
+    while (index < cluster->added_count && strcmp(cluster->added[index], text) != 0)
+        index++;
+    if (index == cluster->added_count)
+        played_extend(cluster, text);
+    body.number = TABLE_FIRST_USER + cluster->own_tables + index;
+    reply->body_case = CAIRN__CLIENT_REPLY__BODY_TABLE;
+    reply->table = &body;
+    played_answer(cluster, frames, reply);
 }
 
 static inline void played_commit(struct played_cluster *cluster, uint64_t step)
@@ -240,6 +309,11 @@ static inline void played_request(struct played_cluster *cluster, struct frames 
         played_answer_error(cluster, frames, &reply, "there is no job of that name");
     else if (request->body_case == CAIRN__CLIENT_REQUEST__BODY_LOCATE)
         played_answer_location(cluster, frames, &reply);
+    else if (request->body_case == CAIRN__CLIENT_REQUEST__BODY_TABLE &&
+             strstr(request->table->text, "refused"))
+        played_answer_error(cluster, frames, &reply, "this table is refused");
+    else if (request->body_case == CAIRN__CLIENT_REQUEST__BODY_TABLE)
+        played_answer_table(cluster, frames, &reply, request->table->text);
     else
         played_answer_status(cluster, frames, &reply);
 }
@@ -285,6 +359,8 @@ static inline void played_cluster_close(struct played_cluster *cluster)
     ck_assert_int_eq(pthread_join(cluster->thread, NULL), 0);
     for (uint32_t i = 0; i < PLAYED_SHARDS; i++)
         played_stop_shard(cluster, i);
+    for (uint32_t i = 0; i < cluster->added_count; i++)
+        free(cluster->added[i]);
     pthread_mutex_destroy(&cluster->lock);
     zmq_close(cluster->router);
     zmq_ctx_term(cluster->context);

@@ -30,6 +30,43 @@ static struct job *loaded(struct job_text *text)
     return job;
 }
 
+/* A table by itself is what a job's list of tables has. */
+START_TEST(a_table_is_written_by_itself)
+{
+    static const char job_text[] =
+        "name: x\ntables: [dense: {name: own, size: 3}]\ntrain: {optimizer: sgd}\n";
+    struct job_added_table added = {.first_version = 0};
+    const struct job_overrides overrides = {.added = &added, .added_count = 1};
+    struct error error = {.message = ""};
+    struct job *job = NULL;
+    char *written = NULL;
+
+    ck_assert_int_eq(
+        job_text_write_table("one: two", 0, 4, "{admit_after: 3, initializer: zeros}", &written, &error),
+        CAIRN_OK);
+    added.text = written;
+    ck_assert_int_eq(job_load_text(job_text, strlen(job_text), JOB_TEXT_FILE, "/", &overrides, &job, &error),
+                     CAIRN_INVALID); /* the name stays a name */
+    ck_assert_msg(strstr(error.message, "one: two") != NULL, "%s", error.message);
+    free(written);
+    ck_assert_int_eq(
+        job_text_write_table("one", 0, 4, "{admit_after: 3, initializer: zeros}", &written, &error),
+        CAIRN_OK);
+    added.text = written;
+    ck_assert_msg(job_load_text(job_text, strlen(job_text), JOB_TEXT_FILE, "/", &overrides, &job, &error) ==
+                      CAIRN_OK,
+                  "%s", error.message);
+    ck_assert_uint_eq(job->table_count, 2);
+    ck_assert_str_eq(job->tables[1].name, "one");
+    ck_assert_uint_eq(job->tables[1].dimension, 4);
+    ck_assert_uint_eq(job->tables[1].admit_after, 3);
+    job_free(job);
+    free(written);
+    ck_assert_int_eq(job_text_write_table("one", 4, 0, "[list]", &written, &error), CAIRN_INVALID);
+    ck_assert_int_eq(job_text_write_table("one", 4, 0, "{a: ", &written, &error), CAIRN_INVALID);
+}
+END_TEST
+
 START_TEST(all_that_was_said_is_there)
 {
     struct job_text *text = begun();
@@ -129,6 +166,7 @@ static Suite *make_suite(void)
     Suite *suite = suite_create("job_text");
     TCase *all = tcase_create("all");
 
+    tcase_add_test(all, a_table_is_written_by_itself);
     tcase_add_test(all, all_that_was_said_is_there);
     tcase_add_test(all, names_are_texts);
     tcase_add_loop_test(all, texts_stay_in_their_place, 0, (int)(sizeof(bad) / sizeof(bad[0])));
