@@ -15,6 +15,8 @@
 #define CAPTURE_ROWS  2048
 #define CAPTURE_BYTES (512u << 10)
 
+_Static_assert(JOB_TABLES_MAX <= 256,
+               "a job's own tables, in a row and without others, differ in their lowest byte");
 _Static_assert(DENSE_ARRAYS_MAX <= RECORD_ARRAYS_MAX, "a chunk's arrays fit its record");
 
 /* The pieces of a table, from its first. */

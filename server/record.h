@@ -2,7 +2,8 @@
  *
  * A place is overwritten as a whole and in one transaction, so a reader finds either the old record or the
  * new; the header's tag says of which step it is. Whatever is read is checked: format, tag, lengths,
- * checksum. Knows nothing of jobs or of which place to use. Runs on the thread of its transaction. */
+ * checksum. A key has the lowest byte of a table's number: tables of one store must differ in it. Knows nothing
+ * of jobs or of which place to use. Runs on the thread of its transaction. */
 #ifndef CAIRN_SERVER_RECORD_H
 #define CAIRN_SERVER_RECORD_H
 

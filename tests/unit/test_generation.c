@@ -360,6 +360,38 @@ START_TEST(a_full_store_keeps_the_old_generation)
 }
 END_TEST
 
+/* All tables that a job may have, the numbers of some of which do not fit in a byte. */
+START_TEST(records_of_all_tables_stand_side_by_side)
+{
+    struct bench bench = bench_new();
+    struct store_transaction *transaction;
+    struct error error;
+
+    ck_assert_int_eq(store_begin_write(bench.store, &transaction, &error), CAIRN_OK);
+    for (uint32_t i = 0; i < JOB_TABLES_MAX; i++) {
+        const float value = (float)i;
+        const struct record record = {.step = 5,
+                                      .table = TABLE_FIRST_USER + i,
+                                      .arrays = 1,
+                                      .array_bytes = sizeof(value),
+                                      .values = {&value}};
+
+        ck_assert_int_eq(record_write(transaction, 0, &record, &error), CAIRN_OK);
+    }
+    for (uint32_t i = 0; i < JOB_TABLES_MAX; i++) {
+        struct record found;
+        float value;
+
+        ck_assert_msg(record_find(transaction, TABLE_FIRST_USER + i, 0, 5, &found, &error) == CAIRN_OK, "%s",
+                      error.message);
+        memcpy(&value, found.values[0], sizeof(value));
+        ck_assert_uint_eq((uint32_t)value, i);
+    }
+    store_abort(transaction);
+    bench_free(&bench);
+}
+END_TEST
+
 static Suite *generation_suite(void)
 {
     Suite *suite = suite_create("generation");
@@ -373,6 +405,7 @@ static Suite *generation_suite(void)
     tcase_add_test(tests, a_record_under_anothers_key_is_refused);
     tcase_add_test(tests, a_record_of_another_layout_is_refused);
     tcase_add_test(tests, a_record_of_broken_floats_is_refused);
+    tcase_add_test(tests, records_of_all_tables_stand_side_by_side);
     tcase_add_test(tests, a_full_store_keeps_the_old_generation);
     suite_add_tcase(suite, tests);
     return suite;
