@@ -195,7 +195,7 @@ static enum status versions_ask(struct cairn *connection, int64_t deadline_ms, s
     return status;
 }
 
-enum status attachment_open(struct cairn *connection, int64_t deadline_ms, struct error *error)
+static enum status attach_once(struct cairn *connection, int64_t deadline_ms, struct error *error)
 {
     Cairn__ClientReply *reply;
     enum status status = request_locate(connection->requester, connection->id, true, &reply, error);
@@ -208,8 +208,19 @@ enum status attachment_open(struct cairn *connection, int64_t deadline_ms, struc
     if (status == CAIRN_OK)
         status = session_open(connection, reply->location, error);
     cairn__client_reply__free_unpacked(reply, NULL);
-    if (status == CAIRN_OK)
-        status = versions_ask(connection, deadline_ms, error);
+    return status == CAIRN_OK ? versions_ask(connection, deadline_ms, error) : status;
+}
+
+/* Where a table was added since the coordinator answered, the steps that it has taken are unknown: all is asked
+ * again. A table that is learned of later then begins at this connection's step or after it. */
+enum status attachment_open(struct cairn *connection, int64_t deadline_ms, struct error *error)
+{
+    enum status status = attach_once(connection, deadline_ms, error);
+
+    while (status == CAIRN_OK && learning_is_due(connection)) {
+        attachment_close(connection);
+        status = attach_once(connection, deadline_ms, error);
+    }
     if (status == CAIRN_OK) {
         connection->span_begin = 0;
         connection->span_end = connection->job->microbatches;

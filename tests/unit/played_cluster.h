@@ -38,7 +38,8 @@ struct played_cluster {
     uint32_t added_count, own_tables;
     uint64_t committed_step;
     unsigned submitted, commits_asked, locates_asked;
-    bool is_silent; /* to those who locate */
+    bool is_silent;         /* to those who locate */
+    unsigned stale_locates; /* answers to come that know nothing of added tables */
     atomic_bool is_stopping;
 };
 
@@ -204,6 +205,10 @@ static inline void played_answer_location(struct played_cluster *cluster, struct
     location.job = PLAYED_JOB;
     location.job_id = (char *)PLAYED_ID;
     location.text = &text.message;
+    if (cluster->stale_locates > 0) {
+        cluster->stale_locates--;
+        text.message.n_added = 0;
+    }
     location.incarnation = PLAYED_INCARNATION;
     location.committed_step = cluster->committed_step;
     location.n_shards = PLAYED_SHARDS;

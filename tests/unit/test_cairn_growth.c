@@ -321,6 +321,33 @@ START_TEST(who_comes_later_has_all_tables)
 }
 END_TEST
 
+/* The table came between the coordinator's answer and the servers'. */
+START_TEST(who_comes_as_a_table_does_has_it_too)
+{
+    static const uint64_t key = 3;
+    struct program one = attach(0, LEAVES), late;
+
+    finish(&one, step(&one));
+    add_rows(&one);
+    for (int i = 0; i < 3; i++) {
+        push_row(&one, 0, &key);
+        finish(&one, step(&one));
+    }
+    cairn_close(one.connection);
+    pthread_mutex_lock(&cluster.lock);
+    cluster.stale_locates = 1;
+    pthread_mutex_unlock(&cluster.lock);
+    late = attach(0, LEAVES);
+    ck_assert_uint_eq(cairn_current_step(late.connection), 4);
+    late.added = cairn_find_table(late.connection, "rows");
+    ck_assert_ptr_nonnull(late.added);
+    push_row(&late, 0, &key);
+    finish(&late, step(&late));
+    ck_assert(row_of(&late, key) == 4);
+    cairn_close(late.connection);
+}
+END_TEST
+
 /* Two programs push the same, so one need not have come to where the table begins. */
 START_TEST(a_program_behind_waits_for_its_step)
 {
@@ -388,6 +415,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, a_reader_learns_with_what_it_reads);
     tcase_add_test(tests, a_reader_may_add);
     tcase_add_test(tests, who_comes_later_has_all_tables);
+    tcase_add_test(tests, who_comes_as_a_table_does_has_it_too);
     tcase_add_test(tests, a_program_behind_waits_for_its_step);
     tcase_add_test(tests, a_silent_coordinator_is_asked_again);
     suite_add_tcase(suite, tests);
