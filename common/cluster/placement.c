@@ -1,19 +1,31 @@
 /* Placement rules: plain arithmetic. */
 #include "cluster/placement.h"
 
-#define CHUNK_FLOATS_MIN 4096u /* 16 KiB: below that, a message costs more than its bytes */
-#define CHUNKS_WANTED    32u   /* so that every shard of a small cluster has several */
-#define CHUNK_ALIGNMENT  16u   /* floats: one cache line */
+/* Each chunk is a frame, and a frame costs as much as some 25 KiB of bytes. Small arrays make a piece for
+ * each shard of a small cluster; large ones as many as receiving, updating and answering need to overlap. */
+#define SMALL_CHUNKS     4u
+#define SMALL_FLOATS_MIN (16u * 1024u) /* of a chunk: 64 KiB */
+#define SMALL_FLOATS_MAX (64u * 1024u) /* 256 KiB */
+#define LARGE_CHUNKS     32u
+#define CHUNK_ALIGNMENT  16u /* floats: one cache line */
+
+static uint64_t share_of(uint64_t floats, uint32_t chunks)
+{
+    return floats / chunks + (floats % chunks != 0);
+}
+
+static uint64_t bounded(uint64_t floats, uint32_t least, uint32_t most)
+{
+    return floats < least ? least : floats > most ? most : floats;
+}
 
 uint32_t placement_chunk_floats(uint64_t floats)
 {
-    uint64_t share = floats / CHUNKS_WANTED + (floats % CHUNKS_WANTED != 0);
+    uint64_t small = bounded(share_of(floats, SMALL_CHUNKS), SMALL_FLOATS_MIN, SMALL_FLOATS_MAX);
+    uint64_t large = bounded(share_of(floats, LARGE_CHUNKS), 0, PLACEMENT_CHUNK_FLOATS_MAX);
+    uint64_t chosen = small > large ? small : large;
 
-    if (share <= CHUNK_FLOATS_MIN)
-        return CHUNK_FLOATS_MIN;
-    if (share >= PLACEMENT_CHUNK_FLOATS_MAX)
-        return PLACEMENT_CHUNK_FLOATS_MAX;
-    return (uint32_t)((share + CHUNK_ALIGNMENT - 1) / CHUNK_ALIGNMENT * CHUNK_ALIGNMENT);
+    return (uint32_t)((chosen + CHUNK_ALIGNMENT - 1) / CHUNK_ALIGNMENT * CHUNK_ALIGNMENT);
 }
 
 uint32_t placement_slot_count(uint32_t chunks)

@@ -25,7 +25,7 @@ model:
     - max_pooling2d: {{pool_size: 2}}
     - dropout: {{rate: 0.2}}
     - flatten
-    - dense: {{units: 32, activation: relu}}
+    - dense: {{units: 200, activation: relu}}
     - dense: {{units: 10}}
   loss: sparse_categorical_crossentropy
   metrics: [accuracy]

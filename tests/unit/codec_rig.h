@@ -16,7 +16,7 @@
 #define CODEC_RIG_SHARDS_MAX   3
 #define CODEC_RIG_MICROBATCHES 5
 #define CODEC_RIG_SAMPLES      3 /* of a microbatch */
-#define CODEC_RIG_FLOATS       9000
+#define CODEC_RIG_FLOATS       36000
 #define CODEC_RIG_CHUNKS_MAX   8
 #define CODEC_RIG_DENSE        TABLE_FIRST_USER
 #define CODEC_RIG_SPARSE       (TABLE_FIRST_USER + 1)

@@ -18,8 +18,8 @@
 #define FAKE_LEASE_MS 5000
 #define FAKE_JOBS_MAX 64
 
-/* Steps: 10, 2 servers, 2 to 3 workers; weights of 5 chunks. */
-#define FAKE_JOB_TEXT(name, rest) FAKE_SHAPED_JOB_TEXT(name, "[8192]", rest)
+/* Steps: 10, 2 servers, 2 to 3 workers; weights of 4 chunks. */
+#define FAKE_JOB_TEXT(name, rest) FAKE_SHAPED_JOB_TEXT(name, "[32768]", rest)
 #define FAKE_SHAPED_JOB_TEXT(name, shape, rest)                                                              \
     "name: " name "\nmodel:\n  input_shape: " shape "\n  layers:\n    - dense: {units: 2}\n"                 \
     "  loss: sparse_categorical_crossentropy\n"                                                              \

@@ -42,7 +42,7 @@ static inline const char *rig_job_text(const char *optimizer, uint32_t commit_ev
     static char text[1024];
 
     snprintf(text, sizeof(text),
-             "name: fixture\nseed: %llu\nmodel:\n  input_shape: [60]\n  layers:\n    - dense: {units: 200}\n"
+             "name: fixture\nseed: %llu\nmodel:\n  input_shape: [60]\n  layers:\n    - dense: {units: 800}\n"
              "    - dense: {units: 10}\n  loss: sparse_categorical_crossentropy\n  metrics: [accuracy]\n"
              "data:\n  train: {format: csv, path: train.csv}\n"
              "train: {steps: 100, batch_size: %d, microbatches: %d, optimizer: {%s}, commit_every: %u}\n",

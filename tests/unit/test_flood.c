@@ -25,7 +25,7 @@
 #define INCARNATION 1
 #define SILENT      64
 #define FLOATS      (1u << 20) /* 4 MiB */
-#define CHUNKS      32
+#define CHUNKS      16
 #define CHUNK_BYTES (FLOATS / CHUNKS * 4)
 #define PATIENCE_MS 20000
 /* Sanitizers have memory of their own, beside and for what is freed: no figure to judge by. */

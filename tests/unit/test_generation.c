@@ -342,13 +342,13 @@ START_TEST(a_full_store_keeps_the_old_generation)
     ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
     store_close(bench.store);
     snprintf(path, sizeof(path), "%s/small", bench.rig->directory);
-    ck_assert_int_eq(store_open(path, (size_t)1 << 20, &bench.store, &error), CAIRN_OK);
+    ck_assert_int_eq(store_open(path, (size_t)4 << 20, &bench.store, &error), CAIRN_OK);
     advance(&bench);
     write_now(&bench, 0);
     ck_assert_int_eq(load(&bench, 1, &then, &error), CAIRN_OK);
     ck_assert_int_eq(store_begin_write(bench.store, &transaction, NULL), CAIRN_OK);
-    ck_assert_int_eq(store_reserve(transaction, "x", 1, 700000, &room, &error), CAIRN_OK);
-    memset(room, 0, 700000);
+    ck_assert_int_eq(store_reserve(transaction, "x", 1, 2800000, &room, &error), CAIRN_OK);
+    memset(room, 0, 2800000);
     ck_assert_int_eq(store_commit(transaction, NULL), CAIRN_OK);
     advance(&bench);
     generation = capture(&bench, 1);

@@ -138,8 +138,8 @@ START_TEST(address_space_is_aligned_and_cut_into_chunks)
     ck_assert_uint_eq(graph->layers[1].parameter_begin, graph->layers[0].parameter_end);
     ck_assert_uint_eq(graph->layers[2].parameter_begin, graph->layers[2].parameter_end);
     ck_assert_uint_eq(graph->layers[7].parameter_end, graph->floats);
-    ck_assert_uint_eq(graph->chunk_floats, 37504); /* 1199888 / 32 = 37496.5, up to a multiple of 16 */
-    ck_assert_uint_eq(graph->chunk_count, 32);
+    ck_assert_uint_eq(graph->chunk_floats, 65536);
+    ck_assert_uint_eq(graph->chunk_count, 19); /* 1199888 floats */
     for (uint32_t i = 0; i < graph->chunk_count; i++) {
         graph_chunk(graph, i, &begin, &chunk_end);
         ck_assert_uint_eq(begin, (uint64_t)i * graph->chunk_floats);
@@ -159,7 +159,7 @@ START_TEST(chunks_have_bounds)
     struct graph *graph = make(&small);
 
     ck_assert_uint_eq(graph->floats, 32);
-    ck_assert_uint_eq(graph->chunk_floats, 4096);
+    ck_assert_uint_eq(graph->chunk_floats, 16384);
     ck_assert_uint_eq(graph->chunk_count, 1);
     graph_free(graph);
 

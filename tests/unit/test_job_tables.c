@@ -182,7 +182,7 @@ END_TEST
 
 START_TEST(chunks_cover_a_dense_table)
 {
-    const uint64_t sizes[] = {1, 4095, 4096, 4097, 64 * 4096 + 1, 100000000};
+    const uint64_t sizes[] = {1, 16383, 16384, 16385, 64 * 16384 + 1, 100000000};
 
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         struct table_spec table = {.kind = TABLE_KIND_DENSE, .size = sizes[i]};
@@ -262,13 +262,13 @@ START_TEST(slots_have_the_state_of_all_tables)
     ck_assert(job_slot_has_state(job, placement_slot(TABLE_FIRST_USER + 1, 0, PLACEMENT_SLOTS_MIN)));
     ck_assert(!job_slot_has_state(job, 0));
     job_free(job);
-    ck_assert_uint_eq(count_slots_with_state(HEAD "tables: [dense: {name: a, size: 10000}]\n" TRAIN), 3);
+    ck_assert_uint_eq(count_slots_with_state(HEAD "tables: [dense: {name: a, size: 40000}]\n" TRAIN), 3);
     ck_assert_uint_eq(count_slots_with_state(GOOD), PLACEMENT_SLOTS_MIN); /* rows are everywhere */
     ck_assert_uint_eq(
-        count_slots_with_state("name: model\nmodel: {input_shape: [8192], layers: [dense: {units: 2}], loss: "
+        count_slots_with_state("name: model\nmodel: {input_shape: [40000], layers: [dense: {units: 2}], loss: "
                                "mean_squared_error}\ndata: {train: {format: csv, path: b}}\n"
                                "train: {steps: 1, optimizer: sgd}\n"),
-        5);
+        4);
 }
 END_TEST
 

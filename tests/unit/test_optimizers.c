@@ -437,7 +437,7 @@ END_TEST
 
 START_TEST(segments_leave_nothing_out)
 {
-    struct layer_spec layers[] = {{.type = LAYER_DENSE, .units = 37, .use_bias = true},
+    struct layer_spec layers[] = {{.type = LAYER_DENSE, .units = 111, .use_bias = true},
                                   {.type = LAYER_DENSE, .units = 5, .use_bias = true}};
     struct model_spec spec = {.input_rank = 1,
                               .input_shape = {300},
