@@ -51,7 +51,7 @@ static enum status serve(const struct crew_place *place, struct error *error)
 /* One table as a client holds it. */
 struct bench_table {
     struct buffer *gradients;
-    float *values;    /* where a client's program would have them */
+    struct buffer *values; /* where a client's program would have them */
     uint64_t version; /* that is wanted, or that is here */
     uint32_t left;    /* chunks of which nothing has come */
     uint32_t step;    /* of the run in hand: under way, or to begin next */
@@ -82,7 +82,8 @@ static void on_values(void *context, uint32_t number, uint32_t chunk, uint64_t v
 
     if (!table)
         return;
-    memcpy(table->values + (uint64_t)chunk * caller->layout.chunk_elements, values, elements * sizeof(float));
+    memcpy((float *)table->values->data + (uint64_t)chunk * caller->layout.chunk_elements, values,
+           elements * sizeof(float));
     table->left--;
 }
 
@@ -100,12 +101,11 @@ static enum status table_init(struct bench_table *table, uint64_t floats, struct
     size_t bytes = floats * sizeof(float);
 
     table->gradients = buffer_new(bytes);
-    table->values =
-        aligned_alloc(BUFFER_ALIGNMENT, (bytes + BUFFER_ALIGNMENT - 1) / BUFFER_ALIGNMENT * BUFFER_ALIGNMENT);
+    table->values = buffer_new(bytes);
     if (!table->gradients || !table->values)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory");
     for (uint64_t i = 0; i < floats; i++)
-        ((float *)table->gradients->data)[i] = table->values[i] = 0x1p-10f;
+        ((float *)table->gradients->data)[i] = ((float *)table->values->data)[i] = 0x1p-10f;
     return CAIRN_OK;
 }
 

@@ -2,24 +2,55 @@
  *
  * A pool's free list is a lock-free stack: any thread pushes, only the pool's owner pops. With a single
  * popper a node cannot leave and come back between the popper's read and its exchange, so the ABA problem
- * does not arise and a plain compare-and-swap is enough. */
+ * does not arise and a plain compare-and-swap is enough.
+ *
+ * Large arrays are read and written once a step, from end to end, and each 4 KiB page costs a miss of the
+ * processor's address cache (TLB): so what is large lies in 2 MiB pages. A pool's buffers, which may be
+ * smaller than such a page, are cut from blocks of several. */
 #include "base/buffer.h"
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+
+#define HUGE_PAGE    ((size_t)2 << 20)
+#define BLOCK_LEAST  (HUGE_PAGE / 4) /* smaller buffers of a pool are allocated one by one */
+#define BLOCK_WANTED 4               /* buffers, and what else fits into whole pages */
+
+/* What a pool has allocated at once. */
+struct block {
+    struct block *next;
+    void *data;
+    struct buffer buffers[];
+};
 
 struct buffer_pool {
     size_t capacity_bytes;
+    struct block *blocks; /* the owner's, until it goes */
     _Atomic(struct buffer *) free_list;
     atomic_uint holders; /* one for the owner, one a buffer out */
 };
 
+/* bytes, up to a multiple of `unit`; less than bytes: past the end of all numbers. */
+static size_t round_up(size_t bytes, size_t unit)
+{
+    return (bytes + unit - 1) / unit * unit;
+}
+
 static void *data_allocate(size_t bytes)
 {
-    size_t rounded = (bytes + BUFFER_ALIGNMENT - 1) / BUFFER_ALIGNMENT * BUFFER_ALIGNMENT;
+    size_t rounded = round_up(bytes, BUFFER_ALIGNMENT);
+    void *data;
 
-    if (rounded < bytes) /* past the end of all numbers */
+    if (rounded < bytes)
         return NULL;
-    return aligned_alloc(BUFFER_ALIGNMENT, rounded ? rounded : BUFFER_ALIGNMENT);
+    if (rounded < HUGE_PAGE)
+        return aligned_alloc(BUFFER_ALIGNMENT, rounded ? rounded : BUFFER_ALIGNMENT);
+    data = aligned_alloc(HUGE_PAGE, rounded);
+    if (data)
+        (void)madvise(data, rounded / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* small pages serve too */
+    return data;
 }
 
 static void buffer_free(struct buffer *buffer)
@@ -30,28 +61,32 @@ static void buffer_free(struct buffer *buffer)
 
 static void pool_drop(struct buffer_pool *pool)
 {
-    struct buffer *buffer;
-
     if (atomic_fetch_sub(&pool->holders, 1) != 1)
         return;
-    buffer = atomic_load(&pool->free_list);
-    while (buffer) {
-        struct buffer *next = buffer->next;
+    while (pool->blocks) {
+        struct block *block = pool->blocks;
 
-        buffer_free(buffer);
-        buffer = next;
+        pool->blocks = block->next;
+        free(block->data);
+        free(block);
     }
     free(pool);
 }
 
-static void pool_release(struct buffer *buffer)
+static void pool_push(struct buffer_pool *pool, struct buffer *buffer)
 {
-    struct buffer_pool *pool = buffer->owner;
     struct buffer *head = atomic_load(&pool->free_list);
 
     do
         buffer->next = head;
     while (!atomic_compare_exchange_weak(&pool->free_list, &head, buffer));
+}
+
+static void pool_release(struct buffer *buffer)
+{
+    struct buffer_pool *pool = buffer->owner;
+
+    pool_push(pool, buffer);
     pool_drop(pool);
 }
 
@@ -81,16 +116,51 @@ static struct buffer *pool_pop(struct buffer_pool *pool)
     return head;
 }
 
+/* How many buffers are allocated at once, and of how many bytes their block is. */
+static size_t block_buffers(size_t capacity_bytes, size_t *block_bytes)
+{
+    size_t stride = round_up(capacity_bytes, BUFFER_ALIGNMENT);
+
+    *block_bytes = capacity_bytes;
+    if (capacity_bytes < BLOCK_LEAST || capacity_bytes > SIZE_MAX / 2 / BLOCK_WANTED)
+        return 1;
+    *block_bytes = round_up(BLOCK_WANTED * stride, HUGE_PAGE);
+    return *block_bytes / stride;
+}
+
+/* One more block's buffers to the free list; false: out of memory. */
+static bool pool_grow(struct buffer_pool *pool)
+{
+    size_t bytes, count = block_buffers(pool->capacity_bytes, &bytes);
+    size_t stride = round_up(pool->capacity_bytes, BUFFER_ALIGNMENT);
+    struct block *block = calloc(1, sizeof(*block) + count * sizeof(block->buffers[0]));
+
+    if (!block)
+        return false;
+    block->data = data_allocate(bytes);
+    if (!block->data) {
+        free(block);
+        return false;
+    }
+    block->next = pool->blocks;
+    pool->blocks = block;
+    while (count-- > 0) {
+        struct buffer *buffer = &block->buffers[count];
+
+        buffer_wrap(buffer, (char *)block->data + count * stride, pool->capacity_bytes, pool_release, pool);
+        pool_push(pool, buffer);
+    }
+    return true;
+}
+
 struct buffer *buffer_pool_get(struct buffer_pool *pool)
 {
     struct buffer *buffer = pool_pop(pool);
 
     if (!buffer) {
-        buffer = buffer_new(pool->capacity_bytes);
-        if (!buffer)
+        if (!pool_grow(pool))
             return NULL;
-        buffer->release = pool_release;
-        buffer->owner = pool;
+        buffer = pool_pop(pool); /* others only push */
     }
     atomic_fetch_add(&pool->holders, 1);
     buffer->length_bytes = pool->capacity_bytes;

@@ -90,6 +90,41 @@ START_TEST(a_buffer_outlives_its_pool)
 }
 END_TEST
 
+/* Large buffers are cut from blocks of several: none may reach into another. */
+START_TEST(large_buffers_of_a_pool_do_not_overlap)
+{
+    const size_t bytes = ((size_t)600 << 10) + 4;
+    struct buffer_pool *pool = buffer_pool_new(bytes);
+    struct buffer *buffers[20];
+
+    for (int i = 0; i < 20; i++) {
+        buffers[i] = buffer_pool_get(pool);
+        ck_assert_ptr_nonnull(buffers[i]);
+        ck_assert_uint_eq((uintptr_t)buffers[i]->data % BUFFER_ALIGNMENT, 0);
+        ck_assert_uint_eq(buffers[i]->length_bytes, bytes);
+        memset(buffers[i]->data, i, bytes);
+    }
+    for (int i = 0; i < 20; i++) {
+        const unsigned char *data = buffers[i]->data;
+
+        ck_assert_uint_eq(data[0], i);
+        ck_assert_int_eq(memcmp(data, data + 1, bytes - 1), 0);
+    }
+    buffer_pool_free(pool);
+    for (int i = 0; i < 20; i++)
+        buffer_unref(buffers[i]); /* the blocks go with the last */
+}
+END_TEST
+
+START_TEST(a_pool_that_cannot_grow_says_so)
+{
+    struct buffer_pool *pool = buffer_pool_new(SIZE_MAX);
+
+    ck_assert_ptr_null(buffer_pool_get(pool));
+    buffer_pool_free(pool);
+}
+END_TEST
+
 #define BUFFERS 64
 #define ROUNDS  200
 
@@ -213,6 +248,8 @@ static Suite *buffer_suite(void)
     tcase_add_test(cases, foreign_bytes_are_released_once);
     tcase_add_test(cases, a_pool_gives_the_same_memory_again);
     tcase_add_test(cases, a_buffer_outlives_its_pool);
+    tcase_add_test(cases, large_buffers_of_a_pool_do_not_overlap);
+    tcase_add_test(cases, a_pool_that_cannot_grow_says_so);
     tcase_add_test(cases, two_threads_drop_references);
     tcase_add_test(cases, taking_and_giving_back_at_once);
     suite_add_tcase(suite, cases);
