@@ -22,8 +22,8 @@
 
 /* Messages taken from clients before the pipes are looked at again. */
 #define MESSAGES_A_TURN 64
-/* Messages of a client that are received ahead. Clients gather less than 1.5 MiB in one (WIRE_GATHER_BYTES
- * and a chunk), so that 64 of them hold less than 1.5 GiB here; so many small ones are more than a thread
+/* Messages of a client that are received ahead. Clients gather less than 1.25 MiB in one (WIRE_GATHER_BYTES
+ * and a chunk), so that 64 of them hold less than 1.25 GiB here; so many small ones are more than a thread
  * takes in a turn. */
 #define RECEIVE_QUEUE 16
 /* How long a shard waits for others before it says again what makes them tell. */

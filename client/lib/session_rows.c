@@ -394,14 +394,14 @@ enum status session_push_rows(struct session *session, const struct session_rows
 
 /* ---- pull */
 
-/* Asks one shard for its share of keys, in messages whose answers have some WIRE_GATHER_BYTES. */
+/* Asks one shard for its share of keys, in messages whose answers have some WIRE_ROWS_BYTES. */
 static enum status pull_send(struct session *session, struct data_header *header, uint32_t shard,
                              struct session_operation *operation, struct error *error)
 {
     uint32_t count = session->rows.counts[shard], most;
     enum status status = CAIRN_OK;
 
-    most = (uint32_t)(WIRE_GATHER_BYTES / value_bytes(&session->layouts[header->table]));
+    most = (uint32_t)(WIRE_ROWS_BYTES / value_bytes(&session->layouts[header->table]));
     most = most > 0 ? most : 1;
     for (uint32_t first = 0; first < count && status == CAIRN_OK; first += most) {
         const struct part part = {.operation = operation,

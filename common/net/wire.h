@@ -21,10 +21,11 @@
 #define PROTOCOL_VERSION 1u
 
 #define WIRE_PAYLOADS_MAX 64 /* payloads a message */
-/* A message that has gathered so many bytes of payload goes: a receiver has a message only when all of it has
+/* A message that has gathered so many bytes of chunks goes: a receiver has a message only when all of it has
  * come, so larger ones would keep both ends waiting for each other; smaller ones cost more than they carry.
  */
-#define WIRE_GATHER_BYTES ((uint64_t)1 << 19)
+#define WIRE_GATHER_BYTES ((uint64_t)1 << 18)
+#define WIRE_ROWS_BYTES   ((uint64_t)1 << 19) /* about what an answer of rows carries, for the same reason */
 #define WIRE_HEADER_MAX   2048 /* bytes a packed header can take */
 #define WIRE_MESSAGE_MAX  160  /* bytes of a refusal's line, with the end */
 

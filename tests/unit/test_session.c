@@ -230,7 +230,7 @@ END_TEST
 
 START_TEST(large_chunks_go_in_messages_of_their_own)
 {
-    enum { CHUNK = 100 * 1024, CHUNKS = 12 }; /* 400 KiB each: two are enough for a message */
+    enum { CHUNK = 50 * 1024, CHUNKS = 12 }; /* 200 KiB each: two are enough for a message */
     struct buffer *buffer = counted_floats((uint64_t)CHUNK * CHUNKS);
     struct session_push push = push_of(buffer, 0, CHUNKS);
     uint32_t chunks = 0;

@@ -267,7 +267,7 @@ END_TEST
 
 START_TEST(a_large_pull_goes_in_pieces_and_comes_together)
 {
-    enum { COUNT = 200000, PIECE = WIRE_GATHER_BYTES / (D * sizeof(float)) };
+    enum { COUNT = 200000, PIECE = WIRE_ROWS_BYTES / (D * sizeof(float)) };
     struct buffer *keys = buffer_new(COUNT * sizeof(uint64_t));
     float *values = calloc(COUNT, D * sizeof(float));
     struct rig rig;
