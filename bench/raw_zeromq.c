@@ -1,6 +1,7 @@
 /* ZeroMQ alone, at its best: blocking calls where there is one socket, no copies of our own. */
 #include "raw_zeromq.h"
 
+#include "base/buffer.h"
 #include "base/clock.h"
 
 #include <stdbool.h>
@@ -26,14 +27,16 @@ static enum status socket_new(int type, void **out, struct error *error)
     return CAIRN_OK;
 }
 
-/* Bytes that were written once, so that they are pages of their own. */
+/* Bytes that were written once, so that they are pages of their own, in memory such as Cairn's clients use;
+ * they stay until the process ends. */
 static void *touched(size_t bytes)
 {
-    void *memory = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
+    struct buffer *buffer = buffer_new(bytes);
 
-    if (memory)
-        memset(memory, 1, bytes);
-    return memory;
+    if (!buffer)
+        return NULL;
+    memset(buffer->data, 1, bytes);
+    return buffer->data;
 }
 
 static void keep(void *data, void *hint)
