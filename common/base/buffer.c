@@ -47,9 +47,10 @@ static void *data_allocate(size_t bytes)
         return NULL;
     if (rounded < HUGE_PAGE)
         return aligned_alloc(BUFFER_ALIGNMENT, rounded ? rounded : BUFFER_ALIGNMENT);
-    data = aligned_alloc(HUGE_PAGE, rounded);
-    if (data)
-        (void)madvise(data, rounded / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* small pages serve too */
+    /* Not aligned_alloc, which may ask for whole multiples of the alignment. */
+    if (posix_memalign(&data, HUGE_PAGE, rounded) != 0)
+        return NULL;
+    (void)madvise(data, rounded / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* small pages serve too */
     return data;
 }
 

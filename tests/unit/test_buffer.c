@@ -8,6 +8,23 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Large ones lie in huge pages, whatever their size. */
+START_TEST(a_large_heap_buffer_may_have_any_size)
+{
+    static const size_t sizes[] = {(2 << 20) - 1, 2 << 20, (2 << 20) + 1, (3 << 20) + 64, (16 << 20) + 64};
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct buffer *buffer = buffer_new(sizes[i]);
+
+        ck_assert_ptr_nonnull(buffer);
+        ck_assert_uint_eq((uintptr_t)buffer->data % BUFFER_ALIGNMENT, 0);
+        ck_assert_uint_eq(buffer->capacity_bytes, sizes[i]);
+        memset(buffer->data, 1, sizes[i]);
+        buffer_unref(buffer);
+    }
+}
+END_TEST
+
 START_TEST(a_heap_buffer_is_aligned_and_exclusive)
 {
     struct buffer *buffer = buffer_new(100);
@@ -244,6 +261,7 @@ static Suite *buffer_suite(void)
     TCase *cases = tcase_create("buffer");
 
     tcase_add_test(cases, a_heap_buffer_is_aligned_and_exclusive);
+    tcase_add_test(cases, a_large_heap_buffer_may_have_any_size);
     tcase_add_test(cases, sizes_at_the_edges);
     tcase_add_test(cases, foreign_bytes_are_released_once);
     tcase_add_test(cases, a_pool_gives_the_same_memory_again);
