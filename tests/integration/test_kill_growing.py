@@ -125,7 +125,7 @@ def life(folder, kills, chance):
 
 def test(folder):
     parser = argparse.ArgumentParser()
-    parser.add_argument("--kills", type=int, default=12)
+    parser.add_argument("--kills", type=int, default=6)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
