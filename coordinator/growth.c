@@ -221,7 +221,7 @@ static enum status append(struct turn *turn, struct job_entry *entry, const char
                          TEXT_BYTES_MAX);
     if (!text_append(turn, record, text))
         return no_memory(turn, error);
-    status = entry_parse(record, &wider, error);
+    status = job_load_message(record, &wider, error);
     if (status != CAIRN_OK) {
         text_cut(record, count);
         return status;

@@ -1,8 +1,6 @@
 /* The table of jobs and what can be said of one job by itself. */
 #include "jobs.h"
 
-#include "job/job_message.h"
-
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -188,11 +186,6 @@ void entry_set_job(struct turn *turn, struct job_entry *entry, struct job *job)
     status->tables = entry->tables_ready = job->table_count;
     turn_set_text(turn, &status->name, "%s", job->name);
     turn_set_text(turn, &status->id, "%s-%" PRIu64, job->name, status->number);
-}
-
-enum status entry_parse(const Cairn__JobText *text, struct job **out, struct error *error)
-{
-    return job_load_message(text, out, error);
 }
 
 static struct participant *find_participant(struct participants *participants, const struct node *node)

@@ -101,9 +101,6 @@ static inline bool entry_has_tables(const struct job_entry *entry)
     return job_has_tables(entry->job);
 }
 
-/* Parses the record's text. Errors: as job_load_text. Owns: the caller, job_free. */
-enum status entry_parse(const Cairn__JobText *text, struct job **out, struct error *error) MUST_CHECK;
-
 /* The participant that a node is, or NULL. */
 struct participant *entry_participant(struct job_entry *entry, const struct node *node);
 

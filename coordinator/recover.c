@@ -1,6 +1,7 @@
 /* Taking up stored jobs. Knows nothing of where they were stored. */
 #include "recover.h"
 
+#include "job/job_message.h"
 #include "life.h"
 
 #include <inttypes.h>
@@ -19,7 +20,7 @@ static enum status take_up(struct turn *turn, struct job_entry *entry, struct er
     bool stopping = was_stopping(status);
     struct job *job = NULL;
     struct error fault = {.status = CAIRN_OK};
-    enum status parsed = entry_parse(entry->record->text, &job, &fault);
+    enum status parsed = job_load_message(entry->record->text, &job, &fault);
 
     entry->stale_incarnation = status->incarnation;
     if (parsed == CAIRN_NO_MEMORY)

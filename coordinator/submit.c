@@ -1,6 +1,7 @@
 /* New jobs and resumed ones. */
 #include "requests.h"
 
+#include "job/job_message.h"
 #include "life.h"
 #include "scheduling.h"
 
@@ -52,7 +53,7 @@ enum status submit_new(struct turn *turn, struct jobs *jobs, const Cairn__JobTex
     Cairn__JobRecord *record;
     struct job_entry *entry;
     struct job *job = NULL;
-    enum status status = entry_parse(text, &job, error);
+    enum status status = job_load_message(text, &job, error);
 
     if (status != CAIRN_OK)
         return status;
@@ -148,7 +149,7 @@ static enum status go_on(struct turn *turn, struct job_entry *entry, const Cairn
     if (copy && copy->n_added > 0) {
         job_free(job);
         job = NULL;
-        status = entry_parse(copy, &job, error);
+        status = job_load_message(copy, &job, error);
     }
     if (!copy || status != CAIRN_OK) {
         job_free(job);
@@ -166,7 +167,7 @@ enum status submit_resume(struct turn *turn, struct jobs *jobs, const Cairn__Job
 {
     struct job *job = NULL;
     struct job_entry *entry;
-    enum status status = entry_parse(text, &job, error);
+    enum status status = job_load_message(text, &job, error);
 
     if (status != CAIRN_OK)
         return status;
@@ -191,7 +192,7 @@ enum status submit_resume(struct turn *turn, struct jobs *jobs, const Cairn__Job
 static enum status check_same(const struct job_entry *entry, const Cairn__JobText *text, struct error *error)
 {
     struct job *job = NULL;
-    enum status status = entry_parse(text, &job, error);
+    enum status status = job_load_message(text, &job, error);
 
     if (status == CAIRN_OK && !digest_matches(entry, job))
         status = error_set(error, CAIRN_INVALID,
@@ -207,7 +208,7 @@ enum status submit_join(struct turn *turn, struct jobs *jobs, const Cairn__JobTe
 {
     struct job *job = NULL;
     struct job_entry *entry;
-    enum status status = entry_parse(text, &job, error);
+    enum status status = job_load_message(text, &job, error);
 
     if (status != CAIRN_OK)
         return status;
