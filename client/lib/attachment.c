@@ -54,14 +54,13 @@ static struct cairn_table *table_new(struct cairn *connection, const struct tabl
     if (!table)
         return NULL;
     table->connection = connection;
-    table->copy = *spec;
-    table->spec = &table->copy;
+    table->spec = *spec;
     table->number = TABLE_FIRST_USER + connection->table_count;
     table->known = UINT64_MAX;
     table->applied = (struct session_operation){.done = applied_told, .context = table};
-    table->chunk_floats = table_chunk_floats(table->spec);
-    if (table->spec->kind == TABLE_KIND_DENSE)
-        table->chunk_count = table->stale_left = table_chunk_count(table->spec);
+    table->chunk_floats = table_chunk_floats(&table->spec);
+    if (table->spec.kind == TABLE_KIND_DENSE)
+        table->chunk_count = table->stale_left = table_chunk_count(&table->spec);
     table->pushed = calloc(connection->job->microbatches, sizeof(table->pushed[0]));
     table->fresh = calloc(table->chunk_count / 64 + 1, sizeof(table->fresh[0]));
     if (table->pushed && table->fresh)
@@ -126,7 +125,7 @@ static enum status session_make(struct cairn *connection, const Cairn__LocationR
     for (size_t i = 0; i < location->n_shards; i++)
         endpoints[i] = location->shards[i]->endpoint;
     for (uint32_t i = 0; i < connection->table_count; i++)
-        tables[TABLE_FIRST_USER + i] = table_layout(connection->tables[i]->spec);
+        tables[TABLE_FIRST_USER + i] = table_layout(&connection->tables[i]->spec);
     events.context = connection;
     return session_new(connection->context, &params, &events, &connection->session, error);
 }
@@ -171,7 +170,7 @@ static void step_settle(struct cairn *connection)
     for (uint32_t i = 0; i < connection->table_count; i++) {
         struct cairn_table *table = connection->tables[i];
 
-        table->known = table->spec->first_version > oldest ? table->spec->first_version : oldest;
+        table->known = table->spec.first_version > oldest ? table->spec.first_version : oldest;
     }
     connection->step = oldest;
 }

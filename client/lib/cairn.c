@@ -266,7 +266,7 @@ cairn_table *cairn_table_at(cairn *connection, uint32_t index)
 cairn_table *cairn_find_table(cairn *connection, const char *name)
 {
     for (uint32_t i = 0; connection->is_attached && i < connection->table_count; i++) {
-        if (strcmp(connection->tables[i]->spec->name, name) == 0)
+        if (strcmp(connection->tables[i]->spec.name, name) == 0)
             return connection->tables[i];
     }
     return NULL;
@@ -274,15 +274,15 @@ cairn_table *cairn_find_table(cairn *connection, const char *name)
 
 const char *cairn_table_name(const cairn_table *table)
 {
-    return table->spec->name;
+    return table->spec.name;
 }
 
 uint64_t cairn_table_size(const cairn_table *table)
 {
-    return table->spec->size;
+    return table->spec.size;
 }
 
 uint32_t cairn_table_dimension(const cairn_table *table)
 {
-    return table->spec->dimension;
+    return table->spec.dimension;
 }

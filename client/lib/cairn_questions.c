@@ -71,9 +71,9 @@ enum cairn_status cairn_export(cairn_table *table, uint64_t since, cairn_visit v
     struct error *error = &connection->error;
     enum status status = events_check(connection, error);
 
-    if (status == CAIRN_OK && table->spec->kind == TABLE_KIND_DENSE)
+    if (status == CAIRN_OK && table->spec.kind == TABLE_KIND_DENSE)
         status = error_set(error, CAIRN_INVALID, "table %s is dense: it is pulled, not exported",
-                           table->spec->name);
+                           table->spec.name);
     if (status != CAIRN_OK)
         return public_status(status);
     export.session.context = &export;
@@ -86,7 +86,7 @@ enum cairn_status cairn_export(cairn_table *table, uint64_t since, cairn_visit v
         session_forget(connection->session, &export.session);
     if (status == CAIRN_OK && export.is_ended)
         status = error_set(error, CAIRN_CLOSED, "the export of table %s was ended by its caller",
-                           table->spec->name);
+                           table->spec.name);
     if (status == CAIRN_OK && next)
         *next = export.session.first_version;
     return public_status(status);

@@ -58,8 +58,7 @@ struct operation_list {
 
 struct cairn_table {
     struct cairn *connection;
-    struct table_spec copy;
-    const struct table_spec *spec; /* the copy */
+    struct table_spec spec;
     uint32_t number;               /* on the wire */
     uint32_t chunk_floats, chunk_count;
     /* Version `known` is there on all shards; of a dense one a bit a chunk that has the next as well. */

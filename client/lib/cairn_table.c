@@ -15,7 +15,7 @@ static enum status out_of_memory(struct error *error)
 
 static bool is_dense(const struct cairn_table *table)
 {
-    return table->spec->kind == TABLE_KIND_DENSE;
+    return table->spec.kind == TABLE_KIND_DENSE;
 }
 
 static bool is_reader(const struct cairn *connection)
@@ -61,7 +61,7 @@ static void push_note(struct cairn_table *table, struct cairn_handle *operation)
  * its microbatches, so that no other may take them over, nor is the step's version a state to go on from. */
 static bool has_residuals_at(const struct cairn_table *table, uint64_t step)
 {
-    const struct codec_spec *codec = &table->spec->codec;
+    const struct codec_spec *codec = &table->spec.codec;
 
     return codec->type == CODEC_TOP_K && step > 0 && !codec_sends_all(codec, step - 1);
 }
@@ -83,7 +83,7 @@ static enum status residuals_problem(const struct cairn_table *table, const char
                      "%s at step %" PRIu64
                      ": table %s travels as top_k, and what was not sent of it is with the "
                      "programs but at steps divisible by %" PRIu64,
-                     what, step, table->spec->name, table->spec->codec.boundary);
+                     what, step, table->spec.name, table->spec.codec.boundary);
 }
 
 /* Whether a span may begin at the current step. */
@@ -126,12 +126,12 @@ static enum status check_begun(const struct cairn_table *table, struct error *er
 {
     const struct cairn *connection = table->connection;
 
-    if (is_reader(connection) || connection->step >= table->spec->first_version)
+    if (is_reader(connection) || connection->step >= table->spec.first_version)
         return CAIRN_OK;
     return error_set(error, CAIRN_INVALID,
                      "table %s begins at step %" PRIu64 ", and this program is at step %" PRIu64
                      ": others have pushed its microbatches",
-                     table->spec->name, table->spec->first_version, connection->step);
+                     table->spec.name, table->spec.first_version, connection->step);
 }
 
 /* ---- push */
@@ -139,7 +139,7 @@ static enum status check_begun(const struct cairn_table *table, struct error *er
 /* Gradients that a codec rounds are rounded by microbatch; what top_k did not send belongs to one, too. */
 static bool goes_by_microbatch(const struct cairn_table *table, bool has_gradients)
 {
-    enum codec_type codec = table->spec->codec.type;
+    enum codec_type codec = table->spec.codec.type;
 
     return codec == CODEC_TOP_K || (codec != CODEC_FLOAT32 && has_gradients);
 }
@@ -170,13 +170,13 @@ static enum status rows_check(const struct cairn_table *table, const struct cair
 
     if (gradients->count > 0 && (!gradients->keys || !gradients->values))
         return error_set(error, CAIRN_INVALID, "a push to table %s without keys or values",
-                         table->spec->name);
+                         table->spec.name);
     if (gradients->count == 0 && gradients->values)
         return error_set(error, CAIRN_INVALID, "a push to table %s, which is sparse, without keys",
-                         table->spec->name);
+                         table->spec.name);
     if (gradients->count > most)
         return error_set(error, CAIRN_INVALID, "%u rows of table %s in one push, allowed: %u",
-                         gradients->count, table->spec->name, most);
+                         gradients->count, table->spec.name, most);
     return CAIRN_OK;
 }
 
@@ -188,7 +188,7 @@ static enum status gradients_check(const struct cairn_table *table, const struct
     if (!is_dense(table))
         return rows_check(table, gradients, error);
     if (gradients->keys || gradients->count > 0)
-        return error_set(error, CAIRN_INVALID, "table %s is dense and has no keys", table->spec->name);
+        return error_set(error, CAIRN_INVALID, "table %s is dense and has no keys", table->spec.name);
     return CAIRN_OK;
 }
 
@@ -196,13 +196,13 @@ static enum status gradients_check(const struct cairn_table *table, const struct
 static enum status codec_check(const struct cairn_table *table, const struct cairn_gradients *gradients,
                                struct tree_node node, struct error *error)
 {
-    const struct codec_spec *codec = &table->spec->codec;
+    const struct codec_spec *codec = &table->spec.codec;
     uint64_t span_step = table->connection->span_step;
 
     if (node.end - node.begin > 1 && goes_by_microbatch(table, gradients->values))
         return error_set(error, CAIRN_INVALID,
                          "table %s travels as %s: its microbatches are pushed one by one, not [%u, %u)",
-                         table->spec->name, codec_name(codec->type), node.begin, node.end);
+                         table->spec.name, codec_name(codec->type), node.begin, node.end);
     return has_residuals_at(table, span_step)
                ? residuals_problem(table, "this program's span began", span_step, error)
                : CAIRN_OK;
@@ -225,7 +225,7 @@ static enum status push_check(const struct cairn_table *table, const struct cair
     if (status == CAIRN_OK && is_pushed(table, *node))
         status = error_set(error, CAIRN_EXISTS,
                            "microbatches [%u, %u) of step %" PRIu64 " have been pushed to table %s already",
-                           node->begin, node->end, table->connection->step, table->spec->name);
+                           node->begin, node->end, table->connection->step, table->spec.name);
     return status;
 }
 
@@ -295,10 +295,10 @@ static enum status pull_check(const struct cairn_table *table, const uint64_t *k
     if (!values)
         return error_set(error, CAIRN_INVALID, "a pull needs a place for values");
     if (is_dense(table) && (keys || count > 0))
-        return error_set(error, CAIRN_INVALID, "table %s is dense and has no keys", table->spec->name);
+        return error_set(error, CAIRN_INVALID, "table %s is dense and has no keys", table->spec.name);
     if (!is_dense(table) && (!keys || count == 0))
         return error_set(error, CAIRN_INVALID, "a pull from table %s, which is sparse, needs keys",
-                         table->spec->name);
+                         table->spec.name);
     return CAIRN_OK;
 }
 
@@ -359,7 +359,7 @@ static enum status table_step(struct cairn_table *table, struct error *error)
     const struct cairn *connection = table->connection;
     enum status status = CAIRN_OK;
 
-    if (connection->step < table->spec->first_version)
+    if (connection->step < table->spec.first_version)
         return CAIRN_OK;
     for (uint32_t begin = connection->span_begin; begin < connection->span_end && status == CAIRN_OK;) {
         uint32_t end = table->pushed[begin] ? begin + 1 : nothing_end(table, begin);

@@ -147,7 +147,7 @@ void operation_returned(struct cairn_handle *operation)
 
 static bool reads_chunks(const struct cairn_handle *operation)
 {
-    return operation->values && operation->table->spec->kind == TABLE_KIND_DENSE;
+    return operation->values && operation->table->spec.kind == TABLE_KIND_DENSE;
 }
 
 /* Makes a note that all chunks are to come. */
@@ -232,7 +232,7 @@ static enum status pull_sparse(struct cairn_handle *operation, struct buffer *ke
 static enum status hand_over(struct cairn_handle *operation, struct buffer *keys, struct buffer *gradients,
                              struct error *error)
 {
-    bool is_dense = operation->table->spec->kind == TABLE_KIND_DENSE;
+    bool is_dense = operation->table->spec.kind == TABLE_KIND_DENSE;
 
     if (operation->kind == OPERATION_PUSH)
         return is_dense ? push_dense(operation, gradients, error)
@@ -244,7 +244,7 @@ static enum status hand_over(struct cairn_handle *operation, struct buffer *keys
 
 static size_t gradient_bytes(const struct cairn_handle *operation)
 {
-    const struct table_spec *spec = operation->table->spec;
+    const struct table_spec *spec = &operation->table->spec;
 
     return sizeof(float) *
            (spec->kind == TABLE_KIND_DENSE ? spec->size : (size_t)operation->count * spec->dimension);
