@@ -1,16 +1,9 @@
 /* One array of keys, seen as batches of the size that is asked for. */
 #include "row_batches.h"
 
-#include <stdlib.h>
+#include "math/mix.h"
 
-/* SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014). */
-static uint64_t mix(uint64_t x)
-{
-    x += UINT64_C(0x9e3779b97f4a7c15);
-    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return x ^ (x >> 31);
-}
+#include <stdlib.h>
 
 enum status row_batches_init(struct row_batches *batches, uint64_t bound, bool ascend, struct error *error)
 {
@@ -40,7 +33,7 @@ static void ascend(uint64_t *keys, uint32_t count, uint64_t bound)
 static void keys_fill(struct row_batches *batches)
 {
     for (uint64_t i = 0; i < ROW_BATCHES_KEYS; i++)
-        batches->keys[i] = (mix(i) >> 32) * batches->bound >> 32;
+        batches->keys[i] = (mix64(i + MIX64_STEP) >> 32) * batches->bound >> 32;
     for (uint32_t i = 0; i < batches->count && batches->ascend; i++)
         ascend(batches->keys + (size_t)i * batches->batch, batches->batch, batches->bound);
 }

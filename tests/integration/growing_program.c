@@ -9,6 +9,7 @@
  * others need not know. Gradients are a function of what was pulled, the step and the microbatch. It writes
  * all values of all tables that it knows to OUTPUT. ahead: it does not wait for its steps. */
 #include "cairn.h"
+#include "math/mix.h"
 
 #include <inttypes.h>
 #include <stdbool.h>
@@ -48,10 +49,7 @@ static void check(const struct program *program, enum cairn_status status)
 
 static uint64_t mix(uint64_t x)
 {
-    x += UINT64_C(0x9e3779b97f4a7c15);
-    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return x ^ (x >> 31);
+    return mix64(x + MIX64_STEP);
 }
 
 static float noise(uint64_t seed)

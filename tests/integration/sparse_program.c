@@ -7,6 +7,7 @@
  * rows to OUTPUT. Gradients are a function of the rows that were pulled, the step and the microbatch: whoever
  * computes a microbatch comes to the same ones. */
 #include "cairn.h"
+#include "math/mix.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -42,10 +43,7 @@ static void check(const struct program *program, enum cairn_status status)
 
 static uint64_t mix(uint64_t x)
 {
-    x += UINT64_C(0x9e3779b97f4a7c15);
-    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return x ^ (x >> 31);
+    return mix64(x + MIX64_STEP);
 }
 
 /* Half of the keys are small numbers, half are any. */
