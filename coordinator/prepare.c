@@ -290,6 +290,7 @@ static bool set_length(struct turn *turn, struct job_entry *entry)
 struct epoch_lists {
     char **workers;
     Cairn__Span *spans, **span_pointers;
+    uint64_t *numbers;
 };
 
 static bool epoch_lists_init(struct epoch_lists *lists, const struct job_entry *entry, struct line *line)
@@ -299,7 +300,8 @@ static bool epoch_lists_init(struct epoch_lists *lists, const struct job_entry *
     lists->workers = calloc(count, sizeof(lists->workers[0]));
     lists->spans = calloc(count, sizeof(lists->spans[0]));
     lists->span_pointers = calloc(count, sizeof(lists->span_pointers[0]));
-    if (!lists->workers || !lists->spans || !lists->span_pointers)
+    lists->numbers = calloc(count, sizeof(lists->numbers[0]));
+    if (!lists->workers || !lists->spans || !lists->span_pointers || !lists->numbers)
         return false;
     for (size_t i = 0; i < count; i++) {
         Cairn__Span *span = &lists->spans[i];
@@ -307,6 +309,7 @@ static bool epoch_lists_init(struct epoch_lists *lists, const struct job_entry *
         cairn__span__init(span);
         placement_span(entry->job->microbatches, (uint32_t)count, (uint32_t)i, &span->begin, &span->end);
         lists->span_pointers[i] = span;
+        lists->numbers[i] = i + 1;
         lists->workers[i] = entry->workers.items[i].node->registration->name;
         line_add(line, " %s [%u, %u)", lists->workers[i], span->begin, span->end);
     }
@@ -318,6 +321,7 @@ static void epoch_lists_fini(struct epoch_lists *lists)
     free(lists->workers);
     free(lists->spans);
     free(lists->span_pointers);
+    free(lists->numbers);
 }
 
 /* The same statement to every worker, but that only the first is told where to write the model. Servers know
@@ -357,8 +361,9 @@ static void begin_epoch(struct turn *turn, struct job_entry *entry)
     epoch.number = status->membership_epoch;
     epoch.first_step = status->committed_step;
     epoch.final_step = status->final_step;
-    epoch.n_workers = epoch.n_spans = entry->workers.count;
+    epoch.n_workers = epoch.n_spans = epoch.n_worker_numbers = entry->workers.count;
     epoch.workers = lists.workers;
+    epoch.worker_numbers = lists.numbers;
     epoch.spans = lists.span_pointers;
     entry_set_state(entry, JOB_STATE(RUNNING));
     entry_tell(turn, entry,

@@ -219,6 +219,11 @@ static const char *id_problem(const char *id)
     return is_name(id) ? NULL : "the job's id is missing";
 }
 
+static const char *node_of_tree_problem(uint32_t begin, uint32_t end)
+{
+    return begin < end && end <= TREE_LEAVES_MAX ? NULL : "a tree node is out of bounds";
+}
+
 /* ---- node to coordinator */
 
 static const char *registration_problem(const Cairn__Registration *registration)
@@ -259,9 +264,14 @@ static const char *node_message_problem(const Cairn__NodeMessage *message)
     case CAIRN__NODE_MESSAGE__BODY_LOG_LINE:
     case CAIRN__NODE_MESSAGE__BODY_COMMIT_REFUSED:
     case CAIRN__NODE_MESSAGE__BODY_EXTENDED:
+    case CAIRN__NODE_MESSAGE__BODY_DRAIN:
         return NULL;
     case CAIRN__NODE_MESSAGE__BODY_HELD:
         return message->held->step > WIRE_STEP_MAX ? "the step is out of bounds" : NULL;
+    case CAIRN__NODE_MESSAGE__BODY_NOT_FINITE:
+        return strlen(message->not_finite->layer) > NAME_BYTES_MAX ? "a layer's name is too long" : NULL;
+    case CAIRN__NODE_MESSAGE__BODY_DIVERGENCE:
+        return node_of_tree_problem(message->divergence->node_begin, message->divergence->node_end);
     default:
         return "it has no body that is known";
     }
@@ -291,13 +301,15 @@ static const char *prepare_problem(const Cairn__PrepareCommand *prepare)
 
 static const char *epoch_problem(const Cairn__EpochCommand *epoch)
 {
-    if (epoch->n_workers == 0 || epoch->n_workers != epoch->n_spans)
-        return "workers and spans do not belong together";
+    if (epoch->n_workers != epoch->n_spans || epoch->n_workers != epoch->n_worker_numbers)
+        return "workers, spans and numbers do not belong together";
     if (epoch->first_step > epoch->final_step || epoch->final_step > WIRE_STEP_MAX)
         return "the steps are out of bounds";
     for (size_t i = 0; i < epoch->n_workers; i++) {
         if (!is_name(epoch->workers[i]))
             return "a worker has no name";
+        if (epoch->worker_numbers[i] == 0)
+            return "a worker has no number";
         if (epoch->spans[i]->begin > epoch->spans[i]->end || epoch->spans[i]->end > TREE_LEAVES_MAX)
             return "a span is out of bounds";
     }
@@ -322,6 +334,9 @@ static const char *node_command_problem(const Cairn__NodeCommand *command)
     case CAIRN__NODE_COMMAND__BODY_RELEASE:
     case CAIRN__NODE_COMMAND__BODY_HOLD:
     case CAIRN__NODE_COMMAND__BODY_GO_ON:
+    case CAIRN__NODE_COMMAND__BODY_REGISTER_AGAIN:
+    case CAIRN__NODE_COMMAND__BODY_DISMISS:
+    case CAIRN__NODE_COMMAND__BODY_ABANDON:
         return NULL;
     default:
         return "it has no body that is known";
@@ -338,6 +353,13 @@ static const char *commit_problem(const Cairn__CommitRequest *commit)
 static const char *table_problem(const Cairn__TableRequest *table)
 {
     return table->text[0] == '\0' ? "the table's text is missing" : id_problem(table->job);
+}
+
+static const char *scale_problem(const Cairn__ScaleRequest *scale)
+{
+    if (scale->workers == 0 || scale->workers > TREE_LEAVES_MAX)
+        return "the number of workers is out of bounds";
+    return id_problem(scale->job);
 }
 
 static const char *client_request_problem(const Cairn__ClientRequest *request)
@@ -359,6 +381,10 @@ static const char *client_request_problem(const Cairn__ClientRequest *request)
         return commit_problem(request->commit);
     case CAIRN__CLIENT_REQUEST__BODY_TABLE:
         return table_problem(request->table);
+    case CAIRN__CLIENT_REQUEST__BODY_SCALE:
+        return scale_problem(request->scale);
+    case CAIRN__CLIENT_REQUEST__BODY_DRAIN:
+        return is_name(request->drain->node) ? NULL : "a node has no name";
     case CAIRN__CLIENT_REQUEST__BODY_JOBS:
     case CAIRN__CLIENT_REQUEST__BODY_NODES:
         return NULL;

@@ -272,6 +272,27 @@ END_TEST
 
 /* ---- coordinator to node */
 
+START_TEST(what_a_worker_found_is_bounded)
+{
+    Cairn__NotFinite not_finite = CAIRN__NOT_FINITE__INIT;
+    Cairn__Divergence divergence = CAIRN__DIVERGENCE__INIT;
+    Cairn__Drain drain = CAIRN__DRAIN__INIT;
+    char name[300];
+
+    memset(name, 'a', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    check_verdict(node_message, NODE_MESSAGE(drain, DRAIN, &drain), NULL);
+    check_verdict(node_message, NODE_MESSAGE(not_finite, NOT_FINITE, &not_finite), NULL);
+    not_finite.layer = name;
+    check_verdict(node_message, NODE_MESSAGE(not_finite, NOT_FINITE, &not_finite), "name");
+    check_verdict(node_message, NODE_MESSAGE(divergence, DIVERGENCE, &divergence), "node");
+    divergence.node_end = TREE_LEAVES_MAX;
+    check_verdict(node_message, NODE_MESSAGE(divergence, DIVERGENCE, &divergence), NULL);
+    divergence.node_end = TREE_LEAVES_MAX + 1;
+    check_verdict(node_message, NODE_MESSAGE(divergence, DIVERGENCE, &divergence), "node");
+}
+END_TEST
+
 START_TEST(welcomes_leave_time_for_heartbeats)
 {
     Cairn__Welcome body = CAIRN__WELCOME__INIT;
@@ -366,20 +387,28 @@ START_TEST(epochs_fit_together)
     char *workers[] = {(char *)"worker-1", (char *)"worker-2"};
     Cairn__Span first = CAIRN__SPAN__INIT, second = CAIRN__SPAN__INIT;
     Cairn__Span *spans[] = {&first, &second};
+    uint64_t numbers[] = {1, 2};
     Cairn__EpochCommand body = CAIRN__EPOCH_COMMAND__INIT;
 
     first.end = second.begin = 4;
     second.end = TREE_LEAVES_MAX;
-    body.n_workers = body.n_spans = 2;
+    body.n_workers = body.n_spans = body.n_worker_numbers = 2;
     body.workers = workers;
     body.spans = spans;
+    body.worker_numbers = numbers;
     body.final_step = 10;
     check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), NULL);
     body.n_spans = 1;
     check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), "spans");
-    body.n_workers = body.n_spans = 0;
-    check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), "workers");
-    body.n_workers = body.n_spans = 2;
+    body.n_spans = 2;
+    body.n_worker_numbers = 1;
+    check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), "numbers");
+    body.n_workers = body.n_spans = body.n_worker_numbers = 0; /* a pause */
+    check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), NULL);
+    body.n_workers = body.n_spans = body.n_worker_numbers = 2;
+    numbers[1] = 0;
+    check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), "number");
+    numbers[1] = 7;
     body.first_step = 11;
     check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), "steps");
     body.final_step = WIRE_STEP_MAX + 1;
@@ -406,6 +435,9 @@ START_TEST(plain_commands_pass)
     Cairn__ExtendCommand extend = CAIRN__EXTEND_COMMAND__INIT;
     Cairn__PrepareCommand prepare = CAIRN__PREPARE_COMMAND__INIT;
     Cairn__GoOnCommand go_on = CAIRN__GO_ON_COMMAND__INIT;
+    Cairn__RegisterCommand again = CAIRN__REGISTER_COMMAND__INIT;
+    Cairn__DismissCommand dismiss = CAIRN__DISMISS_COMMAND__INIT;
+    Cairn__AbandonCommand abandon = CAIRN__ABANDON_COMMAND__INIT;
 
     check_verdict(node_command, NODE_COMMAND(hold, HOLD, &hold), NULL);
     check_verdict(node_command, NODE_COMMAND(extend, EXTEND, &extend), "no tables");
@@ -417,6 +449,9 @@ START_TEST(plain_commands_pass)
     check_verdict(node_command, NODE_COMMAND(committed, COMMITTED, &committed), NULL);
     check_verdict(node_command, NODE_COMMAND(stop, STOP, &stop), NULL);
     check_verdict(node_command, NODE_COMMAND(release, RELEASE, &release), NULL);
+    check_verdict(node_command, NODE_COMMAND(register_again, REGISTER_AGAIN, &again), NULL);
+    check_verdict(node_command, NODE_COMMAND(dismiss, DISMISS, &dismiss), NULL);
+    check_verdict(node_command, NODE_COMMAND(abandon, ABANDON, &abandon), NULL);
 }
 END_TEST
 
@@ -447,6 +482,25 @@ START_TEST(requests_name_their_job)
     check_verdict(client_request, CLIENT_REQUEST(table, TABLE, &table), "text");
     table.text = (char *)"dense:\n\tname: x\n"; /* as in a file */
     check_verdict(client_request, CLIENT_REQUEST(table, TABLE, &table), complaint);
+}
+END_TEST
+
+START_TEST(nobody_scales_out_of_bounds_or_drains_nobody)
+{
+    Cairn__ScaleRequest scale = CAIRN__SCALE_REQUEST__INIT;
+    Cairn__DrainRequest drain = CAIRN__DRAIN_REQUEST__INIT;
+
+    scale.job = (char *)"digits-1";
+    check_verdict(client_request, CLIENT_REQUEST(scale, SCALE, &scale), "workers");
+    scale.workers = TREE_LEAVES_MAX + 1;
+    check_verdict(client_request, CLIENT_REQUEST(scale, SCALE, &scale), "workers");
+    scale.workers = 2;
+    check_verdict(client_request, CLIENT_REQUEST(scale, SCALE, &scale), NULL);
+    scale.job = (char *)"";
+    check_verdict(client_request, CLIENT_REQUEST(scale, SCALE, &scale), "id");
+    check_verdict(client_request, CLIENT_REQUEST(drain, DRAIN, &drain), "name");
+    drain.node = (char *)"server-1";
+    check_verdict(client_request, CLIENT_REQUEST(drain, DRAIN, &drain), NULL);
 }
 END_TEST
 
@@ -511,7 +565,7 @@ START_TEST(replies_have_ids_and_states)
     metric.name = (char *)"loss";
     job.state = CAIRN__JOB_STATE__JOB_STATE_UNSPECIFIED;
     check_verdict(client_reply, CLIENT_REPLY(jobs, JOBS, &jobs), "enum");
-    job.state = (Cairn__JobState)9;
+    job.state = (Cairn__JobState)10;
     check_verdict(client_reply, CLIENT_REPLY(job, JOB, &job), "enum");
     job.state = CAIRN__JOB_STATE__JOB_STATE_PENDING;
     job.id = (char *)"";
@@ -586,6 +640,7 @@ static Suite *make_suite(void)
     tcase_add_test(nodes, reports_have_named_metrics);
     tcase_add_test(nodes, plain_reports_pass);
     tcase_add_test(nodes, lines_for_people_are_cleaned);
+    tcase_add_test(nodes, what_a_worker_found_is_bounded);
     tcase_add_test(nodes, welcomes_leave_time_for_heartbeats);
     tcase_add_test(nodes, preparations_fit_together);
     tcase_add_test(nodes, epochs_fit_together);
@@ -593,6 +648,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(clients, requests_name_their_job, 0, 3);
     tcase_add_test(clients, submissions_have_text);
     tcase_add_test(clients, replies_have_ids_and_states);
+    tcase_add_test(clients, nobody_scales_out_of_bounds_or_drains_nobody);
     tcase_add_test(clients, commits_are_of_possible_steps);
     tcase_add_test(clients, locations_fit_together);
     tcase_add_test(clients, other_replies);

@@ -102,13 +102,15 @@ static void begin_epoch(struct stage *stage, char *name, uint32_t span_end)
     Cairn__EpochCommand body = CAIRN__EPOCH_COMMAND__INIT;
     Cairn__Span span = CAIRN__SPAN__INIT, *spans[] = {&span};
     char *workers[] = {name};
+    uint64_t numbers[] = {1};
 
     body.job = JOB;
     body.incarnation = 1;
     body.number = 1;
     body.final_step = 8;
-    body.n_workers = body.n_spans = 1;
+    body.n_workers = body.n_spans = body.n_worker_numbers = 1;
     body.workers = workers;
+    body.worker_numbers = numbers;
     body.spans = spans;
     span.end = span_end;
     message.body_case = CAIRN__NODE_COMMAND__BODY_EPOCH;
