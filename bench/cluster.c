@@ -151,7 +151,11 @@ static enum status table_begin(struct caller *caller, uint32_t index, struct err
 
     table->left = caller->layout.chunk_count;
     if (caller->params->pattern == CLUSTER_PULL)
-        return session_pull(caller->session, push.table, table->version, 0, push.chunk_count, false, error);
+        return session_pull(caller->session,
+                            &(struct session_pull){.table = push.table,
+                                                   .version = table->version,
+                                                   .chunk_count = push.chunk_count},
+                            error);
     table->version++;
     return session_push(caller->session, &push, error);
 }

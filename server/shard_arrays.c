@@ -120,7 +120,7 @@ static bool check_version(const struct request *request, uint32_t chunk, uint64_
     if (kept || waits)
         return true;
     if (version <= newest)
-        return request_refuse(request, DATA_REFUSED_STALE,
+        return request_refuse(request, DATA_REFUSED_PASSED,
                               "version %" PRIu64 " of chunk %u is not kept, the newest is %" PRIu64, version,
                               chunk, newest);
     return request_refuse(request, DATA_REFUSED_MALFORMED,
@@ -177,8 +177,8 @@ static bool check_push(const struct request *request)
     return true;
 }
 
-/* What a push that subscribes gets. */
-static enum answer subscribed(const struct request *request)
+/* How a push that subscribes, or a pull, is answered. */
+static enum answer wanted(const struct request *request)
 {
     return request->header->exact ? ANSWER_EXACT : ANSWER_VALUES;
 }
@@ -187,7 +187,7 @@ static enum answer subscribed(const struct request *request)
 static void push_wait(const struct request *request, struct waiting_list *list)
 {
     if (request->header->subscribe)
-        request_wait(request, list, request->header->step + 1, subscribed(request), NULL);
+        request_wait(request, list, request->header->step + 1, wanted(request), NULL);
     if (request->header->acknowledge)
         request_wait(request, list, request->header->step + 1, ANSWER_EXISTENCE, NULL);
 }
@@ -198,7 +198,7 @@ static void push_answer_dense(const struct request *request, struct dense_chunk 
     uint64_t version = request->header->step + 1;
 
     if (request->header->subscribe && dense_version(chunk, version))
-        answer_chunk(request, version, chunk, subscribed(request));
+        answer_chunk(request, version, chunk, wanted(request));
     if (request->header->acknowledge)
         answer_chunk(request, version, chunk, ANSWER_EXISTENCE);
 }
@@ -242,7 +242,7 @@ static void sums_answer(const struct request *request, struct sum_table *sums)
         shard_reply_check(&subject,
                           values ? replies_values(shard->replies, &subject, wait.client, 0, DATA_FLOAT64,
                                                   wait.answer != ANSWER_EXISTENCE ? values : NULL)
-                                 : replies_refuse(shard->replies, &subject, wait.client, DATA_REFUSED_STALE,
+                                 : replies_refuse(shard->replies, &subject, wait.client, DATA_REFUSED_PASSED,
                                                   "the step was skipped"));
         wait_release(shard->subscribers, &wait);
     }
@@ -319,8 +319,8 @@ static bool check_pull(const struct request *request)
 {
     const struct data_header *header = request->header;
 
-    if (header->newest && !request->table->dense)
-        return request_refuse(request, DATA_REFUSED_MALFORMED, "sums have no newest version");
+    if (header->newest && !header->acknowledge && !request->table->dense)
+        return request_refuse(request, DATA_REFUSED_MALFORMED, "of sums the newest version is only told");
     for (uint32_t i = 0; i < header->payload_count; i++) {
         if (!check_payload(request, &header->payloads[i]) ||
             (!header->newest && !check_version(request, header->payloads[i].chunk, header->step)))
@@ -331,10 +331,15 @@ static bool check_pull(const struct request *request)
 
 static void pull_newest(const struct request *request, uint32_t number)
 {
-    struct dense_chunk *chunk = dense_find(request->table->dense, number);
+    struct dense_chunk *chunk;
 
+    if (request->table->sums) {
+        answer_sums(request, sum_table_version(request->table->sums), NULL);
+        return;
+    }
+    chunk = dense_find(request->table->dense, number);
     answer_chunk(request, chunk->version, chunk,
-                 request->header->acknowledge ? ANSWER_EXISTENCE : ANSWER_VALUES);
+                 request->header->acknowledge ? ANSWER_EXISTENCE : wanted(request));
 }
 
 static void pull_chunk(const struct request *request, struct dense_chunk *chunk)
@@ -342,9 +347,9 @@ static void pull_chunk(const struct request *request, struct dense_chunk *chunk)
     uint64_t version = request->header->step;
 
     if (dense_version(chunk, version))
-        answer_chunk(request, version, chunk, ANSWER_VALUES);
+        answer_chunk(request, version, chunk, wanted(request));
     else
-        request_wait(request, &chunk->waiting, version, ANSWER_VALUES, NULL);
+        request_wait(request, &chunk->waiting, version, wanted(request), NULL);
 }
 
 static void pull_sums(const struct request *request, struct sum_table *sums)

@@ -48,7 +48,7 @@ void request_wait(const struct request *request, struct waiting_list *list, uint
     enum status status = subscribe(request->shard->subscribers, list, &wait);
 
     if (status != CAIRN_OK)
-        request_refuse(request, DATA_REFUSED_STALE, "this shard cannot keep more subscriptions: %s",
+        request_refuse(request, DATA_REFUSED_LOST, "this shard cannot keep more subscriptions: %s",
                        status_text(status));
 }
 
@@ -81,7 +81,7 @@ static bool check_job(struct request *request)
 static bool refuse_record(const struct request *request, enum status status, const struct error *error)
 {
     if (status == CAIRN_NOT_FOUND)
-        return request_refuse(request, DATA_REFUSED_STALE, "%s", error->message);
+        return request_refuse(request, DATA_REFUSED_PASSED, "%s", error->message);
     log_error("record_bad", "job=%" PRIu64 " shard=%u reason=\"%s\"", request->header->job,
               request->shard->owner.shard, error->message);
     return request_refuse(request, DATA_REFUSED_UNKNOWN, "%s", error->message);

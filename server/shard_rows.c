@@ -101,8 +101,8 @@ void shard_answer_rows(struct shard *shard, struct shard_job *job, uint32_t numb
     const struct sparse_table *sparse = job->tables->items[number].sparse;
 
     if (wait->answer != ANSWER_EXISTENCE && !sparse_keeps(sparse, wait->version))
-        shard_reply_check(&subject, replies_refuse(shard->replies, &subject, wait->client, DATA_REFUSED_STALE,
-                                                   "the version is no longer kept"));
+        shard_reply_check(&subject, replies_refuse(shard->replies, &subject, wait->client,
+                                                   DATA_REFUSED_PASSED, "the version is no longer kept"));
     else
         answer(shard, job, &subject, wait->client, wait->answer != ANSWER_EXISTENCE ? wait->keys : NULL);
 }
@@ -169,7 +169,7 @@ static bool check_push(const struct request *request, struct buffer *const paylo
                               "a push for step %" PRIu64 " of table %u, which is at step %" PRIu64, step,
                               request->header->table, now);
     if (request->header->subscribe && step < now && !sparse_keeps(request->table->sparse, step + 1))
-        return request_refuse(request, DATA_REFUSED_STALE,
+        return request_refuse(request, DATA_REFUSED_PASSED,
                               "version %" PRIu64 " of table %u is not kept, the newest is %" PRIu64, step + 1,
                               request->header->table, now);
     return true;
@@ -281,7 +281,7 @@ static bool check_pull(const struct request *request, uint64_t version, const st
         return false;
     if (sparse_keeps(sparse, version) || version == sparse->version + 1)
         return true;
-    return request_refuse(request, version < sparse->version ? DATA_REFUSED_STALE : DATA_REFUSED_MALFORMED,
+    return request_refuse(request, version < sparse->version ? DATA_REFUSED_PASSED : DATA_REFUSED_MALFORMED,
                           "version %" PRIu64 " of table %u is not there, the newest is %" PRIu64, version,
                           request->header->table, sparse->version);
 }

@@ -409,11 +409,14 @@ static enum status open_session(struct training *training, struct error *error)
  * end, they come as they are, from the generation of that step. */
 static enum status pull_first(struct training *training, struct error *error)
 {
-    bool committed = weights_are_copies(training) && training->expected == training->end;
+    const struct session_pull pull = {.table = TABLE_WEIGHTS,
+                                      .version = training->expected,
+                                      .chunk_count = training->graph->chunk_count,
+                                      .committed = weights_are_copies(training) &&
+                                                   training->expected == training->end};
 
     weights_expect(training->weights, training->expected);
-    return session_pull(training->session, TABLE_WEIGHTS, training->expected, 0, training->graph->chunk_count,
-                        committed, error);
+    return session_pull(training->session, &pull, error);
 }
 
 static enum status open_share(struct training *training, struct error *error)

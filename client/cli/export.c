@@ -186,16 +186,20 @@ static enum status ask_for_more(struct session *session, struct download *downlo
 
     while (status == CAIRN_OK && download->asked < count &&
            download->asked - (count - download->missing) + CHUNKS_A_PULL <= CHUNKS_AHEAD) {
-        uint32_t left = count - download->asked, next = left < CHUNKS_A_PULL ? left : CHUNKS_A_PULL;
+        uint32_t left = count - download->asked;
+        const struct session_pull pull = {.table = TABLE_WEIGHTS,
+                                          .version = download->location->committed_step,
+                                          .first_chunk = download->asked,
+                                          .chunk_count = left < CHUNKS_A_PULL ? left : CHUNKS_A_PULL,
+                                          .committed = true};
 
-        status = session_pull(session, TABLE_WEIGHTS, download->location->committed_step, download->asked,
-                              next, true, error);
-        download->asked += next;
+        status = session_pull(session, &pull, error);
+        download->asked += pull.chunk_count;
     }
     return status;
 }
 
-/* Reads all chunks of the located generation. Errors: CAIRN_STALE when a newer one took its place. */
+/* Reads all chunks of the located generation. Errors: CAIRN_PASSED when a newer one took its place. */
 static enum status read_weights(void *zmq_context, struct download *download, struct error *error)
 {
     struct session *session = NULL;
@@ -263,9 +267,9 @@ static int export(struct connection *connection, const void *context)
     const struct export_settings *settings = context;
     Cairn__ClientReply *reply;
     struct error error;
-    enum status status = CAIRN_STALE;
+    enum status status = CAIRN_PASSED;
 
-    for (int attempt = 0; status == CAIRN_STALE && attempt < LOCATIONS_MAX; attempt++) {
+    for (int attempt = 0; status == CAIRN_PASSED && attempt < LOCATIONS_MAX; attempt++) {
         status = request_locate(connection->requester, settings->job, false, &reply, &error);
         if (status == CAIRN_OK) {
             status = export_located(connection->zmq_context, reply->location, settings, &error);

@@ -10,7 +10,9 @@
 #include <string.h>
 #include <zmq.h>
 
-/* The public enum is the internal one in other words. */
+/* The public enum is the internal one in other words. But a version that has passed is to a program what a
+ * newer incarnation is: it has to attach again. */
+enum { CAIRN_STATUS_PASSED = CAIRN_PASSED };
 #define X(name, text)                                                                                        \
     _Static_assert((int)CAIRN_STATUS_##name == (int)CAIRN_##name, "statuses must have the same numbers");
 STATUS_LIST(X)
@@ -18,7 +20,7 @@ STATUS_LIST(X)
 
 enum cairn_status public_status(enum status status)
 {
-    return (enum cairn_status)status;
+    return status == CAIRN_PASSED ? CAIRN_STATUS_STALE : (enum cairn_status)status;
 }
 
 const char *cairn_version(void)

@@ -222,6 +222,15 @@ static enum status push_sparse(struct cairn_handle *operation, struct buffer *ke
     return session_push_rows(operation->connection->session, &push, error);
 }
 
+static enum status pull_dense(struct cairn_handle *operation, struct error *error)
+{
+    const struct session_pull pull = {.table = operation->table->number,
+                                      .version = operation->step,
+                                      .chunk_count = operation->table->chunk_count};
+
+    return session_pull(operation->connection->session, &pull, error);
+}
+
 static enum status pull_sparse(struct cairn_handle *operation, struct buffer *keys, struct error *error)
 {
     operation->rows = (struct session_operation){.done = rows_done, .context = operation};
@@ -237,9 +246,7 @@ static enum status hand_over(struct cairn_handle *operation, struct buffer *keys
     if (operation->kind == OPERATION_PUSH)
         return is_dense ? push_dense(operation, gradients, error)
                         : push_sparse(operation, keys, gradients, error);
-    return is_dense ? session_pull(operation->connection->session, operation->table->number, operation->step,
-                                   0, operation->table->chunk_count, false, error)
-                    : pull_sparse(operation, keys, error);
+    return is_dense ? pull_dense(operation, error) : pull_sparse(operation, keys, error);
 }
 
 static size_t gradient_bytes(const struct cairn_handle *operation)

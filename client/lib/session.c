@@ -242,6 +242,7 @@ enum status session_new(void *zmq_context, const struct session_params *params,
     session->slot_count = params->slot_count;
     session->table_count = params->table_count;
     session->seed = params->seed;
+    session->worker = params->worker;
     session->scratch_bytes = scratch_bytes(params);
     session->events = *events;
     frames_init(&session->frames);
@@ -429,6 +430,8 @@ static enum status refusal_take(struct session *session, uint32_t shard, struct 
         status = CAIRN_NOT_FOUND;
     else if (session->received.refused == DATA_REFUSED_LOST)
         status = CAIRN_FULL;
+    else if (session->received.refused == DATA_REFUSED_PASSED)
+        status = CAIRN_PASSED;
     return error_set(error, status, "shard %u at %s refused: %s", shard, session->endpoints[shard],
                      session->received.message[0] ? session->received.message : status_text(status));
 }

@@ -58,6 +58,7 @@ struct session_params {
     uint32_t table_count;
     const struct session_table *tables; /* [table_count], by number */
     uint64_t seed;                      /* the job's, of the chance of codecs */
+    uint64_t worker;                    /* the caller's number by the epoch, told with pushes; 0: none */
 };
 
 /* Called from session_poll. */
@@ -118,10 +119,18 @@ enum status session_push(struct session *session, const struct session_push *pus
 /* The version of a pull that takes whichever is newest at each chunk's or key's place. */
 #define SESSION_NEWEST UINT64_MAX
 
-/* Asks for version `version` of chunks [first_chunk, first_chunk + chunk_count); answered when it exists.
- * committed: from the durable generation of that step. Errors: as session_push. */
-enum status session_pull(struct session *session, uint32_t table, uint64_t version, uint32_t first_chunk,
-                         uint32_t chunk_count, bool committed, struct error *error) MUST_CHECK;
+/* Asks for version `version` of chunks [first_chunk, first_chunk + chunk_count); answered when it exists. Of
+ * sums the newest has no values to pull: session_ask_versions tells which it is.
+ * committed: from the durable generation of that step; exact: as float32, even if the codec carries values.
+ * Errors: as session_push. */
+struct session_pull {
+    uint32_t table;
+    uint64_t version;
+    uint32_t first_chunk, chunk_count;
+    bool committed, exact;
+};
+enum status session_pull(struct session *session, const struct session_pull *pull,
+                         struct error *error) MUST_CHECK;
 
 /* ---- sparse tables */
 
@@ -168,9 +177,9 @@ enum status session_pull_rows(struct session *session, uint32_t table, uint64_t 
 
 /* ---- both */
 
-/* Asks which version of a table is the newest: of a dense one, each chunk's comes to `applied`; of a sparse
- * one, operation is done, whose version is that of the shard that is furthest behind. Errors: as session_push.
- */
+/* Asks which version of a table is the newest: of a dense one, each chunk's comes to `applied`, and of sums
+ * that of the step in hand (none may be kept of it); of a sparse one, operation is done, whose version is
+ * that of the shard that is furthest behind. Errors: as session_push. */
 enum status session_ask_versions(struct session *session, uint32_t table, struct session_operation *operation,
                                  struct error *error) MUST_CHECK;
 
@@ -227,10 +236,11 @@ void *const *session_sockets(const struct session *session, size_t *count);
 
 /* Receives and handles all that is there, never blocking. Messages of an older incarnation are dropped.
  * Values are checked (job, table, place of the chunk, type, exact length) before the callback sees any.
- * Errors: CAIRN_STALE (this incarnation or version is over), CAIRN_PROTOCOL, CAIRN_NOT_FOUND as the shard
- * refused; CAIRN_FULL when it dropped answers that were not read (what is missing can be pulled again);
- * CAIRN_IO when the connection to a shard broke, since what was on its way is lost. The message
- * names shard and reason. The session can be polled on. */
+ * Errors: CAIRN_STALE (this incarnation is over), CAIRN_PASSED (a version is kept no longer), CAIRN_PROTOCOL,
+ * CAIRN_NOT_FOUND as the shard refused; CAIRN_FULL when answers were dropped since they were not read, or
+ * will not come since too many are waited for (what is missing can be pulled again); CAIRN_IO when the
+ * connection to a shard broke, since what was on its way is lost. The message names shard and reason. The
+ * session can be polled on. */
 enum status session_poll(struct session *session, struct error *error) MUST_CHECK;
 
 /* Whether the last session_poll found nothing and nothing was sent since: then, and only then, the sockets'

@@ -110,6 +110,7 @@ static struct data_header *batch_of(struct session *session, uint32_t shard, con
     header->step = common->step;
     header->node = common->node;
     header->samples = common->samples;
+    header->worker = session->worker;
     header->subscribe = common->subscribe;
     header->exact = common->exact;
     header->acknowledge = common->acknowledge;
@@ -227,22 +228,23 @@ enum status session_push(struct session *session, const struct session_push *pus
     return scatter(session, &call, push->first_chunk, push->chunk_count, error);
 }
 
-enum status session_pull(struct session *session, uint32_t table, uint64_t version, uint32_t first_chunk,
-                         uint32_t chunk_count, bool committed, struct error *error)
+enum status session_pull(struct session *session, const struct session_pull *pull, struct error *error)
 {
+    const bool newest = pull->version == SESSION_NEWEST;
     struct data_header common = {.kind = DATA_PULL,
-                                 .table = table,
-                                 .step = version == SESSION_NEWEST ? 0 : version,
-                                 .committed = committed,
-                                 .newest = version == SESSION_NEWEST};
+                                 .table = pull->table,
+                                 .step = newest ? 0 : pull->version,
+                                 .committed = pull->committed,
+                                 .newest = newest,
+                                 .exact = pull->exact};
     const struct call call = {&common, NULL, false};
-    enum status status = range_check(session, table, first_chunk, chunk_count, error);
+    enum status status = range_check(session, pull->table, pull->first_chunk, pull->chunk_count, error);
 
     if (status != CAIRN_OK)
         return status;
-    if (version > WIRE_STEP_MAX && version != SESSION_NEWEST)
-        return error_set(error, CAIRN_INVALID, "session: there is no version %" PRIu64, version);
-    return scatter(session, &call, first_chunk, chunk_count, error);
+    if (pull->version > WIRE_STEP_MAX && !newest)
+        return error_set(error, CAIRN_INVALID, "session: there is no version %" PRIu64, pull->version);
+    return scatter(session, &call, pull->first_chunk, pull->chunk_count, error);
 }
 
 enum status session_arrays_ask(struct session *session, uint32_t table, struct error *error)

@@ -355,6 +355,7 @@ static enum status push_send(struct session *session, const struct session_rows_
 
     header.node = push->node;
     header.samples = push->samples;
+    header.worker = session->worker;
     header.subscribe = push->operation && push->values && count > 0;
     header.acknowledge = push->operation && !header.subscribe;
     return rows_send(session, &header, shard, 0, count, &part, error);

@@ -73,6 +73,7 @@ struct session {
     uint32_t
         tables_told; /* by shards: how many tables of its own the job has; 0: as many as from the start */
     uint64_t seed;   /* the job's */
+    uint64_t worker; /* our number */
     struct session_events events;
     struct batch *batches; /* [shard_count] */
     uint32_t *touched;     /* [shard_count]: the shards that the call in hand goes to */

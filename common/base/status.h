@@ -23,7 +23,8 @@
     X(AGAIN, "nothing there yet")                                                                            \
     X(CLOSED, "closed")                                                                                      \
     X(UNSUPPORTED, "not supported")                                                                          \
-    X(PROTOCOL, "protocol violation")
+    X(PROTOCOL, "protocol violation")                                                                        \
+    X(PASSED, "passed: the version is no longer kept")
 
 enum status {
 #define X(name, text) CAIRN_##name,

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* What a packed header takes at most: all members at their longest varints, the message, the payloads. */
-#define FIELDS_BYTES  (2 * 6 + 6 * 11 + 4 * 7 + 2 + 4 * 3)
+#define FIELDS_BYTES  (2 * 6 + 6 * 11 + 12 + 4 * 7 + 2 + 4 * 3)
 #define PAYLOAD_BYTES (2 + 6 + 2 + 11)
 _Static_assert(FIELDS_BYTES + WIRE_MESSAGE_MAX + 3 + WIRE_PAYLOADS_MAX * PAYLOAD_BYTES <= WIRE_HEADER_MAX,
                "a header at its bounds must fit");
@@ -91,7 +91,7 @@ static const char *kind_problem(const struct data_header *header)
     case DATA_EXPORT:
         return NULL;
     case DATA_REFUSED:
-        if (header->refused < DATA_REFUSED_STALE || header->refused > DATA_REFUSED_LOST)
+        if (header->refused < DATA_REFUSED_STALE || header->refused > DATA_REFUSED_PASSED)
             return "a refusal's reason is unknown";
         return memchr(header->message, '\0', WIRE_MESSAGE_MAX) ? NULL : "a refusal's message is too long";
     }
@@ -145,6 +145,7 @@ static void pack_fields(Cairn__DataHeader *packed, const struct data_header *hea
         packed->node_begin = header->node.begin;
         packed->node_end = header->node.end;
         packed->samples = header->samples;
+        packed->worker = header->worker;
         packed->subscribe = header->subscribe;
         packed->exact = header->exact;
         packed->acknowledge = header->acknowledge;
@@ -152,6 +153,7 @@ static void pack_fields(Cairn__DataHeader *packed, const struct data_header *hea
     if (header->kind == DATA_PULL) {
         packed->committed = header->committed;
         packed->newest = header->newest;
+        packed->exact = header->exact;
         packed->acknowledge = header->newest && header->acknowledge;
     }
     if (header->kind == DATA_REFUSED) {
@@ -205,6 +207,7 @@ static void unpack_fields(struct data_header *header, const Cairn__DataHeader *p
     header->request = packed->request;
     header->node = (struct tree_node){packed->node_begin, packed->node_end};
     header->samples = packed->samples;
+    header->worker = packed->worker;
     header->subscribe = packed->subscribe;
     header->exact = packed->exact;
     header->acknowledge = packed->acknowledge;

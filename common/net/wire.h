@@ -68,7 +68,13 @@ enum data_export {
     EXPORT_ROWS,   /* float32 [n, dimension] */
     EXPORT_PAYLOADS
 };
-enum data_refused { DATA_REFUSED_STALE = 1, DATA_REFUSED_UNKNOWN, DATA_REFUSED_MALFORMED, DATA_REFUSED_LOST };
+enum data_refused {
+    DATA_REFUSED_STALE = 1,
+    DATA_REFUSED_UNKNOWN,
+    DATA_REFUSED_MALFORMED,
+    DATA_REFUSED_LOST,
+    DATA_REFUSED_PASSED
+};
 
 struct data_payload {
     uint32_t chunk;
@@ -88,8 +94,9 @@ struct data_header {
     uint64_t request;
     struct tree_node node; /* DATA_PUSH only */
     uint64_t samples;      /* DATA_PUSH only */
+    uint64_t worker;       /* DATA_PUSH only */
     bool subscribe;        /* DATA_PUSH only */
-    bool exact;            /* DATA_PUSH only */
+    bool exact;            /* DATA_PUSH and DATA_PULL */
     bool acknowledge;      /* DATA_PUSH, and DATA_PULL with newest */
     bool committed;        /* DATA_PULL only */
     bool newest;           /* DATA_PULL only */

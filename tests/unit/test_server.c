@@ -281,11 +281,13 @@ static enum status poll_until(struct stage *stage, uint64_t version, uint64_t me
 
 static void pull_all(struct stage *stage, uint64_t version, bool committed)
 {
-    uint32_t chunks = stage->assignment->job->graph->chunk_count;
+    const struct session_pull pull = {.table = TABLE_WEIGHTS,
+                                      .version = version,
+                                      .chunk_count = stage->assignment->job->graph->chunk_count,
+                                      .committed = committed};
     struct error error;
 
-    ck_assert_int_eq(session_pull(stage->session, TABLE_WEIGHTS, version, 0, chunks, committed, &error),
-                     CAIRN_OK);
+    ck_assert_int_eq(session_pull(stage->session, &pull, &error), CAIRN_OK);
     ck_assert_msg(poll_until(stage, version, 0, &error) == CAIRN_OK, "%s", error.message);
 }
 
@@ -503,13 +505,14 @@ END_TEST
 START_TEST(an_old_incarnation_is_told_so)
 {
     struct stage *stage = stage_new();
-    uint32_t chunks = stage->assignment->job->graph->chunk_count;
+    const struct session_pull pull = {
+        .table = TABLE_WEIGHTS, .version = 1, .chunk_count = stage->assignment->job->graph->chunk_count};
     struct error error;
 
     welcome(stage);
     prepare(stage, 1, 0);
     session_open(stage, 1);
-    ck_assert_int_eq(session_pull(stage->session, TABLE_WEIGHTS, 1, 0, chunks, false, &error), CAIRN_OK);
+    ck_assert_int_eq(session_pull(stage->session, &pull, &error), CAIRN_OK);
     prepare(stage, 2, 0);
     ck_assert_int_eq(poll_until(stage, 1, 0, &error), CAIRN_STALE);
     stage_free(stage);

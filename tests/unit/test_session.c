@@ -13,6 +13,7 @@
 #define CHUNK_FLOATS 16
 #define METRICS      4
 #define JOB          7
+#define WORKER       5
 #define INCARNATION  3
 
 /* A message as a shard gets it. */
@@ -29,6 +30,8 @@ struct seen {
     size_t elements;
     double first, last;
     bool is_aligned;
+    uint32_t applied_table;
+    uint64_t applied_version;
 };
 
 struct rig {
@@ -61,9 +64,18 @@ static void on_values(void *context, uint32_t table, uint32_t chunk, uint64_t ve
                                         : ((const double *)values)[elements - 1];
 }
 
+static void on_applied(void *context, uint32_t table, uint32_t chunk, uint64_t version)
+{
+    struct seen *seen = context;
+
+    ck_assert_uint_eq(chunk, 0);
+    seen->applied_table = table;
+    seen->applied_version = version;
+}
+
 static enum status rig_connect(struct rig *rig, struct error *error)
 {
-    const struct session_events events = {.values = on_values, .context = &rig->seen};
+    const struct session_events events = {.values = on_values, .applied = on_applied, .context = &rig->seen};
 
     return session_new(rig->context, &rig->params, &events, &rig->session, error);
 }
@@ -82,15 +94,15 @@ static void rig_open(struct rig *rig, uint64_t floats)
     rig->tables[TABLE_WEIGHTS] = session_dense_table(
         floats, CHUNK_FLOATS, (uint32_t)((floats + CHUNK_FLOATS - 1) / CHUNK_FLOATS));
     rig->tables[TABLE_METRICS] = rig->tables[TABLE_VALIDATION] = session_sums_table(METRICS);
-    rig->params =
-        (struct session_params){.job = JOB,
-                                .incarnation = INCARNATION,
-                                .shard_count = SHARDS,
-                                .endpoints = rig->endpoint_list,
-                                .slot_count = SLOTS,
-                                .slot_shards = rig->slot_shards,
-                                .table_count = TABLE_COUNT,
-                                .tables = rig->tables};
+    rig->params = (struct session_params){.job = JOB,
+                                          .incarnation = INCARNATION,
+                                          .shard_count = SHARDS,
+                                          .endpoints = rig->endpoint_list,
+                                          .slot_count = SLOTS,
+                                          .slot_shards = rig->slot_shards,
+                                          .worker = WORKER,
+                                          .table_count = TABLE_COUNT,
+                                          .tables = rig->tables};
     ck_assert_msg(rig_connect(rig, &error) == CAIRN_OK, "%s", error.message);
     frames_init(&rig->arrival.frames);
 }
@@ -117,6 +129,14 @@ static const struct data_header *arrive(struct rig *rig, uint32_t shard)
                                    &error) == CAIRN_OK,
                   "%s", error.message);
     return &rig->arrival.header;
+}
+
+/* Pulls the first chunks of a table. */
+static enum status pull(struct rig *rig, uint32_t table, uint64_t version, uint32_t chunk_count)
+{
+    const struct session_pull pull = {.table = table, .version = version, .chunk_count = chunk_count};
+
+    return session_pull(rig->session, &pull, NULL);
 }
 
 static uint32_t home_of(const struct rig *rig, enum table_id table, uint32_t chunk)
@@ -159,6 +179,7 @@ static void check_push(struct rig *rig, uint32_t shard, uint64_t floats, unsigne
     ck_assert_uint_eq(header->node.begin, 2);
     ck_assert_uint_eq(header->node.end, 4);
     ck_assert_uint_eq(header->samples, 24);
+    ck_assert_uint_eq(header->worker, WORKER);
     ck_assert(header->subscribe);
     ck_assert_uint_eq(rig->arrival.frames.count, 2 + header->payload_count);
     for (uint32_t i = 0; i < header->payload_count; i++) {
@@ -304,16 +325,23 @@ END_TEST
 
 START_TEST(a_pull_names_version_and_chunks)
 {
+    const struct session_pull pull = {.table = TABLE_WEIGHTS,
+                                      .version = 17,
+                                      .first_chunk = 1,
+                                      .chunk_count = 4,
+                                      .committed = _i == 1,
+                                      .exact = _i == 2};
     struct rig rig;
 
     rig_open(&rig, CHUNK_FLOATS * 6);
-    ck_assert_int_eq(session_pull(rig.session, TABLE_WEIGHTS, 17, 1, 4, _i == 1, NULL), CAIRN_OK);
+    ck_assert_int_eq(session_pull(rig.session, &pull, NULL), CAIRN_OK);
     for (uint32_t shard = 0; shard < SHARDS; shard++) {
         const struct data_header *header = arrive(&rig, shard);
 
         ck_assert_int_eq(header->kind, DATA_PULL);
         ck_assert_uint_eq(header->step, 17);
         ck_assert_int_eq(header->committed, _i == 1);
+        ck_assert_int_eq(header->exact, _i == 2);
         ck_assert_uint_eq(rig.arrival.frames.count, 2);
         ck_assert_uint_eq(header->payload_count, shard == 1 ? 2 : 1);
         ck_assert_uint_eq(header->payloads[0].chunk, shard == 0 ? 3 : shard);
@@ -337,7 +365,7 @@ START_TEST(versions_are_asked_of_all_chunks)
         chunks += header->payload_count;
     }
     ck_assert_uint_eq(chunks, 6);
-    ck_assert_int_eq(session_pull(rig.session, TABLE_WEIGHTS, SESSION_NEWEST, 0, 1, false, NULL), CAIRN_OK);
+    ck_assert_int_eq(pull(&rig, TABLE_WEIGHTS, SESSION_NEWEST, 1), CAIRN_OK);
     ck_assert(arrive(&rig, 0)->newest && !rig.arrival.header.acknowledge);
     ck_assert_int_eq(session_ask_versions(rig.session, TABLE_COUNT, NULL, NULL), CAIRN_INVALID);
     rig_close(&rig);
@@ -364,11 +392,10 @@ START_TEST(what_does_not_fit_is_not_sent)
     push = push_of(buffer, 0, 3);
     push.table = TABLE_COUNT;
     ck_assert_int_eq(session_push(rig.session, &push, &error), CAIRN_INVALID);
-    ck_assert_int_eq(session_pull(rig.session, TABLE_METRICS, 1, 0, 2, false, &error), CAIRN_INVALID);
-    ck_assert_int_eq(session_pull(rig.session, TABLE_WEIGHTS, UINT64_MAX - 1, 0, 1, false, &error),
-                     CAIRN_INVALID);
+    ck_assert_int_eq(pull(&rig, TABLE_METRICS, 1, 2), CAIRN_INVALID);
+    ck_assert_int_eq(pull(&rig, TABLE_WEIGHTS, UINT64_MAX - 1, 1), CAIRN_INVALID);
     /* Each shard's first message is the one that is right. */
-    ck_assert_int_eq(session_pull(rig.session, TABLE_WEIGHTS, 5, 0, 3, false, &error), CAIRN_OK);
+    ck_assert_int_eq(pull(&rig, TABLE_WEIGHTS, 5, 3), CAIRN_OK);
     for (uint32_t shard = 0; shard < SHARDS; shard++)
         ck_assert_int_eq(arrive(&rig, shard)->kind, DATA_PULL);
     rig_close(&rig);
@@ -390,7 +417,7 @@ START_TEST(messages_wait_for_a_shard_that_is_late)
     ck_assert_int_eq(rig_connect(&rig, NULL), CAIRN_OK);
     ck_assert_ptr_nonnull(session_sockets(rig.session, &count));
     ck_assert_uint_eq(count, 2 * SHARDS);
-    ck_assert_int_eq(session_pull(rig.session, TABLE_WEIGHTS, 5, 0, 3, false, NULL), CAIRN_OK);
+    ck_assert_int_eq(pull(&rig, TABLE_WEIGHTS, 5, 3), CAIRN_OK);
     arrive(&rig, 0);
     ck_assert_int_eq(zmq_bind(rig.shards[1], late), 0);
     ck_assert_uint_eq(arrive(&rig, 1)->payloads[0].chunk, 1);
@@ -479,8 +506,7 @@ static struct answer answer_for(const struct rig *rig, enum table_id table, uint
 /* Makes the session known to a shard, so that the shard can answer it. */
 static void introduce(struct rig *rig)
 {
-    ck_assert_int_eq(session_pull(rig->session, TABLE_WEIGHTS, 1, 0, rig->tables[TABLE_WEIGHTS].chunk_count, false, NULL),
-                     CAIRN_OK);
+    ck_assert_int_eq(pull(rig, TABLE_WEIGHTS, 1, rig->tables[TABLE_WEIGHTS].chunk_count), CAIRN_OK);
 }
 
 static void send_answer(struct rig *rig, uint32_t shard, const struct answer *answer)
@@ -739,6 +765,32 @@ START_TEST(a_shard_whose_connection_breaks_is_an_error)
 }
 END_TEST
 
+/* Sums have one chunk, and perhaps no version to pull. */
+START_TEST(versions_of_sums_are_asked_and_told)
+{
+    struct answer answer;
+    struct rig rig;
+    uint32_t home;
+
+    rig_open(&rig, CHUNK_FLOATS);
+    home = home_of(&rig, TABLE_VALIDATION, 0);
+    ck_assert_int_eq(session_ask_versions(rig.session, TABLE_VALIDATION, NULL, NULL), CAIRN_OK);
+    arrive(&rig, home);
+    ck_assert(rig.arrival.header.newest && rig.arrival.header.acknowledge);
+    ck_assert_uint_eq(rig.arrival.header.payload_count, 1);
+    ck_assert_int_eq(rig.arrival.header.payloads[0].type, DATA_FLOAT64);
+    answer = answer_for(&rig, TABLE_VALIDATION, 0);
+    answer.header.kind = DATA_APPLIED;
+    answer.header.payloads[0].length_bytes = 0;
+    answer.frames = 0;
+    send_answer(&rig, home, &answer);
+    ck_assert_int_eq(poll_soon(&rig, home, NULL), CAIRN_OK);
+    ck_assert_uint_eq(rig.seen.applied_table, TABLE_VALIDATION);
+    ck_assert_uint_eq(rig.seen.applied_version, 42);
+    rig_close(&rig);
+}
+END_TEST
+
 START_TEST(a_refusal_names_shard_and_reason)
 {
     static const struct {
@@ -747,7 +799,8 @@ START_TEST(a_refusal_names_shard_and_reason)
     } cases[] = {{DATA_REFUSED_STALE, CAIRN_STALE},
                  {DATA_REFUSED_UNKNOWN, CAIRN_NOT_FOUND},
                  {DATA_REFUSED_MALFORMED, CAIRN_PROTOCOL},
-                 {DATA_REFUSED_LOST, CAIRN_FULL}};
+                 {DATA_REFUSED_LOST, CAIRN_FULL},
+                 {DATA_REFUSED_PASSED, CAIRN_PASSED}};
     struct rig rig;
     struct answer answer;
     struct error error = {.message = ""};
@@ -781,8 +834,9 @@ static Suite *make_suite(void)
     tcase_add_test(sending, large_chunks_go_in_messages_of_their_own);
     tcase_add_test(sending, a_part_of_the_chunks_goes_alone);
     tcase_add_test(sending, metrics_go_as_float64);
-    tcase_add_loop_test(sending, a_pull_names_version_and_chunks, 0, 2);
+    tcase_add_loop_test(sending, a_pull_names_version_and_chunks, 0, 3);
     tcase_add_test(sending, versions_are_asked_of_all_chunks);
+    tcase_add_test(receiving, versions_of_sums_are_asked_and_told);
     tcase_add_test(sending, what_does_not_fit_is_not_sent);
     tcase_add_test(sending, messages_wait_for_a_shard_that_is_late);
     tcase_add_loop_test(receiving, values_arrive, 0, 3);
@@ -791,7 +845,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(receiving, values_that_do_not_fit_are_refused, 0, SPOILS);
     tcase_add_test(receiving, noise_from_a_shard_is_refused);
     tcase_add_test(receiving, older_incarnations_are_dropped_newer_ones_end_us);
-    tcase_add_loop_test(receiving, a_refusal_names_shard_and_reason, 0, 4);
+    tcase_add_loop_test(receiving, a_refusal_names_shard_and_reason, 0, 5);
     tcase_add_test(receiving, a_shard_whose_connection_breaks_is_an_error);
     suite_add_tcase(suite, sending);
     suite_add_tcase(suite, receiving);

@@ -343,6 +343,8 @@ static size_t encode_values(const struct rig *rig, const float *values, size_t c
     return count * sizeof(float);
 }
 
+static const struct session_pull pull_of_first = {.table = ARRAY, .version = 5, .chunk_count = 1};
+
 START_TEST(values_are_decoded)
 {
     struct buffer *buffer = some_floats(CHUNK, 3);
@@ -353,7 +355,7 @@ START_TEST(values_are_decoded)
     struct rig rig;
 
     rig_open(&rig, 1, codec_of(_i));
-    ck_assert_int_eq(session_pull(rig.session, ARRAY, 5, 0, 1, false, NULL), CAIRN_OK);
+    ck_assert_int_eq(session_pull(rig.session, &pull_of_first, NULL), CAIRN_OK);
     ck_assert_int_eq(arrive(&rig, 0)->payloads[0].type, value_type(&rig));
     length = encode_values(&rig, buffer->data, CHUNK, bytes);
     header = values_header(&rig, ARRAY, value_type(&rig), length);
@@ -390,7 +392,7 @@ START_TEST(values_that_do_not_fit_are_not_believed)
         struct rig rig;
 
         rig_open(&rig, 1, codec);
-        ck_assert_int_eq(session_pull(rig.session, ARRAY, 5, 0, 1, false, NULL), CAIRN_OK);
+        ck_assert_int_eq(session_pull(rig.session, &pull_of_first, NULL), CAIRN_OK);
         arrive(&rig, 0);
         header = values_header(&rig, ARRAY, wrong[i].type, wrong[i].bytes);
         answer(&rig, 0, &header, bytes);

@@ -530,7 +530,10 @@ START_TEST(what_does_not_fit_is_not_sent)
         CAIRN_INVALID);
     ck_assert_int_eq(session_pull_rows(rig.session, DENSE, 5, keys, SOME, values[0], &operation, &error),
                      CAIRN_INVALID);
-    ck_assert_int_eq(session_pull(rig.session, TABLE, 5, 0, 1, false, &error), CAIRN_INVALID);
+    ck_assert_int_eq(session_pull(rig.session,
+                                  &(struct session_pull){.table = TABLE, .version = 5, .chunk_count = 1},
+                                  &error),
+                     CAIRN_INVALID);
     /* The shard's first message is the one that is right. */
     ck_assert_int_eq(session_pull_rows(rig.session, TABLE, 5, keys, SOME, values[0], &operation, &error),
                      CAIRN_OK);

@@ -106,6 +106,17 @@ static void push_for_exact(struct codec_rig *rig, struct codec_plain *plain, uin
     codec_send(rig, codec_owner(rig, 0), "a", &header, &bytes);
 }
 
+static void pull_exact(struct codec_rig *rig, uint64_t version, bool newest)
+{
+    struct data_header header = codec_header(DATA_PULL, 1, CODEC_RIG_DENSE, newest ? 0 : version);
+
+    header.exact = true;
+    header.newest = newest;
+    header.payload_count = 1;
+    header.payloads[0] = (struct data_payload){0, codec_value_type(rig), 0};
+    codec_send(rig, codec_owner(rig, 0), "b", &header, NULL);
+}
+
 static void check_exact(const struct codec_rig *rig, const struct codec_answer *answer, const float *values)
 {
     uint64_t begin;
@@ -135,6 +146,31 @@ START_TEST(a_push_may_ask_for_values_as_they_are)
     codec_rig_forget(rig);
     push_for_exact(rig, plain, 0, false); /* late: answered at once */
     check_exact(rig, codec_expect_values(rig), plain->array);
+    free(plain);
+    codec_rig_free(rig);
+}
+END_TEST
+
+/* So may a pull: now, later, and of whichever version is the newest. */
+START_TEST(a_pull_may_ask_for_values_as_they_are)
+{
+    struct codec_rig *rig = codec_rig_new(1, codecs[_i], false, 3);
+    struct codec_plain *plain = codec_plain_new(rig);
+    const struct tree_node root = {0, CODEC_RIG_MICROBATCHES};
+
+    pull_exact(rig, 0, false);
+    check_exact(rig, codec_expect_values(rig), plain->array);
+    codec_rig_forget(rig);
+    pull_exact(rig, 1, false);
+    ck_assert_uint_eq(rig->answer_count, 0);
+    codec_push(rig, plain, 1, root);
+    codec_plain_step(rig, plain);
+    check_exact(rig, codec_expect_values(rig), plain->array);
+    codec_rig_forget(rig);
+    pull_exact(rig, 0, true);
+    ck_assert_uint_eq(codec_expect_values(rig)->header.step, 1);
+    check_exact(rig, codec_expect_values(rig), plain->array);
+    codec_rig_forget(rig);
     free(plain);
     codec_rig_free(rig);
 }
@@ -340,6 +376,7 @@ static Suite *shard_codecs_suite(void)
     tcase_add_loop_test(tests, covers_and_shards_cannot_be_seen, 0, CODECS);
     tcase_add_test(tests, a_version_is_encoded_once);
     tcase_add_loop_test(tests, a_push_may_ask_for_values_as_they_are, 0, CODECS);
+    tcase_add_loop_test(tests, a_pull_may_ask_for_values_as_they_are, 0, CODECS);
     tcase_add_loop_test(tests, a_commit_brings_all_back, 0, CODECS);
     tcase_add_loop_test(tests, no_commit_is_made_while_something_was_not_sent, 0, CODECS);
     tcase_add_loop_test(tests, bytes_shrink, 0, CODECS);

@@ -239,7 +239,7 @@ START_TEST(committed_pulls_are_answered_from_disk)
         ck_assert_ptr_nonnull(rig_values(rig, "c", 2, 0));
         rig_forget_replies(rig);
         rig_pull(rig, "c", 1, 5, 0, true);
-        rig_expect_refusal(rig, DATA_REFUSED_STALE);
+        rig_expect_refusal(rig, DATA_REFUSED_PASSED);
         rig_stop_shards(rig); /* then by a server that was started again */
         rig_start_shards(rig);
     }

@@ -185,7 +185,7 @@ static void hear(struct network *network, const struct rows_answer *answer)
         newest = network->players[i].step > newest ? network->players[i].step : newest;
     switch (answer->header.kind) {
     case DATA_REFUSED: /* only what comes so late that its version is gone */
-        MUST(answer->header.refused == DATA_REFUSED_STALE);
+        MUST(answer->header.refused == DATA_REFUSED_PASSED);
         MUST(letter->push.step + (letter->is_push ? 1 : 0) < newest);
         network->stale++;
         return;
@@ -326,11 +326,27 @@ START_TEST(two_versions_are_kept_and_the_newest_has_a_name)
     rows_pull(rig, "a", 0, UINT64_MAX, indices, 3, 5);
     rows_check(rig, rows_expect(rig, DATA_VALUES, "a", 5), 3, indices, 3);
     rows_pull(rig, "a", 0, 1, indices, 3, 6);
-    rows_expect_refusal(rig, DATA_REFUSED_STALE, 6);
+    rows_expect_refusal(rig, DATA_REFUSED_PASSED, 6);
     rows_pull(rig, "a", 0, 5, indices, 3, 7);
     rows_expect_refusal(rig, DATA_REFUSED_MALFORMED, 7);
     rows_pull(rig, "a", 0, WIRE_STEP_MAX, indices, 3, 8);
     rows_expect_refusal(rig, DATA_REFUSED_MALFORMED, 8);
+    rows_rig_free(rig);
+}
+END_TEST
+
+/* Who waits for too much is told that answers will not come, and may ask for them again. */
+START_TEST(what_a_client_waits_for_is_bounded)
+{
+    struct rows_rig *rig = rows_rig_new(1, MICROBATCHES, PLAIN_SGD, 3, 4);
+    uint32_t indices[PLAIN_KEYS];
+    uint64_t request = 1;
+
+    for (uint32_t i = 0; i < PLAIN_KEYS; i++)
+        indices[i] = i;
+    while (rig->answer_count == 0 && request < WAITING_BYTES_MAX / WAIT_BYTES)
+        rows_pull(rig, "a", 0, 1, indices, PLAIN_KEYS, request++);
+    rows_expect_refusal(rig, DATA_REFUSED_LOST, request - 1);
     rows_rig_free(rig);
 }
 END_TEST
@@ -354,7 +370,7 @@ START_TEST(a_late_push_is_answered_and_changes_nothing)
     ck_assert_uint_eq(rig->answer_count, 0);
     push.subscribe = true;
     rows_push(rig, "c", &push);
-    rows_expect_refusal(rig, DATA_REFUSED_STALE, 31);
+    rows_expect_refusal(rig, DATA_REFUSED_PASSED, 31);
     push.step = 1; /* version 2 is kept */
     rows_push(rig, "c", &push);
     ck_assert_uint_eq(rows_expect(rig, DATA_VALUES, "c", 31)->header.step, 2);
@@ -678,6 +694,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tests, a_bad_network_changes_no_bit, 0, 12);
     tcase_add_test(tests, who_waits_is_answered_by_number);
     tcase_add_test(tests, two_versions_are_kept_and_the_newest_has_a_name);
+    tcase_add_test(tests, what_a_client_waits_for_is_bounded);
     tcase_add_test(tests, a_late_push_is_answered_and_changes_nothing);
     tcase_add_test(tests, the_messages_that_are_spoilt_are_good);
     tcase_add_loop_test(tests, what_does_not_fit_is_refused_and_changes_nothing, 0, SPOILS);

@@ -48,14 +48,15 @@ static struct data_header largest(enum data_kind kind)
         header.step = WIRE_STEP_MAX - 1; /* the version that it makes is a step as well */
         header.node = (struct tree_node){TREE_LEAVES_MAX - 1, TREE_LEAVES_MAX};
         header.samples = WIRE_SAMPLES_MAX;
+        header.worker = UINT64_MAX;
         header.subscribe = header.acknowledge = header.exact = true;
     }
     if (kind == DATA_PULL)
-        header.committed = header.newest = true;
+        header.committed = header.newest = header.exact = true;
     if (kind == DATA_VALUES || kind == DATA_APPLIED)
         header.tables = UINT32_MAX;
     if (kind == DATA_REFUSED) {
-        header.refused = DATA_REFUSED_MALFORMED;
+        header.refused = DATA_REFUSED_PASSED;
         memset(header.message, 'x', WIRE_MESSAGE_MAX - 1);
     }
     return header;
@@ -72,6 +73,7 @@ static void check_equal(const struct data_header *a, const struct data_header *b
     ck_assert_uint_eq(a->node.begin, b->node.begin);
     ck_assert_uint_eq(a->node.end, b->node.end);
     ck_assert_uint_eq(a->samples, b->samples);
+    ck_assert_uint_eq(a->worker, b->worker);
     ck_assert_int_eq(a->subscribe, b->subscribe);
     ck_assert_int_eq(a->exact, b->exact);
     ck_assert_int_eq(a->acknowledge, b->acknowledge);
@@ -271,7 +273,7 @@ START_TEST(foreign_numbers_are_bounded)
     foreign_init(&foreign, DATA_REFUSED);
     foreign.header.refused = CAIRN__REFUSED_REASON__REFUSED_REASON_UNSPECIFIED;
     check_refused(&foreign, "reason");
-    foreign.header.refused = (Cairn__RefusedReason)5;
+    foreign.header.refused = (Cairn__RefusedReason)6;
     check_refused(&foreign, "reason");
 }
 END_TEST
