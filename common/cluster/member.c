@@ -3,9 +3,10 @@
  * The coordinator answers every registration and every heartbeat of a node that it knows with a Welcome, so
  * silence means that it is gone, or stopped for a while, or has forgotten us. After a lease of silence we
  * register again by the same connection: a coordinator that was only stopped finds its node as it left it.
- * After some leases the connection itself is made anew: what waited in its queue was meant for somebody who
- * has given us up by then, and a half-open connection is left behind with it. No heartbeats are sent until
- * there is a Welcome. */
+ * One that has forgotten us says so (RegisterCommand) to whatever it hears of us, so perhaps to several
+ * messages: we register at once, but once a heartbeat. After some leases the connection itself is made anew:
+ * what waited in its queue was meant for somebody who has given us up by then, and a half-open connection is
+ * left behind with it. No heartbeats are sent until there is a Welcome. */
 #include "cluster/member.h"
 
 #include "base/clock.h"
@@ -33,11 +34,16 @@ struct member {
     void *socket;
     char *endpoint;
     const Cairn__Registration *registration;
+    Cairn__Engagement *engagements; /* [engaged, of engagement_room] */
+    size_t engaged, engagement_room;
     bool is_registered; /* the last registration was welcomed */
+    bool is_welcomed;   /* and the owner was not told yet */
     bool has_waited;    /* it was logged that we wait */
     uint32_t lease_ms, heartbeat_ms;
-    int registrations;    /* by this connection since the coordinator last spoke */
-    int64_t listening_ms; /* when the coordinator last spoke, or we last registered */
+    int registrations;     /* by this connection since the coordinator last spoke */
+    int64_t registered_ms; /* when we last registered */
+    int64_t heard_ms;      /* when the coordinator last spoke to a node that it knows */
+    int64_t listening_ms;  /* the later of the two */
     int64_t asked_ms;     /* when we last sent what the coordinator answers: reports do not count */
     int64_t wait_log_ms;  /* when it was last logged that we wait */
     struct frames frames; /* of the message in hand */
@@ -81,13 +87,23 @@ static enum status reconnect(struct member *member, struct error *error)
 static enum status send_registration(struct member *member, struct error *error)
 {
     Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+    Cairn__Registration body = *member->registration;
+    enum status status;
 
+    body.engagements = calloc(member->engaged + 1, sizeof(body.engagements[0]));
+    if (!body.engagements)
+        return error_set(error, CAIRN_NO_MEMORY, "member: out of memory");
+    for (size_t i = 0; i < member->engaged; i++)
+        body.engagements[i] = &member->engagements[i];
+    body.n_engagements = member->engaged;
     member->is_registered = false;
     member->registrations++;
-    member->listening_ms = member->asked_ms = clock_ms();
+    member->registered_ms = member->listening_ms = member->asked_ms = clock_ms();
     message.body_case = CAIRN__NODE_MESSAGE__BODY_REGISTRATION;
-    message.registration = (Cairn__Registration *)member->registration;
-    return send_now(member, &message, error);
+    message.registration = &body;
+    status = send_now(member, &message, error);
+    free(body.engagements);
+    return status;
 }
 
 static enum status socket_init(struct member *member, void *zmq_context, struct error *error)
@@ -155,21 +171,98 @@ void member_free(struct member *member, const char *reason)
     frames_clear(&member->frames);
     if (member->socket)
         zmq_close(member->socket);
+    free(member->engagements);
     free(member->endpoint);
     free(member);
 }
+
+/* ---- what the node is at work on */
+
+static Cairn__Engagement *engagement_find(const struct member *member, uint64_t job)
+{
+    for (size_t i = 0; i < member->engaged; i++) {
+        if (member->engagements[i].job == job)
+            return &member->engagements[i];
+    }
+    return NULL;
+}
+
+static enum status engagement_room(struct member *member, struct error *error)
+{
+    size_t room = member->engagement_room ? 2 * member->engagement_room : 4;
+    Cairn__Engagement *engagements;
+
+    if (member->engaged < member->engagement_room)
+        return CAIRN_OK;
+    engagements = realloc(member->engagements, room * sizeof(*engagements));
+    if (!engagements)
+        return error_set(error, CAIRN_NO_MEMORY, "member: out of memory");
+    member->engagements = engagements;
+    member->engagement_room = room;
+    return CAIRN_OK;
+}
+
+enum status member_engage(struct member *member, uint64_t job, uint64_t incarnation, struct error *error)
+{
+    Cairn__Engagement *engagement = engagement_find(member, job);
+
+    if (!engagement) {
+        enum status status = engagement_room(member, error);
+
+        if (status != CAIRN_OK)
+            return status;
+        engagement = &member->engagements[member->engaged++];
+        cairn__engagement__init(engagement);
+        engagement->job = job;
+    }
+    engagement->incarnation = incarnation;
+    return CAIRN_OK;
+}
+
+void member_disengage(struct member *member, uint64_t job, uint64_t incarnation)
+{
+    Cairn__Engagement *engagement = engagement_find(member, job);
+
+    if (engagement && engagement->incarnation == incarnation)
+        *engagement = member->engagements[--member->engaged];
+}
+
+/* ---- when something is due */
 
 void *member_socket(const struct member *member)
 {
     return member->socket;
 }
 
+/* When the coordinator has been silent for two heartbeats. */
+static int64_t hearing_ends_ms(const struct member *member)
+{
+    return member->heard_ms + 2 * (int64_t)member->heartbeat_ms;
+}
+
+bool member_take_welcome(struct member *member)
+{
+    bool is_welcomed = member->is_welcomed;
+
+    member->is_welcomed = false;
+    return is_welcomed;
+}
+
+bool member_hears(const struct member *member)
+{
+    return member->is_registered && clock_ms() < hearing_ends_ms(member);
+}
+
 int64_t member_deadline_ms(const struct member *member)
 {
-    int64_t silent_ms = member->listening_ms + member->lease_ms;
+    int64_t deadline_ms = member->listening_ms + member->lease_ms;
     int64_t heartbeat_ms = member->asked_ms + member->heartbeat_ms;
 
-    return member->is_registered && heartbeat_ms < silent_ms ? heartbeat_ms : silent_ms;
+    if (member->is_registered && heartbeat_ms < deadline_ms)
+        deadline_ms = heartbeat_ms;
+    if (member_hears(member) && hearing_ends_ms(member) < deadline_ms)
+        deadline_ms = hearing_ends_ms(member);
+    return deadline_ms;
 }
 
 /* ---- what is due */
@@ -227,11 +320,46 @@ static void take_welcome(struct member *member, const Cairn__Welcome *welcome)
 {
     member->lease_ms = welcome->lease_ms;
     member->heartbeat_ms = welcome->heartbeat_ms;
-    if (!member->is_registered)
+    if (!member->is_registered) {
         log_info("registered", "coordinator=%s lease_ms=%u heartbeat_ms=%u", member->endpoint,
                  welcome->lease_ms, welcome->heartbeat_ms);
+        member->is_welcomed = true;
+    }
     member->is_registered = true;
     member->has_waited = false;
+}
+
+/* The coordinator does not know us. One that is told so while a registration is on its way has perhaps
+ * answered what came before it. */
+static enum status take_unknown(struct member *member, struct error *error)
+{
+    enum status status = CAIRN_OK;
+
+    frames_clear(&member->frames);
+    member->registrations = 0;
+    if (member->is_registered || clock_ms() >= member->registered_ms + member->heartbeat_ms) {
+        log_info("registering_again", "coordinator=%s", member->endpoint);
+        status = send_registration(member, error);
+    }
+    return status == CAIRN_OK ? CAIRN_AGAIN : status;
+}
+
+/* What a command means to the member itself: CAIRN_AGAIN, it was done; CAIRN_OK: it is the owner's. */
+static enum status take_command(struct member *member, const Cairn__NodeCommand *command, struct error *error)
+{
+    if (command->body_case == CAIRN__NODE_COMMAND__BODY_REGISTER_AGAIN)
+        return take_unknown(member, error);
+    member->heard_ms = member->listening_ms = clock_ms();
+    member->registrations = 0;
+    if (command->body_case == CAIRN__NODE_COMMAND__BODY_WELCOME) {
+        take_welcome(member, command->welcome);
+        return CAIRN_AGAIN;
+    }
+    if (command->body_case != CAIRN__NODE_COMMAND__BODY_REFUSAL)
+        return CAIRN_OK;
+    member->is_registered = false;
+    return error_set(error, CAIRN_CLOSED, "the coordinator at %s refused this node: %s", member->endpoint,
+                     command->refusal->message);
 }
 
 /* A command in member->frames: ours to do (CAIRN_AGAIN), or the owner's (*out). */
@@ -246,20 +374,11 @@ static enum status take(struct member *member, Cairn__NodeCommand **out, struct 
     status = wire_node_command_unpack(frames_data(frames, 0), frames_length(frames, 0), &command, error);
     if (status != CAIRN_OK)
         return status;
-    member->listening_ms = clock_ms();
-    member->registrations = 0;
-    if (command->body_case == CAIRN__NODE_COMMAND__BODY_WELCOME) {
-        take_welcome(member, command->welcome);
-        status = CAIRN_AGAIN;
-    } else if (command->body_case == CAIRN__NODE_COMMAND__BODY_REFUSAL) {
-        member->is_registered = false;
-        status = error_set(error, CAIRN_CLOSED, "the coordinator at %s refused this node: %s",
-                           member->endpoint, command->refusal->message);
-    } else {
+    status = take_command(member, command, error);
+    if (status == CAIRN_OK)
         *out = command;
-        return CAIRN_OK;
-    }
-    cairn__node_command__free_unpacked(command, NULL);
+    else
+        cairn__node_command__free_unpacked(command, NULL);
     return status;
 }
 

@@ -2,26 +2,44 @@
  *
  * The object owns one DEALER socket and belongs to one thread (the node's main thread), which polls
  * member_socket() together with its own sockets, up to member_deadline_ms(), and calls member_receive().
- * It registers at once and again whenever the coordinator was silent for a lease, so daemons start in any
- * order and outlive a coordinator's restart; it logs when it waits and when it is in. */
+ * It registers at once and again whenever the coordinator was silent for a lease or asks for it, so daemons
+ * start in any order and outlive a coordinator's restart; it logs when it waits and when it is in. With each
+ * registration it tells what the node is at work on: a coordinator that has begun anew finds its jobs so. */
 #ifndef CAIRN_CLUSTER_MEMBER_H
 #define CAIRN_CLUSTER_MEMBER_H
 
 #include "base/status.h"
 #include "control.pb-c.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct member;
 
 /* Connects (in the background) to the coordinator's endpoint.
- * Owns: context and registration are borrowed for the member's life.
+ * Owns: context and registration are borrowed for the member's life; registration has no engagements.
  * Errors: CAIRN_INVALID for an endpoint that ZeroMQ does not take. */
 enum status member_new(void *zmq_context, const char *endpoint, const Cairn__Registration *registration,
                        struct member **out, struct error *error) MUST_CHECK;
 
 /* Sends Leave (when registered) and closes. NULL is allowed. reason may be NULL. */
 void member_free(struct member *member, const char *reason);
+
+/* The node is at work on this incarnation of a job, instead of any other of the same job, or no longer unless
+ * it has another by now: what the next registrations tell. Errors: CAIRN_NO_MEMORY; nothing has changed then.
+ */
+enum status member_engage(struct member *member, uint64_t job, uint64_t incarnation,
+                          struct error *error) MUST_CHECK;
+void member_disengage(struct member *member, uint64_t job, uint64_t incarnation);
+
+/* Whether a registration has been welcomed since the last call, the first one included: the node then repeats
+ * what it has reported about its jobs and still stands. To be asked whenever member_receive has nothing more.
+ */
+bool member_take_welcome(struct member *member);
+
+/* Whether the coordinator knows this node and has spoken within the last two heartbeats; member_deadline_ms
+ * is no later than when that ends. */
+bool member_hears(const struct member *member);
 
 /* The socket to poll for input. */
 void *member_socket(const struct member *member);

@@ -19,6 +19,7 @@ struct rig {
     Cairn__Registration registration;
     struct member *member;
     uint32_t lease_ms; /* of welcomes: long, lest a busy machine be taken for silence */
+    unsigned welcomes; /* to registrations */
 };
 
 static void rig_open(struct rig *rig)
@@ -57,8 +58,12 @@ static enum status turn(struct rig *rig, Cairn__NodeCommand **command, struct er
                               {rig->played.router, 0, ZMQ_POLLIN, 0}};
     int64_t wait_ms = member_deadline_ms(rig->member) - clock_ms();
 
+    enum status status;
+
     zmq_poll(items, 2, wait_ms > 0 ? wait_ms : 0);
-    return member_receive(rig->member, command, error);
+    status = member_receive(rig->member, command, error);
+    rig->welcomes += member_take_welcome(rig->member);
+    return status;
 }
 
 /* Lets the member run until the coordinator has a message; it is then in rig->played. */
@@ -250,6 +255,169 @@ START_TEST(commands_reach_the_owner_in_order)
 }
 END_TEST
 
+static void send_register_again(struct rig *rig)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__RegisterCommand body = CAIRN__REGISTER_COMMAND__INIT;
+
+    command.body_case = CAIRN__NODE_COMMAND__BODY_REGISTER_AGAIN;
+    command.register_again = &body;
+    played_say(&rig->played, &command);
+}
+
+/* Hears the registration that this brings; heartbeats may be on their way. */
+static void ask_to_register(struct rig *rig)
+{
+    send_register_again(rig);
+    while (next_message(rig) == CAIRN__NODE_MESSAGE__BODY_HEARTBEAT)
+        ;
+    ck_assert_int_eq(rig->played.message->body_case, CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
+}
+
+/* A coordinator that has begun anew: what it hears of before the registration it does not know. */
+START_TEST(a_member_that_is_not_known_registers_at_once)
+{
+    struct rig rig;
+
+    rig_open(&rig);
+    rig_join(&rig);
+    register_and_welcome(&rig);
+    ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_HEARTBEAT);
+    send_register_again(&rig);
+    send_register_again(&rig);
+    ask_to_register(&rig);
+    send_welcome(&rig);
+    ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_HEARTBEAT); /* and but once */
+    ck_assert_uint_eq(rig.welcomes, 2);
+    rig_close(&rig);
+}
+END_TEST
+
+/* A registration may be lost: who is still not known later tries again. */
+START_TEST(a_registration_that_was_lost_is_made_again)
+{
+    struct rig rig;
+    int64_t begin_ms;
+
+    rig_open(&rig);
+    rig_join(&rig);
+    register_and_welcome(&rig);
+    ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_HEARTBEAT);
+    ask_to_register(&rig);
+    begin_ms = clock_ms();
+    while (clock_ms() < begin_ms + HEARTBEAT_MS)
+        has_input(rig.played.router, HEARTBEAT_MS);
+    ask_to_register(&rig);
+    rig_close(&rig);
+}
+END_TEST
+
+/* The owner repeats its reports whenever it was welcomed, and not with each answer to a heartbeat. */
+START_TEST(a_welcome_to_a_registration_is_the_owners_to_know)
+{
+    struct rig rig;
+
+    rig_open(&rig);
+    rig_join(&rig);
+    register_and_welcome(&rig);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_HEARTBEAT);
+        ck_assert_uint_eq(rig.welcomes, 1);
+        send_welcome(&rig);
+    }
+    rig_close(&rig);
+}
+END_TEST
+
+/* What the next registration tells, in any order. */
+static void expect_engagements(struct rig *rig, size_t count, const uint64_t (*engagements)[2])
+{
+    const Cairn__Registration *registration;
+
+    ask_to_register(rig);
+    registration = rig->played.message->registration;
+    ck_assert_str_eq(registration->name, "worker-1");
+    ck_assert_uint_eq(registration->n_engagements, count);
+    for (size_t i = 0; i < count; i++) {
+        size_t found = 0;
+
+        for (size_t j = 0; j < count; j++)
+            found += registration->engagements[j]->job == engagements[i][0] &&
+                     registration->engagements[j]->incarnation == engagements[i][1];
+        ck_assert_uint_eq(found, 1);
+    }
+    send_welcome(rig);
+    ck_assert_int_eq(next_message(rig), CAIRN__NODE_MESSAGE__BODY_HEARTBEAT);
+}
+
+START_TEST(registrations_tell_what_the_node_is_at_work_on)
+{
+    static const uint64_t first[][2] = {{7, 1}}, newer[][2] = {{7, 2}, {9, 1}, {11, 4}},
+                          later[][2] = {{7, 2}, {11, 4}};
+    struct rig rig;
+    uint64_t many[20][2];
+
+    rig_open(&rig);
+    rig_join(&rig);
+    ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
+    ck_assert_uint_eq(rig.played.message->registration->n_engagements, 0);
+    send_welcome(&rig);
+    ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_HEARTBEAT);
+    ck_assert_int_eq(member_engage(rig.member, 7, 1, NULL), CAIRN_OK);
+    expect_engagements(&rig, 1, first);
+    ck_assert_int_eq(member_engage(rig.member, 9, 1, NULL), CAIRN_OK);
+    ck_assert_int_eq(member_engage(rig.member, 7, 2, NULL), CAIRN_OK);
+    ck_assert_int_eq(member_engage(rig.member, 11, 4, NULL), CAIRN_OK);
+    member_disengage(rig.member, 7, 1); /* the older one, which was replaced */
+    member_disengage(rig.member, 8, 1);
+    expect_engagements(&rig, 3, newer);
+    member_disengage(rig.member, 9, 1);
+    expect_engagements(&rig, 2, later);
+    member_disengage(rig.member, 7, 2);
+    member_disengage(rig.member, 11, 4);
+    for (uint64_t i = 0; i < 20; i++) {
+        many[i][0] = i + 1;
+        many[i][1] = i;
+        ck_assert_int_eq(member_engage(rig.member, i + 1, i, NULL), CAIRN_OK);
+    }
+    expect_engagements(&rig, 20, many);
+    rig_close(&rig);
+}
+END_TEST
+
+/* A member hears the coordinator until two heartbeats have brought nothing, and says when that is. */
+START_TEST(silence_of_two_heartbeats_is_noticed)
+{
+    struct rig rig;
+    int64_t heard_ms;
+
+    rig_open(&rig);
+    rig_join(&rig);
+    ck_assert(!member_hears(rig.member));
+    register_and_welcome(&rig);
+    ck_assert_int_eq(next_message(&rig), CAIRN__NODE_MESSAGE__BODY_HEARTBEAT);
+    ck_assert(member_hears(rig.member));
+    heard_ms = clock_ms();
+    while (member_hears(rig.member)) {
+        Cairn__NodeCommand *command;
+
+        ck_assert_int_lt(clock_ms() - heard_ms, PATIENCE_MS);
+        ck_assert_int_le(member_deadline_ms(rig.member), clock_ms() + HEARTBEAT_MS);
+        ck_assert_int_eq(turn(&rig, &command, NULL), CAIRN_AGAIN);
+    }
+    send_welcome(&rig);
+    while (!member_hears(rig.member)) {
+        Cairn__NodeCommand *command;
+
+        ck_assert_int_lt(clock_ms() - heard_ms, PATIENCE_MS);
+        ck_assert_int_eq(turn(&rig, &command, NULL), CAIRN_AGAIN);
+    }
+    ask_to_register(&rig); /* who does not know us is no coordinator of ours yet */
+    ck_assert(!member_hears(rig.member));
+    rig_close(&rig);
+}
+END_TEST
+
 START_TEST(malformed_commands_are_skipped)
 {
     Cairn__NodeCommand bodiless = CAIRN__NODE_COMMAND__INIT, *command;
@@ -353,6 +521,11 @@ static Suite *make_suite(void)
     tcase_add_test(tests, silence_for_a_lease_brings_a_registration);
     tcase_add_test(tests, long_silence_brings_a_new_connection);
     tcase_add_test(tests, commands_reach_the_owner_in_order);
+    tcase_add_test(tests, a_member_that_is_not_known_registers_at_once);
+    tcase_add_test(tests, a_registration_that_was_lost_is_made_again);
+    tcase_add_test(tests, a_welcome_to_a_registration_is_the_owners_to_know);
+    tcase_add_test(tests, registrations_tell_what_the_node_is_at_work_on);
+    tcase_add_test(tests, silence_of_two_heartbeats_is_noticed);
     tcase_add_test(tests, malformed_commands_are_skipped);
     tcase_add_test(tests, a_refusal_ends_it);
     tcase_add_test(tests, a_member_says_goodbye);
