@@ -35,6 +35,7 @@ struct server {
     struct tallies *tallies;
     Cairn__Registration registration;
     struct member *member;
+    bool is_dismissed; /* the coordinator has nothing left for this node */
 };
 
 /* ---- to the coordinator */
@@ -60,20 +61,21 @@ static void tell_prepared(struct server *server, uint64_t job, uint64_t incarnat
     tell(server, &message);
 }
 
-static void tell_committed(struct server *server, const struct shard_report *report)
+static void tell_committed(struct server *server, uint64_t job, uint64_t incarnation, uint64_t step)
 {
     Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
     Cairn__Committed body = CAIRN__COMMITTED__INIT;
 
-    log_debug("generation_written", "job=%" PRIu64 " step=%" PRIu64, report->job, report->step);
-    body.job = report->job;
-    body.incarnation = report->incarnation;
-    body.step = report->step;
+    log_debug("generation_written", "job=%" PRIu64 " step=%" PRIu64, job, step);
+    body.job = job;
+    body.incarnation = incarnation;
+    body.step = step;
     message.body_case = CAIRN__NODE_MESSAGE__BODY_COMMITTED;
     message.committed = &body;
     tell(server, &message);
 }
 
+/* What failed here is no work of this node's any more: a coordinator that did not hear of it learns so. */
 static void tell_failed(struct server *server, uint64_t job, uint64_t incarnation, const char *reason)
 {
     Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
@@ -87,6 +89,7 @@ static void tell_failed(struct server *server, uint64_t job, uint64_t incarnatio
     message.body_case = CAIRN__NODE_MESSAGE__BODY_FAILED;
     message.failed = &body;
     tell(server, &message);
+    member_disengage(server->member, job, incarnation);
 }
 
 static void tell_refused(struct server *server, const struct shard_report *report)
@@ -189,21 +192,30 @@ static uint32_t parts(const struct server *server, const struct assignment *assi
     return count;
 }
 
+/* Work on the job begins, whatever becomes of it. */
+static enum status engage(struct server *server, const struct assignment *assignment,
+                          const Cairn__PrepareCommand *prepare, struct error *error)
+{
+    uint32_t count = parts(server, assignment);
+    enum status status;
+
+    if (count == 0)
+        return error_set(error, CAIRN_INVALID, "no shard of the job is on this server");
+    status = tally_begin(server->tallies, prepare->job, prepare->incarnation, prepare->step, count);
+    if (status != CAIRN_OK)
+        return error_set(error, status, "out of memory for the job's reports");
+    return member_engage(server->member, prepare->job, prepare->incarnation, error);
+}
+
 static void handle_prepare(struct server *server, const Cairn__PrepareCommand *prepare)
 {
     struct assignment *assignment = NULL;
     struct error error;
-    uint32_t count;
     enum status status =
         assignment_new(prepare, server->identity.name, server->shard_count, &assignment, &error);
 
-    if (status == CAIRN_OK) {
-        count = parts(server, assignment);
-        status = count > 0 ? tally_begin(server->tallies, prepare->job, prepare->incarnation, count)
-                           : CAIRN_INVALID;
-        error_set(&error, status, "%s",
-                  status == CAIRN_INVALID ? "no shard of the job is on this server" : status_text(status));
-    }
+    if (status == CAIRN_OK)
+        status = engage(server, assignment, prepare, &error);
     if (status == CAIRN_OK)
         shards_assign(server, SHARD_COMMAND_PREPARE, assignment, prepare);
     else
@@ -225,6 +237,20 @@ static void handle_extend(struct server *server, const Cairn__PrepareCommand *pr
 
 /* ---- from the coordinator */
 
+static void handle_committed(struct server *server, const Cairn__CommittedCommand *committed)
+{
+    tally_confirm(server->tallies, committed->job, committed->incarnation, committed->step);
+    shards_tell(server, SHARD_COMMAND_COMMITTED, committed->job, committed->incarnation, committed->step);
+}
+
+static void handle_release(struct server *server, const Cairn__ReleaseCommand *release)
+{
+    log_info("job_released", "job=%" PRIu64, release->job);
+    tally_end(server->tallies, release->job, release->incarnation);
+    member_disengage(server->member, release->job, release->incarnation);
+    shards_tell(server, SHARD_COMMAND_RELEASE, release->job, release->incarnation, 0);
+}
+
 static void handle_command(struct server *server, const Cairn__NodeCommand *command)
 {
     switch (command->body_case) {
@@ -236,8 +262,7 @@ static void handle_command(struct server *server, const Cairn__NodeCommand *comm
                     command->commit->step);
         break;
     case CAIRN__NODE_COMMAND__BODY_COMMITTED:
-        shards_tell(server, SHARD_COMMAND_COMMITTED, command->committed->job, command->committed->incarnation,
-                    command->committed->step);
+        handle_committed(server, command->committed);
         break;
     case CAIRN__NODE_COMMAND__BODY_HOLD:
         shards_tell(server, SHARD_COMMAND_HOLD, command->hold->job, command->hold->incarnation, 0);
@@ -249,13 +274,24 @@ static void handle_command(struct server *server, const Cairn__NodeCommand *comm
         shards_tell(server, SHARD_COMMAND_GO_ON, command->go_on->job, command->go_on->incarnation, 0);
         break;
     case CAIRN__NODE_COMMAND__BODY_RELEASE:
-        log_info("job_released", "job=%" PRIu64, command->release->job);
-        tally_end(server->tallies, command->release->job, command->release->incarnation);
-        shards_tell(server, SHARD_COMMAND_RELEASE, command->release->job, command->release->incarnation, 0);
+        handle_release(server, command->release);
+        break;
+    case CAIRN__NODE_COMMAND__BODY_DISMISS:
+        log_info("dismissed", "coordinator=%s", server->settings->coordinator);
+        server->is_dismissed = true;
         break;
     default:
         log_warn("command_ignored", "body=%d reason=\"not for a server\"", (int)command->body_case);
     }
+}
+
+/* Repeats what stands of a job's reports, as the coordinator may not have heard it. */
+static void tell_standing(void *context, const struct tally_standing *standing)
+{
+    if (standing->is_prepared)
+        tell_prepared(context, standing->job, standing->incarnation);
+    if (standing->is_prepared && standing->durable_step > 0)
+        tell_committed(context, standing->job, standing->incarnation, standing->durable_step);
 }
 
 /* Does what is due; CAIRN_CLOSED: the coordinator refused this node. */
@@ -268,6 +304,8 @@ static enum status serve_coordinator(struct server *server, struct error *error)
         handle_command(server, command);
         cairn__node_command__free_unpacked(command, NULL);
     }
+    if (member_take_welcome(server->member))
+        tally_visit(server->tallies, tell_standing, server);
     if (status == CAIRN_AGAIN)
         return CAIRN_OK;
     if (status != CAIRN_CLOSED) {
@@ -288,7 +326,7 @@ static void handle_report(struct server *server, const struct shard_report *repo
         tell_prepared(server, report->job, report->incarnation);
         break;
     case TALLY_COMMITTED:
-        tell_committed(server, report);
+        tell_committed(server, report->job, report->incarnation, report->step);
         break;
     case TALLY_REFUSED:
         tell_refused(server, report);
@@ -341,7 +379,7 @@ static enum status serve(struct server *server, struct error *error)
     enum status status = CAIRN_OK;
 
     items_fill(server, items);
-    while (status == CAIRN_OK) {
+    while (status == CAIRN_OK && !server->is_dismissed) {
         if (zmq_poll(items, (int)(ITEM_SHARDS + server->shard_count), wait_ms(server)) < 0 &&
             zmq_errno() != EINTR)
             return error_set(error, CAIRN_IO, "cannot poll: %s", zmq_strerror(zmq_errno()));

@@ -22,9 +22,9 @@ struct server_settings {
 
 extern const struct settings_table server_settings_table;
 
-/* Serves until stop_descriptor (a signalfd, an eventfd) can be read, or until the coordinator refuses the
- * node. zmq_context must have no socket yet: it gets threads by the number of shards. Errors: what kept it
- * from starting, or the coordinator's refusal. */
+/* Serves until stop_descriptor (a signalfd, an eventfd) can be read, or until the coordinator dismisses or
+ * refuses the node. zmq_context must have no socket yet: it gets threads by the number of shards. Errors:
+ * what kept it from starting, or the coordinator's refusal. */
 enum status server_run(const struct server_settings *settings, void *zmq_context, int stop_descriptor,
                        struct error *error) MUST_CHECK;
 

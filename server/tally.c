@@ -9,11 +9,12 @@ struct tally {
     uint32_t shards, prepared;
     uint32_t held, extended; /* shards that have answered the command that is under way */
     uint64_t newest;         /* version of the held ones */
+    uint64_t confirmed_step; /* the job's committed one: all shards with pieces in it hold it */
     bool failed;
     struct tally_shard {
         bool holds_pieces;
-        uint64_t empty_until; /* it holds nothing in generations up to this step */
-        uint64_t committed_step;
+        uint64_t empty_until;  /* it holds nothing in generations up to this step */
+        uint64_t durable_step; /* of its newest generation; 0: none since it was prepared */
         uint64_t refused_step; /* the newest; 0: none */
     } threads[];
 };
@@ -54,16 +55,29 @@ static struct tally **link_of(struct tallies *tallies, uint64_t job)
     return link;
 }
 
-enum status tally_begin(struct tallies *tallies, uint64_t job, uint64_t incarnation, uint32_t shards)
+enum status tally_begin(struct tallies *tallies, uint64_t job, uint64_t incarnation, uint64_t step,
+                        uint32_t shards)
 {
     struct tally *tally = calloc(1, sizeof(*tally) + tallies->threads * sizeof(tally->threads[0]));
 
     if (!tally)
         return CAIRN_NO_MEMORY;
     tally_end(tallies, job, UINT64_MAX);
-    *tally = (struct tally){.next = tallies->first, .job = job, .incarnation = incarnation, .shards = shards};
+    *tally = (struct tally){.next = tallies->first,
+                            .job = job,
+                            .incarnation = incarnation,
+                            .shards = shards,
+                            .confirmed_step = step};
     tallies->first = tally;
     return CAIRN_OK;
+}
+
+void tally_confirm(struct tallies *tallies, uint64_t job, uint64_t incarnation, uint64_t step)
+{
+    struct tally *tally = *link_of(tallies, job);
+
+    if (tally && tally->incarnation == incarnation && step > tally->confirmed_step)
+        tally->confirmed_step = step;
 }
 
 /* Whether a shard takes part in the generation of `step`. */
@@ -72,11 +86,12 @@ static bool holds(const struct tally_shard *shard, uint64_t step)
     return shard->holds_pieces && step > shard->empty_until;
 }
 
-/* Whether all shards with weights have the generation of `step`. */
+/* Whether all shards with weights have the generation of `step`. One that has a later generation need not
+ * have this one, unless this one is the job's. */
 static bool all_have(const struct tallies *tallies, const struct tally *tally, uint64_t step)
 {
-    for (uint32_t i = 0; i < tallies->threads; i++) {
-        if (holds(&tally->threads[i], step) && tally->threads[i].committed_step < step)
+    for (uint32_t i = 0; i < tallies->threads && step != tally->confirmed_step; i++) {
+        if (holds(&tally->threads[i], step) && tally->threads[i].durable_step != step)
             return false;
     }
     return true;
@@ -95,8 +110,8 @@ static enum tally_outcome judge(const struct tallies *tallies, struct tally *tal
         if (!holds(shard, step))
             continue;
         holders++;
-        made += shard->committed_step == step;
-        refused += shard->refused_step == step && shard->committed_step < step;
+        made += shard->durable_step == step;
+        refused += shard->refused_step == step && shard->durable_step < step;
     }
     if (made > 0 && refused > 0) {
         tally->failed = true;
@@ -151,8 +166,8 @@ enum tally_outcome tally_report(struct tallies *tallies, const struct shard_repo
         shard->holds_pieces = report->holds_pieces;
         return ++tally->prepared == tally->shards ? TALLY_PREPARED : TALLY_WAITS;
     case SHARD_COMMITTED:
-        if (report->step > shard->committed_step)
-            shard->committed_step = report->step;
+        if (report->step > shard->durable_step)
+            shard->durable_step = report->step;
         return all_have(tallies, tally, report->step) ? TALLY_COMMITTED : judge(tallies, tally, report->step);
     case SHARD_REFUSED:
         if (report->step > shard->refused_step)
@@ -174,6 +189,34 @@ uint64_t tally_newest(struct tallies *tallies, uint64_t job)
     const struct tally *tally = *link_of(tallies, job);
 
     return tally ? tally->newest : 0;
+}
+
+/* The newest generation that all shards hold. */
+static uint64_t durable_step(const struct tallies *tallies, const struct tally *tally)
+{
+    uint64_t newest = tally->confirmed_step;
+
+    for (uint32_t i = 0; i < tallies->threads; i++) {
+        uint64_t step = tally->threads[i].durable_step;
+
+        if (step > newest && all_have(tallies, tally, step))
+            newest = step;
+    }
+    return newest;
+}
+
+void tally_visit(const struct tallies *tallies,
+                 void (*visit)(void *context, const struct tally_standing *standing), void *context)
+{
+    for (const struct tally *tally = tallies->first; tally; tally = tally->next) {
+        const struct tally_standing standing = {.job = tally->job,
+                                                .incarnation = tally->incarnation,
+                                                .is_prepared = tally->prepared == tally->shards,
+                                                .durable_step = durable_step(tallies, tally)};
+
+        if (!tally->failed)
+            visit(context, &standing);
+    }
 }
 
 void tally_end(struct tallies *tallies, uint64_t job, uint64_t incarnation)

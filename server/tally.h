@@ -1,6 +1,6 @@
 /* What the server's shards have reported about each job, put together: a server is prepared (or held, or
  * extended) when all its shards are, has a generation when all its shards that hold weights have it, and
- * refuses a commit when all of them do. Pure; the main thread. */
+ * refuses a commit when all of them do. What stands of that can be told again. Pure; the main thread. */
 #ifndef CAIRN_SERVER_TALLY_H
 #define CAIRN_SERVER_TALLY_H
 
@@ -25,16 +25,30 @@ struct tallies;
 struct tallies *tallies_new(uint32_t threads);
 void tallies_free(struct tallies *tallies);
 
-/* A job is being prepared on so many of the threads, instead of any older incarnation.
+/* A job is being prepared on so many of the threads, at its committed step, instead of any older incarnation.
  * Errors: CAIRN_NO_MEMORY. */
-enum status tally_begin(struct tallies *tallies, uint64_t job, uint64_t incarnation,
+enum status tally_begin(struct tallies *tallies, uint64_t job, uint64_t incarnation, uint64_t step,
                         uint32_t shards) MUST_CHECK;
+
+/* The generation of `step` is the job's: all shards of all servers hold it. */
+void tally_confirm(struct tallies *tallies, uint64_t job, uint64_t incarnation, uint64_t step);
 
 /* Takes a report in. Reports of another incarnation or a forgotten job change nothing. */
 enum tally_outcome tally_report(struct tallies *tallies, const struct shard_report *report);
 
 /* The newest version of all shards of a job that was held last. */
 uint64_t tally_newest(struct tallies *tallies, uint64_t job);
+
+/* What stands of the reports of a job. */
+struct tally_standing {
+    uint64_t job, incarnation;
+    bool is_prepared;
+    uint64_t durable_step; /* the newest generation that all its shards hold; 0: none */
+};
+
+/* Calls visit for each job that has not failed. */
+void tally_visit(const struct tallies *tallies,
+                 void (*visit)(void *context, const struct tally_standing *standing), void *context);
 
 /* Forgets a job unless it is of a newer incarnation. */
 void tally_end(struct tallies *tallies, uint64_t job, uint64_t incarnation);

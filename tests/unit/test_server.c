@@ -534,6 +534,97 @@ START_TEST(a_leaving_server_says_so)
 }
 END_TEST
 
+/* ---- a coordinator that begins anew */
+
+static void say_register(struct stage *stage)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__RegisterCommand body = CAIRN__REGISTER_COMMAND__INIT;
+
+    command.body_case = CAIRN__NODE_COMMAND__BODY_REGISTER_AGAIN;
+    command.register_again = &body;
+    played_say(&stage->played, &command);
+}
+
+/* The server registers once more, with so many engagements, of which the last is of this incarnation. */
+static void register_again(struct stage *stage, size_t engagements, uint64_t incarnation)
+{
+    const Cairn__Registration *registration;
+
+    say_register(stage);
+    registration = HEAR(stage, REGISTRATION)->registration;
+    ck_assert_uint_eq(registration->n_engagements, engagements);
+    if (engagements > 0) {
+        ck_assert_uint_eq(registration->engagements[engagements - 1]->job, RIG_JOB);
+        ck_assert_uint_eq(registration->engagements[engagements - 1]->incarnation, incarnation);
+    }
+    played_welcome(&stage->played, 60000, 20000);
+}
+
+/* What the server has reported and still stands is said again, and the job goes on as if nothing had been. */
+START_TEST(a_coordinator_that_begins_anew_is_told_what_stands)
+{
+    struct stage *stage = stage_new();
+
+    welcome(stage);
+    register_again(stage, 0, 0);
+    prepare(stage, 3, 0);
+    session_open(stage, 3);
+    register_again(stage, 1, 3);
+    ck_assert_uint_eq(HEAR(stage, PREPARED)->prepared->incarnation, 3);
+    for (uint64_t step = 0; step < EVERY; step++)
+        train_step(stage, step);
+    ck_assert_uint_eq(HEAR(stage, COMMITTED)->committed->step, EVERY);
+    for (int i = 0; i < 2; i++) { /* it may have been recorded meanwhile or not */
+        register_again(stage, 1, 3);
+        ck_assert_uint_eq(HEAR(stage, PREPARED)->prepared->job, RIG_JOB);
+        ck_assert_int_eq(played_hear(&stage->played), CAIRN__NODE_MESSAGE__BODY_COMMITTED);
+        ck_assert_uint_eq(stage->played.message->committed->incarnation, 3);
+        ck_assert_uint_eq(stage->played.message->committed->step, EVERY);
+        say_committed(stage, 3, EVERY);
+    }
+    for (uint64_t step = EVERY; step < 2 * EVERY; step++)
+        train_step(stage, step);
+    ck_assert_uint_eq(HEAR(stage, COMMITTED)->committed->step, 2 * EVERY);
+    say_release(stage, 3);
+    register_again(stage, 0, 0);
+    stage_free(stage);
+}
+END_TEST
+
+/* A failure that the coordinator may not have heard of: the server is not at work on the job any more. */
+START_TEST(a_job_that_failed_here_is_none_of_the_servers_work)
+{
+    struct stage *stage = stage_new();
+
+    welcome(stage);
+    say_prepare(stage, job_text(), 2, 6); /* nothing of it is here */
+    HEAR(stage, FAILED);
+    register_again(stage, 0, 0);
+    prepare(stage, 3, 0);
+    register_again(stage, 1, 3);
+    stage_free(stage);
+}
+END_TEST
+
+START_TEST(a_dismissed_server_ends)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__DismissCommand body = CAIRN__DISMISS_COMMAND__INIT;
+    struct stage *stage = stage_new();
+
+    welcome(stage);
+    command.body_case = CAIRN__NODE_COMMAND__BODY_DISMISS;
+    command.dismiss = &body;
+    played_say(&stage->played, &command);
+    HEAR(stage, LEAVE);
+    ck_assert_int_eq(server_wait(stage), DAEMON_STOPPED);
+    server_start(stage, NODE);
+    welcome(stage);
+    stage_free(stage);
+}
+END_TEST
+
 START_TEST(a_refused_server_ends)
 {
     struct stage *stage = stage_new();
@@ -562,6 +653,9 @@ static Suite *server_suite(void)
     tcase_add_test(tests, an_old_incarnation_is_told_so);
     tcase_add_test(tests, a_leaving_server_says_so);
     tcase_add_test(tests, a_refused_server_ends);
+    tcase_add_test(tests, a_coordinator_that_begins_anew_is_told_what_stands);
+    tcase_add_test(tests, a_job_that_failed_here_is_none_of_the_servers_work);
+    tcase_add_test(tests, a_dismissed_server_ends);
     suite_add_tcase(suite, tests);
     return suite;
 }

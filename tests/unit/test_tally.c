@@ -42,7 +42,7 @@ START_TEST(all_shards_must_be_prepared)
     struct tallies *tallies = tallies_new(3);
 
     ck_assert_int_eq(prepared(tallies, 0, true, 1), TALLY_WAITS); /* of no job */
-    ck_assert_int_eq(tally_begin(tallies, 1, 1, 3), CAIRN_OK);
+    ck_assert_int_eq(tally_begin(tallies, 1, 1, 0, 3), CAIRN_OK);
     ck_assert_int_eq(prepared(tallies, 0, true, 1), TALLY_WAITS);
     ck_assert_int_eq(prepared(tallies, 2, true, 1), TALLY_WAITS);
     ck_assert_int_eq(prepared(tallies, 1, true, 2), TALLY_WAITS); /* of another incarnation */
@@ -55,12 +55,13 @@ START_TEST(all_shards_with_weights_must_have_a_generation)
 {
     struct tallies *tallies = tallies_new(3);
 
-    ck_assert_int_eq(tally_begin(tallies, 1, 1, 3), CAIRN_OK);
+    ck_assert_int_eq(tally_begin(tallies, 1, 1, 0, 3), CAIRN_OK);
     prepared(tallies, 0, true, 1);
     prepared(tallies, 1, false, 1);
     prepared(tallies, 2, true, 1);
     ck_assert_int_eq(committed(tallies, 2, 10), TALLY_WAITS);
     ck_assert_int_eq(committed(tallies, 0, 10), TALLY_COMMITTED);
+    tally_confirm(tallies, 1, 1, 10);
     ck_assert_int_eq(committed(tallies, 0, 20), TALLY_WAITS);
     ck_assert_int_eq(committed(tallies, 2, 10), TALLY_COMMITTED); /* said again */
     ck_assert_int_eq(committed(tallies, 2, 20), TALLY_COMMITTED);
@@ -73,7 +74,7 @@ static struct tallies *two_holders(void)
 {
     struct tallies *tallies = tallies_new(3);
 
-    ck_assert_int_eq(tally_begin(tallies, 1, 1, 3), CAIRN_OK);
+    ck_assert_int_eq(tally_begin(tallies, 1, 1, 0, 3), CAIRN_OK);
     prepared(tallies, 0, true, 1);
     prepared(tallies, 1, false, 1);
     prepared(tallies, 2, true, 1);
@@ -113,7 +114,7 @@ START_TEST(a_failure_is_told_once)
 {
     struct tallies *tallies = tallies_new(2);
 
-    ck_assert_int_eq(tally_begin(tallies, 1, 1, 2), CAIRN_OK);
+    ck_assert_int_eq(tally_begin(tallies, 1, 1, 0, 2), CAIRN_OK);
     ck_assert_int_eq(failed(tallies, 0), TALLY_FAILED);
     ck_assert_int_eq(failed(tallies, 1), TALLY_WAITS);
     ck_assert_int_eq(prepared(tallies, 1, true, 1), TALLY_WAITS);
@@ -125,9 +126,9 @@ START_TEST(jobs_end_and_begin_again)
 {
     struct tallies *tallies = tallies_new(1);
 
-    ck_assert_int_eq(tally_begin(tallies, 2, 1, 1), CAIRN_OK);
-    ck_assert_int_eq(tally_begin(tallies, 1, 1, 1), CAIRN_OK);
-    ck_assert_int_eq(tally_begin(tallies, 1, 2, 1), CAIRN_OK);
+    ck_assert_int_eq(tally_begin(tallies, 2, 1, 0, 1), CAIRN_OK);
+    ck_assert_int_eq(tally_begin(tallies, 1, 1, 0, 1), CAIRN_OK);
+    ck_assert_int_eq(tally_begin(tallies, 1, 2, 0, 1), CAIRN_OK);
     ck_assert_int_eq(prepared(tallies, 0, true, 1), TALLY_WAITS);
     tally_end(tallies, 1, 1); /* late */
     ck_assert_int_eq(prepared(tallies, 0, true, 2), TALLY_PREPARED);
@@ -190,9 +191,92 @@ START_TEST(a_shard_that_was_empty_counts_from_its_first_step)
     ck_assert_int_eq(committed(tallies, 0, 10), TALLY_WAITS);
     ck_assert_int_eq(committed(tallies, 1, 10), TALLY_WAITS); /* at once: there is nothing to write */
     ck_assert_int_eq(committed(tallies, 2, 10), TALLY_COMMITTED);
+    tally_confirm(tallies, 1, 1, 10);
     ck_assert_int_eq(committed(tallies, 0, 12), TALLY_WAITS);
     ck_assert_int_eq(committed(tallies, 2, 12), TALLY_WAITS);
     ck_assert_int_eq(committed(tallies, 1, 12), TALLY_COMMITTED);
+    tallies_free(tallies);
+}
+END_TEST
+
+/* ---- what stands */
+
+struct standings {
+    uint32_t count;
+    struct tally_standing items[4];
+};
+
+static void collect(void *context, const struct tally_standing *standing)
+{
+    struct standings *standings = context;
+
+    ck_assert_uint_lt(standings->count, 4);
+    standings->items[standings->count++] = *standing;
+}
+
+/* What stands of the only job. */
+static struct tally_standing standing_of(const struct tallies *tallies)
+{
+    struct standings standings = {.count = 0};
+
+    tally_visit(tallies, collect, &standings);
+    ck_assert_uint_eq(standings.count, 1);
+    return standings.items[0];
+}
+
+START_TEST(what_stands_can_be_told_again)
+{
+    struct tallies *tallies = tallies_new(2);
+    struct tally_standing standing;
+
+    ck_assert_int_eq(tally_begin(tallies, 1, 1, 10, 2), CAIRN_OK);
+    prepared(tallies, 0, true, 1);
+    standing = standing_of(tallies);
+    ck_assert_uint_eq(standing.job, 1);
+    ck_assert_uint_eq(standing.incarnation, 1);
+    ck_assert(!standing.is_prepared);
+    prepared(tallies, 1, true, 1);
+    standing = standing_of(tallies);
+    ck_assert(standing.is_prepared);
+    ck_assert_uint_eq(standing.durable_step, 10);
+    committed(tallies, 0, 15);
+    ck_assert_uint_eq(standing_of(tallies).durable_step, 10);
+    committed(tallies, 1, 15);
+    ck_assert_uint_eq(standing_of(tallies).durable_step, 15);
+    tally_confirm(tallies, 1, 2, 30); /* of another incarnation */
+    tally_confirm(tallies, 1, 1, 15);
+    tally_confirm(tallies, 1, 1, 10);
+    committed(tallies, 1, 20);
+    ck_assert_uint_eq(standing_of(tallies).durable_step, 15);
+    tallies_free(tallies);
+}
+END_TEST
+
+/* A shard that has a later generation need not have this one. */
+START_TEST(later_generations_are_others)
+{
+    struct tallies *tallies = two_holders();
+
+    ck_assert_int_eq(committed(tallies, 0, 10), TALLY_WAITS);
+    ck_assert_int_eq(committed(tallies, 2, 15), TALLY_WAITS);
+    ck_assert_uint_eq(standing_of(tallies).durable_step, 0);
+    ck_assert_int_eq(committed(tallies, 0, 15), TALLY_COMMITTED);
+    tallies_free(tallies);
+}
+END_TEST
+
+START_TEST(nothing_stands_of_what_failed)
+{
+    struct standings standings = {.count = 0};
+    struct tallies *tallies = tallies_new(1);
+
+    for (uint64_t job = 1; job <= 3; job++)
+        ck_assert_int_eq(tally_begin(tallies, job, 4, 0, 1), CAIRN_OK);
+    tally_end(tallies, 2, 4);
+    tally_report(tallies, &(struct shard_report){.kind = SHARD_FAILED, .job = 3, .incarnation = 4});
+    tally_visit(tallies, collect, &standings);
+    ck_assert_uint_eq(standings.count, 1);
+    ck_assert_uint_eq(standings.items[0].job, 1);
     tallies_free(tallies);
 }
 END_TEST
@@ -210,6 +294,9 @@ static Suite *tally_suite(void)
     tcase_add_test(tests, jobs_end_and_begin_again);
     tcase_add_test(tests, all_shards_must_be_held_and_extended);
     tcase_add_test(tests, a_shard_that_was_empty_counts_from_its_first_step);
+    tcase_add_test(tests, what_stands_can_be_told_again);
+    tcase_add_test(tests, later_generations_are_others);
+    tcase_add_test(tests, nothing_stands_of_what_failed);
     suite_add_tcase(suite, tests);
     return suite;
 }
