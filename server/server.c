@@ -4,6 +4,7 @@
 #include "assignment.h"
 #include "base/log.h"
 #include "cluster/member.h"
+#include "divergences.h"
 #include "endpoints.h"
 #include "identity.h"
 #include "net/actor.h"
@@ -33,6 +34,7 @@ struct server {
     char (*endpoints)[SHARD_ENDPOINT_BYTES]; /* told to others */
     struct actor **shards;
     struct tallies *tallies;
+    struct divergences divergences;
     Cairn__Registration registration;
     struct member *member;
     bool is_dismissed; /* the coordinator has nothing left for this node */
@@ -133,6 +135,34 @@ static void tell_extended(struct server *server, const struct shard_report *repo
     body.tables = report->tables;
     message.body_case = CAIRN__NODE_MESSAGE__BODY_EXTENDED;
     message.extended = &body;
+    tell(server, &message);
+}
+
+/* A few a second: who computes otherwise does so in every sum. */
+static void tell_divergence(struct server *server, const struct shard_report *report)
+{
+    const struct shard_divergence *divergence = &report->divergence;
+    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+    Cairn__Divergence body = CAIRN__DIVERGENCE__INIT;
+    uint64_t untold;
+
+    if (!divergences_count(&server->divergences, clock_ms(), &untold))
+        return;
+    log_warn("sums_differ",
+             "job=%" PRIu64 " step=%" PRIu64 " table=%" PRIu32 " chunk=%" PRIu32 " node=[%" PRIu32
+             ", %" PRIu32 ") worker=%" PRIu64 " not_told_before=%" PRIu64,
+             report->job, report->step, divergence->table, divergence->chunk, divergence->node.begin,
+             divergence->node.end, divergence->worker, untold);
+    body.job = report->job;
+    body.incarnation = report->incarnation;
+    body.step = report->step;
+    body.table = divergence->table;
+    body.chunk = divergence->chunk;
+    body.node_begin = divergence->node.begin;
+    body.node_end = divergence->node.end;
+    body.worker = divergence->worker;
+    message.body_case = CAIRN__NODE_MESSAGE__BODY_DIVERGENCE;
+    message.divergence = &body;
     tell(server, &message);
 }
 
@@ -342,6 +372,9 @@ static void handle_report(struct server *server, const struct shard_report *repo
         break;
     case TALLY_EXTENDED:
         tell_extended(server, report);
+        break;
+    case TALLY_DIVERGED:
+        tell_divergence(server, report);
         break;
     }
 }

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "duplicates.h"
 #include "shard_state.h"
 
 #include <inttypes.h>
@@ -51,6 +52,7 @@ static void part_free(struct shard_job *job)
     if (!job)
         return;
     commits_fini(&job->commits);
+    duplicates_free(job->duplicates);
     tables_free(job->tables);
     store_close(job->store);
     assignment_unref(job->assignment);
@@ -102,6 +104,8 @@ static enum status job_open(struct shard *shard, struct assignment *assignment, 
     status = tables_new(assignment, shard->owner.shard, step, &job->tables, error);
     if (status == CAIRN_OK)
         status = values_load(shard, job, step, error);
+    if (status == CAIRN_OK && shard_duplicates_open(job) != CAIRN_OK)
+        status = error_set(error, CAIRN_NO_MEMORY, "out of memory");
     if (status != CAIRN_OK) {
         part_free(job);
         return status;

@@ -30,7 +30,8 @@ enum shard_report_kind {
     SHARD_REFUSED,
     SHARD_FAILED,
     SHARD_HELD,
-    SHARD_EXTENDED
+    SHARD_EXTENDED,
+    SHARD_DIVERGED
 };
 
 /* What a shard tells the server about a job. */
@@ -43,6 +44,11 @@ struct shard_report {
     uint64_t step; /* COMMITTED; REFUSED: of the commit that cannot be made; the job goes on; HELD: the newest
                     * version here; EXTENDED: at which tables were added */
     uint32_t tables;   /* EXTENDED: how many there are now */
+    struct shard_divergence {
+        uint32_t table, chunk;
+        struct tree_node node;
+        uint64_t worker; /* that came second */
+    } divergence;        /* DIVERGED: of sums of step `step` */
     char message[512]; /* REFUSED, FAILED: one line */
 };
 

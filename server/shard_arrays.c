@@ -306,6 +306,7 @@ void request_push_arrays(const struct request *request, struct buffer *const pay
         return;
     }
     for (uint32_t i = 0; i < request->header->payload_count; i++) {
+        shard_duplicates_check(request, request->header->payloads[i].chunk, arrays[i]);
         if (request->table->dense)
             push_dense(request, request->header->payloads[i].chunk, arrays[i]);
         else

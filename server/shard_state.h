@@ -23,6 +23,7 @@ struct shard_job {
     struct store *store;
     struct tables *tables;
     struct commits commits;
+    struct duplicates *duplicates; /* NULL: what comes twice is not compared */
     bool held;    /* no piece goes on to another version */
     bool failed;  /* reported */
     bool retired; /* released or replaced: only its last write is waited for */
@@ -64,6 +65,16 @@ enum status shard_memory_yield(struct shard *shard, uint32_t more, struct error 
 
 /* Gives all tables their share of what there is now. */
 void shard_memory_spread(struct shard *shard);
+
+/* ---- what comes twice (shard_duplicates.c) */
+
+/* Begins to compare the pushes of a job, if it is one whose pushes are. Errors: CAIRN_NO_MEMORY. */
+enum status shard_duplicates_open(struct shard_job *job) MUST_CHECK;
+
+/* Compares what a push that is in order has brought for a chunk with what came for the same node before, and
+ * reports it when it differs. array: NULL, the node has none. */
+struct request;
+void shard_duplicates_check(const struct request *request, uint32_t chunk, const struct buffer *array);
 
 /* ---- what is due */
 

@@ -180,6 +180,8 @@ enum tally_outcome tally_report(struct tallies *tallies, const struct shard_repo
         return take_held(tally, report);
     case SHARD_EXTENDED:
         return take_extended(tally, report);
+    case SHARD_DIVERGED:
+        return TALLY_DIVERGED;
     }
     return TALLY_WAITS;
 }

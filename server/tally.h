@@ -16,7 +16,8 @@ enum tally_outcome {
     TALLY_SPLIT,     /* tell Failed: some shards made the report's step, and others will not */
     TALLY_FAILED,    /* tell Failed with the report's message */
     TALLY_HELD,      /* tell Held with the step of tally_newest */
-    TALLY_EXTENDED   /* tell Extended with the report's tables */
+    TALLY_EXTENDED,  /* tell Extended with the report's tables */
+    TALLY_DIVERGED   /* tell Divergence as the report says */
 };
 
 struct tallies;

@@ -530,6 +530,105 @@ START_TEST(the_newest_version_of_sums_is_told)
 }
 END_TEST
 
+/* ---- what comes twice */
+
+/* A push of a node of one chunk by a worker, one element changed by `error`. */
+static void push_wrong(struct rig *rig, uint64_t worker, uint64_t step, struct tree_node node, uint32_t chunk,
+                       float error)
+{
+    struct data_header header = rig_header(DATA_PUSH, 1, TABLE_WEIGHTS, step);
+    struct buffer *payload = rig_node_buffer(rig, step, node, chunk);
+
+    ((float *)payload->data)[17] += error;
+    header.node = node;
+    header.samples = rig_samples(node);
+    header.worker = worker;
+    rig_add_chunk(rig, &header, chunk);
+    rig_send(rig, rig_owner(rig, TABLE_WEIGHTS, chunk), "w", &header, &payload);
+}
+
+/* The only report tells of this node. */
+static void expect_divergence(struct rig *rig, uint64_t step, uint32_t table, uint32_t chunk,
+                              struct tree_node node, uint64_t worker)
+{
+    const struct shard_report report = rig_expect_report(rig, SHARD_DIVERGED);
+
+    ck_assert_uint_eq(rig->report_count, 0);
+    ck_assert_uint_eq(report.job, RIG_JOB);
+    ck_assert_uint_eq(report.incarnation, 1);
+    ck_assert_uint_eq(report.step, step);
+    ck_assert_uint_eq(report.divergence.table, table);
+    ck_assert_uint_eq(report.divergence.chunk, chunk);
+    ck_assert_uint_eq(report.divergence.node.begin, node.begin);
+    ck_assert_uint_eq(report.divergence.node.end, node.end);
+    ck_assert_uint_eq(report.divergence.worker, worker);
+}
+
+/* In each step a chunk of sixteen is compared; whatever differs, what came first counts. */
+START_TEST(gradients_that_come_twice_are_compared)
+{
+    struct rig *rig = rig_begin(RIG_SGD, 100);
+    struct reference *reference = reference_new(rig->job);
+
+    for (uint64_t step = 0; step < 17; step++) {
+        bool is_compared = step % 16 == 0; /* of chunk 0 */
+
+        push_wrong(rig, 1, step, first_half, 0, 0);
+        push_wrong(rig, 2, step, first_half, 0, 0);
+        ck_assert_uint_eq(rig->report_count, 0);
+        push_wrong(rig, 3, step, first_half, 0, 1);
+        if (is_compared)
+            expect_divergence(rig, step, TABLE_WEIGHTS, 0, first_half, 3);
+        push_wrong(rig, 1, step, second_half, 0, 0); /* the step ends */
+        push_wrong(rig, 4, step, second_half, 0, 1);
+        if (is_compared)
+            expect_divergence(rig, step, TABLE_WEIGHTS, 0, second_half, 4);
+        ck_assert_uint_eq(rig->report_count, 0);
+        for (uint32_t chunk = 1; chunk < rig->job->graph->chunk_count; chunk++)
+            rig_push(rig, "solo", 1, step, rig_whole, chunk, false);
+        reference_step(reference);
+    }
+    push_wrong(rig, 5, 16, second_half, 0, 1); /* late by less than a step */
+    expect_divergence(rig, 16, TABLE_WEIGHTS, 0, second_half, 5);
+    rig_assert_weights(rig, 1, reference);
+    reference_free(reference);
+    rig_free(rig);
+}
+END_TEST
+
+/* Metrics in every step, but for who votes to stop. */
+START_TEST(metrics_that_come_twice_are_compared)
+{
+    struct rig *rig = rig_begin(RIG_SGD, 100);
+    struct data_header header = rig_header(DATA_PUSH, 1, TABLE_METRICS, 0);
+
+    for (header.step = 0; header.step < 3; header.step++) {
+        static const double values[][RIG_METRICS] = {{0, 1, 2, 3}, {1, 1, 2, 3}, {0, 1, 2.5, 3}};
+
+        for (uint64_t i = 0; i < 3; i++) {
+            struct buffer *payload = buffer_new(sizeof(values[i]));
+
+            ck_assert_ptr_nonnull(payload);
+            memcpy(payload->data, values[i], sizeof(values[i]));
+            header.node = first_half;
+            header.worker = i;
+            header.payload_count = 1;
+            header.payloads[0] = (struct data_payload){0, DATA_FLOAT64, sizeof(values[i])};
+            ck_assert_uint_eq(rig->report_count, 0);
+            rig_send(rig, rig_owner(rig, TABLE_METRICS, 0), "c", &header, &payload);
+        }
+        expect_divergence(rig, header.step, TABLE_METRICS, 0, first_half, 2);
+        push_sums(rig, "a", TABLE_METRICS, header.step, second_half, 1, false);
+    }
+    push_sums(rig, "a", TABLE_VALIDATION, 8, first_half, 1, false);
+    push_sums(rig, "a", TABLE_VALIDATION, 8, first_half, 1, false);
+    ck_assert_uint_eq(rig->report_count, 0);
+    push_sums(rig, "a", TABLE_VALIDATION, 8, first_half, 2, false);
+    expect_divergence(rig, 8, TABLE_VALIDATION, 0, first_half, 0);
+    rig_free(rig);
+}
+END_TEST
+
 /* ---- release, replacement */
 
 START_TEST(a_release_refuses_those_who_wait)
@@ -671,6 +770,8 @@ static Suite *make_suite(void)
     tcase_add_test(tests, metrics_are_sums_of_each_step);
     tcase_add_test(tests, validation_may_skip_steps);
     tcase_add_test(tests, the_newest_version_of_sums_is_told);
+    tcase_add_test(tests, gradients_that_come_twice_are_compared);
+    tcase_add_test(tests, metrics_that_come_twice_are_compared);
     tcase_add_test(tests, a_release_refuses_those_who_wait);
     tcase_add_test(tests, a_new_incarnation_waits_for_the_old_ones_write);
     tcase_add_test(tests, a_release_waits_for_the_write);
