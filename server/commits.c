@@ -38,22 +38,42 @@ static struct generation *queue_find(const struct commits *commits, uint64_t ste
     return NULL;
 }
 
+void commits_set_away(struct commits *commits, bool is_away)
+{
+    commits->is_away = is_away;
+}
+
+/* Whether a piece that reaches this version is captured. A generation that was dropped may be reached by some
+ * pieces later than by others. */
 static bool is_boundary(const struct commits *commits, uint64_t version)
 {
-    return !commits->abandoned && version % commits->every == 0;
+    return !commits->abandoned && version % commits->every == 0 &&
+           (version > commits->dropped_step || queue_find(commits, version));
+}
+
+/* Whether there is room for the generation of a step that is not in the queue if the one that waits is
+ * dropped. */
+static bool may_drop(const struct commits *commits)
+{
+    return commits->is_away && commits->count == COMMITS_UNDER_WAY &&
+           !commits->queue[COMMITS_UNDER_WAY - 1]->is_asked;
 }
 
 bool commits_allow(const struct commits *commits, uint64_t version)
 {
     return !is_boundary(commits, version) || commits->count < COMMITS_UNDER_WAY ||
-           queue_find(commits, version);
+           queue_find(commits, version) || may_drop(commits);
 }
 
 bool commits_allow_sparse(const struct commits *commits, const struct sparse_table *sparse, uint64_t version)
 {
+    uint32_t kept = commits->count;
+
     if (!commits_allow(commits, version))
         return false;
-    for (uint32_t i = 0; is_boundary(commits, version) && i < commits->count; i++) {
+    if (!queue_find(commits, version) && may_drop(commits))
+        kept--; /* whose rows it lets go of */
+    for (uint32_t i = 0; is_boundary(commits, version) && i < kept; i++) {
         if (generation_holds(commits->queue[i], sparse))
             return false;
     }
@@ -72,6 +92,16 @@ enum status commits_work(struct commits *commits, bool *has_more, struct error *
     return CAIRN_OK;
 }
 
+/* Drops the generation that waits for its turn: the next one has all that is in it. */
+static void queue_drop(struct commits *commits)
+{
+    struct generation *last = commits->queue[--commits->count];
+
+    BUG_IF(last->state != GENERATION_COLLECTING);
+    commits->dropped_step = last->step;
+    generation_free(last);
+}
+
 /* The generation of a step, a new one at the end when there is none. */
 static enum status queue_open(struct commits *commits, uint64_t step, struct generation **out,
                               struct error *error)
@@ -79,6 +109,8 @@ static enum status queue_open(struct commits *commits, uint64_t step, struct gen
     *out = queue_find(commits, step);
     if (*out)
         return CAIRN_OK;
+    if (may_drop(commits))
+        queue_drop(commits);
     BUG_IF(commits->count == COMMITS_UNDER_WAY);
     *out = generation_new(commits->tables, step);
     if (!*out)
@@ -153,6 +185,8 @@ static enum status asked_capture(struct commits *commits, struct error *error)
     if (commits->missed)
         return CAIRN_OK;
     status = queue_open(commits, commits->asked_step, &generation, error);
+    if (status == CAIRN_OK)
+        generation->is_asked = true;
     for (uint32_t number = 0; status == CAIRN_OK && number < commits->tables->count; number++) {
         if (tables_has_pieces_at(commits->tables, number, commits->asked_step))
             status = table_capture(generation, commits->tables, number, error);
@@ -163,7 +197,7 @@ static enum status asked_capture(struct commits *commits, struct error *error)
 enum status commits_ask(struct commits *commits, uint64_t step, enum commits_answer *answer,
                         struct error *error)
 {
-    const struct generation *generation = queue_find(commits, step);
+    struct generation *generation = queue_find(commits, step);
 
     *answer = COMMITS_WRONG;
     if (!tables_can_end_at(commits->tables, step))
@@ -174,8 +208,10 @@ enum status commits_ask(struct commits *commits, uint64_t step, enum commits_ans
         *answer = COMMITS_DURABLE;
         return CAIRN_OK;
     }
-    if (generation)
+    if (generation) {
+        generation->is_asked = true;
         return CAIRN_OK;
+    }
     if (commits->abandoned || !tables_all_at(commits->tables, step)) {
         *answer = COMMITS_WRONG;
         return CAIRN_OK;
@@ -224,15 +260,29 @@ void commits_abandon(struct commits *commits)
     commits->asked = false;
 }
 
-enum status commits_confirm(struct commits *commits, uint64_t step, bool *confirmed, struct error *error)
+/* Takes the generation of a step out of the queue if it waits to be the job's; false: it does not. */
+static bool written_take(struct commits *commits, uint64_t step)
 {
-    *confirmed = commits->count > 0 && commits->queue[0]->state == GENERATION_WRITTEN &&
-                 commits->queue[0]->step == step;
-    if (!*confirmed)
-        return CAIRN_OK;
-    commits->committed_step = step;
+    if (commits->count == 0 || commits->queue[0]->state != GENERATION_WRITTEN ||
+        commits->queue[0]->step != step)
+        return false;
     generation_free(commits->queue[0]);
     commits->count--;
     commits->queue[0] = commits->queue[1];
+    return true;
+}
+
+enum status commits_confirm(struct commits *commits, uint64_t step, bool *confirmed, struct error *error)
+{
+    *confirmed = written_take(commits, step);
+    if (!*confirmed)
+        return CAIRN_OK;
+    commits->committed_step = step;
     return asked_capture(commits, error);
+}
+
+enum status commits_forgo(struct commits *commits, uint64_t step, bool *forgone, struct error *error)
+{
+    *forgone = written_take(commits, step);
+    return *forgone ? asked_capture(commits, error) : CAIRN_OK;
 }

@@ -6,6 +6,16 @@
  * loss. The second is written only once the first is the job's (commits_confirm), so that the job's committed
  * step is on disk at every moment.
  *
+ * While the coordinator is away nobody can say that the first is the job's, and nobody shall wait for it: the
+ * second is dropped for the third, and so on, so that training goes on with one generation on disk that may
+ * be the job's or not, and the newest one in memory. Shards so come to have different ones. One that waits to
+ * be the job's and never will be, as some shard has dropped it, is forgone (commits_forgo): told so by
+ * whoever knows, and only then, the next one is written over it.
+ *
+ * Why no schedule loses the job's committed step R: a shard has on disk c, the last one that it was told is
+ * the job's, and perhaps one later, u. R is c or u, for R becomes a step only when it is u, or c, of every
+ * shard. A write goes over neither c, nor u unless it was forgone; and then R is not u, and cannot become it.
+ *
  * Pure logic: it neither writes nor reports. The shard's thread. */
 #ifndef CAIRN_SERVER_COMMITS_H
 #define CAIRN_SERVER_COMMITS_H
@@ -26,7 +36,10 @@ struct commits {
     uint64_t committed_step;                     /* the job's */
     struct generation *queue[COMMITS_UNDER_WAY]; /* oldest first */
     uint32_t count;
-    bool asked; /* a generation of asked_step waits for room */
+    bool is_away; /* the coordinator: nobody is held back for it */
+    uint64_t
+        dropped_step; /* of the newest generation that was dropped for a later one; none up to it begins */
+    bool asked;       /* a generation of asked_step waits for room */
     uint64_t asked_step;
     bool missed;    /* room came when the pieces were past asked_step already */
     bool abandoned; /* a write failed: nothing more is captured */
@@ -42,6 +55,9 @@ void commits_init(struct commits *commits, const struct tables *tables, struct s
                   uint64_t committed_step);
 /* Frees what is under way; nothing may be with the writer. */
 void commits_fini(struct commits *commits);
+
+/* Whether the coordinator is away: until it is not, generations that wait are dropped for later ones. */
+void commits_set_away(struct commits *commits, bool is_away);
 
 /* Whether a piece may reach `version` now. A sparse table whose rows are still held by a generation may not
  * reach the next boundary. */
@@ -82,5 +98,11 @@ void commits_abandon(struct commits *commits);
  * Errors: CAIRN_NO_MEMORY from a generation that was asked for and waited for room. */
 enum status commits_confirm(struct commits *commits, uint64_t step, bool *confirmed,
                             struct error *error) MUST_CHECK;
+
+/* The generation of `step` will never be the job's, since some shard has none of it: makes room likewise; the
+ * next one goes over it on disk. False when no written generation waits that is of that step. Errors: as
+ * above. */
+enum status commits_forgo(struct commits *commits, uint64_t step, bool *forgone,
+                          struct error *error) MUST_CHECK;
 
 #endif

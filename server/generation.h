@@ -28,6 +28,7 @@ struct generation {
     void *owner;         /* the shard's own */
     struct store *store; /* borrowed */
     uint64_t step, keep_step;
+    bool is_asked; /* somebody waits for this one; none of a later step will do */
     uint32_t piece_count, captured;
     struct generation_piece {
         uint32_t table, chunk;

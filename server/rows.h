@@ -115,11 +115,11 @@ enum status rows_capture(struct rows *rows, uint64_t step, struct rows_capture *
 enum status rows_capture_more(struct rows *rows, struct rows_capture *capture, uint32_t most, bool *is_whole,
                               struct error *error) MUST_CHECK;
 
-/* Writes a whole capture as the table's generation, over the one of keep_step (which must be the one that the
- * store has), with the before-images of its rows, in the store's write transaction, which the caller commits
- * or, after a failure, aborts.
- * Thread:  the writer's, while the shard's goes on using the table
- * Errors:  CAIRN_STALE: the store is not at keep_step; CAIRN_FULL, CAIRN_CORRUPT and others of the store */
+/* Writes a whole capture as the table's generation, over the one of keep_step, with the before-images of its
+ * rows, in the store's write transaction, which the caller commits or, after a failure, aborts. keep_step is
+ * the one that the store has, or the one before if that one is not to be gone back to. Thread:  the writer's,
+ * while the shard's goes on using the table Errors:  CAIRN_STALE: the store has no keep_step; CAIRN_FULL,
+ * CAIRN_CORRUPT and others of the store */
 enum status rows_capture_write(const struct rows_capture *capture, struct store_transaction *transaction,
                                uint64_t keep_step, struct error *error) MUST_CHECK;
 

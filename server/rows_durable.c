@@ -91,23 +91,40 @@ enum status durable_begin(const struct durable *durable, struct store_transactio
     status = tag_read(durable, transaction, &tag, &is_there, error);
     if (status != CAIRN_OK)
         return status;
-    if (is_there && tag.now.step != keep_step)
+    writer->continues = is_there && tag.now.step != keep_step;
+    if (writer->continues && tag.before.step != keep_step)
         return error_set(
             error, CAIRN_STALE,
             "the rows of table %u are at step %llu, a generation over step %llu cannot be written",
             durable->table, (unsigned long long)tag.now.step, (unsigned long long)keep_step);
-    tag.now.step = keep_step;
-    writer->facts = writer->previous = tag.now;
+    writer->facts = tag.now;
     writer->facts.step = step;
+    writer->previous = writer->continues ? tag.before : tag.now;
+    writer->previous.step = keep_step;
     writer->record = malloc(durable->record_bytes);
     if (!writer->record)
         return error_set(error, CAIRN_NO_MEMORY, "no memory to write a generation of rows");
-    status = store_table_clear(transaction, &durable->before, error);
+    if (!writer->continues)
+        status = store_table_clear(transaction, &durable->before, error);
     if (status == CAIRN_OK)
         status = store_cursor_open(transaction, &durable->before, &writer->before, error);
     if (status == CAIRN_OK)
         status = store_cursor_open(transaction, &durable->rows, &writer->rows, error);
     return status;
+}
+
+/* Whether the generation that is continued has kept what the row was. */
+static enum status before_find(struct durable_writer *writer, uint64_t hash, bool *is_kept,
+                               struct error *error)
+{
+    const void *image;
+    size_t bytes;
+    enum status status = CAIRN_NOT_FOUND;
+
+    if (writer->continues)
+        status = store_cursor_get(writer->before, hash, &image, &bytes, error);
+    *is_kept = status == CAIRN_OK;
+    return status == CAIRN_NOT_FOUND ? CAIRN_OK : status;
 }
 
 /* Keeps what the row was, if it was; the value in the map is copied before anything is written. */
@@ -117,6 +134,7 @@ static enum status before_put(struct durable_writer *writer, uint64_t hash, bool
     size_t record_bytes = writer->durable->record_bytes, bytes;
     const void *value;
     void *place;
+    bool is_kept;
     enum status status = store_cursor_get(writer->rows, hash, &value, &bytes, error);
 
     *was_there = status == CAIRN_OK;
@@ -127,7 +145,11 @@ static enum status before_put(struct durable_writer *writer, uint64_t hash, bool
                          writer->durable->table, bytes, record_bytes);
     if (*was_there)
         memcpy(writer->record, value, record_bytes);
-    status = store_cursor_reserve(writer->before, hash, *was_there ? record_bytes : 0, true, &place, error);
+    status = before_find(writer, hash, &is_kept, error);
+    if (status != CAIRN_OK || is_kept)
+        return status;
+    status = store_cursor_reserve(writer->before, hash, *was_there ? record_bytes : 0, !writer->continues,
+                                  &place, error);
     if (status == CAIRN_OK && *was_there)
         memcpy(place, writer->record, record_bytes);
     return status;

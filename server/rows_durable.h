@@ -1,6 +1,7 @@
 /* The durable part of a table's rows in the shard's store: each row once, as the newest generation left it,
  * the before-images of that generation, and a tag that says which it is. So a table can go back one
- * generation.
+ * generation. A generation that will never be the job's is not undone before the next one is written: that
+ * one continues it, and its images are those of both, so that the table goes back to what was before the two.
  *
  * Table "rows.N": hash -> record. Table "rows.N.before": hash -> record before the generation, empty: there
  * was none. The tag, a record of the store, has the generation's step and the one before, how many rows there
@@ -44,12 +45,14 @@ struct durable_writer {
     struct store_transaction *transaction;
     struct store_cursor *rows, *before;
     struct durable_facts facts, previous;
-    void *record; /* room for one */
+    bool continues; /* the generation that the store has, which is not to be kept */
+    void *record;   /* room for one */
 };
 
-/* Begins the generation of `step` in a transaction, over the one of keep_step; drops its before-images.
+/* Begins the generation of `step` in a transaction. keep_step: the generation to go back to from it, which is
+ * the one that the store has, whose before-images are dropped; or the one before that, whose images stay.
  * Owns: the caller ends it in any case, also when this fails.
- * Errors: CAIRN_STALE: the store is not at keep_step; CAIRN_CORRUPT; those of the store. */
+ * Errors: CAIRN_STALE: the store can go back to no keep_step; CAIRN_CORRUPT; those of the store. */
 enum status durable_begin(const struct durable *durable, struct store_transaction *transaction, uint64_t step,
                           uint64_t keep_step, struct durable_writer *writer, struct error *error) MUST_CHECK;
 

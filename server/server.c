@@ -38,6 +38,7 @@ struct server {
     Cairn__Registration registration;
     struct member *member;
     bool is_dismissed; /* the coordinator has nothing left for this node */
+    bool is_away;      /* the coordinator, as the shards were told */
 };
 
 /* ---- to the coordinator */
@@ -273,6 +274,12 @@ static void handle_committed(struct server *server, const Cairn__CommittedComman
     shards_tell(server, SHARD_COMMAND_COMMITTED, committed->job, committed->incarnation, committed->step);
 }
 
+static void handle_abandon(struct server *server, const Cairn__AbandonCommand *abandon)
+{
+    tally_forgo(server->tallies, abandon->job, abandon->incarnation, abandon->step);
+    shards_tell(server, SHARD_COMMAND_FORGO, abandon->job, abandon->incarnation, abandon->step);
+}
+
 static void handle_release(struct server *server, const Cairn__ReleaseCommand *release)
 {
     log_info("job_released", "job=%" PRIu64, release->job);
@@ -293,6 +300,9 @@ static void handle_command(struct server *server, const Cairn__NodeCommand *comm
         break;
     case CAIRN__NODE_COMMAND__BODY_COMMITTED:
         handle_committed(server, command->committed);
+        break;
+    case CAIRN__NODE_COMMAND__BODY_ABANDON:
+        handle_abandon(server, command->abandon);
         break;
     case CAIRN__NODE_COMMAND__BODY_HOLD:
         shards_tell(server, SHARD_COMMAND_HOLD, command->hold->job, command->hold->incarnation, 0);
@@ -324,6 +334,17 @@ static void tell_standing(void *context, const struct tally_standing *standing)
         tell_committed(context, standing->job, standing->incarnation, standing->durable_step);
 }
 
+/* Lets the shards know when nobody confirms their generations, and when somebody does again. */
+static void watch_coordinator(struct server *server)
+{
+    bool is_away = !member_hears(server->member);
+
+    if (is_away == server->is_away)
+        return;
+    server->is_away = is_away;
+    shards_tell(server, is_away ? SHARD_COMMAND_AWAY : SHARD_COMMAND_BACK, 0, 0, 0);
+}
+
 /* Does what is due; CAIRN_CLOSED: the coordinator refused this node. */
 static enum status serve_coordinator(struct server *server, struct error *error)
 {
@@ -347,10 +368,24 @@ static enum status serve_coordinator(struct server *server, struct error *error)
 
 /* ---- from the shards */
 
+/* Shards that wait for a generation to be the job's, which another shard of this server has dropped for a
+ * later one while the coordinator was away, wait no more. */
+static void take_back(struct server *server, const struct shard_report *report)
+{
+    struct shard_command command = {
+        .kind = SHARD_COMMAND_FORGO, .job = report->job, .incarnation = report->incarnation};
+
+    for (uint32_t i = 0; report->kind == SHARD_COMMITTED && i < server->shard_count; i++) {
+        if (tally_takes_back(server->tallies, report->job, i, &command.step))
+            shard_tell(server, i, &command);
+    }
+}
+
 static void handle_report(struct server *server, const struct shard_report *report)
 {
     switch (tally_report(server->tallies, report)) {
     case TALLY_WAITS:
+        take_back(server, report);
         break;
     case TALLY_PREPARED:
         tell_prepared(server, report->job, report->incarnation);
@@ -423,6 +458,7 @@ static enum status serve(struct server *server, struct error *error)
                 serve_shard(server, i);
         }
         status = serve_coordinator(server, error);
+        watch_coordinator(server);
     }
     return status;
 }

@@ -111,6 +111,7 @@ static enum status job_open(struct shard *shard, struct assignment *assignment, 
         return status;
     }
     commits_init(&job->commits, job->tables, job->store, assignment->job->commit_every, step);
+    commits_set_away(&job->commits, shard->is_away);
     *out = job;
     return CAIRN_OK;
 }
@@ -404,21 +405,55 @@ void shard_commit(struct shard *shard, uint64_t number, uint64_t incarnation, ui
     shard_flush(shard);
 }
 
+/* What waited for the generation in front has room now, if it is gone. */
+static void generation_gone(struct shard *shard, struct shard_job *job, bool is_gone)
+{
+    uint64_t missed;
+
+    if (commits_missed(&job->commits, &missed))
+        commit_refuse(shard, job, missed);
+    if (is_gone)
+        shard_advance_all(shard, job);
+    shard_flush(shard);
+}
+
 void shard_committed(struct shard *shard, uint64_t number, uint64_t incarnation, uint64_t step)
 {
     struct shard_job *job = shard_find_incarnation(shard, number, incarnation);
     bool confirmed;
-    uint64_t missed;
     struct error error;
 
     if (!job)
         return;
     if (commits_confirm(&job->commits, step, &confirmed, &error) != CAIRN_OK)
         shard_fail(shard, job, &error);
-    if (commits_missed(&job->commits, &missed))
-        commit_refuse(shard, job, missed);
-    if (confirmed)
-        shard_advance_all(shard, job);
+    generation_gone(shard, job, confirmed);
+}
+
+void shard_forgo(struct shard *shard, uint64_t number, uint64_t incarnation, uint64_t step)
+{
+    struct shard_job *job = shard_find_incarnation(shard, number, incarnation);
+    bool forgone;
+    struct error error;
+
+    if (!job)
+        return;
+    if (commits_forgo(&job->commits, step, &forgone, &error) != CAIRN_OK)
+        shard_fail(shard, job, &error);
+    if (forgone)
+        log_info("generation_forgone", "job=%" PRIu64 " shard=%u step=%" PRIu64, number, shard->owner.shard,
+                 step);
+    generation_gone(shard, job, forgone);
+}
+
+void shard_set_away(struct shard *shard, bool is_away)
+{
+    shard->is_away = is_away;
+    for (struct shard_job *job = shard->jobs; job; job = job->next) {
+        commits_set_away(&job->commits, is_away);
+        if (is_away && !job->retired)
+            shard_advance_all(shard, job);
+    }
     shard_flush(shard);
 }
 

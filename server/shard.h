@@ -103,6 +103,13 @@ void shard_commit(struct shard *shard, uint64_t job, uint64_t incarnation, uint6
 /* The job's generation is `step` on all shards. */
 void shard_committed(struct shard *shard, uint64_t job, uint64_t incarnation, uint64_t step);
 
+/* The generation of `step` will never be the job's, as some shard has none of it. */
+void shard_forgo(struct shard *shard, uint64_t job, uint64_t incarnation, uint64_t step);
+
+/* Whether the coordinator is away, so that nobody can tell what the job's generation is: no step of any job
+ * then waits for that (commits.h). */
+void shard_set_away(struct shard *shard, bool is_away);
+
 /* Forgets the job's live state. */
 void shard_release(struct shard *shard, uint64_t job, uint64_t incarnation);
 

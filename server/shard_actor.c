@@ -338,6 +338,13 @@ static void handle_command(struct shard *shard, const struct shard_command *comm
     case SHARD_COMMAND_GO_ON:
         shard_go_on(shard, command->job, command->incarnation);
         break;
+    case SHARD_COMMAND_FORGO:
+        shard_forgo(shard, command->job, command->incarnation, command->step);
+        break;
+    case SHARD_COMMAND_AWAY:
+    case SHARD_COMMAND_BACK:
+        shard_set_away(shard, command->kind == SHARD_COMMAND_AWAY);
+        break;
     }
 }
 

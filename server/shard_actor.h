@@ -20,7 +20,10 @@ enum shard_command_kind {
     SHARD_COMMAND_RELEASE,   /* shard_release */
     SHARD_COMMAND_HOLD,      /* shard_hold */
     SHARD_COMMAND_EXTEND,    /* shard_extend */
-    SHARD_COMMAND_GO_ON      /* shard_go_on */
+    SHARD_COMMAND_GO_ON,     /* shard_go_on */
+    SHARD_COMMAND_FORGO,     /* shard_forgo */
+    SHARD_COMMAND_AWAY,      /* shard_set_away, of no job */
+    SHARD_COMMAND_BACK       /* the same: the coordinator is back */
 };
 
 struct shard_command {

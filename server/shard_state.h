@@ -37,6 +37,7 @@ struct shard {
     struct subscribers *subscribers;
     struct replies *replies;
     struct shard_job *jobs;
+    bool is_away; /* the coordinator */
     /* The store of a job that is not live, kept open for the next committed pull. NULL: none. */
     struct store *archive;
     uint64_t archive_job;

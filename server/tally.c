@@ -193,6 +193,41 @@ uint64_t tally_newest(struct tallies *tallies, uint64_t job)
     return tally ? tally->newest : 0;
 }
 
+/* Whether some shard has passed over a generation, and has a later one. */
+static bool is_passed_over(const struct tallies *tallies, const struct tally *tally, uint64_t step)
+{
+    for (uint32_t i = 0; i < tallies->threads; i++) {
+        if (holds(&tally->threads[i], step) && tally->threads[i].durable_step > step)
+            return true;
+    }
+    return false;
+}
+
+bool tally_takes_back(struct tallies *tallies, uint64_t job, uint32_t shard, uint64_t *step)
+{
+    struct tally *tally = *link_of(tallies, job);
+
+    if (!tally || tally->failed || shard >= tallies->threads)
+        return false;
+    *step = tally->threads[shard].durable_step;
+    if (*step <= tally->confirmed_step || !is_passed_over(tallies, tally, *step))
+        return false;
+    tally->threads[shard].durable_step = tally->confirmed_step;
+    return true;
+}
+
+void tally_forgo(struct tallies *tallies, uint64_t job, uint64_t incarnation, uint64_t step)
+{
+    struct tally *tally = *link_of(tallies, job);
+
+    if (!tally || tally->incarnation != incarnation || step <= tally->confirmed_step)
+        return;
+    for (uint32_t i = 0; i < tallies->threads; i++) {
+        if (tally->threads[i].durable_step == step)
+            tally->threads[i].durable_step = tally->confirmed_step;
+    }
+}
+
 /* The newest generation that all shards hold. */
 static uint64_t durable_step(const struct tallies *tallies, const struct tally *tally)
 {

@@ -40,6 +40,13 @@ enum tally_outcome tally_report(struct tallies *tallies, const struct shard_repo
 /* The newest version of all shards of a job that was held last. */
 uint64_t tally_newest(struct tallies *tallies, uint64_t job);
 
+/* Whether a shard's newest generation can never be the job's, *step: which, since another shard of this
+ * server has none of it but a later one; told once. It was then never told as Committed. */
+bool tally_takes_back(struct tallies *tallies, uint64_t job, uint32_t shard, uint64_t *step);
+
+/* The generation of `step` can never be the job's, since another server has none of it. */
+void tally_forgo(struct tallies *tallies, uint64_t job, uint64_t incarnation, uint64_t step);
+
 /* What stands of the reports of a job. */
 struct tally_standing {
     uint64_t job, incarnation;

@@ -48,6 +48,8 @@ struct codec_rig {
     uint32_t answer_count, prepared, committed, refused;
     struct generation *pending[CODEC_RIG_SHARDS_MAX];
     uint64_t pushed_bytes; /* of gradients, in all pushes */
+    void (*on_committed)(void *context, uint32_t shard, uint64_t step); /* NULL: nobody wants to know */
+    void *context;
 };
 
 /* ---- events */
@@ -66,11 +68,14 @@ static inline void codec_on_reply(void *context, struct reply *reply)
 
 static inline void codec_on_report(void *context, const struct shard_report *report)
 {
-    struct codec_rig *rig = ((struct codec_side *)context)->rig;
+    struct codec_side *side = context;
+    struct codec_rig *rig = side->rig;
 
     ck_assert_msg(report->kind != SHARD_FAILED, "%s", report->message);
     rig->prepared += report->kind == SHARD_PREPARED;
     rig->committed += report->kind == SHARD_COMMITTED;
+    if (report->kind == SHARD_COMMITTED && rig->on_committed)
+        rig->on_committed(rig->context, side->index, report->step);
     rig->refused += report->kind == SHARD_REFUSED;
 }
 

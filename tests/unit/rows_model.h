@@ -35,6 +35,7 @@ struct world {
     struct model captured;
     struct rows_capture *capture;
     bool is_whole, is_writing, has_before;
+    bool continues; /* the capture: over `before`, and not over `committed` */
     pthread_t writer;
     enum status written;
     struct error error;
@@ -266,7 +267,9 @@ static inline void *world_write(void *argument)
     world->written = store_begin_write(world->store, &transaction, &world->error);
     if (world->written != CAIRN_OK)
         return NULL;
-    world->written = rows_capture_write(world->capture, transaction, world->committed.step, &world->error);
+    world->written =
+        rows_capture_write(world->capture, transaction,
+                           world->continues ? world->before.step : world->committed.step, &world->error);
     if (world->written == CAIRN_OK)
         world->written = store_commit(transaction, &world->error);
     else
@@ -274,8 +277,10 @@ static inline void *world_write(void *argument)
     return NULL;
 }
 
+/* Sometimes the newest generation turns out to be one that is not to be gone back to. */
 static inline void world_write_begin(struct world *world)
 {
+    world->continues = world->has_before && world_chance(world, 3) == 0;
     world->is_writing = true;
     ck_assert_int_eq(pthread_create(&world->writer, NULL, world_write, world), 0);
 }
@@ -287,7 +292,8 @@ static inline void world_write_end(struct world *world)
     world->is_writing = false;
     rows_captured(world->rows, world->capture, true);
     world->capture = NULL;
-    world->before = world->committed;
+    if (!world->continues)
+        world->before = world->committed;
     world->committed = world->captured;
     world->has_before = true;
 }

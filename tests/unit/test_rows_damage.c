@@ -253,7 +253,7 @@ START_TEST(a_generation_over_another_is_refused)
     world_capture(&world);
     world_capture_more(&world, UINT32_MAX);
     ck_assert_int_eq(store_begin_write(world.store, &transaction, NULL), CAIRN_OK);
-    ck_assert_int_eq(rows_capture_write(world.capture, transaction, world.before.step, &world.error),
+    ck_assert_int_eq(rows_capture_write(world.capture, transaction, world.before.step + 1000, &world.error),
                      CAIRN_STALE);
     store_abort(transaction);
     rows_captured(world.rows, world.capture, false);

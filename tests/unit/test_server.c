@@ -131,8 +131,8 @@ static const Cairn__NodeMessage *hear(struct stage *stage, Cairn__NodeMessage__B
 
 #define HEAR(stage, BODY) hear((stage), CAIRN__NODE_MESSAGE__BODY_##BODY)
 
-/* Hears the registration and welcomes the node. */
-static void welcome(struct stage *stage)
+/* Hears the registration and welcomes the node, which is to be silent no longer than this. */
+static void welcome_for(struct stage *stage, uint32_t heartbeat_ms)
 {
     const Cairn__Registration *registration = HEAR(stage, REGISTRATION)->registration;
 
@@ -141,7 +141,12 @@ static void welcome(struct stage *stage)
     ck_assert_uint_eq(registration->n_endpoints, SHARDS);
     for (int i = 0; i < SHARDS; i++)
         snprintf(stage->endpoints[i], sizeof(stage->endpoints[i]), "%s", registration->endpoints[i]);
-    played_welcome(&stage->played, 60000, 20000);
+    played_welcome(&stage->played, 60000, heartbeat_ms);
+}
+
+static void welcome(struct stage *stage)
+{
+    welcome_for(stage, 20000);
 }
 
 static void say_prepare(struct stage *stage, const char *text, uint64_t incarnation, uint64_t step)
@@ -592,6 +597,52 @@ START_TEST(a_coordinator_that_begins_anew_is_told_what_stands)
 }
 END_TEST
 
+static void say_abandon(struct stage *stage, uint64_t incarnation, uint64_t step)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__AbandonCommand body = CAIRN__ABANDON_COMMAND__INIT;
+
+    body.job = RIG_JOB;
+    body.incarnation = incarnation;
+    body.step = step;
+    command.body_case = CAIRN__NODE_COMMAND__BODY_ABANDON;
+    command.abandon = &body;
+    played_say(&stage->played, &command);
+}
+
+/* Heartbeats that nobody answers: no step waits for its generation to be the job's. When somebody is there
+ * again he may say that it never will be, and hears of the newest one. */
+START_TEST(a_silent_coordinator_holds_no_step_back)
+{
+    struct stage *stage = stage_new();
+    struct reference *reference = reference_new(stage->assignment->job);
+
+    welcome_for(stage, 50);
+    prepare(stage, 1, 0);
+    session_open(stage, 1);
+    for (uint64_t step = 0; step < 5 * EVERY; step++) {
+        train_step(stage, step);
+        reference_step(reference);
+    }
+    assert_weights(stage, reference);
+    ck_assert_uint_eq(HEAR(stage, COMMITTED)->committed->step, EVERY);
+    register_again(stage, 1, 1);
+    ck_assert_int_eq(played_hear(&stage->played), CAIRN__NODE_MESSAGE__BODY_PREPARED);
+    ck_assert_int_eq(played_hear(&stage->played), CAIRN__NODE_MESSAGE__BODY_COMMITTED);
+    ck_assert_uint_eq(stage->played.message->committed->step, EVERY);
+    say_abandon(stage, 1, EVERY);
+    ck_assert_uint_eq(HEAR(stage, COMMITTED)->committed->step, 5 * EVERY);
+    say_committed(stage, 1, 5 * EVERY);
+    say_release(stage, 1);
+    memset(stage->versions, 0xff, sizeof(stage->versions));
+    memset(stage->weights, 0, reference->floats * sizeof(float));
+    pull_all(stage, 5 * EVERY, true);
+    assert_weights(stage, reference);
+    reference_free(reference);
+    stage_free(stage);
+}
+END_TEST
+
 /* A failure that the coordinator may not have heard of: the server is not at work on the job any more. */
 START_TEST(a_job_that_failed_here_is_none_of_the_servers_work)
 {
@@ -654,6 +705,7 @@ static Suite *server_suite(void)
     tcase_add_test(tests, a_leaving_server_says_so);
     tcase_add_test(tests, a_refused_server_ends);
     tcase_add_test(tests, a_coordinator_that_begins_anew_is_told_what_stands);
+    tcase_add_test(tests, a_silent_coordinator_holds_no_step_back);
     tcase_add_test(tests, a_job_that_failed_here_is_none_of_the_servers_work);
     tcase_add_test(tests, a_dismissed_server_ends);
     suite_add_tcase(suite, tests);

@@ -75,6 +75,120 @@ START_TEST(an_asked_commit_waits_its_turn)
 }
 END_TEST
 
+static void set_away(struct rig *rig, bool is_away)
+{
+    for (uint32_t i = 0; i < RIG_SHARDS; i++)
+        shard_set_away(rig->shards[i], is_away);
+}
+
+static void expect_committed(struct rig *rig, uint64_t step)
+{
+    for (uint32_t i = 0; i < RIG_SHARDS; i++)
+        ck_assert_uint_eq(rig_expect_report(rig, SHARD_COMMITTED).step, step);
+    ck_assert_uint_eq(rig->report_count, 0);
+}
+
+/* Nobody says that a generation is the job's: steps go on all the same, and what is written next is the
+ * newest that there is. When somebody is there again, steps wait again. */
+START_TEST(an_absent_coordinator_holds_nobody_back)
+{
+    struct rig *rig = rig_begin(RIG_ADAM, 2);
+    struct reference *reference = reference_new(rig->job);
+
+    for (uint64_t step = 0; step < 6; step++)
+        rig_step(rig, 1, step);
+    ck_assert_uint_eq(rig_write(rig), RIG_SHARDS);
+    expect_committed(rig, 2);
+    rig_pull(rig, "c", 1, 6, 0, false); /* held back: the second generation waits for the first */
+    ck_assert_uint_eq(rig->reply_count, 0);
+    set_away(rig, true);
+    ck_assert_uint_eq(rig->reply_count, 1);
+    rig_forget_replies(rig);
+    for (uint64_t step = 6; step < 11; step++)
+        rig_step(rig, 1, step);
+    ck_assert_uint_eq(rig->pending_count, 0); /* the one that is written may be the job's */
+    set_away(rig, false);
+    rig_step(rig, 1, 11); /* to the next boundary */
+    for (uint64_t step = 0; step < 11; step++)
+        reference_step(reference);
+    rig_assert_weights(rig, 1, reference);
+    for (uint32_t i = 0; i < RIG_SHARDS; i++)
+        shard_committed(rig->shards[i], RIG_JOB, 1, 2);
+    reference_step(reference);
+    rig_assert_weights(rig, 1, reference);
+    ck_assert_uint_eq(rig_write(rig), RIG_SHARDS);
+    expect_committed(rig, 10);
+    reference_free(reference);
+    rig_free(rig);
+}
+END_TEST
+
+/* A generation that some shard passed over: the next one goes over it, and not over the job's. */
+START_TEST(a_generation_that_is_forgone_is_written_over)
+{
+    struct rig *rig = rig_begin(RIG_ADAM, 2);
+    struct reference *reference = reference_new(rig->job);
+
+    for (uint64_t step = 0; step < 2; step++) {
+        rig_step(rig, 1, step);
+        reference_step(reference);
+    }
+    rig_commit(rig, 1, 2);
+    for (uint64_t step = 2; step < 6; step++)
+        rig_step(rig, 1, step);
+    ck_assert_uint_eq(rig_write(rig), RIG_SHARDS);
+    expect_committed(rig, 4);
+    for (uint32_t i = 0; i < RIG_SHARDS; i++) {
+        shard_forgo(rig->shards[i], RIG_JOB, 2,
+                    4); /* not these: another incarnation, another step, another job */
+        shard_forgo(rig->shards[i], RIG_JOB, 1, 2);
+        shard_forgo(rig->shards[i], RIG_JOB, 1, 6);
+        shard_forgo(rig->shards[i], RIG_JOB + 1, 1, 4);
+    }
+    ck_assert_uint_eq(rig->pending_count, 0);
+    for (uint32_t i = 0; i < RIG_SHARDS; i++)
+        shard_forgo(rig->shards[i], RIG_JOB, 1, 4);
+    ck_assert_uint_eq(rig_write(rig), RIG_SHARDS);
+    expect_committed(rig, 6);
+    rig_stop_shards(rig);
+    rig_start_shards(rig);
+    rig_prepare(rig, 2, 2); /* which is there still */
+    rig_assert_weights(rig, 2, reference);
+    for (uint64_t step = 2; step < 6; step++) {
+        rig_step(rig, 2, step);
+        reference_step(reference);
+    }
+    rig_assert_weights(rig, 2, reference);
+    reference_free(reference);
+    rig_free(rig);
+}
+END_TEST
+
+/* Whoever asked for a generation waits for it: no later one does. */
+START_TEST(a_generation_that_was_asked_for_is_not_dropped)
+{
+    struct rig *rig = rig_begin(RIG_SGD, 2);
+
+    for (uint64_t step = 0; step < 3; step++)
+        rig_step(rig, 1, step);
+    for (uint32_t i = 0; i < RIG_SHARDS; i++)
+        shard_commit(rig->shards[i], RIG_JOB, 1, 3);
+    ck_assert_uint_eq(rig_write(rig), RIG_SHARDS);
+    expect_committed(rig, 2);
+    set_away(rig, true);
+    rig_step(rig, 1, 3);
+    rig_pull(rig, "c", 1, 4, 0, false);
+    ck_assert_uint_eq(rig->reply_count, 0);
+    set_away(rig, false);
+    for (uint32_t i = 0; i < RIG_SHARDS; i++)
+        shard_committed(rig->shards[i], RIG_JOB, 1, 2);
+    ck_assert_uint_eq(rig->reply_count, 1);
+    ck_assert_uint_eq(rig_write(rig), RIG_SHARDS);
+    expect_committed(rig, 3);
+    rig_free(rig);
+}
+END_TEST
+
 START_TEST(a_failed_write_fails_the_job_and_holds_nobody_back)
 {
     struct rig *rig = rig_begin(RIG_SGD, 1);
@@ -387,6 +501,9 @@ static Suite *make_suite(void)
     tcase_add_test(tests, a_slow_writer_holds_training_back);
     tcase_add_test(tests, a_commit_is_written_when_asked);
     tcase_add_test(tests, an_asked_commit_waits_its_turn);
+    tcase_add_test(tests, an_absent_coordinator_holds_nobody_back);
+    tcase_add_test(tests, a_generation_that_is_forgone_is_written_over);
+    tcase_add_test(tests, a_generation_that_was_asked_for_is_not_dropped);
     tcase_add_test(tests, a_failed_write_fails_the_job_and_holds_nobody_back);
     tcase_add_loop_test(tests, a_resumed_run_ends_in_the_same_bits, 0, RIG_OPTIMIZER_COUNT);
     tcase_add_test(tests, the_committed_generation_is_never_overwritten);

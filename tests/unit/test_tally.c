@@ -265,6 +265,68 @@ START_TEST(later_generations_are_others)
 }
 END_TEST
 
+/* A shard waits for a generation to be the job's that another has dropped for a later one. */
+START_TEST(a_generation_that_was_passed_over_is_taken_back)
+{
+    struct tallies *tallies = two_holders();
+    uint64_t step;
+
+    tally_confirm(tallies, 1, 1, 5);
+    ck_assert_int_eq(committed(tallies, 0, 10), TALLY_WAITS);
+    ck_assert(!tally_takes_back(tallies, 1, 0, &step)); /* the other may be writing it */
+    ck_assert_int_eq(committed(tallies, 2, 15), TALLY_WAITS);
+    ck_assert(!tally_takes_back(tallies, 1, 2, &step));
+    ck_assert(!tally_takes_back(tallies, 1, 1, &step));
+    ck_assert(tally_takes_back(tallies, 1, 0, &step));
+    ck_assert_uint_eq(step, 10);
+    ck_assert(!tally_takes_back(tallies, 1, 0, &step)); /* told once */
+    ck_assert_uint_eq(standing_of(tallies).durable_step, 5);
+    ck_assert_int_eq(committed(tallies, 0, 15), TALLY_COMMITTED);
+    ck_assert(!tally_takes_back(tallies, 1, 0, &step) && !tally_takes_back(tallies, 1, 2, &step));
+    tally_confirm(tallies, 1, 1, 15);
+    ck_assert_int_eq(committed(tallies, 2, 20), TALLY_WAITS);
+    ck_assert(!tally_takes_back(tallies, 1, 0, &step)); /* 15 is the job's */
+    ck_assert(!tally_takes_back(tallies, 7, 0, &step));
+    tallies_free(tallies);
+}
+END_TEST
+
+/* A shard that has nothing in a generation has not passed it over. */
+START_TEST(an_empty_shard_passes_nothing_over)
+{
+    struct tallies *tallies = two_holders();
+    uint64_t step;
+
+    extended(tallies, 0, true, 12);
+    extended(tallies, 1, true, 12);
+    extended(tallies, 2, true, 12);
+    ck_assert_int_eq(committed(tallies, 0, 10), TALLY_WAITS);
+    ck_assert_int_eq(committed(tallies, 2, 10), TALLY_COMMITTED);
+    ck_assert_int_eq(committed(tallies, 1, 15), TALLY_WAITS);
+    ck_assert(!tally_takes_back(tallies, 1, 0, &step) && !tally_takes_back(tallies, 1, 2, &step));
+    tallies_free(tallies);
+}
+END_TEST
+
+START_TEST(what_another_server_passed_over_stands_no_more)
+{
+    struct tallies *tallies = two_holders();
+
+    committed(tallies, 0, 10);
+    committed(tallies, 2, 10);
+    ck_assert_uint_eq(standing_of(tallies).durable_step, 10);
+    tally_forgo(tallies, 1, 2, 10); /* of another incarnation, another step, another job */
+    tally_forgo(tallies, 1, 1, 5);
+    tally_forgo(tallies, 2, 1, 10);
+    ck_assert_uint_eq(standing_of(tallies).durable_step, 10);
+    tally_forgo(tallies, 1, 1, 10);
+    ck_assert_uint_eq(standing_of(tallies).durable_step, 0);
+    committed(tallies, 0, 15);
+    ck_assert_int_eq(committed(tallies, 2, 15), TALLY_COMMITTED);
+    tallies_free(tallies);
+}
+END_TEST
+
 START_TEST(nothing_stands_of_what_failed)
 {
     struct standings standings = {.count = 0};
@@ -296,6 +358,9 @@ static Suite *tally_suite(void)
     tcase_add_test(tests, a_shard_that_was_empty_counts_from_its_first_step);
     tcase_add_test(tests, what_stands_can_be_told_again);
     tcase_add_test(tests, later_generations_are_others);
+    tcase_add_test(tests, a_generation_that_was_passed_over_is_taken_back);
+    tcase_add_test(tests, an_empty_shard_passes_nothing_over);
+    tcase_add_test(tests, what_another_server_passed_over_stands_no_more);
     tcase_add_test(tests, nothing_stands_of_what_failed);
     suite_add_tcase(suite, tests);
     return suite;
