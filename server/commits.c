@@ -40,6 +40,8 @@ static struct generation *queue_find(const struct commits *commits, uint64_t ste
 
 void commits_set_away(struct commits *commits, bool is_away)
 {
+    if (is_away && !commits->is_away)
+        commits->dropped = 0;
     commits->is_away = is_away;
 }
 
@@ -98,6 +100,7 @@ static void queue_drop(struct commits *commits)
     struct generation *last = commits->queue[--commits->count];
 
     BUG_IF(last->state != GENERATION_COLLECTING);
+    commits->dropped++;
     commits->dropped_step = last->step;
     generation_free(last);
 }

@@ -36,10 +36,10 @@ struct commits {
     uint64_t committed_step;                     /* the job's */
     struct generation *queue[COMMITS_UNDER_WAY]; /* oldest first */
     uint32_t count;
-    bool is_away; /* the coordinator: nobody is held back for it */
-    uint64_t
-        dropped_step; /* of the newest generation that was dropped for a later one; none up to it begins */
-    bool asked;       /* a generation of asked_step waits for room */
+    bool is_away;          /* the coordinator: nobody is held back for it */
+    uint32_t dropped;      /* generations, for later ones, since it went away */
+    uint64_t dropped_step; /* of the newest one ever; none up to it begins any more */
+    bool asked;            /* a generation of asked_step waits for room */
     uint64_t asked_step;
     bool missed;    /* room came when the pieces were past asked_step already */
     bool abandoned; /* a write failed: nothing more is captured */

@@ -311,6 +311,7 @@ void shard_flush(struct shard *shard)
     for (struct shard_job *job = shard->jobs; job; job = job->next) {
         struct generation *generation = job->retired ? NULL : commits_next(&job->commits);
 
+        shard_log_dropped(shard, job);
         if (generation) {
             generation->owner = job;
             shard->events.write(shard->events.context, generation);
@@ -444,17 +445,6 @@ void shard_forgo(struct shard *shard, uint64_t number, uint64_t incarnation, uin
         log_info("generation_forgone", "job=%" PRIu64 " shard=%u step=%" PRIu64, number, shard->owner.shard,
                  step);
     generation_gone(shard, job, forgone);
-}
-
-void shard_set_away(struct shard *shard, bool is_away)
-{
-    shard->is_away = is_away;
-    for (struct shard_job *job = shard->jobs; job; job = job->next) {
-        commits_set_away(&job->commits, is_away);
-        if (is_away && !job->retired)
-            shard_advance_all(shard, job);
-    }
-    shard_flush(shard);
 }
 
 void shard_release(struct shard *shard, uint64_t number, uint64_t incarnation)

@@ -23,6 +23,7 @@ struct shard_job {
     struct store *store;
     struct tables *tables;
     struct commits commits;
+    uint32_t dropped_told;         /* generations that were dropped, as the log tells */
     struct duplicates *duplicates; /* NULL: what comes twice is not compared */
     bool held;    /* no piece goes on to another version */
     bool failed;  /* reported */
@@ -53,6 +54,10 @@ void shard_tell(struct shard *shard, const struct assignment *assignment, uint64
 
 /* Lets clients know of all tables, if some were added (shard_extend.c). */
 void shard_announce(struct shard_job *job);
+
+/* Says in the log that steps of a job go on without the coordinator: of the first generation that is dropped
+ * for a later one, and whenever it has been twice as many (shard_away.c). */
+void shard_log_dropped(const struct shard *shard, struct shard_job *job);
 
 /* ---- memory for sparse rows (shard_memory.c) */
 

@@ -156,12 +156,12 @@ class Daemons:
                                                     stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         return self.processes[name]
 
-    def start_coordinator(self, listen="tcp://127.0.0.1:0"):
+    def start_coordinator(self, listen="tcp://127.0.0.1:0", *arguments):
         data = os.path.join(self.folder, "coordinator")
         file = os.path.join(data, "endpoint")
         if os.path.exists(file):
             os.remove(file)
-        self.start("coordinator", "cairn-coordinator", "--listen", listen, "--data", data)
+        self.start("coordinator", "cairn-coordinator", "--listen", listen, "--data", data, *arguments)
 
         def read():
             if self.processes["coordinator"].poll() is not None:
