@@ -13,6 +13,8 @@ int command_status(int argc, char **argv);
 int command_logs(int argc, char **argv);
 int command_stop(int argc, char **argv);
 int command_wait(int argc, char **argv);
+int command_scale(int argc, char **argv);
+int command_drain(int argc, char **argv);
 int command_export(int argc, char **argv);
 int command_tables(int argc, char **argv);
 int command_nodes(int argc, char **argv);

@@ -40,6 +40,7 @@ static void add_row(struct table *list, const Cairn__JobStatus *status)
 {
     char metrics[160];
     bool validated = status->n_validation > 0;
+    char workers[32];
 
     result_metrics_text(validated ? status->validation : status->metrics,
                         validated ? status->n_validation : status->n_metrics, metrics, sizeof(metrics));
@@ -49,7 +50,8 @@ static void add_row(struct table *list, const Cairn__JobStatus *status)
     table_add(list, "%" PRIu64 "/%" PRIu64, status->step, status->final_step);
     table_add(list, "%" PRIu64, status->committed_step);
     table_add(list, "%" PRIu32, status->servers);
-    table_add(list, "%" PRIu32, status->workers);
+    result_workers_text(status, "/", workers, sizeof(workers));
+    table_add(list, "%s", workers);
     table_add(list, "%s%s%s", metrics, metrics[0] && status->reason[0] ? "; " : "", status->reason);
 }
 

@@ -2,7 +2,7 @@
 #include "command.h"
 #include "commands.h"
 #include "connection.h"
-#include "result.h"
+#include "node.h"
 #include "table.h"
 
 #include <inttypes.h>
@@ -22,34 +22,23 @@ static const struct settings_table table = {"cairn nodes",
                                             "Lists the servers and workers that the coordinator knows.", rows,
                                             sizeof(rows) / sizeof(rows[0])};
 
-static const char *kind_name(Cairn__NodeKind kind)
-{
-    switch (kind) {
-    case CAIRN__NODE_KIND__NODE_KIND_SERVER:
-        return "server";
-    case CAIRN__NODE_KIND__NODE_KIND_WORKER:
-        return "worker";
-    default:
-        return "unknown";
-    }
-}
-
 static void add_row(struct table *list, const Cairn__NodeStatus *node)
 {
-    bool computes = node->kind == CAIRN__NODE_KIND__NODE_KIND_WORKER;
+    char work[128];
 
     table_add(list, "%s", node->name);
-    table_add(list, "%s", kind_name(node->kind));
+    table_add(list, "%s", node_kind_name(node->kind));
     table_add(list, "%s", node->host);
     table_add(list, "%" PRIu32, node->process);
     table_add(list, "%s", node->version);
-    if (computes)
+    if (node->kind == CAIRN__NODE_KIND__NODE_KIND_WORKER)
         table_add(list, "%s, %" PRIu32 " lane%s", node->device, node->lanes, node->lanes == 1 ? "" : "s");
     else
         table_add(list, "%zu shard%s from %s", node->n_endpoints, node->n_endpoints == 1 ? "" : "s",
                   node->n_endpoints ? node->endpoints[0] : "-");
     table_add(list, "%.1f s", node->silent_ms / 1000.0);
-    table_add(list, "%s", node->job[0] ? node->job : computes ? "idle" : "-");
+    node_work_text(node, work, sizeof(work));
+    table_add(list, "%s", work);
 }
 
 static bool print_table(const Cairn__NodesReply *reply)
@@ -67,29 +56,6 @@ static bool print_table(const Cairn__NodesReply *reply)
     printed = table_print(&list, stdout);
     table_fini(&list);
     return printed;
-}
-
-static json_t *endpoints_json(const Cairn__NodeStatus *node)
-{
-    json_t *list = json_array();
-
-    for (size_t i = 0; list && i < node->n_endpoints; i++) {
-        if (json_array_append_new(list, result_text(node->endpoints[i])) != 0) {
-            json_decref(list);
-            list = NULL;
-        }
-    }
-    return list;
-}
-
-static json_t *node_json(const Cairn__NodeStatus *node)
-{
-    return json_pack("{s:o, s:s, s:o, s:I, s:o, s:o, s:I, s:o, s:o, s:I}", "name", result_text(node->name),
-                     "kind", kind_name(node->kind), "host", result_text(node->host), "process",
-                     (json_int_t)node->process, "version", result_text(node->version), "endpoints",
-                     endpoints_json(node), "lanes", (json_int_t)node->lanes, "device",
-                     result_text(node->device), "job", node->job[0] ? result_text(node->job) : json_null(),
-                     "silent_ms", (json_int_t)node->silent_ms);
 }
 
 static bool print_json(const Cairn__NodesReply *reply)

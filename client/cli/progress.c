@@ -43,7 +43,8 @@ void progress_count(uint64_t number, char *text, size_t size)
 
 double progress_seconds_left(const Cairn__JobStatus *status, uint32_t batch_size)
 {
-    if (status->final_step == 0 || status->step > status->final_step || !(status->samples_per_second > 0))
+    if (batch_size == 0 || status->final_step == 0 || status->step > status->final_step ||
+        !(status->samples_per_second > 0))
         return -1;
     return (double)(status->final_step - status->step) * batch_size / status->samples_per_second;
 }
@@ -168,6 +169,10 @@ void progress_live_line(const Cairn__JobStatus *status, uint32_t batch_size, siz
     case STATE(PENDING):
         line_add(&line, "%s", status->reason[0] ? status->reason : "waits for servers and workers");
         break;
+    case STATE(WAITING):
+        line_add(&line, "step %" PRIu64 ": %s", status->step,
+                 status->reason[0] ? status->reason : "waits for servers and workers");
+        break;
     case STATE(PREPARING):
         line_add(&line, "preparing: the nodes load state and data");
         break;
@@ -247,6 +252,39 @@ bool progress_epochs_next(struct progress_epochs *epochs, const Cairn__JobStatus
     return true;
 }
 
+/* ---- pauses */
+
+static void begin_pause(struct progress_pause *pause, const Cairn__JobStatus *status, struct line *line)
+{
+    *pause = (struct progress_pause){.waits = true, .since_ms = status->state_ms};
+    line_add(line, "step %" PRIu64 ": %s", status->step,
+             status->reason[0] ? status->reason : "waits for servers or workers");
+}
+
+static void end_pause(struct progress_pause *pause, const Cairn__JobStatus *status, struct line *line)
+{
+    char duration[32];
+
+    line_add(line, "goes on from step %" PRIu64, status->step);
+    if (pause->since_ms > 0 && status->state_ms >= pause->since_ms) {
+        progress_duration((double)(status->state_ms - pause->since_ms) / 1000.0, duration, sizeof(duration));
+        line_add(line, " after %s", duration);
+    }
+    *pause = (struct progress_pause){.waits = false};
+}
+
+bool progress_pause_next(struct progress_pause *pause, const Cairn__JobStatus *status,
+                         char text[PROGRESS_LINE_BYTES])
+{
+    struct line line = {text, 0, PROGRESS_LINE_BYTES};
+
+    if (!pause->waits && status->state == STATE(WAITING))
+        begin_pause(pause, status, &line);
+    else if (pause->waits && status->state == STATE(RUNNING))
+        end_pause(pause, status, &line);
+    return line.used > 0;
+}
+
 /* ---- writing */
 
 void progress_init(struct progress *progress, FILE *file, bool live_only)
@@ -303,6 +341,8 @@ void progress_update(struct progress *progress, const Cairn__JobStatus *status)
     if (!progress->file)
         return;
     while (progress_epochs_next(&progress->epochs, status, clock_unix_ms(), line))
+        progress_note(progress, "%s", line);
+    if (progress_pause_next(&progress->pause, status, line))
         progress_note(progress, "%s", line);
     if (!progress->live || job_state_has_ended(status->state))
         return;

@@ -19,7 +19,8 @@ void progress_duration(double seconds, char *text, size_t size);
 /* "1,234,567". */
 void progress_count(uint64_t number, char *text, size_t size);
 
-/* Seconds until the final step at the present speed; negative: not known. batch_size in samples. */
+/* Seconds until the final step at the present speed; negative: not known. batch_size in samples; 0: not
+ * known. */
 double progress_seconds_left(const Cairn__JobStatus *status, uint32_t batch_size);
 
 /* The live line, at most `columns` wide: epoch, bar, step, metrics, speed, time left, or what is waited for.
@@ -44,12 +45,23 @@ void progress_epochs_init(struct progress_epochs *epochs, bool has_validation, c
 bool progress_epochs_next(struct progress_epochs *epochs, const Cairn__JobStatus *status, int64_t now_ms,
                           char line[PROGRESS_LINE_BYTES]);
 
+/* Whether the job waits for nodes in the middle of its training, as was last told. */
+struct progress_pause {
+    bool waits;
+    int64_t since_ms; /* Unix time; 0: not known */
+};
+
+/* Takes in a status; true: line is to be printed, as a wait has begun or is over. */
+bool progress_pause_next(struct progress_pause *pause, const Cairn__JobStatus *status,
+                         char line[PROGRESS_LINE_BYTES]);
+
 struct progress {
     FILE *file;      /* NULL: says nothing */
     bool live;       /* file is a terminal */
     bool line_shown; /* a live line stands on it */
     uint32_t batch_size;
     struct progress_epochs epochs;
+    struct progress_pause pause;
 };
 
 /* file: where to, NULL: nowhere. live_only: nothing unless it is a terminal. */

@@ -1,6 +1,7 @@
 /* What a job's status is in words and in JSON. */
 #include "result.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,8 @@ const char *job_state_name(Cairn__JobState state)
         return "stopped";
     case CAIRN__JOB_STATE__JOB_STATE_FAILED:
         return "failed";
+    case CAIRN__JOB_STATE__JOB_STATE_WAITING:
+        return "waiting";
     default:
         return "unknown"; /* a newer coordinator's */
     }
@@ -50,6 +53,13 @@ double result_seconds(const Cairn__JobStatus *status, int64_t now_ms)
     if (status->started_ms == 0 || end_ms < status->started_ms)
         return 0;
     return (double)(end_ms - status->started_ms) / 1000.0;
+}
+
+double result_state_seconds(const Cairn__JobStatus *status, int64_t now_ms)
+{
+    if (status->state_ms == 0 || now_ms < status->state_ms)
+        return 0;
+    return (double)(now_ms - status->state_ms) / 1000.0;
 }
 
 static json_t *number_or_null(double value)
@@ -137,16 +147,31 @@ json_t *result_json_failed(const Cairn__JobStatus *status, const char *reason, i
     return object;
 }
 
+static json_t *texts(char *const *list, size_t count)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; array && i < count; i++) {
+        if (json_array_append_new(array, result_text(list[i])) != 0) {
+            json_decref(array);
+            array = NULL;
+        }
+    }
+    return array;
+}
+
 json_t *result_status_json(const Cairn__JobStatus *status, int64_t now_ms)
 {
     json_t *object = result_json(status, now_ms);
     json_t *more = json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "number", whole(status->number), "step",
-        whole(status->step), "final_step", whole(status->final_step), "epochs_planned", whole(status->epochs),
-        "microbatches", whole(status->microbatches), "tables", whole(status->tables), "incarnation",
-        whole(status->incarnation), "membership_epoch", whole(status->membership_epoch), "submitted_ms",
-        json_integer(status->submitted_ms), "started_ms", json_integer(status->started_ms), "finished_ms",
-        json_integer(status->finished_ms));
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "number",
+        whole(status->number), "step", whole(status->step), "final_step", whole(status->final_step),
+        "epochs_planned", whole(status->epochs), "microbatches", whole(status->microbatches), "tables",
+        whole(status->tables), "incarnation", whole(status->incarnation), "membership_epoch",
+        whole(status->membership_epoch), "submitted_ms", json_integer(status->submitted_ms), "started_ms",
+        json_integer(status->started_ms), "finished_ms", json_integer(status->finished_ms), "state_ms",
+        json_integer(status->state_ms), "workers_target", whole(status->workers_target), "divergences",
+        whole(status->divergences), "excluded", texts(status->excluded, status->n_excluded));
 
     if (!object || !more || json_object_update(object, more) != 0) {
         json_decref(object);
@@ -154,6 +179,14 @@ json_t *result_status_json(const Cairn__JobStatus *status, int64_t now_ms)
     }
     json_decref(more);
     return object;
+}
+
+void result_workers_text(const Cairn__JobStatus *status, const char *between, char *text, size_t size)
+{
+    if (status->workers_target > 0 && status->workers_target != status->workers)
+        snprintf(text, size, "%" PRIu32 "%s%" PRIu32, status->workers, between, status->workers_target);
+    else
+        snprintf(text, size, "%" PRIu32, status->workers);
 }
 
 void result_metrics_text(Cairn__Metric *const *metrics, size_t count, char *text, size_t size)

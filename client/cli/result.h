@@ -18,6 +18,9 @@ bool job_state_has_ended(Cairn__JobState state);
 /* Seconds from the start to the end, or to now_ms (Unix time) when it has not ended; 0 before it began. */
 double result_seconds(const Cairn__JobStatus *status, int64_t now_ms);
 
+/* Seconds that the job has been in its state at now_ms (Unix time); 0: not known. */
+double result_state_seconds(const Cairn__JobStatus *status, int64_t now_ms);
+
 /* A JSON string of any bytes: those of a text that is not UTF-8 (a path may be) become "?". NULL: out of
  * memory. */
 json_t *result_text(const char *text);
@@ -38,6 +41,9 @@ json_t *result_status_json(const Cairn__JobStatus *status, int64_t now_ms);
 
 /* Whether the job did all that was asked of it, its model file included. One with tables only ever stops. */
 bool result_is_success(const Cairn__JobStatus *status);
+
+/* "3", or with fewer workers than the job would have, "2", between and "3". */
+void result_workers_text(const Cairn__JobStatus *status, const char *between, char *text, size_t size);
 
 /* "loss 0.0312  accuracy 0.9907", cut to size. */
 void result_metrics_text(Cairn__Metric *const *metrics, size_t count, char *text, size_t size);

@@ -64,12 +64,38 @@ static void print_work(const Cairn__JobStatus *status)
 
 static void print_cluster(const Cairn__JobStatus *status)
 {
+    char workers[32];
+
     printf("%-12s  servers %" PRIu32, "cluster", status->servers);
+    result_workers_text(status, " of ", workers, sizeof(workers));
     if (status->tables == 0)
-        printf(", workers %" PRIu32, status->workers);
+        printf(", workers %s", workers);
     printf(", incarnation %" PRIu64, status->incarnation);
     if (status->tables == 0)
         printf(", epoch of membership %" PRIu64, status->membership_epoch);
+    printf("\n");
+}
+
+/* What should not happen, when it has. */
+static void print_trouble(const Cairn__JobStatus *status)
+{
+    for (size_t i = 0; i < status->n_excluded; i++)
+        printf("%-12s  %s\n", i == 0 ? "excluded" : "", status->excluded[i]);
+    if (status->divergences > 0)
+        printf("%-12s  %" PRIu64 " sum%s came twice and differed; see cairn logs %s\n", "divergences",
+               status->divergences, status->divergences == 1 ? "" : "s", status->id);
+}
+
+static void print_state(const Cairn__JobStatus *status)
+{
+    double seconds = result_state_seconds(status, clock_unix_ms());
+    char duration[32];
+
+    printf("%-12s  %s", "state", job_state_name(status->state));
+    if (status->state == CAIRN__JOB_STATE__JOB_STATE_WAITING && status->state_ms > 0) {
+        progress_duration(seconds, duration, sizeof(duration));
+        printf(" for %s", duration);
+    }
     printf("\n");
 }
 
@@ -78,10 +104,11 @@ static void print_status(const Cairn__JobStatus *status)
     double seconds = result_seconds(status, clock_unix_ms());
 
     printf("%-12s  %s\n", "job", status->id);
-    printf("%-12s  %s\n", "state", job_state_name(status->state));
+    print_state(status);
     print_text("reason", status->reason);
     print_work(status);
     print_cluster(status);
+    print_trouble(status);
     if (seconds > 0)
         printf("%-12s  %.1f s\n", "took", seconds);
     print_text("model hash", status->model_hash);

@@ -37,7 +37,7 @@ static int stop_and_print(struct connection *connection, const void *context)
 
     if (status == CAIRN_OK) {
         cairn__client_reply__free_unpacked(reply, NULL);
-        status = request_ended(connection->requester, settings->job, &reply, &error);
+        status = request_ended(connection->requester, settings->job, NULL, &reply, &error);
     }
     if (status != CAIRN_OK)
         return command_fail(table.program, EXIT_FAILED, &error);

@@ -63,6 +63,19 @@ enum status request_stop(struct requester *requester, const char *job, Cairn__Cl
     return ask(requester, &request, CAIRN__CLIENT_REPLY__BODY_JOB, reply, error);
 }
 
+enum status request_scale(struct requester *requester, const char *job, uint32_t workers,
+                          Cairn__ClientReply **reply, struct error *error)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__ScaleRequest body = CAIRN__SCALE_REQUEST__INIT;
+
+    body.job = (char *)job;
+    body.workers = workers;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_SCALE;
+    request.scale = &body;
+    return ask(requester, &request, CAIRN__CLIENT_REPLY__BODY_JOB, reply, error);
+}
+
 enum status request_locate_begin(struct requester *requester, const char *job, bool live, struct error *error)
 {
     Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
@@ -111,14 +124,17 @@ static enum status watch(struct requester *requester, const char *job, const str
 
 static bool take_end(void *context, const Cairn__ClientReply *reply)
 {
-    (void)context;
+    const struct request_viewer *viewer = context;
+
+    if (viewer)
+        viewer->show(viewer->context, reply->job);
     return state_has_ended(reply->job->state);
 }
 
-enum status request_ended(struct requester *requester, const char *job, Cairn__ClientReply **reply,
-                          struct error *error)
+enum status request_ended(struct requester *requester, const char *job, const struct request_viewer *viewer,
+                          Cairn__ClientReply **reply, struct error *error)
 {
-    const struct request_wait wait = {CAIRN__CLIENT_REPLY__BODY_JOB, take_end, NULL, -1};
+    const struct request_wait wait = {CAIRN__CLIENT_REPLY__BODY_JOB, take_end, (void *)viewer, -1};
 
     return watch(requester, job, &wait, reply, error);
 }
@@ -126,10 +142,17 @@ enum status request_ended(struct requester *requester, const char *job, Cairn__C
 /* context: what the job waits for, to tell when the wait is over; room for a line. */
 #define REASON_BYTES 256
 
+/* Whether a job that does not run may do so yet, by itself. */
+static bool may_run(Cairn__JobState state)
+{
+    return state == CAIRN__JOB_STATE__JOB_STATE_PENDING || state == CAIRN__JOB_STATE__JOB_STATE_PREPARING ||
+           state == CAIRN__JOB_STATE__JOB_STATE_WAITING;
+}
+
 static bool take_running(void *context, const Cairn__ClientReply *reply)
 {
     snprintf(context, REASON_BYTES, "%s", reply->job->reason);
-    return reply->job->state >= CAIRN__JOB_STATE__JOB_STATE_RUNNING;
+    return !may_run(reply->job->state);
 }
 
 enum status request_running(struct requester *requester, const char *job, int timeout_ms,

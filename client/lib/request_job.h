@@ -1,7 +1,7 @@
-/* The requests about one job that programs make: submit, wait until it runs, find it, add tables, commit,
- * stop. Each waits for its answer. Replies are the caller's: cairn__client_reply__free_unpacked(reply, NULL).
- * One thread a requester. Errors of all: those of requester_expect; what the coordinator refuses is
- * CAIRN_INVALID with its line. */
+/* The requests about one job that programs make: submit, wait until it runs, find it, scale it, add tables,
+ * commit, stop. Each waits for its answer. Replies are the caller's:
+ * cairn__client_reply__free_unpacked(reply, NULL). One thread a requester. Errors of all: those of
+ * requester_expect; what the coordinator refuses is CAIRN_INVALID with its line. */
 #ifndef CAIRN_LIB_REQUEST_JOB_H
 #define CAIRN_LIB_REQUEST_JOB_H
 
@@ -24,14 +24,25 @@ enum status request_status(struct requester *requester, const char *job, Cairn__
 enum status request_stop(struct requester *requester, const char *job, Cairn__ClientReply **reply,
                          struct error *error) MUST_CHECK;
 
+/* Asks that a job that has not ended have so many workers; (*reply)->job is its status, which may be on its
+ * way there. */
+enum status request_scale(struct requester *requester, const char *job, uint32_t workers,
+                          Cairn__ClientReply **reply, struct error *error) MUST_CHECK;
+
 /* Waits until a job runs; (*reply)->job is its status. timeout_ms: of the whole wait; -1: for ever.
  * Errors: CAIRN_CLOSED when it has ended instead; CAIRN_TIMEOUT with what it waits for. */
 enum status request_running(struct requester *requester, const char *job, int timeout_ms,
                             Cairn__ClientReply **reply, struct error *error) MUST_CHECK;
 
-/* Waits until a job has ended; (*reply)->job is its last status. */
-enum status request_ended(struct requester *requester, const char *job, Cairn__ClientReply **reply,
-                          struct error *error) MUST_CHECK;
+/* Who is shown a job's statuses while it is waited for; borrows them. */
+struct request_viewer {
+    void (*show)(void *context, const Cairn__JobStatus *status);
+    void *context;
+};
+
+/* Waits until a job has ended; (*reply)->job is its last status. The viewer (NULL: nobody) is shown all. */
+enum status request_ended(struct requester *requester, const char *job, const struct request_viewer *viewer,
+                          Cairn__ClientReply **reply, struct error *error) MUST_CHECK;
 
 /* Where a job is; (*reply)->location. live: to push and pull, the job must run; else its committed model. */
 enum status request_locate(struct requester *requester, const char *job, bool live,

@@ -152,6 +152,9 @@ START_TEST(the_live_line_of_other_states)
     status.reason = (char *)"needs 1 more worker";
     progress_live_line(&status, 20, 200, line);
     ck_assert_str_eq(line, "needs 1 more worker");
+    status.state = CAIRN__JOB_STATE__JOB_STATE_WAITING;
+    progress_live_line(&status, 20, 200, line);
+    ck_assert_str_eq(line, "step 150: needs 1 more worker");
     status.state = CAIRN__JOB_STATE__JOB_STATE_PREPARING;
     progress_live_line(&status, 20, 200, line);
     ck_assert_str_eq(line, "preparing: the nodes load state and data");
@@ -256,6 +259,30 @@ START_TEST(statuses_may_skip)
 }
 END_TEST
 
+START_TEST(a_pause_is_told_once_and_its_end)
+{
+    Cairn__JobStatus status = running();
+    struct progress_pause pause = {.waits = false};
+    char line[PROGRESS_LINE_BYTES];
+
+    ck_assert(!progress_pause_next(&pause, &status, line));
+    status.state = CAIRN__JOB_STATE__JOB_STATE_WAITING;
+    status.state_ms = 5000;
+    status.reason = (char *)"waits for server s1, which holds its state";
+    ck_assert(progress_pause_next(&pause, &status, line));
+    ck_assert_str_eq(line, "step 150: waits for server s1, which holds its state");
+    ck_assert(!progress_pause_next(&pause, &status, line));
+    status.state = CAIRN__JOB_STATE__JOB_STATE_PREPARING;
+    ck_assert(!progress_pause_next(&pause, &status, line));
+    status.state = CAIRN__JOB_STATE__JOB_STATE_RUNNING;
+    status.state_ms = 12000;
+    status.step = 100;
+    ck_assert(progress_pause_next(&pause, &status, line));
+    ck_assert_str_eq(line, "goes on from step 100 after 0:07");
+    ck_assert(!progress_pause_next(&pause, &status, line));
+}
+END_TEST
+
 static Suite *progress_suite(void)
 {
     Suite *suite = suite_create("progress");
@@ -272,6 +299,7 @@ static Suite *progress_suite(void)
     tcase_add_test(cases, an_epoch_without_validation_is_told_at_once);
     tcase_add_test(cases, an_end_before_the_validation);
     tcase_add_test(cases, statuses_may_skip);
+    tcase_add_test(cases, a_pause_is_told_once_and_its_end);
     suite_add_tcase(suite, cases);
     return suite;
 }

@@ -34,6 +34,7 @@ struct rig {
     const struct scene *scenes;
     size_t scene_count;
     uint64_t asked_step; /* of the last commit */
+    uint32_t asked_workers; /* of the last scale */
     bool asked_live;
     pthread_t thread;
 };
@@ -98,6 +99,8 @@ static void play_scene(struct rig *rig, const struct scene *scene)
     ck_assert_int_eq(request->body_case, scene->asked);
     if (request->body_case == CAIRN__CLIENT_REQUEST__BODY_COMMIT)
         rig->asked_step = request->commit->step;
+    if (request->body_case == CAIRN__CLIENT_REQUEST__BODY_SCALE)
+        rig->asked_workers = request->scale->workers;
     if (request->body_case == CAIRN__CLIENT_REQUEST__BODY_LOCATE)
         rig->asked_live = request->locate->live;
     for (size_t i = 0; i < scene->reply_count; i++)
@@ -166,6 +169,27 @@ START_TEST(submit_status_and_stop_give_the_status)
 }
 END_TEST
 
+START_TEST(scale_says_how_many)
+{
+    static const struct scene scenes[] = {
+        {CAIRN__CLIENT_REQUEST__BODY_SCALE, 1, {{.state = STATE(RUNNING)}}},
+        {CAIRN__CLIENT_REQUEST__BODY_SCALE, 1, {{.error = "shelf-1 has ended"}}},
+    };
+    Cairn__ClientReply *reply;
+    struct rig rig;
+    struct error error;
+
+    OPEN(&rig, scenes);
+    ck_assert_int_eq(request_scale(rig.requester, "shelf", 3, &reply, NULL), CAIRN_OK);
+    ck_assert_str_eq(reply->job->id, "shelf-1");
+    cairn__client_reply__free_unpacked(reply, NULL);
+    ck_assert_int_eq(request_scale(rig.requester, "shelf", 4, &reply, &error), CAIRN_INVALID);
+    ck_assert_str_eq(error.message, "shelf-1 has ended");
+    rig_close(&rig);
+    ck_assert_uint_eq(rig.asked_workers, 4);
+}
+END_TEST
+
 START_TEST(locate_says_whether_it_means_the_live_job)
 {
     static const struct scene scenes[] = {
@@ -215,9 +239,10 @@ END_TEST
 START_TEST(running_is_waited_for)
 {
     static const struct scene scenes[] = {{CAIRN__CLIENT_REQUEST__BODY_WATCH,
-                                           3,
+                                           4,
                                            {{.state = STATE(PENDING), .reason = "waits for 1 more server"},
                                             {.state = STATE(PREPARING)},
+                                            {.state = STATE(WAITING), .reason = "waits for server s1"},
                                             {.state = STATE(RUNNING)}}}};
     Cairn__ClientReply *reply;
     struct rig rig;
@@ -264,15 +289,24 @@ START_TEST(a_wait_in_vain_tells_what_for)
 }
 END_TEST
 
+static void count_status(void *context, const Cairn__JobStatus *status)
+{
+    ck_assert_str_eq(status->id, "shelf-1");
+    ++*(int *)context;
+}
+
 START_TEST(the_end_is_waited_for)
 {
+    int shown = 0;
+    const struct request_viewer viewer = {count_status, &shown};
     static const struct scene scenes[] = {
         {CAIRN__CLIENT_REQUEST__BODY_WATCH, 2, {{.state = STATE(RUNNING)}, {.state = STATE(STOPPED)}}}};
     Cairn__ClientReply *reply;
     struct rig rig;
 
     OPEN(&rig, scenes);
-    ck_assert_int_eq(request_ended(rig.requester, "shelf", &reply, NULL), CAIRN_OK);
+    ck_assert_int_eq(request_ended(rig.requester, "shelf", &viewer, &reply, NULL), CAIRN_OK);
+    ck_assert_int_eq(shown, 2);
     ck_assert_int_eq(reply->job->state, STATE(STOPPED));
     cairn__client_reply__free_unpacked(reply, NULL);
     rig_close(&rig);
@@ -320,6 +354,7 @@ static Suite *make_suite(void)
     TCase *once = tcase_create("once"), *wait = tcase_create("wait");
 
     tcase_add_test(once, submit_status_and_stop_give_the_status);
+    tcase_add_test(once, scale_says_how_many);
     tcase_add_test(once, locate_says_whether_it_means_the_live_job);
     tcase_add_test(once, answers_of_another_kind_are_no_answers);
     suite_add_tcase(suite, once);

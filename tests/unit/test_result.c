@@ -130,6 +130,37 @@ START_TEST(a_status_has_more)
 }
 END_TEST
 
+START_TEST(a_waiting_job)
+{
+    Cairn__JobStatus status = completed();
+    char *excluded[] = {(char *)"w1", (char *)"w\xe9"}, text[32];
+    json_t *object;
+
+    status.state = CAIRN__JOB_STATE__JOB_STATE_WAITING;
+    status.state_ms = 20000;
+    status.workers_target = 4;
+    status.divergences = 2;
+    status.n_excluded = 2;
+    status.excluded = excluded;
+    ck_assert(result_state_seconds(&status, 21500) == 1.5);
+    ck_assert(result_state_seconds(&status, 19000) == 0.0); /* a clock that was set back */
+    object = result_status_json(&status, 21500);
+    ck_assert_str_eq(json_string_value(json_object_get(object, "status")), "waiting");
+    ck_assert_int_eq(json_integer_value(json_object_get(object, "state_ms")), 20000);
+    ck_assert_int_eq(json_integer_value(json_object_get(object, "workers_target")), 4);
+    ck_assert_int_eq(json_integer_value(json_object_get(object, "divergences")), 2);
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(object, "excluded"), 1)), "w?");
+    json_decref(object);
+    result_workers_text(&status, " of ", text, sizeof(text));
+    ck_assert_str_eq(text, "3 of 4");
+    status.workers = 4;
+    result_workers_text(&status, "/", text, sizeof(text));
+    ck_assert_str_eq(text, "4");
+    status.state_ms = 0; /* an older coordinator's */
+    ck_assert(result_state_seconds(&status, 21500) == 0.0);
+}
+END_TEST
+
 START_TEST(seconds)
 {
     Cairn__JobStatus status = completed();
@@ -152,7 +183,7 @@ END_TEST
 
 START_TEST(states_have_names)
 {
-    for (int state = CAIRN__JOB_STATE__JOB_STATE_PENDING; state <= CAIRN__JOB_STATE__JOB_STATE_FAILED;
+    for (int state = CAIRN__JOB_STATE__JOB_STATE_PENDING; state <= CAIRN__JOB_STATE__JOB_STATE_WAITING;
          state++)
         ck_assert_str_ne(job_state_name((Cairn__JobState)state), "unknown");
     ck_assert_str_eq(job_state_name((Cairn__JobState)77), "unknown");
@@ -210,6 +241,7 @@ static Suite *result_suite(void)
     tcase_add_test(cases, a_failed_job);
     tcase_add_test(cases, a_run_that_failed_without_the_coordinator);
     tcase_add_test(cases, a_status_has_more);
+    tcase_add_test(cases, a_waiting_job);
     tcase_add_test(cases, seconds);
     tcase_add_test(cases, foreign_texts);
     tcase_add_test(cases, states_have_names);
