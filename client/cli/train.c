@@ -89,6 +89,8 @@ static const struct setting rows[] = {
 static const struct settings_table table = {"cairn train",
                                             "Trains a job file on this machine: starts a coordinator, "
                                             "servers and workers, watches them, and ends them. "
+                                            "One that dies is started again and goes on from what it holds; "
+                                            "training waits only when no worker or a server is missing. "
                                             "Ctrl-C stops after the step in hand, which --resume goes on "
                                             "from. The model is the same for any number of "
                                             "servers and workers.",
@@ -98,6 +100,7 @@ static const struct settings_table table = {"cairn train",
 struct train {
     struct train_settings settings;
     struct job_file file;
+    uint32_t workers; /* that are to be started */
     struct run_folder folder;
     struct progress progress;
 };
@@ -120,7 +123,7 @@ static uint32_t core_count(void)
 }
 
 /* Lanes a worker: workers that leave it open share the cores. */
-static uint32_t threads_per_worker(const struct train *train, uint32_t workers)
+static uint32_t threads_per_worker(const struct train *train)
 {
     const struct job *job = train->file.job;
     uint32_t threads;
@@ -129,7 +132,8 @@ static uint32_t threads_per_worker(const struct train *train, uint32_t workers)
         return (uint32_t)train->settings.threads_per_worker;
     if (job->threads_per_worker > 0)
         return 0; /* the job file says it */
-    threads = core_count() / (workers * (job->threads_per_microbatch > 0 ? job->threads_per_microbatch : 1));
+    threads =
+        core_count() / (train->workers * (job->threads_per_microbatch > 0 ? job->threads_per_microbatch : 1));
     return threads > 0 ? threads : 1;
 }
 
@@ -170,7 +174,8 @@ static enum status check_kind(const struct job_file *file, struct error *error)
 }
 
 /* The job with as many servers and workers as will be started: the file's numbers become overrides, so that
- * the coordinator waits for these and no others. */
+ * the coordinator waits for these and no others. One worker is enough to go on with, as one that dies is soon
+ * back. */
 static enum status load_job(struct train *train, struct error *error)
 {
     const struct train_settings *settings = &train->settings;
@@ -185,8 +190,9 @@ static enum status load_job(struct train *train, struct error *error)
         status = job_file_check_output(&train->file, error); /* hours later it would be a pity */
     if (status == CAIRN_OK) {
         train->file.overrides.servers = train->file.job->servers;
-        train->file.overrides.workers_min = train->file.job->workers_min;
-        train->file.overrides.workers_max = train->file.job->workers_min;
+        train->workers = train->file.job->workers_min;
+        train->file.overrides.workers_min = 1;
+        train->file.overrides.workers_max = train->workers;
     }
     return status;
 }
@@ -224,7 +230,7 @@ static void print_next_commands(const struct train *train, const Cairn__JobStatu
     if (train->file.job->has_validation && status->output[0] != '\0')
         printf("  cairn evaluate %s --job %s\n", status->output, train->settings.file);
     printf("  cairn train %s --workers %" PRIu32 " --fresh    # the same hash\n", train->settings.file,
-           status->workers % train->file.job->microbatches + 1);
+           train->workers % train->file.job->microbatches + 1);
 }
 
 static void print_how_to_resume(const struct train *train)
@@ -279,11 +285,10 @@ static int report(const struct train *train, const struct training *training, en
 
 static int run(struct train *train)
 {
-    uint32_t workers = train->file.overrides.workers_min;
     const struct training_params params = {.file = &train->file,
                                            .servers = train->file.overrides.servers,
-                                           .workers = workers,
-                                           .threads_per_worker = threads_per_worker(train, workers),
+                                           .workers = train->workers,
+                                           .threads_per_worker = threads_per_worker(train),
                                            .over_tcp = train->settings.transport == TRANSPORT_TCP,
                                            .resume = train->settings.resume != 0,
                                            .keep_logs = train->settings.keep_logs != 0};

@@ -4,20 +4,16 @@
 #include "base/clock.h"
 #include "request.h"
 #include "result.h"
+#include "training_children.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/inotify.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 #include <zmq.h>
 
-/* How long a coordinator that is our own child may take to start, and to answer; disks may be slow. */
-#define START_MS  30000
+/* How long a coordinator that is our own child may take to answer; disks may be slow. */
 #define ANSWER_MS 30000
 /* How long children may take to end in order. */
 #define STOP_MS 10000
@@ -27,9 +23,15 @@ const Cairn__JobStatus *training_status(const struct training *training)
     return training->last ? training->last->job : NULL;
 }
 
+static void show_note(void *context, const char *line)
+{
+    progress_note(context, "%s", line);
+}
+
 enum status training_init(struct training *training, const struct training_params *params,
                           struct run_folder *folder, struct progress *progress, struct error *error)
 {
+    const struct supervisor_viewer viewer = {show_note, progress};
     sigset_t ours;
 
     *training = (struct training){.params = *params, .folder = folder, .progress = progress, .signals = -1};
@@ -39,7 +41,7 @@ enum status training_init(struct training *training, const struct training_param
     sigaddset(&ours, SIGHUP);
     sigaddset(&ours, SIGCHLD);
     sigprocmask(SIG_BLOCK, &ours, &training->old_mask);
-    supervisor_init(&training->supervisor, &training->old_mask, folder->lock);
+    supervisor_init(&training->supervisor, &training->old_mask, folder->lock, &viewer);
     training->signals = signalfd(-1, &ours, SFD_NONBLOCK | SFD_CLOEXEC);
     if (training->signals < 0)
         return error_system(error, errno, "cannot watch signals");
@@ -66,12 +68,10 @@ void training_fini(struct training *training)
 
 /* ---- waiting */
 
-/* Takes the signals that came. Errors: CAIRN_CLOSED when a child has ended, CAIRN_AGAIN when the user
- * interrupted. */
+/* Takes the signals that came. Errors: CAIRN_AGAIN when the user interrupted. */
 static enum status take_signals(struct training *training, struct error *error)
 {
     struct signalfd_siginfo news;
-    const struct child *ended;
     bool interrupted = false;
 
     while (read(training->signals, &news, sizeof(news)) == (ssize_t)sizeof(news)) {
@@ -80,33 +80,62 @@ static enum status take_signals(struct training *training, struct error *error)
             interrupted = true;
         }
     }
-    ended = supervisor_reap(&training->supervisor);
-    if (ended)
-        return supervisor_describe(ended, error);
     return interrupted ? error_set(error, CAIRN_AGAIN, "interrupted") : CAIRN_OK;
 }
 
-/* Waits until item is ready; CAIRN_TIMEOUT after deadline_ms (-1: for ever), and take_signals' errors. */
-static enum status wait_for(struct training *training, zmq_pollitem_t item, int64_t deadline_ms,
-                            struct error *error)
+/* How often the coordinator was started. */
+static uint32_t coordinator_starts(const struct training *training)
+{
+    const struct child *coordinator = supervisor_child(&training->supervisor, TRAINING_COORDINATOR);
+
+    return coordinator ? coordinator->start_count : 0;
+}
+
+static enum status take_news(struct training *training, struct error *error)
+{
+    enum status interrupted = take_signals(training, error), status;
+    uint32_t starts = coordinator_starts(training);
+    struct error tended;
+
+    status = supervisor_tend(&training->supervisor, &tended);
+    if (status != CAIRN_OK) {
+        *error = tended;
+        return status;
+    }
+    if (interrupted == CAIRN_OK && coordinator_starts(training) != starts)
+        return error_set(error, CAIRN_STALE,
+                         "the coordinator ended in the middle of it and was started again");
+    return interrupted;
+}
+
+/* Milliseconds until the deadline or until a child is to be started again; -1: no such time. */
+static int64_t milliseconds_left(const struct training *training, int64_t deadline_ms)
+{
+    int64_t child_ms = supervisor_deadline_ms(&training->supervisor), left_ms;
+
+    if (child_ms >= 0 && (deadline_ms < 0 || child_ms < deadline_ms))
+        deadline_ms = child_ms;
+    left_ms = deadline_ms - clock_ms();
+    return deadline_ms < 0 ? -1 : left_ms > 0 ? left_ms : 0;
+}
+
+enum status training_wait(struct training *training, zmq_pollitem_t item, int64_t deadline_ms,
+                          struct error *error)
 {
     zmq_pollitem_t items[2] = {item, {.fd = training->signals, .events = ZMQ_POLLIN}};
     enum status status = CAIRN_OK;
 
     while (status == CAIRN_OK) {
-        int64_t left_ms = deadline_ms < 0 ? -1 : deadline_ms - clock_ms();
         int ready;
 
-        if (deadline_ms >= 0 && left_ms <= 0)
+        if (deadline_ms >= 0 && clock_ms() >= deadline_ms)
             return error_set(error, CAIRN_TIMEOUT, "timed out");
-        ready = zmq_poll(items, 2, left_ms);
+        ready = zmq_poll(items, 2, milliseconds_left(training, deadline_ms));
         if (ready < 0 && zmq_errno() != EINTR)
             return error_set(error, CAIRN_IO, "cannot wait: %s", zmq_strerror(zmq_errno()));
-        if (ready <= 0)
-            continue;
-        if (items[0].revents)
+        if (ready > 0 && items[0].revents)
             return CAIRN_OK; /* news first: a job's own reason says more than a child's end */
-        status = take_signals(training, error);
+        status = take_news(training, error);
     }
     return status;
 }
@@ -122,7 +151,7 @@ static enum status receive(struct training *training, int64_t deadline_ms,
         enum status status = requester_receive(training->requester, 0, reply, error);
 
         if (status == CAIRN_TIMEOUT || status == CAIRN_AGAIN) {
-            status = wait_for(training, item, deadline_ms, error);
+            status = training_wait(training, item, deadline_ms, error);
             if (status == CAIRN_TIMEOUT)
                 return error_set(error, CAIRN_TIMEOUT, "the coordinator does not answer");
             if (status != CAIRN_OK)
@@ -142,7 +171,11 @@ static enum status ask(struct training *training, Cairn__ClientRequest *request,
 {
     enum status status = requester_send(training->requester, request, error);
 
-    return status == CAIRN_OK ? receive(training, clock_ms() + ANSWER_MS, expected, reply, error) : status;
+    if (status == CAIRN_OK)
+        status = receive(training, clock_ms() + ANSWER_MS, expected, reply, error);
+    if (status == CAIRN_STALE)
+        return error_set(error, CAIRN_CLOSED, "the coordinator died before it answered: try again");
+    return status;
 }
 
 static void keep_status(struct training *training, Cairn__ClientReply *reply)
@@ -150,127 +183,6 @@ static void keep_status(struct training *training, Cairn__ClientReply *reply)
     if (training->last)
         cairn__client_reply__free_unpacked(training->last, NULL);
     training->last = reply;
-}
-
-/* ---- processes */
-
-static enum status start(struct training *training, const char *program, const char *name,
-                         char *const *arguments, struct error *error)
-{
-    char file[48], log[RUN_FOLDER_PATH_MAX];
-
-    snprintf(file, sizeof(file), "logs/%s.log", name);
-    run_folder_path(training->folder, file, log);
-    return supervisor_start(&training->supervisor, program, name, log, arguments, error);
-}
-
-/* The endpoint that the coordinator wrote into its data folder, if it is there already. */
-static bool read_endpoint(struct training *training, const char *path)
-{
-    FILE *file = fopen(path, "re");
-    bool got = file && fgets(training->coordinator, sizeof(training->coordinator), file) != NULL;
-
-    if (file)
-        fclose(file);
-    training->coordinator[strcspn(training->coordinator, "\n")] = '\0';
-    return got && training->coordinator[0] != '\0';
-}
-
-/* watch: an inotify descriptor on the folder of the file, made before the coordinator was started. */
-static enum status wait_for_endpoint(struct training *training, int watch, const char *path,
-                                     struct error *error)
-{
-    const zmq_pollitem_t item = {.fd = watch, .events = ZMQ_POLLIN};
-    int64_t deadline_ms = clock_ms() + START_MS;
-    enum status status = CAIRN_OK;
-    char events[4096];
-
-    while (!read_endpoint(training, path)) {
-        status = wait_for(training, item, deadline_ms, error);
-        if (status == CAIRN_TIMEOUT)
-            return error_set(error, CAIRN_TIMEOUT, "cairn-coordinator was not ready after %d s",
-                             START_MS / 1000);
-        if (status != CAIRN_OK)
-            return status;
-        if (read(watch, events, sizeof(events)) < 0 && errno != EAGAIN && errno != EINTR)
-            return error_system(error, errno, "cannot watch the coordinator's folder");
-    }
-    return CAIRN_OK;
-}
-
-static enum status start_and_wait(struct training *training, const char *data, int watch, struct error *error)
-{
-    char listen[160], path[RUN_FOLDER_PATH_MAX + 16];
-    char *arguments[] = {"--listen", listen, "--data", (char *)data, NULL};
-    enum status status;
-
-    if (training->params.over_tcp)
-        snprintf(listen, sizeof(listen), "tcp://127.0.0.1:0");
-    else
-        snprintf(listen, sizeof(listen), "ipc://%s/coordinator", training->folder->sockets);
-    run_folder_path(training->folder, "coordinator/endpoint", path);
-    unlink(path); /* a killed run's */
-    status = start(training, "cairn-coordinator", "coordinator", arguments, error);
-    return status == CAIRN_OK ? wait_for_endpoint(training, watch, path, error) : status;
-}
-
-static enum status start_coordinator(struct training *training, struct error *error)
-{
-    char data[RUN_FOLDER_PATH_MAX];
-    enum status status = run_folder_make(training->folder, "coordinator", error);
-    int watch;
-
-    if (status == CAIRN_OK)
-        status = run_folder_make(training->folder, "logs", error);
-    if (status != CAIRN_OK)
-        return status;
-    run_folder_path(training->folder, "coordinator", data);
-    watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (watch < 0 || inotify_add_watch(watch, data, IN_CLOSE_WRITE | IN_MOVED_TO) < 0)
-        status = error_system(error, errno, "cannot watch %s", data);
-    else
-        status = start_and_wait(training, data, watch, error);
-    if (watch >= 0)
-        close(watch);
-    if (status == CAIRN_OK)
-        status = requester_new(training->zmq_context, training->coordinator, &training->requester, error);
-    return status;
-}
-
-static enum status start_server(struct training *training, uint32_t index, struct error *error)
-{
-    char name[32], listen[160], data[RUN_FOLDER_PATH_MAX];
-    char *arguments[] = {
-        "--coordinator", training->coordinator, "--listen", listen, "--data", data, "--name", name, NULL};
-
-    snprintf(name, sizeof(name), "server-%" PRIu32, index);
-    run_folder_path(training->folder, name, data);
-    if (training->params.over_tcp)
-        snprintf(listen, sizeof(listen), "tcp://127.0.0.1:0");
-    else
-        snprintf(listen, sizeof(listen), "ipc://%s/%s", training->folder->sockets, name);
-    return start(training, "cairn-server", name, arguments, error);
-}
-
-static enum status start_worker(struct training *training, uint32_t index, struct error *error)
-{
-    char name[32], threads[16];
-    char *arguments[] = {"--coordinator", training->coordinator, "--name", name, "--threads", threads, NULL};
-
-    snprintf(name, sizeof(name), "worker-%" PRIu32, index);
-    snprintf(threads, sizeof(threads), "%" PRIu32, training->params.threads_per_worker);
-    return start(training, "cairn-worker", name, arguments, error);
-}
-
-static enum status start_nodes(struct training *training, struct error *error)
-{
-    enum status status = CAIRN_OK;
-
-    for (uint32_t i = 0; i < training->params.servers && status == CAIRN_OK; i++)
-        status = start_server(training, i, error);
-    for (uint32_t i = 0; i < training->params.workers && status == CAIRN_OK; i++)
-        status = start_worker(training, i, error);
-    return status;
 }
 
 /* ---- earlier runs */
@@ -317,7 +229,7 @@ static enum status begin_anew(struct training *training, struct error *error)
     enum status status =
         run_folder_begin(training->folder, training->params.servers, !training->params.keep_logs, error);
 
-    return status == CAIRN_OK ? start_coordinator(training, error) : status;
+    return status == CAIRN_OK ? training_start_coordinator(training, error) : status;
 }
 
 /* Removes a finished run and begins with an empty coordinator. */
@@ -342,7 +254,7 @@ static enum status prepare(struct training *training, struct error *error)
                          training->folder->path);
     if (!had_run)
         return begin_anew(training, error);
-    status = start_coordinator(training, error);
+    status = training_start_coordinator(training, error);
     if (status == CAIRN_OK)
         status = look_at_former(training, &former, error);
     if (status == CAIRN_OK && !training->params.resume)
@@ -382,18 +294,23 @@ static enum status send_watch(struct training *training, struct error *error)
     return requester_send(training->requester, &request, error);
 }
 
-/* Asks for a stop and goes on watching; the stop's own answer is dropped for a newer request's. */
 static enum status send_stop(struct training *training, struct error *error)
 {
     Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
     Cairn__StopRequest body = CAIRN__STOP_REQUEST__INIT;
-    enum status status;
 
-    progress_note(training->progress, "stopping after the step in hand; Ctrl-C again ends it at once");
     body.job = training->last->job->id;
     request.body_case = CAIRN__CLIENT_REQUEST__BODY_STOP;
     request.stop = &body;
-    status = requester_send(training->requester, &request, error);
+    return requester_send(training->requester, &request, error);
+}
+
+/* Says what it wants, again after a silence or to a coordinator that was started again: a stop, when the user
+ * asked for it, and to be told of the job. The stop's own answer is dropped for a newer request's. */
+static enum status send_wishes(struct training *training, struct error *error)
+{
+    enum status status = training->interrupts > 0 ? send_stop(training, error) : CAIRN_OK;
+
     return status == CAIRN_OK ? send_watch(training, error) : status;
 }
 
@@ -403,12 +320,17 @@ static enum status watch(struct training *training, struct error *error)
     Cairn__ClientReply *reply;
 
     while (status == CAIRN_OK && !job_state_has_ended(training_status(training)->state)) {
-        status = receive(training, -1, CAIRN__CLIENT_REPLY__BODY_JOB, &reply, error);
+        status =
+            receive(training, clock_ms() + REQUEST_ANSWER_MS, CAIRN__CLIENT_REPLY__BODY_JOB, &reply, error);
         if (status == CAIRN_OK) {
             keep_status(training, reply);
             progress_update(training->progress, training_status(training));
         } else if (status == CAIRN_AGAIN && training->interrupts == 1) {
-            status = send_stop(training, error);
+            progress_note(training->progress,
+                          "stopping after the step in hand; Ctrl-C again ends it at once");
+            status = send_wishes(training, error);
+        } else if (status == CAIRN_TIMEOUT || status == CAIRN_STALE) {
+            status = send_wishes(training, error);
         }
     }
     progress_clear(training->progress);
@@ -426,7 +348,7 @@ static enum status run_job(struct training *training, struct error *error)
         return CAIRN_OK; /* a resume of what is complete */
     if (training->params.resume)
         progress_note(training->progress, "%s goes on from step %" PRIu64, first->id, first->committed_step);
-    status = start_nodes(training, error);
+    status = training_start_nodes(training, error);
     return status == CAIRN_OK ? watch(training, error) : status;
 }
 

@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <zmq.h>
 
 struct requester;
 
@@ -53,10 +54,17 @@ void training_fini(struct training *training);
 
 /* From the first process to the job's end: training->last is its last status then, completed, stopped or
  * failed. Errors: CAIRN_EXISTS when an unfinished run is in the folder and resume was not asked for;
- * CAIRN_NOT_FOUND when there is nothing to resume; CAIRN_CLOSED when a child ended by itself; CAIRN_AGAIN
- * when the user interrupted (training->interrupts) before there was a job or a second time; what the
- * coordinator refused. The message is one line for the user. */
+ * CAIRN_NOT_FOUND when there is nothing to resume; CAIRN_CLOSED when a child ended by itself again and again;
+ * CAIRN_AGAIN when the user interrupted (training->interrupts) before there was a job or a second time; what
+ * the coordinator refused. The message is one line for the user. */
 enum status training_run(struct training *training, struct error *error) MUST_CHECK;
+
+/* Waits until item is ready, and meanwhile takes signals and tends the children (for training_children.h).
+ * Errors: CAIRN_TIMEOUT after deadline_ms on clock_ms() (-1: never); CAIRN_AGAIN when the user interrupted;
+ * CAIRN_STALE when the coordinator was started again: what was asked of it may be lost; CAIRN_CLOSED when a
+ * child was given up. */
+enum status training_wait(struct training *training, zmq_pollitem_t item, int64_t deadline_ms,
+                          struct error *error) MUST_CHECK;
 
 /* The newest status; NULL before the job was handed over. */
 const Cairn__JobStatus *training_status(const struct training *training);

@@ -75,7 +75,8 @@ def kill_parent(run, _children, _chance):
 
 
 def kill_child(run, children, chance):
-    """A daemon: the command must end by itself, with an error. Before there are any: the command."""
+    """A daemon: it is started again, and whether the run goes on or ends with an error, it ends. Before there are any:
+    the command."""
     send([chance.choice(children or [run.process.pid])], signal.SIGKILL)
 
 

@@ -1,6 +1,8 @@
-/* Children: started, ended in order or by force, and described when they end by themselves. */
+/* Children: started, started again when they die, ended in order or by force, and described when they are
+ * given up. */
 #include "supervisor.h"
 
+#include "base/clock.h"
 #include "check_main.h"
 
 #include <errno.h>
@@ -16,9 +18,19 @@ static char log_path[] = "/tmp/cairn-test-log-XXXXXX";
 static struct supervisor supervisor;
 static struct error error;
 static sigset_t ours;
+static char notes[1024]; /* what was said of children, a line each */
+
+static void take_note(void *context, const char *line)
+{
+    size_t used = strlen(notes);
+
+    (void)context;
+    snprintf(notes + used, sizeof(notes) - used, "%s\n", line);
+}
 
 static void setup(void)
 {
+    const struct supervisor_viewer viewer = {take_note, NULL};
     sigset_t none;
     int file = mkstemp(log_path);
 
@@ -31,7 +43,7 @@ static void setup(void)
     sigaddset(&ours, SIGINT);
     sigaddset(&ours, SIGTERM);
     sigprocmask(SIG_BLOCK, &ours, NULL);
-    supervisor_init(&supervisor, &none, -1);
+    supervisor_init(&supervisor, &none, -1, &viewer);
 }
 
 static void teardown(void)
@@ -40,27 +52,62 @@ static void teardown(void)
     unlink(log_path);
 }
 
+static enum status start_program(const char *program, char **arguments, bool may_leave)
+{
+    const struct child_params params = {.program = program,
+                                        .name = "one",
+                                        .log_path = log_path,
+                                        .arguments = arguments,
+                                        .may_leave = may_leave};
+
+    return supervisor_start(&supervisor, &params, &error);
+}
+
 static enum status start_script(const char *script)
 {
     char *arguments[] = {(char *)"-c", (char *)script, NULL};
 
-    return supervisor_start(&supervisor, "sh", "one", log_path, arguments, &error);
+    return start_program("sh", arguments, false);
 }
 
-/* Waits for the signal of a child's end. */
-static const struct child *wait_for_end(void)
+/* Waits for a child's end, or until a child is to be started again. */
+static void wait_for_news(void)
 {
-    const struct child *ended;
+    int64_t deadline_ms = supervisor_deadline_ms(&supervisor);
+    int64_t left_ms = deadline_ms < 0 ? 10000 : deadline_ms - clock_ms();
+    struct timespec limit = {left_ms / 1000, left_ms % 1000 * 1000000};
+    sigset_t news;
 
-    while ((ended = supervisor_reap(&supervisor)) == NULL) {
-        const struct timespec limit = {10, 0};
-        sigset_t news;
+    if (left_ms <= 0)
+        return;
+    sigemptyset(&news);
+    sigaddset(&news, SIGCHLD);
+    ck_assert(sigtimedwait(&news, NULL, &limit) == SIGCHLD || deadline_ms >= 0);
+}
 
-        sigemptyset(&news);
-        sigaddset(&news, SIGCHLD);
-        ck_assert_int_eq(sigtimedwait(&news, NULL, &limit), SIGCHLD);
+/* Tends the children until one is given up; the line is in `error`. */
+static void wait_until_given_up(void)
+{
+    enum status status;
+
+    while ((status = supervisor_tend(&supervisor, &error)) == CAIRN_OK)
+        wait_for_news();
+    ck_assert_int_eq(status, CAIRN_CLOSED);
+}
+
+/* Tends the children until so many lines were said of them. */
+static void wait_for_notes(int count)
+{
+    for (;;) {
+        int lines = 0;
+
+        ck_assert_int_eq(supervisor_tend(&supervisor, &error), CAIRN_OK);
+        for (const char *byte = notes; *byte; byte++)
+            lines += *byte == '\n';
+        if (lines >= count)
+            return;
+        wait_for_news();
     }
-    return ended;
 }
 
 START_TEST(an_end_is_described_by_the_logs_last_error)
@@ -68,9 +115,10 @@ START_TEST(an_end_is_described_by_the_logs_last_error)
     ck_assert_int_eq(start_script("echo time=now level=error program=sh event=disk-full path=/x >&2;"
                                   "echo level=info event=bye; exit 3"),
                      CAIRN_OK);
-    ck_assert_int_eq(supervisor_describe(wait_for_end(), &error), CAIRN_CLOSED);
+    wait_until_given_up();
     ck_assert_ptr_nonnull(strstr(error.message, "sh one ended by itself with exit code 3"));
-    ck_assert_ptr_nonnull(strstr(error.message, "its last words: event=disk-full path=/x (its log: /tmp/"));
+    ck_assert_ptr_nonnull(
+        strstr(error.message, "its last words: event=disk-full path=/x (started 5 times; its log: /tmp/"));
     ck_assert_ptr_null(strchr(error.message, '\n'));
 }
 END_TEST
@@ -78,7 +126,7 @@ END_TEST
 START_TEST(a_log_without_errors_gives_its_last_other_line)
 {
     ck_assert_int_eq(start_script("echo one; echo two; echo level=info event=x; kill -9 $$"), CAIRN_OK);
-    ck_assert_int_eq(supervisor_describe(wait_for_end(), &error), CAIRN_CLOSED);
+    wait_until_given_up();
     ck_assert_ptr_nonnull(strstr(error.message, "was killed by signal 9 (Killed); its last words: two"));
 }
 END_TEST
@@ -86,8 +134,81 @@ END_TEST
 START_TEST(older_lines_are_not_its_words)
 {
     ck_assert_int_eq(start_script("exit 1"), CAIRN_OK);
-    ck_assert_int_eq(supervisor_describe(wait_for_end(), &error), CAIRN_CLOSED);
+    wait_until_given_up();
     ck_assert_ptr_null(strstr(error.message, "older"));
+}
+END_TEST
+
+START_TEST(a_child_that_dies_is_started_again)
+{
+    pid_t first;
+
+    ck_assert_int_eq(start_script("exec sleep 1000"), CAIRN_OK);
+    first = supervisor_child(&supervisor, "one")->process;
+    ck_assert_int_eq(supervisor_deadline_ms(&supervisor), -1);
+    kill(first, SIGKILL);
+    wait_for_notes(1);
+    ck_assert_str_eq(notes, "one was killed by signal 9 (Killed): started again\n");
+    ck_assert(supervisor.children[0].is_running);
+    ck_assert_uint_eq(supervisor.children[0].start_count, 2);
+    ck_assert_int_ne(supervisor.children[0].process, first);
+    ck_assert_int_eq(kill(supervisor.children[0].process, 0), 0);
+    ck_assert_ptr_null(supervisor_child(&supervisor, "two"));
+}
+END_TEST
+
+/* The first start again is at once, the next ones after 100, 200 and 400 ms. */
+START_TEST(one_that_dies_again_and_again_is_given_up)
+{
+    int64_t began_ms = clock_ms();
+
+    ck_assert_int_eq(start_script("echo no such option; exit 2"), CAIRN_OK);
+    wait_until_given_up();
+    ck_assert_int_ge(clock_ms() - began_ms, 700);
+    ck_assert_uint_eq(supervisor.children[0].start_count, 5);
+    ck_assert_ptr_nonnull(strstr(error.message, "exit code 2; its last words: no such option"));
+    ck_assert_ptr_nonnull(strstr(notes,
+                                 "one ended by itself with exit code 2; its last words: no such option: "
+                                 "started again\n"));
+}
+END_TEST
+
+START_TEST(one_that_has_lived_is_not_on_its_last_life)
+{
+    ck_assert_int_eq(start_script("exec sleep 1000"), CAIRN_OK);
+    for (int i = 0; i < 8; i++) {
+        supervisor.children[0].started_ms -= 60000;
+        kill(supervisor.children[0].process, SIGKILL);
+        wait_for_notes(i + 1);
+    }
+    ck_assert_uint_eq(supervisor.children[0].start_count, 9);
+}
+END_TEST
+
+START_TEST(one_that_was_told_to_go_stays_away)
+{
+    char *arguments[] = {(char *)"-c", (char *)"exit 0", NULL};
+
+    ck_assert_int_eq(start_program("sh", arguments, true), CAIRN_OK);
+    wait_for_notes(1);
+    ck_assert_str_eq(notes, "one ended as it was told to: not started again\n");
+    ck_assert(!supervisor.children[0].is_running);
+    ck_assert_int_eq(supervisor_deadline_ms(&supervisor), -1);
+    ck_assert_int_eq(supervisor_tend(&supervisor, &error), CAIRN_OK);
+    ck_assert_uint_eq(supervisor.children[0].start_count, 1);
+}
+END_TEST
+
+START_TEST(an_option_may_change_for_the_next_start)
+{
+    char *arguments[] = {(char *)"-c", (char *)"exit 1", NULL};
+
+    ck_assert_int_eq(start_program("sh", arguments, false), CAIRN_OK);
+    ck_assert_int_eq(child_set_option(supervisor_child(&supervisor, "one"), "-c", "exec sleep 1000", &error),
+                     CAIRN_OK);
+    wait_for_notes(1);
+    ck_assert_int_eq(kill(supervisor.children[0].process, 0), 0);
+    ck_assert(!child_reap(&supervisor.children[0]));
 }
 END_TEST
 
@@ -95,11 +216,10 @@ START_TEST(a_program_that_is_not_there)
 {
     char *arguments[] = {NULL};
 
-    ck_assert_int_eq(supervisor_start(&supervisor, "no-such-program", "one", log_path, arguments, &error),
-                     CAIRN_NOT_FOUND);
+    ck_assert_int_eq(start_program("no-such-program", arguments, false), CAIRN_NOT_FOUND);
     ck_assert_ptr_nonnull(strstr(error.message, "no-such-program"));
     ck_assert_uint_eq(supervisor.count, 0);
-    ck_assert_ptr_null(supervisor_reap(&supervisor));
+    ck_assert_int_eq(supervisor_tend(&supervisor, &error), CAIRN_OK);
 }
 END_TEST
 
@@ -116,7 +236,7 @@ START_TEST(stop_ends_the_willing_and_the_unwilling)
     ck_assert_int_ne(kill(unwilling, 0), 0);
     ck_assert_uint_eq(supervisor.count, 0);
     ck_assert_int_eq(start_script("exit 0"), CAIRN_OK); /* it can go on */
-    ck_assert_ptr_eq(wait_for_end(), &supervisor.children[0]);
+    wait_for_notes(1);
 }
 END_TEST
 
@@ -135,12 +255,11 @@ START_TEST(children_have_a_clean_world)
         const struct timespec limit = {10, 0};
         sigset_t news;
 
-        supervisor_reap(&supervisor);
-        if (!supervisor.children[0].is_running && !supervisor.children[1].is_running)
-            break;
         sigemptyset(&news);
         sigaddset(&news, SIGCHLD);
         ck_assert_int_eq(sigtimedwait(&news, NULL, &limit), SIGCHLD);
+        child_reap(&supervisor.children[0]);
+        child_reap(&supervisor.children[1]);
     }
     file = open(log_path, O_RDONLY);
     ck_assert_int_gt(read(file, text, sizeof(text) - 1), 0);
@@ -188,6 +307,11 @@ static Suite *supervisor_suite(void)
     tcase_add_test(cases, an_end_is_described_by_the_logs_last_error);
     tcase_add_test(cases, a_log_without_errors_gives_its_last_other_line);
     tcase_add_test(cases, older_lines_are_not_its_words);
+    tcase_add_test(cases, a_child_that_dies_is_started_again);
+    tcase_add_test(cases, one_that_dies_again_and_again_is_given_up);
+    tcase_add_test(cases, one_that_has_lived_is_not_on_its_last_life);
+    tcase_add_test(cases, one_that_was_told_to_go_stays_away);
+    tcase_add_test(cases, an_option_may_change_for_the_next_start);
     tcase_add_test(cases, a_program_that_is_not_there);
     tcase_add_test(cases, stop_ends_the_willing_and_the_unwilling);
     tcase_add_test(cases, children_have_a_clean_world);
