@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "cluster/placement.h"
 #include "cores.h"
+#include "hash_record.h"
 #include "model/formats/h5.h"
 #include "opened_job.h"
 
@@ -20,6 +21,7 @@ struct step {
     struct opened_job opened;
     const Cairn__EpochCommand *epoch; /* NULL until told */
     bool vote;                        /* told to stop before training began */
+    struct hash_record *record;       /* NULL: none is kept */
     struct training *training;
     zmq_pollitem_t *items; /* the pipe, the mailbox, then the shards */
     size_t item_count;
@@ -195,6 +197,7 @@ static struct training_params params_of(struct step *step)
         .final_step = step->epoch->final_step,
         .lane_count = lane_count(step),
         .make_backend = step->params.make_backend,
+        .record = step->record,
         .session = {.job = prepare->job,
                     .incarnation = prepare->incarnation,
                     .shard_count = (uint32_t)prepare->n_shards,
@@ -329,6 +332,7 @@ static enum status work(struct step *step, struct error *error)
 
     if (status != CAIRN_OK)
         return status;
+    step->record = hash_record_open(step->opened.job, step->params.prepare->job_id, step->params.worker_name);
     tell_prepared(step);
     while (status == CAIRN_OK && !step->epoch)
         status = wait_for_commands(step, error);
@@ -338,6 +342,7 @@ static enum status work(struct step *step, struct error *error)
 static void close_all(struct step *step)
 {
     training_free(step->training);
+    hash_record_close(step->record);
     opened_job_close(&step->opened);
     free(step->items);
     free(step);

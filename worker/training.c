@@ -9,6 +9,7 @@
 #include "training.h"
 
 #include "base/clock.h"
+#include "hash_record.h"
 #include "progress.h"
 #include "share.h"
 
@@ -309,12 +310,19 @@ static void heed_votes(struct training *training)
         training->end = end;
 }
 
+static void record_version(struct training *training)
+{
+    hash_record_step(training->params.record, weights_floats(training->weights), training->done,
+                     weights_are_copies(training) && training->done != training->end);
+}
+
 /* Version `expected` is complete here. */
 static void end_step(struct training *training)
 {
     bool was_trained = training->expected > training->params.first_step;
 
     training->done = training->expected;
+    record_version(training);
     if (was_trained && training->root[0] > 0)
         heed_votes(training);
     training->is_last = training->done == training->end;

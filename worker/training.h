@@ -15,6 +15,7 @@
 #include "runner.h"
 #include "session.h"
 
+struct hash_record;
 struct training;
 
 /* Where a training is. */
@@ -44,6 +45,7 @@ struct training_params {
     uint32_t span_begin, span_end;   /* not empty: a job has no more workers than microbatches */
     uint32_t lane_count;
     backend_maker *make_backend;
+    struct hash_record *record;    /* borrowed; NULL: none is kept */
     struct session_params session; /* the tables and the seed are filled in here */
     struct training_events events;
 };

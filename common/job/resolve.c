@@ -296,6 +296,7 @@ static enum status resolve_train(struct resolve *resolve)
     job->microbatches = form->microbatches != 0 ? form->microbatches : default_microbatches(form->batch_size);
     job->threads_per_microbatch = form->threads_per_microbatch;
     job->commit_every = form->commit_every;
+    job->record_hashes = form->record_hashes;
     return resolve_model_codec(resolve);
 }
 

@@ -85,6 +85,7 @@ struct form_train { /* epochs, steps, microbatches: 0 if not given; optimizer: N
     uint32_t threads_per_microbatch;
     uint64_t commit_every;
     struct form_codec codec;
+    bool record_hashes;
 };
 
 struct form_workers { /* max: 0 if not given */

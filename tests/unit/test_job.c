@@ -67,6 +67,7 @@ START_TEST(defaults_are_as_documented)
     ck_assert_double_eq(job->optimizer.clipnorm, 0);
     ck_assert_uint_eq(job->threads_per_microbatch, 1);
     ck_assert_uint_eq(job->commit_every, 100);
+    ck_assert(!job->record_hashes);
     ck_assert_uint_eq(job->servers, 1);
     ck_assert_uint_eq(job->workers_min, 1);
     ck_assert_uint_eq(job->workers_max, 8);
@@ -116,6 +117,7 @@ static const char everything[] =
     "  optimizer: {sgd: {learning_rate: 1e-2, momentum: 0.9, nesterov: true}}\n"
     "  threads_per_microbatch: 2\n"
     "  commit_every: 5\n"
+    "  record_hashes: true\n"
     "  codec: {int8: {block: 128, rounding: nearest}}\n"
     "cluster: {servers: 3, workers: {min: 2, max: 5}, threads_per_worker: 4, device: cuda}\n"
     "output: {path: out/model.h5}\n";
@@ -180,6 +182,7 @@ START_TEST(every_key_arrives_elsewhere)
     ck_assert(job->optimizer.nesterov);
     ck_assert_uint_eq(job->threads_per_microbatch, 2);
     ck_assert_uint_eq(job->commit_every, 5);
+    ck_assert(job->record_hashes);
     ck_assert_int_eq(job->codec.type, CODEC_INT8);
     ck_assert_int_eq(job->codec.rounding, CODEC_NEAREST);
     ck_assert_uint_eq(job->codec.block, 128);
@@ -544,6 +547,7 @@ static const struct {
     {HEAD MODEL DATA "train: {epochs: 2, optimizer: adam, microbatches: 4}\n", false},
     {HEAD MODEL DATA "train: {epochs: 2, optimizer: adam, threads_per_microbatch: 2}\n", false},
     {HEAD MODEL DATA "train: {epochs: 2, optimizer: adam, codec: float32}\n", true},
+    {HEAD MODEL DATA "train: {epochs: 2, optimizer: adam, record_hashes: true}\n", true},
     {HEAD MODEL DATA "train: {epochs: 2, optimizer: adam, codec: bfloat16}\n", false},
 };
 
@@ -897,6 +901,7 @@ static const struct {
     {HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, batch_size: 16777217}\n", 11,
      "batch_size: \"16777217\", allowed: a whole number from 1 to 16777216"},
     {HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, commit_every: 0}\n", 11, "commit_every: \"0\""},
+    {HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, record_hashes: 2}\n", 11, "record_hashes: \"2\""},
     {HEAD MODEL DATA "train:\n  epochs: 1\n  optimizer: adam\n  codec: top_k\n", 14,
      "train.codec: top_k for a model, allowed: all others"},
     {HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, codec: {int8: {block: 48}}}\n", 11,

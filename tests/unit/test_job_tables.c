@@ -335,6 +335,8 @@ static const struct {
     {HEAD "tables:\n" USERS "train: {optimizer: sgd, steps: 1}\n", 4, "train.steps: a job with tables runs"},
     {HEAD "tables:\n" USERS "train: {optimizer: sgd, batch_size: 32}\n", 4,
      "train.batch_size: a job with tables counts the samples that pushes name"},
+    {HEAD "tables:\n" USERS "train: {optimizer: sgd, record_hashes: true}\n", 4,
+     "train.record_hashes: a job with tables has no workers"},
     {HEAD "tables:\n" USERS "train: {optimizer: sgd, threads_per_microbatch: 1}\n", 4,
      "train.threads_per_microbatch: a job with tables has no workers"},
     {GOOD "cluster: {servers: 1, workers: 1}\n", 6, "cluster.workers: a job with tables has no workers"},
