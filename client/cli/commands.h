@@ -6,6 +6,7 @@
 int command_train(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_evaluate(int argc, char **argv);
+int command_verify(int argc, char **argv);
 int command_data(int argc, char **argv);
 int command_submit(int argc, char **argv);
 int command_jobs(int argc, char **argv);

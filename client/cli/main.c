@@ -18,6 +18,7 @@ static const struct command commands[] = {
     {"train", command_train, "train a job file with all processes started here"},
     {"check", command_check, "check a job file and show its layers"},
     {"evaluate", command_evaluate, "measure a model file on data"},
+    {"verify", command_verify, "compare the hashes that two runs recorded"},
     {"data", command_data, "make data sets"},
     {"With a coordinator", NULL, NULL},
     {"submit", command_submit, "hand a job file to a coordinator"},
