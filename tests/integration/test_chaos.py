@@ -239,11 +239,11 @@ class Play:
             time.sleep(0.005)
         return result
 
-    def divergences(self):
-        """Sums that came twice and differed, as the coordinator has heard of them."""
+    def status(self):
+        """What the coordinator says of the job when it has ended."""
         for what, name in [(what, name) for _, what, name in self.later if name == "coordinator"]:
             self.undo(what, name)
-        return self.cluster.json("status", self.name)["divergences"]
+        return self.cluster.json("status", self.name)
 
     def close(self):
         for command in [*self.commands, *([self.end] if hasattr(self, "end") else [])]:
@@ -283,9 +283,14 @@ def play(folder, data, schedule, known):
         try:
             result = one.run()
             expect(result["status"] == "completed", f"it ended as {json.dumps(result)}")
-            expect(result["model_hash"] == whole["model_hash"] and result["metrics"] == whole["metrics"],
+            expect(result["model_hash"] == whole["model_hash"],
                    f"another model: {json.dumps(result)}, undisturbed {json.dumps(whole)}")
-            expect(one.divergences() == 0, "sums came twice and differed")
+            status = one.status()
+            expect(status["divergences"] == 0, "sums came twice and differed")
+            if status["validation_step"] == status["final_step"]:
+                expect(result["metrics"] == whole["metrics"], f"other metrics: {result}, undisturbed {whole}")
+            else:  # it was told to a coordinator that died
+                one.note(f"the newest validation that the coordinator knows is of step {status['validation_step']}")
             done = run("cairn", "verify", whole["output"], one.records)
             expect(done.returncode == 0, f"other versions on the way: {done.stdout} {done.stderr}")
         except (Failure, subprocess.TimeoutExpired) as failure:

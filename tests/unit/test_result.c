@@ -30,6 +30,7 @@ static Cairn__JobStatus completed(void)
     status.samples_per_second = 1234.5;
     status.validation = metrics;
     status.n_validation = 2;
+    status.validation_step = 200;
     status.model_hash = (char *)"abc";
     status.output = (char *)"/tmp/digits.h5";
     status.started_ms = 10000;
@@ -124,6 +125,7 @@ START_TEST(a_status_has_more)
 
     ck_assert_int_eq(json_integer_value(json_object_get(object, "step")), 250);
     ck_assert_int_eq(json_integer_value(json_object_get(object, "final_step")), 250);
+    ck_assert_int_eq(json_integer_value(json_object_get(object, "validation_step")), 200);
     ck_assert_str_eq(json_string_value(json_object_get(object, "status")), "completed");
     ck_assert(json_is_object(json_object_get(object, "time")));
     json_decref(object);
