@@ -83,6 +83,7 @@ struct job {
     struct codec_spec codec;       /* how the model's gradients and weights travel; never top_k; default float32 */
     uint64_t commit_every;         /* steps; default 100 */
     bool record_hashes;            /* workers record the hashes of each version's tensors; default false */
+    bool terminate_on_nan;         /* a loss that is no finite number ends the training; default true */
     uint32_t servers;              /* default 1 */
     uint32_t workers_min, workers_max;
     uint32_t threads_per_worker;   /* lanes; 0: the machine's cores */
@@ -149,8 +150,8 @@ bool job_slot_has_state(const struct job *job, uint32_t slot);
 
 /* The digest of all that the final model, or the tables' state, depends on: model or tables, data paths and
  * formats, seed, optimizer, batch, microbatches, threads_per_microbatch, codec, but not the cluster, the
- * output, commit_every, record_hashes or the length of the training; nor tables that were added, for the file
- * says nothing of them. */
+ * output, commit_every, record_hashes, terminate_on_nan or the length of the training; nor tables that were
+ * added, for the file says nothing of them. */
 void job_digest(const struct job *job, char text[HASH_TEXT_BYTES]);
 
 /* What a model file says of the job's training; borrows from the job. */

@@ -297,6 +297,7 @@ static enum status resolve_train(struct resolve *resolve)
     job->threads_per_microbatch = form->threads_per_microbatch;
     job->commit_every = form->commit_every;
     job->record_hashes = form->record_hashes;
+    job->terminate_on_nan = form->terminate_on_nan;
     return resolve_model_codec(resolve);
 }
 

@@ -17,6 +17,7 @@ static const struct {
     {"train.batch_size", "a job with tables counts the samples that pushes name"},
     {"train.threads_per_microbatch", "a job with tables has no workers"},
     {"train.record_hashes", "a job with tables has no workers"},
+    {"train.terminate_on_nan", "a job with tables computes no loss"},
     {"train.codec", "a job with tables has a codec a table"},
     {"cluster.workers", "a job with tables has no workers"},
     {"cluster.threads_per_worker", "a job with tables has no workers"},

@@ -169,6 +169,7 @@ static const cyaml_schema_field_t train_fields[] = {
     CYAML_FIELD_UINT("commit_every", OPTIONAL, struct form_train, commit_every),
     CYAML_FIELD_MAPPING("codec", OPTIONAL, struct form_train, codec, codec_fields),
     CYAML_FIELD_BOOL("record_hashes", OPTIONAL, struct form_train, record_hashes),
+    CYAML_FIELD_BOOL("terminate_on_nan", OPTIONAL, struct form_train, terminate_on_nan),
     CYAML_FIELD_END,
 };
 
@@ -335,6 +336,7 @@ const struct field_rule job_rules[] = {
      .fallback = "100"},
     FALLBACK(train_fields, "codec", "float32"),
     FALLBACK(train_fields, "record_hashes", "false"),
+    FALLBACK(train_fields, "terminate_on_nan", "true"),
 
     {.fields = table_fields, .forms = FORM_ONE_OF},
     {.fields = dense_table_fields, .key = "name", .forms = FORM_WORD},

@@ -86,6 +86,7 @@ struct form_train { /* epochs, steps, microbatches: 0 if not given; optimizer: N
     uint64_t commit_every;
     struct form_codec codec;
     bool record_hashes;
+    bool terminate_on_nan;
 };
 
 struct form_workers { /* max: 0 if not given */

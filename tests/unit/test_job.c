@@ -68,6 +68,7 @@ START_TEST(defaults_are_as_documented)
     ck_assert_uint_eq(job->threads_per_microbatch, 1);
     ck_assert_uint_eq(job->commit_every, 100);
     ck_assert(!job->record_hashes);
+    ck_assert(job->terminate_on_nan);
     ck_assert_uint_eq(job->servers, 1);
     ck_assert_uint_eq(job->workers_min, 1);
     ck_assert_uint_eq(job->workers_max, 8);
@@ -118,6 +119,7 @@ static const char everything[] =
     "  threads_per_microbatch: 2\n"
     "  commit_every: 5\n"
     "  record_hashes: true\n"
+    "  terminate_on_nan: false\n"
     "  codec: {int8: {block: 128, rounding: nearest}}\n"
     "cluster: {servers: 3, workers: {min: 2, max: 5}, threads_per_worker: 4, device: cuda}\n"
     "output: {path: out/model.h5}\n";
@@ -183,6 +185,7 @@ START_TEST(every_key_arrives_elsewhere)
     ck_assert_uint_eq(job->threads_per_microbatch, 2);
     ck_assert_uint_eq(job->commit_every, 5);
     ck_assert(job->record_hashes);
+    ck_assert(!job->terminate_on_nan);
     ck_assert_int_eq(job->codec.type, CODEC_INT8);
     ck_assert_int_eq(job->codec.rounding, CODEC_NEAREST);
     ck_assert_uint_eq(job->codec.block, 128);
@@ -532,7 +535,8 @@ static const struct {
 } digests[] = {
     {"# the same in other words\nseed: 0\n" HEAD MODEL
      "data: {train: {labels: 'labels', format: idx, scale: 2/2, features: "
-     "images}, shuffle: true}\ntrain: {optimizer: {adam: {beta_1: 0.90}}, steps: 7, commit_every: 3}\n",
+     "images}, shuffle: true}\ntrain: {optimizer: {adam: {beta_1: 0.90}}, steps: 7, commit_every: 3, "
+     "terminate_on_nan: false}\n",
      true},
     {GOOD "cluster: {servers: 4, workers: 2, device: cpu}\noutput: {path: x}\n", true},
     {GOOD "seed: 1\n", false},

@@ -339,6 +339,8 @@ static const struct {
      "train.record_hashes: a job with tables has no workers"},
     {HEAD "tables:\n" USERS "train: {optimizer: sgd, threads_per_microbatch: 1}\n", 4,
      "train.threads_per_microbatch: a job with tables has no workers"},
+    {HEAD "tables:\n" USERS "train: {optimizer: sgd, terminate_on_nan: true}\n", 4,
+     "train.terminate_on_nan: a job with tables computes no loss"},
     {GOOD "cluster: {servers: 1, workers: 1}\n", 6, "cluster.workers: a job with tables has no workers"},
     {GOOD "cluster: {threads_per_worker: 1}\n", 6, "cluster.threads_per_worker: a job with tables"},
     {GOOD "cluster:\n  device: auto\n", 7, "cluster.device: a job with tables has no workers"},
