@@ -4,6 +4,7 @@
 
 #include "model/chain.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -343,4 +344,31 @@ enum status plan_evaluate(struct plan *plan, const struct plan_run *run, struct 
 const float *plan_output(struct plan *plan)
 {
     return plan->nodes[plan->node_count - 1].x;
+}
+
+static bool all_finite(const float *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!isfinite(values[i]))
+            return false;
+    }
+    return true;
+}
+
+/* Layouts do not matter: what a backend's own has beside the values is zero. */
+uint32_t plan_first_not_finite(const struct plan *plan, const float *inputs)
+{
+    const struct op *first = plan->nodes[0].op;
+    struct layout plain = layout_plain(first->spec.samples, &first->spec.input);
+
+    BUG_IF(!plan->training);
+    if (!all_finite(inputs, plain.bytes / sizeof(float)))
+        return PLAN_INPUTS;
+    for (uint32_t i = 0; !loss_node(plan, i); i++) {
+        const struct node *node = &plan->nodes[i];
+
+        if (!all_finite(node->y, node->op->output.bytes / sizeof(float)))
+            return node->layer;
+    }
+    return plan->graph->layer_count;
 }

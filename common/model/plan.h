@@ -56,6 +56,12 @@ enum status plan_train(struct plan *plan, const struct plan_run *run, struct err
 /* Forward without dropout, loss, metrics; for any plan. Errors: as plan_train. */
 enum status plan_evaluate(struct plan *plan, const struct plan_run *run, struct error *error) MUST_CHECK;
 
+/* The first layer, in forward order, whose outputs in the last plan_train are not all finite numbers: its index;
+ * PLAN_INPUTS: the inputs, which are those of that run, are not; the number of layers: only the loss. Until the
+ * next run, and from gradients_ready on. Only for a plan with training, whose backend's memory can be read. */
+#define PLAN_INPUTS UINT32_MAX
+uint32_t plan_first_not_finite(const struct plan *plan, const float *inputs);
+
 /* The last layer's output of the last run, [samples, output shape] row-major, in the backend's memory;
  * borrowed until the next run. */
 const float *plan_output(struct plan *plan);

@@ -4,6 +4,7 @@
 
 #include "model/chain.h"
 
+#include <math.h>
 #include <pthread.h>
 
 #define CLOSE 1e-5 /* normalised: a whole small network, Winograd's convolutions in it */
@@ -451,6 +452,42 @@ START_TEST(test_refusals)
 }
 END_TEST
 
+/* --- numbers that are none --- */
+
+START_TEST(test_first_not_finite)
+{
+    struct backend *backend = new_backend(_i == 0);
+    struct model model;
+    struct plan *plan;
+    struct plan_run run;
+
+    network_init(&model, 0.3f);
+    plan = new_plan(&model, backend, true);
+    run = model_run(&model);
+    OK(plan_train(plan, &run, &support_error));
+    ck_assert_uint_eq(plan_first_not_finite(plan, run.inputs), model.graph->layer_count);
+    for (uint32_t i = 0; i < model.graph->layer_count; i++) {
+        const struct graph_layer *layer = &model.graph->layers[i];
+        float *bias, before;
+
+        if (layer->parameter_count < 2)
+            continue;
+        bias = &model.weights[model.graph->parameters[layer->first_parameter + 1].offset];
+        before = *bias;
+        *bias = INFINITY;
+        OK(plan_train(plan, &run, &support_error));
+        ck_assert_uint_eq(plan_first_not_finite(plan, run.inputs), i);
+        *bias = before;
+    }
+    model.inputs[3] = NAN;
+    OK(plan_train(plan, &run, &support_error));
+    ck_assert_uint_eq(plan_first_not_finite(plan, run.inputs), PLAN_INPUTS);
+    plan_free(plan);
+    backend_free(backend);
+    model_fini(&model);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("plan");
@@ -468,6 +505,7 @@ static Suite *make_suite(void)
     tcase_add_test(plans, test_chain);
     tcase_add_test(plans, test_other_models);
     tcase_add_loop_test(plans, test_refusals, 0, 2);
+    tcase_add_loop_test(plans, test_first_not_finite, 0, 2);
     suite_add_tcase(suite, plans);
     return suite;
 }
