@@ -260,6 +260,20 @@ enum status session_new(void *zmq_context, const struct session_params *params,
     return CAIRN_OK;
 }
 
+/* No watch may be closed while ZeroMQ still tells of its socket: with nobody at the other end its I/O thread
+ * would wait for somebody, for ever, and everything in the process with it. */
+static void close_sockets(struct session *session)
+{
+    for (uint32_t i = 0; i < session->shard_count; i++) {
+        if (session->sockets[i])
+            (void)zmq_socket_monitor(session->sockets[i], NULL, 0);
+    }
+    for (uint32_t i = 0; i < 2 * session->shard_count; i++) {
+        if (session->sockets[i])
+            zmq_close(session->sockets[i]);
+    }
+}
+
 void session_free(struct session *session)
 {
     if (!session)
@@ -268,10 +282,8 @@ void session_free(struct session *session)
     session_rows_fini(session);
     for (uint32_t i = 0; session->layouts && i < session->table_count; i++)
         session_codec_close(&session->layouts[i].codec);
-    for (uint32_t i = 0; session->sockets && i < 2 * session->shard_count; i++) {
-        if (session->sockets[i])
-            zmq_close(session->sockets[i]);
-    }
+    if (session->sockets)
+        close_sockets(session);
     for (uint32_t i = 0; session->endpoints && i < session->shard_count; i++)
         free(session->endpoints[i]);
     waiter_fini(&session->waiter);
