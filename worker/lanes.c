@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,9 +25,11 @@ struct lane {
     uint32_t microbatch;
     struct arena *arena; /* NULL once the fold has it */
     double metrics[LANES_METRICS_MAX];
+    const struct plan *plan; /* that computes it; NULL: it has no samples */
+    const float *inputs;
     uint64_t weights_ns, data_ns; /* slept for this microbatch */
     /* Sums, for other threads to read. */
-    _Atomic uint64_t compute_total, weights_total, data_total;
+    _Atomic uint64_t compute_total, weights_total, data_total, train_total, microbatches;
 };
 
 struct lanes {
@@ -38,6 +41,9 @@ struct lanes {
     _Atomic uint64_t next_number;
     atomic_bool has_failed;
     struct error failure; /* written once, before `failed` is called */
+    pthread_mutex_t fault_mutex; /* of the two below */
+    struct lanes_fault fault;
+    bool has_fault;
 };
 
 uint32_t lanes_metric_count(const struct graph *graph)
@@ -54,12 +60,30 @@ static bool weights_ready(void *context, uint32_t layer)
     return weights_await(lane->lanes->params.weights, layer, lane->step, &lane->weights_ns);
 }
 
+/* Looks where a loss that is not finite comes from. */
+static void note_fault(struct lane *lane)
+{
+    struct lanes *lanes = lane->lanes;
+    const struct lanes_fault *known = &lanes->fault;
+    struct lanes_fault fault = {lane->step, lane->microbatch,
+                                plan_first_not_finite(lane->plan, lane->inputs)};
+
+    pthread_mutex_lock(&lanes->fault_mutex);
+    if (!lanes->has_fault || fault.step < known->step ||
+        (fault.step == known->step && fault.microbatch < known->microbatch))
+        lanes->fault = fault;
+    lanes->has_fault = true;
+    pthread_mutex_unlock(&lanes->fault_mutex);
+}
+
 /* Hands arena and metrics to the fold, before the first layer's gradients. Not sooner: until this step's
  * weights were there, the fold may still hold the same microbatch of the step before. */
 static void enter_fold(struct lane *lane)
 {
     if (!lane->arena)
         return;
+    if (lane->plan && !isfinite(lane->metrics[1]) && lane->lanes->params.schedule->job->terminate_on_nan)
+        note_fault(lane);
     fold_enter(lane->lanes->params.fold, lane->step, lane->microbatch, lane->arena, lane->metrics);
     lane->arena = NULL;
 }
@@ -115,7 +139,11 @@ static enum status train_samples(struct lane *lane, const struct microbatch *dat
     struct plan *plan;
     enum status status = runner_plan(&lane->runner, data->samples, true, &plan, error);
 
-    return status == CAIRN_OK ? plan_train(plan, &run, error) : status;
+    if (status != CAIRN_OK)
+        return status;
+    lane->plan = plan;
+    lane->inputs = data->features;
+    return plan_train(plan, &run, error);
 }
 
 static enum status train(struct lane *lane, struct error *error)
@@ -129,6 +157,7 @@ static enum status train(struct lane *lane, struct error *error)
     if (!data)
         return error_set(error, CAIRN_CLOSED, "closed");
     memset(lane->metrics, 0, sizeof(lane->metrics));
+    lane->plan = NULL;
     lane->metrics[lane->lanes->metric_count - 1] = data->samples;
     lane->arena = arenas_take(params->arenas);
     if (!lane->arena)
@@ -168,12 +197,16 @@ static enum status validate(struct lane *lane, struct error *error)
 
 /* ---- the loop */
 
-static void account(struct lane *lane, uint64_t elapsed_ns)
+static void account(struct lane *lane, enum round_kind kind, uint64_t elapsed_ns)
 {
     uint64_t slept = lane->weights_ns + lane->data_ns;
+    uint64_t compute_ns = elapsed_ns > slept ? elapsed_ns - slept : 0;
 
-    atomic_fetch_add_explicit(&lane->compute_total, elapsed_ns > slept ? elapsed_ns - slept : 0,
-                              memory_order_relaxed);
+    atomic_fetch_add_explicit(&lane->compute_total, compute_ns, memory_order_relaxed);
+    if (kind == ROUND_TRAIN) {
+        atomic_fetch_add_explicit(&lane->train_total, compute_ns, memory_order_relaxed);
+        atomic_fetch_add_explicit(&lane->microbatches, 1, memory_order_relaxed);
+    }
     atomic_fetch_add_explicit(&lane->weights_total, lane->weights_ns, memory_order_relaxed);
     atomic_fetch_add_explicit(&lane->data_total, lane->data_ns, memory_order_relaxed);
 }
@@ -187,7 +220,7 @@ static enum status work(struct lane *lane, struct round round, uint32_t microbat
     lane->microbatch = microbatch;
     lane->weights_ns = lane->data_ns = 0;
     status = round.kind == ROUND_TRAIN ? train(lane, error) : validate(lane, error);
-    account(lane, clock_ns() - begin);
+    account(lane, round.kind, clock_ns() - begin);
     return status;
 }
 
@@ -266,6 +299,7 @@ enum status lanes_start(const struct lanes_params *params, struct lanes **out, s
 
     if (!lanes)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory for lanes");
+    pthread_mutex_init(&lanes->fault_mutex, NULL);
     lanes->params = *params;
     lanes->graph = params->schedule->job->graph;
     lanes->metric_count = lanes_metric_count(lanes->graph);
@@ -289,6 +323,7 @@ void lanes_stop(struct lanes *lanes)
         return;
     for (uint32_t i = 0; i < lanes->started; i++)
         pthread_join(lanes->lanes[i].thread, NULL);
+    pthread_mutex_destroy(&lanes->fault_mutex);
     free(lanes->lanes);
     free(lanes);
 }
@@ -299,14 +334,27 @@ enum status lanes_failure(const struct lanes *lanes, struct error *error)
     return lanes->failure.status;
 }
 
+bool lanes_find_fault(struct lanes *lanes, uint64_t step, struct lanes_fault *fault)
+{
+    bool found;
+
+    pthread_mutex_lock(&lanes->fault_mutex);
+    *fault = lanes->fault;
+    found = lanes->has_fault && fault->step == step;
+    pthread_mutex_unlock(&lanes->fault_mutex);
+    return found;
+}
+
 struct lanes_times lanes_times(const struct lanes *lanes)
 {
-    struct lanes_times times = {0, 0, 0};
+    struct lanes_times times = {0, 0, 0, 0, 0};
 
-    for (uint32_t i = 0; i < lanes->started; i++) {
+    for (uint32_t i = 0; lanes && i < lanes->started; i++) {
         times.compute_ns += atomic_load_explicit(&lanes->lanes[i].compute_total, memory_order_relaxed);
         times.weights_ns += atomic_load_explicit(&lanes->lanes[i].weights_total, memory_order_relaxed);
         times.data_ns += atomic_load_explicit(&lanes->lanes[i].data_total, memory_order_relaxed);
+        times.train_ns += atomic_load_explicit(&lanes->lanes[i].train_total, memory_order_relaxed);
+        times.microbatches += atomic_load_explicit(&lanes->lanes[i].microbatches, memory_order_relaxed);
     }
     return times;
 }

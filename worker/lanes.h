@@ -39,6 +39,15 @@ struct lanes_times {
     uint64_t compute_ns; /* forward, backward, folding, evaluating */
     uint64_t weights_ns; /* asleep for weights: communication that nothing hid */
     uint64_t data_ns;    /* asleep for the loader */
+    uint64_t train_ns;   /* of compute_ns: training, without validations */
+    uint64_t microbatches; /* trained on in it */
+};
+
+/* Where a loss of a training step that is no finite number comes from. */
+struct lanes_fault {
+    uint64_t step;
+    uint32_t microbatch;
+    uint32_t layer; /* the first whose outputs are not all finite, as plan_first_not_finite tells */
 };
 
 /* Elements of a metrics vector: [stop votes, sum of losses, sum of each metric, samples]. */
@@ -56,7 +65,11 @@ void lanes_stop(struct lanes *lanes);
 /* Why the first lane failed: after `failed` was called. Any thread. */
 enum status lanes_failure(const struct lanes *lanes, struct error *error);
 
-/* Any thread. */
+/* The fault of the lowest microbatch of the first step that had one, if that is `step`: all of a step's are
+ * known once its metrics are folded. Only of a job that ends at such a loss. Any thread. */
+bool lanes_find_fault(struct lanes *lanes, uint64_t step, struct lanes_fault *fault);
+
+/* Any thread. NULL: no time. */
 struct lanes_times lanes_times(const struct lanes *lanes);
 
 #endif

@@ -6,16 +6,24 @@
 static void add_moment(struct progress *progress, uint64_t now_ns)
 {
     progress->moments[progress->next_moment] =
-        (struct progress_moment){.time_ns = now_ns, .samples = progress->samples};
+        (struct progress_moment){.time_ns = now_ns,
+                                 .samples = progress->samples,
+                                 .microbatches = progress->microbatches,
+                                 .compute_seconds = progress->compute_seconds};
     progress->next_moment = (progress->next_moment + 1) % PROGRESS_MOMENTS;
     if (progress->moment_count < PROGRESS_MOMENTS)
         progress->moment_count++;
 }
 
-/* `age` moments before the newest one; age < moment_count. */
-static struct progress_moment *moment(struct progress *progress, uint32_t age)
+/* The place of the moment that is `age` older than the newest one; age < moment_count. */
+static uint32_t moment(const struct progress *progress, uint32_t age)
 {
-    return &progress->moments[(progress->next_moment + PROGRESS_MOMENTS - 1 - age) % PROGRESS_MOMENTS];
+    return (progress->next_moment + PROGRESS_MOMENTS - 1 - age) % PROGRESS_MOMENTS;
+}
+
+static const struct progress_moment *oldest_moment(const struct progress *progress)
+{
+    return &progress->moments[moment(progress, progress->moment_count - 1)];
 }
 
 void progress_init(struct progress *progress, uint32_t metric_count, uint64_t now_ns)
@@ -45,13 +53,27 @@ bool progress_is_due(const struct progress *progress, uint64_t now_ns)
 
 void progress_report(struct progress *progress, uint64_t now_ns, double *means, double *speed)
 {
-    struct progress_moment *oldest = moment(progress, progress->moment_count - 1);
+    const struct progress_moment *oldest = oldest_moment(progress);
     double seconds = (double)(now_ns - oldest->time_ns) * 1e-9;
 
     for (uint32_t i = 0; i < progress->metric_count; i++)
         means[i] = progress->epoch_samples > 0 ? progress->sums[i] / progress->epoch_samples : 0;
     *speed = seconds > 0 ? (progress->samples - oldest->samples) / seconds : 0;
     add_moment(progress, now_ns);
+}
+
+void progress_compute(struct progress *progress, double microbatches, double seconds)
+{
+    progress->microbatches = microbatches;
+    progress->compute_seconds = seconds;
+}
+
+double progress_lane_speed(const struct progress *progress)
+{
+    const struct progress_moment *oldest = oldest_moment(progress);
+    double seconds = progress->compute_seconds - oldest->compute_seconds;
+
+    return seconds > 0 ? (progress->microbatches - oldest->microbatches) / seconds : 0;
 }
 
 double progress_mean_speed(const struct progress *progress, uint64_t now_ns)
@@ -67,11 +89,11 @@ void progress_begin_epoch(struct progress *progress)
 
 void progress_skip_time(struct progress *progress, uint64_t now_ns)
 {
-    uint64_t skipped = now_ns - moment(progress, 0)->time_ns;
+    uint64_t skipped = now_ns - progress->moments[moment(progress, 0)].time_ns;
 
     progress->began_ns += skipped;
     for (uint32_t i = 0; i < progress->moment_count; i++)
-        moment(progress, i)->time_ns += skipped;
+        progress->moments[moment(progress, i)].time_ns += skipped;
 }
 
 void progress_means(const double *vector, uint32_t metric_count, double *means)

@@ -15,6 +15,7 @@
 struct progress_moment {
     uint64_t time_ns;
     double samples; /* trained on until then */
+    double microbatches, compute_seconds; /* as progress_compute said */
 };
 
 struct progress {
@@ -22,6 +23,7 @@ struct progress {
     double sums[PROGRESS_METRICS_MAX];
     double epoch_samples;                             /* in `sums` */
     double samples;                                   /* since progress_init */
+    double microbatches, compute_seconds;             /* of this worker's lanes; since progress_init */
     uint64_t began_ns;                                /* progress_init, later by what was skipped */
     struct progress_moment moments[PROGRESS_MOMENTS]; /* a ring */
     uint32_t moment_count, next_moment;
@@ -39,6 +41,13 @@ bool progress_is_due(const struct progress *progress, uint64_t now_ns);
 /* A report is made now: the means in means[metric_count] (0 when there were no samples), the speed in
  * samples a second in *speed. */
 void progress_report(struct progress *progress, uint64_t now_ns, double *means, double *speed);
+
+/* What this worker's lanes have computed until now, in so much time, summed over them. */
+void progress_compute(struct progress *progress, double microbatches, double seconds);
+
+/* Microbatches that one lane computes in a second of computing, over the last moments; 0: not known. Before
+ * the report that it goes with. */
+double progress_lane_speed(const struct progress *progress);
 
 /* Samples a second since progress_init, without what was skipped. */
 double progress_mean_speed(const struct progress *progress, uint64_t now_ns);

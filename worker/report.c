@@ -29,6 +29,7 @@ static void fill_progress(Cairn__Progress *body, const struct step_report *repor
     body->n_metrics = report->figures.metric_count;
     body->metrics = list->pointers;
     body->samples_per_second = report->figures.samples_per_second;
+    body->microbatches_per_second = report->figures.microbatches_per_second;
     body->compute_share = report->figures.compute_share;
     body->communication_share = report->figures.communication_share;
     body->waiting_share = report->figures.waiting_share;
@@ -47,6 +48,26 @@ static void fill_reached(Cairn__Reached *body, const struct step_report *report)
     body->model_hash = (char *)report->model_hash;
     body->output = (char *)report->output;
     body->output_error = (char *)report->message;
+}
+
+static void fill_not_finite(Cairn__NotFinite *body, const struct step_report *report)
+{
+    body->step = report->figures.step;
+    body->layer = (char *)report->layer;
+    body->microbatch = report->microbatch;
+}
+
+static enum status send_trouble(struct member *member, uint64_t job, const char *line, struct error *error)
+{
+    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+    Cairn__LogLine body = CAIRN__LOG_LINE__INIT;
+
+    body.job = job;
+    body.level = "warn";
+    body.text = (char *)line;
+    message.body_case = CAIRN__NODE_MESSAGE__BODY_LOG_LINE;
+    message.log_line = &body;
+    return member_send(member, &message, error);
 }
 
 enum status report_send_failure(struct member *member, uint64_t job, uint64_t incarnation, const char *line,
@@ -71,10 +92,12 @@ enum status report_send(struct member *member, uint64_t job, uint64_t incarnatio
     Cairn__Progress progress = CAIRN__PROGRESS__INIT;
     Cairn__Validated validated = CAIRN__VALIDATED__INIT;
     Cairn__Reached reached = CAIRN__REACHED__INIT;
+    Cairn__NotFinite not_finite = CAIRN__NOT_FINITE__INIT;
     struct metric_list list;
 
-    prepared.job = progress.job = validated.job = reached.job = job;
-    prepared.incarnation = progress.incarnation = validated.incarnation = reached.incarnation = incarnation;
+    prepared.job = progress.job = validated.job = reached.job = not_finite.job = job;
+    prepared.incarnation = progress.incarnation = validated.incarnation = incarnation;
+    reached.incarnation = not_finite.incarnation = incarnation;
     switch (report->kind) {
     case STEP_PREPARED:
         fill_prepared(&prepared, report);
@@ -98,6 +121,13 @@ enum status report_send(struct member *member, uint64_t job, uint64_t incarnatio
         message.body_case = CAIRN__NODE_MESSAGE__BODY_REACHED;
         message.reached = &reached;
         break;
+    case STEP_NOT_FINITE:
+        fill_not_finite(&not_finite, report);
+        message.body_case = CAIRN__NODE_MESSAGE__BODY_NOT_FINITE;
+        message.not_finite = &not_finite;
+        break;
+    case STEP_TROUBLE:
+        return send_trouble(member, job, report->message, error);
     case STEP_FAILED:
         return report_send_failure(member, job, incarnation, report->message, error);
     }

@@ -9,7 +9,8 @@ struct schedule schedule_of(const struct job *job, uint64_t training_samples, ui
                              .validation_samples = validation_samples,
                              .first_step = first_step,
                              .final_step = final_step,
-                             .steps_per_epoch = job_steps_per_epoch(job, training_samples)};
+                             .steps_per_epoch = job_steps_per_epoch(job, training_samples),
+                             .whole_steps = job_final_step(job, training_samples)};
 }
 
 bool schedule_epoch_ends(const struct schedule *schedule, uint64_t step)
@@ -21,7 +22,9 @@ bool schedule_validates(const struct schedule *schedule, uint64_t step)
 {
     if (schedule->validation_samples == 0 || step == 0)
         return false;
-    return step == schedule->final_step || schedule_epoch_ends(schedule, step);
+    if (step == schedule->final_step && step < schedule->whole_steps)
+        return false;
+    return step == schedule->whole_steps || schedule_epoch_ends(schedule, step);
 }
 
 static struct round train_or_end(const struct schedule *schedule, uint64_t step)
@@ -38,6 +41,8 @@ static struct round round_at(const struct schedule *schedule, uint64_t step)
 
 struct round schedule_first(const struct schedule *schedule)
 {
+    if (schedule->first_is_validated)
+        return train_or_end(schedule, schedule->first_step);
     return round_at(schedule, schedule->first_step);
 }
 

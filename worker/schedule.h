@@ -16,6 +16,8 @@ struct schedule {
     uint64_t validation_samples; /* 0: no validation */
     uint64_t first_step, final_step;
     uint64_t steps_per_epoch;
+    uint64_t whole_steps;    /* after which the training is over; a final_step before is a stop */
+    bool first_is_validated; /* what is due at first_step was done before */
 };
 
 enum round_kind { ROUND_TRAIN, ROUND_VALIDATE, ROUND_END };
@@ -30,8 +32,8 @@ struct round {
 struct schedule schedule_of(const struct job *job, uint64_t training_samples, uint64_t validation_samples,
                             uint64_t first_step, uint64_t final_step);
 
-/* Whether there is a validation once `step` steps are done: at the end of a training epoch and of training.
- */
+/* Whether there is a validation once `step` steps are done: at the end of a training epoch and of training,
+ * but not where training is stopped. */
 bool schedule_validates(const struct schedule *schedule, uint64_t step);
 
 /* Whether a training epoch has ended once `step` steps are done. */

@@ -1,14 +1,21 @@
-/* One poll over the shards' sockets, the lanes' mailbox and the main thread's pipe; everything that is there
- * is handled before the next. */
+/* The step thread's loop: one poll over the shards' sockets, the lanes' mailbox and the main thread's pipe;
+ * everything that is there is handled before the next.
+ *
+ * It is idle, or it trains, or it pauses before it trains anew; it is over after an end, of training or of
+ * our means. A training is thrown away when there are newer orders or it cannot go on at some shard; what is
+ * under way is lost with it, which costs time and nothing else. */
 #include "step.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "cluster/placement.h"
 #include "cores.h"
 #include "hash_record.h"
-#include "model/formats/h5.h"
 #include "opened_job.h"
+#include "patience.h"
+#include "telling.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,125 +23,33 @@
 #include <zmq.h>
 
 struct step {
-    struct actor_self *self;
     struct step_params params;
     struct opened_job opened;
-    const Cairn__EpochCommand *epoch; /* NULL until told */
-    bool vote;                        /* told to stop before training began */
-    struct hash_record *record;       /* NULL: none is kept */
-    struct training *training;
-    zmq_pollitem_t *items; /* the pipe, the mailbox, then the shards */
+    const char **endpoints; /* of all shards */
+    struct orders orders;   /* the newest; number 0: none yet */
+    bool has_orders;
+    bool is_wanted;            /* they give us work, and shards take it */
+    bool is_over;              /* nothing more will be computed for this job */
+    bool vote;                 /* told to stop */
+    struct hash_record *record; /* NULL: none is kept */
+    struct training *training; /* NULL: idle, or in a pause */
+    bool is_synchronised;      /* the training, when it was looked at last */
+    uint64_t done;             /* its steps, then */
+    struct training_history history;
+    struct patience patience;
+    zmq_pollitem_t *items; /* the pipe; with a training, its mailbox and the shards */
     size_t item_count;
-    struct training_figures figures; /* as last told */
-    struct step_report report;       /* of the message in hand; large, so not on the stack */
+    struct telling telling;
 };
 
-/* ---- reports */
+/* ---- the training in hand */
 
-/* A cleared report of a kind. */
-static struct step_report *report_of(struct step *step, enum step_report_kind kind)
+static void drop_training(struct step *step)
 {
-    memset(&step->report, 0, sizeof(step->report));
-    step->report.kind = kind;
-    return &step->report;
+    training_free(step->training);
+    step->training = NULL;
+    step->item_count = 1;
 }
-
-/* It can fail only when the context is terminated, and then nobody listens. */
-static void send_report(struct step *step)
-{
-    struct error error;
-
-    if (actor_report(step->self, &step->report, sizeof(step->report), &error) != CAIRN_OK)
-        log_debug("report_not_sent", "reason=\"%s\"", error.message);
-}
-
-static void name_metrics(const struct step *step, struct step_report *report)
-{
-    const struct model_spec *model = &step->opened.job->model;
-
-    report->metric_names[0] = "loss";
-    for (uint32_t i = 0; i < model->metric_count; i++)
-        report->metric_names[1 + i] = metric_name(model->metrics[i]);
-}
-
-static void tell_progress(void *context, const struct training_figures *figures)
-{
-    struct step *step = context;
-    struct step_report *report = report_of(step, STEP_PROGRESS);
-
-    step->figures = *figures;
-    report->figures = *figures;
-    name_metrics(step, report);
-    send_report(step);
-}
-
-static void tell_validated(void *context, uint64_t done, const double *means, uint32_t metric_count)
-{
-    struct step *step = context;
-    struct step_report *report = report_of(step, STEP_VALIDATED);
-
-    report->figures.step = done;
-    report->figures.metric_count = metric_count;
-    memcpy(report->figures.means, means, metric_count * sizeof(*means));
-    name_metrics(step, report);
-    send_report(step);
-}
-
-static void tell_prepared(struct step *step)
-{
-    struct step_report *report = report_of(step, STEP_PREPARED);
-
-    report->training_samples = opened_job_training_samples(&step->opened);
-    report->validation_samples = opened_job_validation_samples(&step->opened);
-    send_report(step);
-}
-
-static void tell_failed(struct step *step, const struct error *error)
-{
-    struct step_report *report = report_of(step, STEP_FAILED);
-
-    snprintf(report->message, sizeof(report->message), "%s", error->message);
-    send_report(step);
-}
-
-/* ---- commands */
-
-/* Takes all commands that are there. CAIRN_CLOSED: told to stop. */
-static enum status take_commands(struct step *step, struct error *error)
-{
-    struct step_command command;
-    enum status status;
-
-    while ((status = actor_take(step->self, &command, sizeof(command), error)) == CAIRN_OK) {
-        if (command.kind == STEP_EPOCH)
-            step->epoch = command.epoch;
-        else if (step->training)
-            training_vote(step->training);
-        else
-            step->vote = true;
-    }
-    return status == CAIRN_AGAIN ? CAIRN_OK : status;
-}
-
-static enum status wait_for_input(zmq_pollitem_t *items, size_t count, struct error *error)
-{
-    if (zmq_poll(items, (int)count, -1) >= 0 || zmq_errno() == EINTR)
-        return CAIRN_OK;
-    if (zmq_errno() == ETERM)
-        return error_set(error, CAIRN_CLOSED, "the messaging context is closed");
-    return error_set(error, CAIRN_IO, "zmq_poll: %s", zmq_strerror(zmq_errno()));
-}
-
-/* Sleeps until there are commands, and takes them. */
-static enum status wait_for_commands(struct step *step, struct error *error)
-{
-    zmq_pollitem_t item = {.socket = actor_self_pipe(step->self), .events = ZMQ_POLLIN};
-    enum status status = wait_for_input(&item, 1, error);
-
-    return status == CAIRN_OK ? take_commands(step, error) : status;
-}
-
-/* ---- from commands to a training */
 
 /* As the user said, as the job says, or so many that their kernels fill the machine. */
 static uint32_t lane_count(const struct step *step)
@@ -150,37 +65,18 @@ static uint32_t lane_count(const struct step *step)
     return lanes > 0 ? lanes : 1;
 }
 
-/* This worker's place in the epoch. */
-static enum status find_span(const struct step *step, uint32_t *begin, uint32_t *end, struct error *error)
+/* Epochs come from outside. */
+static enum status check_orders(const struct step *step, struct error *error)
 {
-    const Cairn__EpochCommand *epoch = step->epoch;
+    const struct orders *orders = &step->orders;
     uint32_t microbatches = step->opened.job->microbatches;
 
-    for (size_t i = 0; i < epoch->n_workers && i < epoch->n_spans; i++) {
-        if (strcmp(epoch->workers[i], step->params.worker_name) != 0)
-            continue;
-        *begin = epoch->spans[i]->begin;
-        *end = epoch->spans[i]->end;
-        if (*begin >= *end || *end > microbatches)
-            return error_set(error, CAIRN_PROTOCOL, "the epoch gives this worker microbatches [%u, %u) of %u",
-                             *begin, *end, microbatches);
-        return CAIRN_OK;
-    }
-    return error_set(error, CAIRN_PROTOCOL, "the epoch does not name this worker (%s)",
-                     step->params.worker_name);
-}
-
-static enum status check_epoch(const struct step *step, struct error *error)
-{
-    const Cairn__PrepareCommand *prepare = step->params.prepare;
-    uint32_t slots = placement_slot_count(step->opened.job->graph->chunk_count);
-
-    if (step->epoch->first_step > step->epoch->final_step)
+    if (orders->first_step > orders->final_step)
         return error_set(error, CAIRN_PROTOCOL, "the epoch is from step %" PRIu64 " to %" PRIu64,
-                         step->epoch->first_step, step->epoch->final_step);
-    if (prepare->n_slot_shards != slots)
-        return error_set(error, CAIRN_PROTOCOL, "the coordinator placed %zu slots where the model has %u",
-                         prepare->n_slot_shards, slots);
+                         orders->first_step, orders->final_step);
+    if (orders->span_end > microbatches)
+        return error_set(error, CAIRN_PROTOCOL, "the epoch gives this worker microbatches [%u, %u) of %u",
+                         orders->span_begin, orders->span_end, microbatches);
     return CAIRN_OK;
 }
 
@@ -189,161 +85,274 @@ static struct training_params params_of(struct step *step)
     const Cairn__PrepareCommand *prepare = step->params.prepare;
 
     return (struct training_params){
-        .zmq_context = actor_self_context(step->self),
+        .zmq_context = actor_self_context(step->telling.self),
         .job = step->opened.job,
         .training = step->opened.training,
         .validation = step->opened.validation,
-        .first_step = step->epoch->first_step,
-        .final_step = step->epoch->final_step,
+        .first_step = step->orders.first_step,
+        .final_step = step->orders.final_step,
+        .span_begin = step->orders.span_begin,
+        .span_end = step->orders.span_end,
         .lane_count = lane_count(step),
         .make_backend = step->params.make_backend,
         .record = step->record,
         .session = {.job = prepare->job,
                     .incarnation = prepare->incarnation,
                     .shard_count = (uint32_t)prepare->n_shards,
+                    .endpoints = step->endpoints,
                     .slot_count = (uint32_t)prepare->n_slot_shards,
-                    .slot_shards = prepare->slot_shards},
-        .events = {.progress = tell_progress, .validated = tell_validated, .context = step}};
-}
-
-static enum status begin_training(struct step *step, struct error *error)
-{
-    const Cairn__PrepareCommand *prepare = step->params.prepare;
-    struct training_params params = params_of(step);
-    const char **endpoints = calloc(prepare->n_shards ? prepare->n_shards : 1, sizeof(*endpoints));
-    enum status status;
-
-    if (!endpoints)
-        return error_set(error, CAIRN_NO_MEMORY, "out of memory for %zu shards", prepare->n_shards);
-    for (size_t i = 0; i < prepare->n_shards; i++)
-        endpoints[i] = prepare->shards[i]->endpoint;
-    params.session.endpoints = endpoints;
-    status = check_epoch(step, error);
-    if (status == CAIRN_OK)
-        status = find_span(step, &params.span_begin, &params.span_end, error);
-    if (status == CAIRN_OK)
-        status = training_new(&params, &step->training, error);
-    if (status == CAIRN_OK)
-        log_info("training_begins",
-                 "job=%s step=%" PRIu64 " final_step=%" PRIu64 " microbatches=%u-%u lanes=%u",
-                 prepare->job_id, params.first_step, params.final_step, params.span_begin, params.span_end,
-                 params.lane_count);
-    if (status == CAIRN_OK && step->vote)
-        training_vote(step->training);
-    free(endpoints);
-    return status;
+                    .slot_shards = prepare->slot_shards,
+                    .worker = step->orders.worker},
+        .history = &step->history,
+        .events = {.progress = tell_progress, .validated = tell_validated, .context = &step->telling}};
 }
 
 static enum status make_items(struct step *step, struct error *error)
 {
     size_t shards;
     void *const *sockets = training_sockets(step->training, &shards);
+    zmq_pollitem_t *items = realloc(step->items, (2 + shards) * sizeof(*items));
 
-    step->item_count = 2 + shards;
-    step->items = calloc(step->item_count, sizeof(*step->items));
-    if (!step->items)
+    if (!items)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory for %zu sockets", shards);
-    for (size_t i = 0; i < step->item_count; i++)
-        step->items[i].events = ZMQ_POLLIN;
-    step->items[0].socket = actor_self_pipe(step->self);
-    step->items[1].fd = training_descriptor(step->training);
+    step->items = items;
+    step->item_count = 2 + shards;
+    items[1] = (zmq_pollitem_t){.fd = training_descriptor(step->training), .events = ZMQ_POLLIN};
     for (size_t i = 0; i < shards; i++)
-        step->items[2 + i].socket = sockets[i];
+        items[2 + i] = (zmq_pollitem_t){.socket = sockets[i], .events = ZMQ_POLLIN};
     return CAIRN_OK;
+}
+
+static enum status begin_training(struct step *step, struct error *error)
+{
+    const struct training_params params = params_of(step);
+    enum status status = check_orders(step, error);
+
+    if (status == CAIRN_OK)
+        status = training_new(&params, &step->training, error);
+    if (status != CAIRN_OK)
+        return status;
+    if (step->vote)
+        training_vote(step->training);
+    step->is_synchronised = false;
+    return make_items(step, error);
+}
+
+/* ---- commands */
+
+static void take_orders(struct step *step, const struct orders *orders)
+{
+    if (step->is_over || (step->has_orders && orders->number <= step->orders.number))
+        return;
+    drop_training(step);
+    step->orders = *orders;
+    step->has_orders = true;
+    step->is_wanted = orders->has_work;
+    patience_begin(&step->patience, clock_ms());
+    if (orders->has_work)
+        log_info("training_begins",
+                 "job=%s epoch=%" PRIu64 " final_step=%" PRIu64 " microbatches=%u-%u lanes=%u",
+                 step->params.prepare->job_id, orders->number, orders->final_step, orders->span_begin,
+                 orders->span_end, lane_count(step));
+    else
+        log_info("training_pauses", "job=%s epoch=%" PRIu64, step->params.prepare->job_id, orders->number);
+}
+
+/* Takes all commands that are there. CAIRN_CLOSED: told to stop. */
+static enum status take_commands(struct step *step, struct error *error)
+{
+    struct step_command command;
+    enum status status;
+
+    while ((status = actor_take(step->telling.self, &command, sizeof(command), error)) == CAIRN_OK) {
+        if (command.kind == STEP_ORDERS) {
+            take_orders(step, &command.orders);
+            continue;
+        }
+        step->vote = true;
+        if (step->training)
+            training_vote(step->training);
+    }
+    return status == CAIRN_AGAIN ? CAIRN_OK : status;
+}
+
+/* When there is something to do though nothing comes, on clock_ms(); INT64_MAX: never. */
+static int64_t deadline_ms(const struct step *step)
+{
+    if (!step->training)
+        return step->is_wanted ? step->patience.retry_ms : INT64_MAX;
+    return training_is_synchronised(step->training) ? INT64_MAX : patience_end_ms(&step->patience);
+}
+
+static enum status wait_for_input(struct step *step, struct error *error)
+{
+    int64_t deadline = deadline_ms(step), left_ms = deadline - clock_ms();
+    long timeout_ms = deadline == INT64_MAX ? -1 : left_ms > 0 ? (long)left_ms : 0;
+
+    if (zmq_poll(step->items, (int)step->item_count, timeout_ms) >= 0 || zmq_errno() == EINTR)
+        return CAIRN_OK;
+    if (zmq_errno() == ETERM)
+        return error_set(error, CAIRN_CLOSED, "the messaging context is closed");
+    return error_set(error, CAIRN_IO, "zmq_poll: %s", zmq_strerror(zmq_errno()));
 }
 
 /* ---- the end */
 
-/* The first worker of the epoch, at the last step, writes the model where it was asked to. */
-static bool must_write(const struct step *step, uint64_t done)
+static void finish(struct step *step)
 {
-    const Cairn__EpochCommand *epoch = step->epoch;
-
-    return epoch->output[0] != '\0' && done == epoch->final_step &&
-           strcmp(epoch->workers[0], step->params.worker_name) == 0;
+    drop_training(step);
+    step->is_over = true;
+    step->is_wanted = false;
 }
 
-/* What became of the output goes into the report; a file that cannot be written does not undo a training. */
-static void write_output(struct step *step, struct step_report *report)
+static void end_training(struct step *step, const struct training_end *end)
 {
-    const struct job *job = step->opened.job;
-    const struct h5_training training = job_h5_training(job);
-    char *path = job_path(job, step->epoch->output);
-    struct error error;
-    enum status status;
+    const struct training_figures *figures = &step->telling.figures;
 
-    if (!path || strlen(path) >= sizeof(report->output))
-        status = error_set(&error, CAIRN_INVALID, "the output's path is too long");
-    else
-        status = h5_write(path, job->graph, job->name, training_weights(step->training), &training, &error);
-    if (status == CAIRN_OK) {
-        snprintf(report->output, sizeof(report->output), "%s", path);
-    } else {
-        snprintf(report->message, sizeof(report->message), "%s", error.message);
-        log_error("output_not_written", "reason=\"%s\"", error.message);
-    }
-    free(path);
-}
-
-static void tell_reached(struct step *step, uint64_t done)
-{
-    struct step_report *report = report_of(step, STEP_REACHED);
-
-    report->figures.step = done;
-    graph_hash(step->opened.job->graph, training_weights(step->training), report->model_hash);
-    if (must_write(step, done))
-        write_output(step, report);
+    tell_reached(&step->telling, end->step, training_weights(step->training),
+                 end->is_whole ? step->orders.output : "");
     log_info("training_ends",
              "job=%s step=%" PRIu64
              " model=%s compute=%.3f communication=%.3f waiting=%.3f gradient_arenas=%zu",
-             step->params.prepare->job_id, done, report->model_hash, step->figures.compute_share,
-             step->figures.communication_share, step->figures.waiting_share, training_arenas(step->training));
-    send_report(step);
+             step->params.prepare->job_id, end->step, step->telling.report.model_hash, figures->compute_share,
+             figures->communication_share, figures->waiting_share, training_arenas(step->training));
+    finish(step);
+}
+
+/* ---- trouble */
+
+/* Whether a new training may go on where this one could not. A server that has begun anew does not know the
+ * job until the coordinator tells it to prepare. */
+static bool may_pass(enum status status)
+{
+    return status == CAIRN_IO || status == CAIRN_FULL || status == CAIRN_PASSED || status == CAIRN_NOT_FOUND;
+}
+
+static void say_trouble(struct step *step, enum status status, const struct error *error)
+{
+    if (status == CAIRN_PASSED || !patience_must_tell(&step->patience)) {
+        log_debug("synchronises_again", "job=%s reason=\"%s\"", step->params.prepare->job_id, error->message);
+        return;
+    }
+    log_warn("shards_lost", "job=%s reason=\"%s\"", step->params.prepare->job_id, error->message);
+    tell_trouble(&step->telling, error);
+}
+
+static enum status give_up(enum status status, struct error *error)
+{
+    char message[sizeof(error->message)];
+
+    memcpy(message, error->message, sizeof(message));
+    return error_set(error, status, "%.400s, for %d s", message, PATIENCE_MS / 1000);
+}
+
+/* A training has failed: throws it away, and perhaps gives up. */
+static enum status bear(struct step *step, enum status status, struct error *error)
+{
+    int64_t now_ms = clock_ms();
+    bool is_trouble = training_is_in_trouble(step->training);
+
+    if (is_trouble && status == CAIRN_STALE) {
+        log_info("incarnation_over", "job=%s reason=\"%s\"", step->params.prepare->job_id, error->message);
+        drop_training(step);
+        step->is_wanted = false;
+        return CAIRN_OK;
+    }
+    if (!is_trouble || !may_pass(status))
+        return status;
+    patience_trouble(&step->patience, now_ms);
+    if (now_ms >= patience_end_ms(&step->patience))
+        return give_up(status, error);
+    say_trouble(step, status, error);
+    drop_training(step);
+    return CAIRN_OK;
+}
+
+/* What a turn has brought. */
+static enum status look_at_training(struct step *step, struct error *error)
+{
+    struct training_end end;
+    struct lanes_fault fault;
+    bool is_ours;
+
+    if (!training_is_synchronised(step->training))
+        return clock_ms() < patience_end_ms(&step->patience)
+                   ? CAIRN_OK
+                   : give_up(training_unreached(step->training, error), error);
+    patience_reached(&step->patience);
+    if (step->is_synchronised && training_done(step->training) > step->done)
+        patience_success(&step->patience);
+    step->is_synchronised = true;
+    step->done = training_done(step->training);
+    if (training_is_not_finite(step->training, &fault, &is_ours)) {
+        tell_not_finite(&step->telling, &fault, is_ours);
+        finish(step);
+    } else if (training_ended(step->training, &end)) {
+        end_training(step, &end);
+    }
+    return CAIRN_OK;
 }
 
 /* ---- the thread */
 
-/* Up to the end of training; CAIRN_CLOSED: told to stop before. */
-static enum status train(struct step *step, struct error *error)
+static enum status work_on(struct step *step, struct error *error)
 {
-    enum status status = begin_training(step, error);
-    uint64_t done = 0;
+    enum status status = CAIRN_OK;
+
+    if (!step->training && step->is_wanted && clock_ms() >= step->patience.retry_ms)
+        status = begin_training(step, error);
+    if (status != CAIRN_OK || !step->training)
+        return status;
+    status = training_turn(step->training, error);
+    return status == CAIRN_OK ? look_at_training(step, error) : bear(step, status, error);
+}
+
+/* What the job needs besides its data. */
+static enum status prepare(struct step *step, struct error *error)
+{
+    const Cairn__PrepareCommand *prepare = step->params.prepare;
+    uint32_t slots = placement_slot_count(step->opened.job->graph->chunk_count);
+
+    if (prepare->n_slot_shards != slots)
+        return error_set(error, CAIRN_PROTOCOL, "the coordinator placed %zu slots where the model has %u",
+                         prepare->n_slot_shards, slots);
+    step->endpoints = calloc(prepare->n_shards ? prepare->n_shards : 1, sizeof(*step->endpoints));
+    if (!step->endpoints)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for %zu shards", prepare->n_shards);
+    for (size_t i = 0; i < prepare->n_shards; i++)
+        step->endpoints[i] = prepare->shards[i]->endpoint;
+    training_history_init(&step->history, step->opened.job);
+    return CAIRN_OK;
+}
+
+/* Up to being told to stop, CAIRN_CLOSED, or a failure. */
+static enum status work(struct step *step, struct error *error)
+{
+    enum status status = opened_job_open(&step->opened, step->params.prepare->text, error);
 
     if (status == CAIRN_OK)
-        status = make_items(step, error);
+        status = prepare(step, error);
+    if (status == CAIRN_OK) {
+        step->record =
+            hash_record_open(step->opened.job, step->params.prepare->job_id, step->params.worker_name);
+        tell_prepared(&step->telling);
+    }
     while (status == CAIRN_OK) {
-        status = training_turn(step->training, error);
-        if (status != CAIRN_OK)
-            break;
-        if (training_ended(step->training, &done)) {
-            tell_reached(step, done);
-            break;
-        }
-        status = wait_for_input(step->items, step->item_count, error);
+        status = work_on(step, error);
+        if (status == CAIRN_OK)
+            status = wait_for_input(step, error);
         if (status == CAIRN_OK)
             status = take_commands(step, error);
     }
     return status;
 }
 
-static enum status work(struct step *step, struct error *error)
-{
-    enum status status = opened_job_open(&step->opened, step->params.prepare->text, error);
-
-    if (status != CAIRN_OK)
-        return status;
-    step->record = hash_record_open(step->opened.job, step->params.prepare->job_id, step->params.worker_name);
-    tell_prepared(step);
-    while (status == CAIRN_OK && !step->epoch)
-        status = wait_for_commands(step, error);
-    return status == CAIRN_OK ? train(step, error) : status;
-}
-
 static void close_all(struct step *step)
 {
-    training_free(step->training);
+    drop_training(step);
     hash_record_close(step->record);
     opened_job_close(&step->opened);
+    free(step->endpoints);
     free(step->items);
     free(step);
 }
@@ -354,17 +363,20 @@ static void run(struct actor_self *self, void *argument)
     struct error error = {.message = ""};
     enum status status;
 
-    step->self = self;
+    step->telling.self = self;
+    step->items[0] = (zmq_pollitem_t){.socket = actor_self_pipe(self), .events = ZMQ_POLLIN};
     actor_ready(self, CAIRN_OK, NULL);
     status = work(step, &error);
-    if (status != CAIRN_OK && status != CAIRN_CLOSED) {
+    if (status != CAIRN_CLOSED) {
         log_error("job_failed", "job=%s reason=\"%s\"", step->params.prepare->job_id, error.message);
-        tell_failed(step, &error);
+        tell_failed(&step->telling, &error);
+        finish(step); /* its threads and memory are of no more use */
+        do {
+            status = wait_for_input(step, &error);
+            if (status == CAIRN_OK)
+                status = take_commands(step, &error);
+        } while (status == CAIRN_OK);
     }
-    training_free(step->training); /* its threads and memory are of no more use */
-    step->training = NULL;
-    for (status = status == CAIRN_CLOSED ? status : CAIRN_OK; status == CAIRN_OK;)
-        status = wait_for_commands(step, &error);
     close_all(step);
 }
 
@@ -372,13 +384,22 @@ enum status step_start(void *zmq_context, const struct step_params *params, stru
                        struct error *error)
 {
     struct step *step = calloc(1, sizeof(*step));
+    zmq_pollitem_t *items = calloc(1, sizeof(*items));
     enum status status;
 
-    if (!step)
-        return error_set(error, CAIRN_NO_MEMORY, "out of memory for a job");
-    step->params = *params;
-    status = actor_start(zmq_context, "step", run, step, out, error);
-    if (status != CAIRN_OK)
+    if (!step || !items) {
         free(step);
+        free(items);
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for a job");
+    }
+    step->params = *params;
+    step->items = items;
+    step->item_count = 1;
+    step->telling.opened = &step->opened;
+    status = actor_start(zmq_context, "step", run, step, out, error);
+    if (status != CAIRN_OK) {
+        free(items);
+        free(step);
+    }
     return status;
 }

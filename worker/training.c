@@ -1,56 +1,22 @@
 /* The life of a step, as the step thread sees it:
  *
- *   lanes fold          -> completions in the mailbox -> pushes (pushes.h says which chunks are due)
+ *   lanes fold          -> completions in the mailbox -> pushes (training_pushes.c)
  *   shards answer       -> weights_store: lanes of the next step wake layer by layer
  *   all of version t + 1 and the metrics' root are here -> end_step: votes, progress, validation
  *
  * Completions of step t + 1 can come before step t has ended here: its metrics or a validation may be the
- * last to arrive. They are kept: no more than one step's nodes are pushed until end_step opens the next. */
-#include "training.h"
+ * last to arrive. They are kept: no more than one step's nodes are pushed until end_step opens the next.
+ *
+ * It begins where the job stands (training_begin.c), which may be any step of the incarnation. */
+#include "training_state.h"
 
 #include "base/clock.h"
 #include "hash_record.h"
-#include "progress.h"
-#include "share.h"
+#include "votes.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
+#include <math.h>
 #include <string.h>
-
-/* A vector of metrics on its way to a shard, one a node of the cover. */
-struct vectors {
-    enum table_id table;
-    struct buffer *ready[TREE_COVER_MAX]; /* complete, not pushed yet */
-    uint32_t left_to_push;                /* nodes, in this round */
-};
-
-struct training {
-    struct training_params params;
-    const struct graph *graph;
-    struct schedule schedule;
-    uint32_t metric_count; /* elements of a vector */
-
-    struct session *session;
-    struct weights *weights;
-    struct mailbox mailbox;
-    struct buffer_pool *vector_pool;
-    struct progress progress;
-    struct share share;
-
-    uint64_t done;     /* steps that have ended here */
-    uint64_t expected; /* version that is to come: done, at the start, then done + 1 */
-    uint64_t end;      /* the version at which training ends: the final step, unless it is stopped before */
-    bool await_metrics;
-    bool await_validation;
-    uint32_t gradients_left; /* nodes that step `done` has yet to push; more are of the next */
-    bool vote;               /* to be added to the next metrics pushed */
-    bool is_last;            /* no further step will begin */
-    bool stopped;            /* the same, by votes before the final step */
-    struct vectors metrics, validation;
-    double root[LANES_METRICS_MAX]; /* metrics of the step that ends */
-    enum status problem;            /* of what a shard sent */
-    struct error problem_error;
-};
 
 /* ---- what shards send */
 
@@ -76,7 +42,7 @@ static void take_metrics(struct training *training, uint64_t version, const doub
 static void take_validation(struct training *training, uint64_t version, const double *vector)
 {
     const struct training_events *events = &training->params.events;
-    uint32_t count = training->progress.metric_count;
+    uint32_t count = training->metric_count - 2;
     double means[PROGRESS_METRICS_MAX];
 
     if (!training->await_validation || version != training->done + 1) {
@@ -85,12 +51,12 @@ static void take_validation(struct training *training, uint64_t version, const d
     }
     training->await_validation = false;
     progress_means(vector, count, means);
-    progress_skip_time(&training->progress, clock_ns());
+    progress_skip_time(&training->params.history->progress, clock_ns());
     events->validated(events->context, training->done, means, count);
 }
 
-static void values_came(void *context, uint32_t table, uint32_t chunk, uint64_t version,
-                        const void *values, size_t elements)
+void training_values_came(void *context, uint32_t table, uint32_t chunk, uint64_t version, const void *values,
+                          size_t elements)
 {
     struct training *training = context;
 
@@ -107,141 +73,36 @@ static void values_came(void *context, uint32_t table, uint32_t chunk, uint64_t 
         take_validation(training, version, values);
 }
 
-/* ---- what lanes have completed */
-
-/* Keeps a copy of a node's vector, since lanes will use the place again. */
-static enum status keep_vector(struct training *training, struct vectors *vectors,
-                               const struct completion *completion, struct error *error)
+void training_version_told(void *context, uint32_t table, uint32_t chunk, uint64_t version)
 {
-    struct buffer *buffer = buffer_pool_get(training->vector_pool);
+    struct training *training = context;
 
-    if (!buffer)
-        return error_set(error, CAIRN_NO_MEMORY, "out of memory for metrics");
-    BUG_IF(vectors->ready[completion->cover] != NULL);
-    memcpy(buffer->data, fold_sums(training->share.fold, completion->cover, completion->kind),
-           buffer->length_bytes);
-    vectors->ready[completion->cover] = buffer;
-    return CAIRN_OK;
+    synchronise_told(&training->synchronise, table, chunk, version);
 }
 
-static enum status take_completion(struct training *training, const struct completion *completion,
-                                   struct error *error)
+/* ---- figures */
+
+void training_history_init(struct training_history *history, const struct job *job)
 {
-    switch (completion->kind) {
-    case FOLD_LAYER:
-        pushes_layer_done(training->share.pushes, completion->cover, completion->layer);
-        return CAIRN_OK;
-    case FOLD_METRICS:
-        return keep_vector(training, &training->metrics, completion, error);
-    case FOLD_VALIDATION:
-        return keep_vector(training, &training->validation, completion, error);
-    }
-    BUG("a completion of no kind");
+    memset(history, 0, sizeof(*history));
+    progress_init(&history->progress, plan_metric_count(job->graph), clock_ns());
 }
 
-static enum status take_mail(struct training *training, struct error *error)
+static void add_times(struct lanes_times *times, const struct lanes_times *more)
 {
-    struct mail *mail = mailbox_take(&training->mailbox);
-    enum status status = CAIRN_OK;
-
-    while (mail && status == CAIRN_OK) {
-        struct mail *next = mail->next; /* the letter may be posted again once what it says is pushed */
-
-        if (mail == &training->share.failure)
-            status = lanes_failure(training->share.lanes, error);
-        else
-            status = take_completion(training, (const struct completion *)mail, error);
-        mail = next;
-    }
-    return status;
+    times->compute_ns += more->compute_ns;
+    times->weights_ns += more->weights_ns;
+    times->data_ns += more->data_ns;
+    times->train_ns += more->train_ns;
+    times->microbatches += more->microbatches;
 }
 
-/* ---- pushing */
-
-static uint64_t vector_samples(const struct training *training, enum table_id table, struct tree_node node)
+void training_keep_history(struct training *training)
 {
-    uint64_t begin, end;
+    const struct lanes_times times = lanes_times(training->share.lanes);
 
-    if (table == TABLE_METRICS)
-        return schedule_node_samples(&training->schedule, training->done, node);
-    schedule_validation_range(&training->schedule, node, &begin, &end);
-    return end - begin;
+    add_times(&training->params.history->times, &times);
 }
-
-static enum status push_vector(struct training *training, struct vectors *vectors, uint32_t cover,
-                               struct error *error)
-{
-    struct session_push push = {.table = vectors->table,
-                                .step = training->done,
-                                .node = fold_cover(training->share.fold, cover),
-                                .chunk_count = 1,
-                                .buffer = vectors->ready[cover],
-                                .subscribe = vectors->left_to_push == 1};
-    enum status status;
-
-    push.samples = vector_samples(training, vectors->table, push.node);
-    if (vectors->table == TABLE_METRICS && training->vote) {
-        *(double *)push.buffer->data += 1;
-        training->vote = false;
-    }
-    status = session_push(training->session, &push, error);
-    buffer_unref(vectors->ready[cover]);
-    vectors->ready[cover] = NULL;
-    vectors->left_to_push--;
-    return status;
-}
-
-static enum status push_vectors(struct training *training, struct vectors *vectors, struct error *error)
-{
-    enum status status = CAIRN_OK;
-
-    for (uint32_t i = 0; i < training->share.cover_count && vectors->left_to_push > 0 && status == CAIRN_OK;
-         i++) {
-        if (vectors->ready[i])
-            status = push_vector(training, vectors, i, error);
-    }
-    return status;
-}
-
-static enum status push_gradients(struct training *training, struct error *error)
-{
-    enum status status = CAIRN_OK;
-    struct due due;
-
-    while (status == CAIRN_OK && training->gradients_left > 0 && pushes_next(training->share.pushes, &due)) {
-        struct tree_node node = fold_cover(training->share.fold, due.cover);
-        struct session_push push = {.table = TABLE_WEIGHTS,
-                                    .step = training->done,
-                                    .node = node,
-                                    .samples =
-                                        schedule_node_samples(&training->schedule, training->done, node),
-                                    .first_chunk = due.first_chunk,
-                                    .chunk_count = due.chunk_count,
-                                    .buffer = fold_gradients(training->share.fold, due.cover),
-                                    .is_rounded = true,
-                                    .subscribe = due.subscribe,
-                                    .exact = training->expected == training->end};
-
-        status = session_push(training->session, &push, error);
-        if (due.last) {
-            fold_release(training->share.fold, due.cover);
-            training->gradients_left--;
-        }
-    }
-    return status;
-}
-
-static enum status push_what_is_due(struct training *training, struct error *error)
-{
-    enum status status = push_vectors(training, &training->validation, error);
-
-    if (status != CAIRN_OK || training->validation.left_to_push > 0)
-        return status;
-    status = push_vectors(training, &training->metrics, error);
-    return status == CAIRN_OK ? push_gradients(training, error) : status;
-}
-
-/* ---- the end of a step */
 
 static double share(uint64_t part, const struct lanes_times *times)
 {
@@ -253,29 +114,62 @@ static double share(uint64_t part, const struct lanes_times *times)
 static void tell_progress(struct training *training, uint64_t now_ns)
 {
     const struct training_events *events = &training->params.events;
-    struct training_figures figures = {.step = training->done,
-                                       .metric_count = training->progress.metric_count};
+    struct progress *progress = &training->params.history->progress;
+    struct training_figures figures = {.step = training->done, .metric_count = progress->metric_count};
     struct lanes_times times = lanes_times(training->share.lanes);
 
+    add_times(&times, &training->params.history->times);
     figures.compute_share = share(times.compute_ns, &times);
     figures.communication_share = share(times.weights_ns, &times);
     figures.waiting_share = share(times.data_ns, &times);
-    progress_report(&training->progress, now_ns, figures.means, &figures.samples_per_second);
+    progress_compute(progress, (double)times.microbatches, (double)times.train_ns * 1e-9);
+    figures.microbatches_per_second = progress_lane_speed(progress) * training->params.lane_count;
+    progress_report(progress, now_ns, figures.means, &figures.samples_per_second);
     if (training->is_last)
-        figures.samples_per_second = progress_mean_speed(&training->progress, now_ns);
+        figures.samples_per_second = progress_mean_speed(progress, now_ns);
     events->progress(events->context, &figures);
 }
 
-static void account_step(struct training *training)
+/* Steps that were missed, since others made them, are not in the means of their training epoch. */
+static void account_root(struct training *training)
 {
+    struct training_history *history = training->params.history;
     bool epoch_ends = schedule_epoch_ends(&training->schedule, training->done);
     uint64_t now_ns = clock_ns();
 
-    progress_add(&training->progress, training->root);
-    if (epoch_ends || training->is_last || progress_is_due(&training->progress, now_ns))
+    if (history->counted == training->done)
+        return;
+    if (history->counted + 1 != training->done)
+        progress_begin_epoch(&history->progress);
+    history->counted = training->done;
+    progress_add(&history->progress, training->root);
+    if (epoch_ends || training->is_last || progress_is_due(&history->progress, now_ns))
         tell_progress(training, now_ns);
     if (epoch_ends)
-        progress_begin_epoch(&training->progress);
+        progress_begin_epoch(&history->progress);
+}
+
+/* ---- the end of a step */
+
+bool training_has_copies(const struct training *training)
+{
+    return codec_carries_values(training->params.job->codec.type);
+}
+
+void training_arrive(struct training *training, bool has_root)
+{
+    const struct schedule *schedule = &training->schedule;
+
+    if (has_root) {
+        training->end =
+            votes_end(training->root[0], training->done, training->end, training_has_copies(training));
+        training->not_finite = training->params.job->terminate_on_nan && !isfinite(training->root[1]);
+    }
+    training->is_last = training->done == training->end;
+    training->stopped = training->is_last &&
+                        (training->done < schedule->final_step || training->done < schedule->whole_steps);
+    if (has_root && !training->not_finite)
+        account_root(training);
 }
 
 static void begin_validation(struct training *training)
@@ -284,7 +178,7 @@ static void begin_validation(struct training *training)
     training->validation.left_to_push = training->share.cover_count;
 }
 
-/* Step `done` begins: its gradients may go, its answers may come. */
+/* Gradients of step `done` may go, its answers may come. */
 static void begin_step(struct training *training)
 {
     training->expected = training->done + 1;
@@ -293,43 +187,22 @@ static void begin_step(struct training *training)
     weights_expect(training->weights, training->expected);
 }
 
-/* Whether weights come as copies in the codec. The model is what the shards hold, so those of the last version
- * must come as they are, which a step's pushes ask for. */
-static bool weights_are_copies(const struct training *training)
+bool training_must_validate(const struct training *training)
 {
-    return codec_carries_values(training->params.job->codec.type);
+    const struct schedule *schedule = &training->schedule;
+
+    if (schedule->first_is_validated && training->done == schedule->first_step)
+        return false;
+    return !training->stopped && schedule_validates(schedule, training->done);
 }
 
-/* A stop was voted in the step that has ended. This is the end, or if it was not asked for as the last, the
- * next version. */
-static void heed_votes(struct training *training)
+/* Version `done` of all weights is here. */
+static void open_step(struct training *training)
 {
-    uint64_t end = weights_are_copies(training) ? training->done + 1 : training->done;
-
-    if (end < training->end)
-        training->end = end;
-}
-
-static void record_version(struct training *training)
-{
+    training->is_open = true;
     hash_record_step(training->params.record, weights_floats(training->weights), training->done,
-                     weights_are_copies(training) && training->done != training->end);
-}
-
-/* Version `expected` is complete here. */
-static void end_step(struct training *training)
-{
-    bool was_trained = training->expected > training->params.first_step;
-
-    training->done = training->expected;
-    record_version(training);
-    if (was_trained && training->root[0] > 0)
-        heed_votes(training);
-    training->is_last = training->done == training->end;
-    training->stopped = training->is_last && training->done < training->params.final_step;
-    if (was_trained)
-        account_step(training);
-    if (!training->stopped && schedule_validates(&training->schedule, training->done))
+                     training_has_copies(training) && training->done != training->end);
+    if (training_must_validate(training))
         begin_validation(training);
     if (!training->is_last)
         begin_step(training);
@@ -337,8 +210,31 @@ static void end_step(struct training *training)
 
 static bool step_has_ended(const struct training *training)
 {
-    return !training->is_last && !training->await_metrics && !training->await_validation &&
-           weights_complete(training->weights);
+    return training->is_open && !training->is_last && !training->await_metrics &&
+           !training->await_validation && weights_complete(training->weights);
+}
+
+static void go_on(struct training *training)
+{
+    if (step_has_ended(training)) {
+        training->done = training->expected;
+        training->is_open = false;
+        training_arrive(training, true);
+    }
+    if (!training->is_open && !training->not_finite && weights_complete(training->weights))
+        open_step(training);
+}
+
+static enum status poll_shards(struct training *training, struct error *error)
+{
+    enum status status = session_poll(training->session, error);
+
+    training->is_trouble = status != CAIRN_OK;
+    if (status == CAIRN_OK && training->problem != CAIRN_OK) {
+        *error = training->problem_error;
+        status = training->problem;
+    }
+    return status;
 }
 
 enum status training_turn(struct training *training, struct error *error)
@@ -346,18 +242,16 @@ enum status training_turn(struct training *training, struct error *error)
     enum status status;
 
     mailbox_acknowledge(&training->mailbox);
-    status = session_poll(training->session, error);
-    if (status != CAIRN_OK)
+    status = poll_shards(training, error);
+    if (status == CAIRN_OK)
+        status = training_synchronise(training, error);
+    if (status != CAIRN_OK || training->phase != TRAINING_RUNS)
         return status;
-    if (training->problem != CAIRN_OK) {
-        *error = training->problem_error;
-        return training->problem;
-    }
-    status = take_mail(training, error);
-    if (status == CAIRN_OK && step_has_ended(training))
-        end_step(training);
-    if (status == CAIRN_OK && !training->stopped)
-        status = push_what_is_due(training, error);
+    status = training_take_mail(training, error);
+    if (status == CAIRN_OK)
+        go_on(training);
+    if (status == CAIRN_OK && training->is_open)
+        status = training_push(training, error);
     return status;
 }
 
@@ -366,11 +260,31 @@ void training_vote(struct training *training)
     training->vote = true;
 }
 
-bool training_ended(const struct training *training, uint64_t *step)
+uint64_t training_done(const struct training *training)
 {
-    if (!training->is_last || training->await_validation || !weights_complete(training->weights))
+    return training->done;
+}
+
+bool training_is_in_trouble(const struct training *training)
+{
+    return training->is_trouble;
+}
+
+bool training_ended(const struct training *training, struct training_end *end)
+{
+    if (!training->is_open || !training->is_last || training->await_validation ||
+        !weights_complete(training->weights))
         return false;
-    *step = training->done;
+    *end = (struct training_end){.step = training->done, .is_whole = !training->stopped};
+    return true;
+}
+
+bool training_is_not_finite(const struct training *training, struct lanes_fault *fault, bool *is_ours)
+{
+    if (!training->not_finite)
+        return false;
+    *is_ours = training->share.lanes && lanes_find_fault(training->share.lanes, training->done - 1, fault);
+    fault->step = training->done - 1;
     return true;
 }
 
@@ -391,116 +305,5 @@ int training_descriptor(const struct training *training)
 
 size_t training_arenas(const struct training *training)
 {
-    return arenas_count(training->share.arenas);
-}
-
-/* ---- making and closing */
-
-static enum status open_session(struct training *training, struct error *error)
-{
-    const struct session_events events = {.values = values_came, .context = training};
-    struct session_table tables[TABLE_COUNT] = {
-        [TABLE_WEIGHTS] = session_dense_table(training->graph->floats, training->graph->chunk_floats,
-                                              training->graph->chunk_count),
-        [TABLE_METRICS] = session_sums_table(training->metric_count),
-        [TABLE_VALIDATION] = session_sums_table(training->metric_count)};
-    struct session_params params = training->params.session;
-
-    tables[TABLE_WEIGHTS].codec = training->params.job->codec;
-    params.seed = training->params.job->seed;
-    params.table_count = TABLE_COUNT;
-    params.tables = tables;
-    return session_new(training->params.zmq_context, &params, &events, &training->session, error);
-}
-
-/* The weights that training begins with. When they are the last as well, because it was interrupted at its very
- * end, they come as they are, from the generation of that step. */
-static enum status pull_first(struct training *training, struct error *error)
-{
-    const struct session_pull pull = {.table = TABLE_WEIGHTS,
-                                      .version = training->expected,
-                                      .chunk_count = training->graph->chunk_count,
-                                      .committed = weights_are_copies(training) &&
-                                                   training->expected == training->end};
-
-    weights_expect(training->weights, training->expected);
-    return session_pull(training->session, &pull, error);
-}
-
-static enum status open_share(struct training *training, struct error *error)
-{
-    const struct training_params *params = &training->params;
-    const struct share_params share = {.schedule = &training->schedule,
-                                       .training = params->training,
-                                       .validation = params->validation,
-                                       .span_begin = params->span_begin,
-                                       .span_end = params->span_end,
-                                       .metric_count = training->metric_count,
-                                       .lane_count = params->lane_count,
-                                       .make_backend = params->make_backend,
-                                       .weights = training->weights,
-                                       .mailbox = &training->mailbox};
-
-    return share_open(&training->share, &share, error);
-}
-
-static void training_init(struct training *training, const struct training_params *params)
-{
-    uint64_t validation = params->validation ? reader_count(params->validation) : 0;
-
-    training->params = *params;
-    training->graph = params->job->graph;
-    training->schedule = schedule_of(params->job, reader_count(params->training), validation,
-                                     params->first_step, params->final_step);
-    training->metric_count = lanes_metric_count(training->graph);
-    training->metrics.table = TABLE_METRICS;
-    training->validation.table = TABLE_VALIDATION;
-    training->mailbox.event = -1;
-    training->done = training->expected = params->first_step;
-    training->end = params->final_step;
-    progress_init(&training->progress, plan_metric_count(training->graph), clock_ns());
-}
-
-enum status training_new(const struct training_params *params, struct training **out, struct error *error)
-{
-    struct training *training = calloc(1, sizeof(*training));
-    enum status status;
-
-    if (!training)
-        return error_set(error, CAIRN_NO_MEMORY, "out of memory for a training");
-    training_init(training, params);
-    status = mailbox_init(&training->mailbox, error);
-    if (status == CAIRN_OK)
-        status = weights_new(training->graph, &training->weights, error);
-    if (status == CAIRN_OK)
-        status = open_session(training, error);
-    training->vector_pool = buffer_pool_new(training->metric_count * sizeof(double));
-    if (status == CAIRN_OK && !training->vector_pool)
-        status = error_set(error, CAIRN_NO_MEMORY, "out of memory for metrics");
-    if (status == CAIRN_OK)
-        status = pull_first(training, error);
-    if (status == CAIRN_OK)
-        status = open_share(training, error);
-    if (status != CAIRN_OK) {
-        training_free(training);
-        return status;
-    }
-    *out = training;
-    return CAIRN_OK;
-}
-
-void training_free(struct training *training)
-{
-    if (!training)
-        return;
-    share_close(&training->share);
-    session_free(training->session);
-    for (uint32_t i = 0; i < TREE_COVER_MAX; i++) {
-        buffer_unref(training->metrics.ready[i]);
-        buffer_unref(training->validation.ready[i]);
-    }
-    buffer_pool_free(training->vector_pool);
-    weights_free(training->weights);
-    mailbox_fini(&training->mailbox);
-    free(training);
+    return training->share.arenas ? arenas_count(training->share.arenas) : 0;
 }

@@ -8,6 +8,7 @@
 #include "compute/compute.h"
 #include "cores.h"
 #include "net/daemon.h"
+#include "orders.h"
 #include "report.h"
 #include "step.h"
 
@@ -19,16 +20,26 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 #include <zmq.h>
 
 #define NAME_BYTES 128
+/* How long the coordinator may take for what is next when this worker wants to go. */
+#define DRAIN_PATIENCE_MS 10000
 
-/* The job in hand. The commands live as long as the step thread, which reads them. */
+/* A report that is said again to a coordinator that may not have it. */
+struct standing_report {
+    bool is_made;
+    struct step_report report;
+};
+
+/* The job in hand. The command lives as long as the step thread, which reads it. */
 struct work {
     Cairn__NodeCommand *prepare; /* NULL: there is none */
-    Cairn__NodeCommand *epoch;   /* NULL until it came */
+    uint64_t epoch;              /* the newest one's number */
     struct actor *step;
+    struct standing_report prepared, ended; /* ended: reached, not finite or failed */
 };
 
 struct worker {
@@ -38,7 +49,12 @@ struct worker {
     Cairn__Registration registration;
     struct member *member;
     struct work work;
-    struct step_report report; /* the one in hand; large, so not on the stack */
+    struct step_report report;   /* in hand; large, so not on the stack */
+    struct step_command command; /* likewise */
+    bool was_welcomed;           /* some coordinator knows us, or did */
+    bool is_draining;            /* told to end: the coordinator is to take the work from us */
+    int64_t drain_ends_ms;       /* then we end in any case */
+    bool is_dismissed;           /* nothing is left here to do */
 };
 
 /* ---- who we are */
@@ -114,12 +130,14 @@ enum status worker_new(void *zmq_context, const struct worker_options *options, 
 
 static void release(struct worker *worker)
 {
-    actor_stop(worker->work.step);
-    if (worker->work.prepare)
-        cairn__node_command__free_unpacked(worker->work.prepare, NULL);
-    if (worker->work.epoch)
-        cairn__node_command__free_unpacked(worker->work.epoch, NULL);
-    memset(&worker->work, 0, sizeof(worker->work));
+    struct work *work = &worker->work;
+
+    actor_stop(work->step);
+    if (work->prepare) {
+        member_disengage(worker->member, work->prepare->prepare->job, work->prepare->prepare->incarnation);
+        cairn__node_command__free_unpacked(work->prepare, NULL);
+    }
+    memset(work, 0, sizeof(*work));
 }
 
 void worker_free(struct worker *worker)
@@ -164,7 +182,8 @@ static void begin_job(struct worker *worker, Cairn__NodeCommand **command)
     params.prepare = worker->work.prepare->prepare;
     log_info("job_begins", "job=%s incarnation=%" PRIu64, params.prepare->job_id,
              params.prepare->incarnation);
-    if (step_start(worker->zmq_context, &params, &worker->work.step, &error) == CAIRN_OK)
+    if (member_engage(worker->member, params.prepare->job, params.prepare->incarnation, &error) == CAIRN_OK &&
+        step_start(worker->zmq_context, &params, &worker->work.step, &error) == CAIRN_OK)
         return;
     tell_failure(worker, params.prepare->job, params.prepare->incarnation, &error);
     release(worker);
@@ -178,25 +197,62 @@ static void tell_step(struct worker *worker, const struct step_command *command)
         log_error("step_not_told", "reason=\"%s\"", error.message);
 }
 
-/* Takes the command. An epoch that changes while training is for a later protocol. */
-static void begin_epoch(struct worker *worker, Cairn__NodeCommand **command)
+/* Each epoch is the next one's past: only the newest counts. */
+static void begin_epoch(struct worker *worker, const Cairn__EpochCommand *epoch)
 {
-    struct step_command tell = {.kind = STEP_EPOCH, .epoch = (*command)->epoch};
+    struct error error;
 
-    if (worker->work.epoch) {
-        log_warn("epoch_ignored", "number=%" PRIu64, (*command)->epoch->number);
+    if (epoch->number <= worker->work.epoch) {
+        log_debug("epoch_ignored", "number=%" PRIu64 " newest=%" PRIu64, epoch->number, worker->work.epoch);
         return;
     }
-    worker->work.epoch = *command;
-    *command = NULL;
-    tell_step(worker, &tell);
+    worker->work.epoch = epoch->number;
+    worker->command.kind = STEP_ORDERS;
+    if (orders_of(epoch, worker->name, &worker->command.orders, &error) == CAIRN_OK)
+        tell_step(worker, &worker->command);
+    else
+        tell_failure(worker, epoch->job, epoch->incarnation, &error);
+}
+
+/* ---- the end of this worker */
+
+static void send_drain(struct worker *worker)
+{
+    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+    Cairn__Drain body = CAIRN__DRAIN__INIT;
+    struct error error;
+
+    message.body_case = CAIRN__NODE_MESSAGE__BODY_DRAIN;
+    message.drain = &body;
+    if (member_send(worker->member, &message, &error) != CAIRN_OK)
+        log_warn("drain_not_sent", "reason=\"%s\"", error.message);
+}
+
+/* Takes one signal. False: it is to end at once, for it is the second, or nobody could take the work. */
+static bool drain(struct worker *worker, int stop_descriptor)
+{
+    struct signalfd_siginfo signal;
+
+    if (worker->is_draining || !worker->was_welcomed || read(stop_descriptor, &signal, sizeof(signal)) < 0)
+        return false;
+    log_info("draining", "job=%s", worker->work.prepare ? worker->work.prepare->prepare->job_id : "none");
+    worker->is_draining = true;
+    worker->drain_ends_ms = clock_ms() + DRAIN_PATIENCE_MS;
+    send_drain(worker);
+    return true;
+}
+
+static void give_job_back(struct worker *worker)
+{
+    log_info("job_released", "job=%s", worker->work.prepare->prepare->job_id);
+    release(worker);
+    worker->drain_ends_ms = clock_ms() + DRAIN_PATIENCE_MS;
 }
 
 /* ---- commands and reports */
 
 static void take_command(struct worker *worker, Cairn__NodeCommand **command)
 {
-    const struct step_command vote = {.kind = STEP_VOTE};
     const Cairn__NodeCommand *body = *command;
 
     switch (body->body_case) {
@@ -205,17 +261,20 @@ static void take_command(struct worker *worker, Cairn__NodeCommand **command)
         break;
     case CAIRN__NODE_COMMAND__BODY_EPOCH:
         if (is_ours(worker, body->epoch->job, body->epoch->incarnation))
-            begin_epoch(worker, command);
+            begin_epoch(worker, body->epoch);
         break;
     case CAIRN__NODE_COMMAND__BODY_STOP:
+        worker->command.kind = STEP_VOTE;
         if (is_ours(worker, body->stop->job, body->stop->incarnation))
-            tell_step(worker, &vote);
+            tell_step(worker, &worker->command);
         break;
     case CAIRN__NODE_COMMAND__BODY_RELEASE:
-        if (is_ours(worker, body->release->job, body->release->incarnation)) {
-            log_info("job_released", "job=%s", worker->work.prepare->prepare->job_id);
-            release(worker);
-        }
+        if (is_ours(worker, body->release->job, body->release->incarnation))
+            give_job_back(worker);
+        break;
+    case CAIRN__NODE_COMMAND__BODY_DISMISS:
+        log_info("dismissed", "");
+        worker->is_dismissed = true;
         break;
     default:
         log_debug("command_ignored", "kind=%d", (int)body->body_case);
@@ -236,46 +295,95 @@ static enum status take_commands(struct worker *worker, struct error *error)
     return status == CAIRN_AGAIN ? CAIRN_OK : status;
 }
 
+static void send_report(struct worker *worker, const struct step_report *report)
+{
+    const Cairn__PrepareCommand *prepare = worker->work.prepare->prepare;
+    struct error error;
+
+    if (report_send(worker->member, prepare->job, prepare->incarnation, report, &error) != CAIRN_OK)
+        log_warn("report_not_sent", "reason=\"%s\"", error.message);
+}
+
+static void keep_report(struct worker *worker, const struct step_report *report)
+{
+    bool ends =
+        report->kind == STEP_REACHED || report->kind == STEP_NOT_FINITE || report->kind == STEP_FAILED;
+    struct standing_report *standing = ends ? &worker->work.ended : &worker->work.prepared;
+
+    if (!ends && report->kind != STEP_PREPARED)
+        return;
+    standing->is_made = true;
+    standing->report = *report;
+}
+
 static void forward_reports(struct worker *worker)
 {
-    const Cairn__PrepareCommand *prepare;
     struct error error;
 
     while (worker->work.step &&
            actor_hear(worker->work.step, &worker->report, sizeof(worker->report), &error) == CAIRN_OK) {
-        prepare = worker->work.prepare->prepare;
-        if (report_send(worker->member, prepare->job, prepare->incarnation, &worker->report, &error) !=
-            CAIRN_OK)
-            log_warn("report_not_sent", "reason=\"%s\"", error.message);
+        keep_report(worker, &worker->report);
+        send_report(worker, &worker->report);
     }
 }
 
-/* Sleeps until there is something to do; *ends when it is told to end. */
-static enum status wait_for_input(struct worker *worker, int stop_descriptor, bool *ends, struct error *error)
+/* To a coordinator that has just taken our registration, and may know nothing else of us. */
+static void repeat_reports(struct worker *worker)
+{
+    const struct standing_report *standing[] = {&worker->work.prepared, &worker->work.ended};
+
+    for (size_t i = 0; i < sizeof(standing) / sizeof(standing[0]); i++) {
+        if (standing[i]->is_made)
+            send_report(worker, &standing[i]->report);
+    }
+    if (worker->is_draining)
+        send_drain(worker);
+    worker->was_welcomed = true;
+}
+
+/* Sleeps until there is something to do; *is_signalled when this worker is told to end. */
+static enum status wait_for_input(struct worker *worker, int stop_descriptor, bool *is_signalled,
+                                  struct error *error)
 {
     zmq_pollitem_t items[3] = {{.fd = stop_descriptor, .events = ZMQ_POLLIN},
                                {.socket = member_socket(worker->member), .events = ZMQ_POLLIN}};
     int count = 2;
-    int64_t left_ms = member_deadline_ms(worker->member) - clock_ms();
+    int64_t deadline_ms = member_deadline_ms(worker->member), left_ms;
 
+    if (worker->is_draining && worker->drain_ends_ms < deadline_ms)
+        deadline_ms = worker->drain_ends_ms;
+    left_ms = deadline_ms - clock_ms();
     if (worker->work.step)
         items[count++] = (zmq_pollitem_t){.socket = actor_pipe(worker->work.step), .events = ZMQ_POLLIN};
     if (zmq_poll(items, count, left_ms > 0 ? (long)left_ms : 0) < 0 && zmq_errno() != EINTR)
         return error_set(error, CAIRN_IO, "zmq_poll: %s", zmq_strerror(zmq_errno()));
-    *ends = items[0].revents != 0;
+    *is_signalled = items[0].revents != 0;
     return CAIRN_OK;
+}
+
+/* Whether this worker is to serve no longer. */
+static bool has_ended(struct worker *worker)
+{
+    if (!worker->is_draining || clock_ms() < worker->drain_ends_ms)
+        return worker->is_dismissed;
+    log_warn("drain_unanswered", "seconds=%d", DRAIN_PATIENCE_MS / 1000);
+    return true;
 }
 
 enum status worker_run(struct worker *worker, int stop_descriptor, struct error *error)
 {
     enum status status = CAIRN_OK;
-    bool ends = false;
+    bool is_signalled = false;
 
-    while (status == CAIRN_OK && !ends) {
-        status = wait_for_input(worker, stop_descriptor, &ends, error);
+    while (status == CAIRN_OK && !has_ended(worker)) {
+        status = wait_for_input(worker, stop_descriptor, &is_signalled, error);
         forward_reports(worker);
-        if (status == CAIRN_OK && !ends)
+        if (status == CAIRN_OK)
             status = take_commands(worker, error);
+        if (status == CAIRN_OK && member_take_welcome(worker->member))
+            repeat_reports(worker);
+        if (status == CAIRN_OK && is_signalled && !drain(worker, stop_descriptor))
+            break;
     }
     return status;
 }

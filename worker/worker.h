@@ -33,8 +33,10 @@ enum status worker_new(void *zmq_context, const struct worker_options *options, 
 /* Ends the job in hand and leaves the cluster. NULL is allowed. */
 void worker_free(struct worker *worker);
 
-/* Serves until stop_descriptor (a signalfd, an eventfd) can be read.
- * Errors: CAIRN_CLOSED when the coordinator refused this node for good. */
+/* Serves until the coordinator has nothing more for this worker. When stop_descriptor (a signalfd, an
+ * eventfd) can be read, which is then done, the coordinator is asked to give the job in hand to others, while
+ * it goes on; it ends when that is done. The second time, or without an answer for ten seconds, it ends at
+ * once. Errors: CAIRN_CLOSED when the coordinator refused this node for good. */
 enum status worker_run(struct worker *worker, int stop_descriptor, struct error *error) MUST_CHECK;
 
 /* daemon_keep_memory, and one heap for all threads, which free each other's blocks. Before other threads

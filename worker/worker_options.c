@@ -41,6 +41,9 @@ static const struct setting rows[] = {
 
 const struct settings_table worker_options_table = {
     .program = "cairn-worker",
-    .summary = "Computes gradients of jobs; `cairn-worker evaluate --help` tells of evaluating a model file.",
+    .summary =
+        "Computes gradients of jobs; `cairn-worker evaluate --help` tells of evaluating a model file. Told "
+        "to "
+        "end by SIGTERM or SIGINT it first gives its work to others; the second signal ends it at once.",
     .rows = rows,
     .count = sizeof(rows) / sizeof(rows[0])};

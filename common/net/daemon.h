@@ -18,8 +18,9 @@ struct daemon_program {
     void *settings;           /* the table's target */
     const int64_t *log_level; /* in settings; an enum log_level */
 
-    /* Serves until stop_descriptor can be read (CAIRN_OK) or it cannot go on. Has closed all its sockets
-     * when it returns. Both arguments are borrowed; the context has no socket yet. */
+    /* Serves until stop_descriptor can be read (CAIRN_OK) or it cannot go on; it may read it (a signal is a
+     * struct signalfd_siginfo) to hear of the next one. Has closed all its sockets when it returns. Both
+     * arguments are borrowed; the context has no socket yet. */
     enum status (*serve)(const void *settings, void *zmq_context, int stop_descriptor, struct error *error);
 };
 

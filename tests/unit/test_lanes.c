@@ -47,6 +47,8 @@ static void bench_open(struct bench *bench, backend_maker *make, uint32_t begin,
     memset(bench, 0, sizeof(*bench));
     fixture_make(&bench->fixture, "sgd", "");
     bench->job = fixture_job(&bench->fixture);
+    bench->job->epochs = 0;
+    bench->job->steps = 6;
     open_reader(bench->job, &bench->job->training, &bench->training);
     open_reader(bench->job, &bench->job->validation, &bench->validation);
     bench->schedule = schedule_of(bench->job, FIXTURE_TRAINING, FIXTURE_VALIDATION, 3,
@@ -252,6 +254,8 @@ static void train_and_check(uint32_t begin, uint32_t end, uint32_t lanes)
 {
     struct bench bench;
     uint32_t seen[3] = {0, 0, 0}, wanted[3] = {0, 0, 0}, layers;
+    struct lanes_times times;
+    struct lanes_fault fault;
 
     bench_open(&bench, make_ref, begin, end, lanes);
     layers = folded_layers(bench.job->graph);
@@ -271,7 +275,11 @@ static void train_and_check(uint32_t begin, uint32_t end, uint32_t lanes)
     await_completions(&bench, seen, wanted);
     check_validation(&bench, 6);
     ck_assert_mem_eq(seen, wanted, sizeof(seen));
-    ck_assert_uint_gt(lanes_times(bench.share.lanes).compute_ns, 0);
+    times = lanes_times(bench.share.lanes);
+    ck_assert_uint_gt(times.train_ns, 0);
+    ck_assert_uint_gt(times.compute_ns, times.train_ns); /* there were validations */
+    ck_assert_uint_eq(times.microbatches, 3 * (end - begin));
+    ck_assert(!lanes_find_fault(bench.share.lanes, 3, &fault));
     bench_close(&bench);
 }
 

@@ -8,7 +8,7 @@
 
 #define SECOND UINT64_C(1000000000)
 
-static struct job job = {.batch_size = 16, .microbatches = 8};
+static struct job job = {.batch_size = 16, .microbatches = 8, .steps = 6};
 
 static void expect_rounds(const struct schedule *schedule, const char *expected)
 {
@@ -25,19 +25,37 @@ static void expect_rounds(const struct schedule *schedule, const char *expected)
 
 START_TEST(validations_end_epochs_and_trainings)
 {
+    struct job short_job = job;
     struct schedule schedule = schedule_of(&job, 48, 10, 0, 6);
 
     expect_rounds(&schedule, "t0 t1 t2 v3 t3 t4 t5 v6 ");
-    schedule = schedule_of(&job, 48, 10, 0, 4);
+    short_job.steps = 4;
+    schedule = schedule_of(&short_job, 48, 10, 0, 4);
     expect_rounds(&schedule, "t0 t1 t2 v3 t3 v4 ");
-    schedule = schedule_of(&job, 48, 10, 3, 5);
+    short_job.steps = 5;
+    schedule = schedule_of(&short_job, 48, 10, 3, 5);
     expect_rounds(&schedule, "v3 t3 t4 v5 ");
+    schedule.first_is_validated = true;
+    expect_rounds(&schedule, "t3 t4 v5 ");
     schedule = schedule_of(&job, 48, 10, 6, 6);
     expect_rounds(&schedule, "v6 ");
+    schedule.first_is_validated = true;
+    expect_rounds(&schedule, "");
     schedule = schedule_of(&job, 48, 10, 0, 0);
     expect_rounds(&schedule, "");
     schedule = schedule_of(&job, 48, 0, 0, 4);
     expect_rounds(&schedule, "t0 t1 t2 t3 ");
+}
+END_TEST
+
+/* A final step before the whole training's, at which others have stopped, is no end to validate. */
+START_TEST(a_stop_is_not_validated)
+{
+    struct schedule schedule = schedule_of(&job, 48, 10, 0, 3);
+
+    expect_rounds(&schedule, "t0 t1 t2 ");
+    schedule = schedule_of(&job, 48, 10, 2, 4);
+    expect_rounds(&schedule, "t2 v3 t3 ");
 }
 END_TEST
 
@@ -118,14 +136,38 @@ START_TEST(speed_forgets_what_is_old_and_what_was_no_training)
 }
 END_TEST
 
+/* What a lane computes while it computes, whatever it waits. */
+START_TEST(a_lane_has_a_speed_of_its_own)
+{
+    const double step[] = {0, 1, 100};
+    struct progress progress;
+    double means[1], speed;
+
+    progress_init(&progress, 1, SECOND);
+    ck_assert_double_eq(progress_lane_speed(&progress), 0);
+    progress_add(&progress, step);
+    progress_compute(&progress, 8, 2);
+    ck_assert_double_eq(progress_lane_speed(&progress), 4);
+    progress_report(&progress, 11 * SECOND, means, &speed);
+    for (uint64_t i = 1; i <= PROGRESS_MOMENTS; i++) { /* slower, and the past is forgotten */
+        progress_compute(&progress, 8 + (double)i, 2 + (double)i);
+        if (i == PROGRESS_MOMENTS)
+            ck_assert_double_eq(progress_lane_speed(&progress), 1);
+        progress_report(&progress, (11 + i) * SECOND, means, &speed);
+    }
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("schedule");
     TCase *test = tcase_create("schedule");
 
     tcase_add_test(test, validations_end_epochs_and_trainings);
+    tcase_add_test(test, a_stop_is_not_validated);
     tcase_add_test(test, nodes_have_their_share_of_samples);
     tcase_add_test(test, means_are_of_the_epoch_so_far);
+    tcase_add_test(test, a_lane_has_a_speed_of_its_own);
     tcase_add_test(test, speed_forgets_what_is_old_and_what_was_no_training);
     suite_add_tcase(suite, test);
     return suite;

@@ -1,7 +1,9 @@
 /* The worker's main loop against a coordinator played by the test, on a thread of its own. */
+#include "base/clock.h"
 #include "base/log.h"
 #include "check_main.h"
 #include "cluster/placement.h"
+#include "orders.h"
 #include "played_coordinator.h"
 #include "worker.h"
 #include "worker_fixture.h"
@@ -55,19 +57,64 @@ static void stage_await(struct stage *stage)
     close(stage->ends);
 }
 
-/* Ends the worker as a signal would. */
-static void stage_close(struct stage *stage)
+static void signal_worker(struct stage *stage)
 {
     uint64_t one = 1;
 
     ck_assert_int_eq(write(stage->ends, &one, sizeof(one)), sizeof(one));
+}
+
+/* Waits until the worker asks to go. */
+static void hear_drain(struct stage *stage)
+{
+    while (played_hear(&stage->played) != CAIRN__NODE_MESSAGE__BODY_DRAIN)
+        ck_assert_int_ne(stage->played.message->body_case, CAIRN__NODE_MESSAGE__BODY_LEAVE);
+}
+
+static void dismiss(struct stage *stage)
+{
+    Cairn__NodeCommand message = CAIRN__NODE_COMMAND__INIT;
+    Cairn__DismissCommand body = CAIRN__DISMISS_COMMAND__INIT;
+
+    message.body_case = CAIRN__NODE_COMMAND__BODY_DISMISS;
+    message.dismiss = &body;
+    played_say(&stage->played, &message);
+}
+
+/* Ends the worker as two signals do, the second of which is not waited upon. */
+static void stage_close(struct stage *stage)
+{
+    signal_worker(stage);
+    hear_drain(stage);
+    signal_worker(stage);
     stage_await(stage);
 }
 
-static void welcome(struct stage *stage)
+/* A welcomed worker soon tells that it lives: it has taken the welcome then. */
+static void await_heartbeat(struct stage *stage)
 {
+    do {
+        played_forget(&stage->played);
+        ck_assert(has_input(stage->played.router, PLAYED_PATIENCE_MS));
+        ck_assert_int_eq(frames_receive(stage->played.router, &stage->played.in, NULL), CAIRN_OK);
+        played_unpack(&stage->played);
+    } while (stage->played.message->body_case != CAIRN__NODE_MESSAGE__BODY_HEARTBEAT);
+}
+
+static void welcome(struct stage *stage, char name[128])
+{
+    const Cairn__Registration *registration;
+
     ck_assert_int_eq(played_hear(&stage->played), CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
-    played_welcome(&stage->played, 10000, 1000);
+    registration = stage->played.message->registration;
+    ck_assert_int_eq(registration->kind, CAIRN__NODE_KIND__NODE_KIND_WORKER);
+    ck_assert_uint_eq(registration->lanes, 3);
+    ck_assert_uint_eq(registration->process, (uint32_t)getpid());
+    ck_assert_int_eq(strncmp(registration->name, "worker-", 7), 0);
+    if (name)
+        snprintf(name, 128, "%s", registration->name);
+    played_welcome(&stage->played, 60000, 20);
+    await_heartbeat(stage);
 }
 
 static void prepare(struct stage *stage, const struct fixture *fixture, uint64_t incarnation)
@@ -123,11 +170,7 @@ START_TEST(a_worker_registers_and_leaves)
     struct stage stage;
 
     stage_open(&stage);
-    welcome(&stage);
-    ck_assert_int_eq(stage.played.message->registration->kind, CAIRN__NODE_KIND__NODE_KIND_WORKER);
-    ck_assert_uint_eq(stage.played.message->registration->lanes, 3);
-    ck_assert_uint_eq(stage.played.message->registration->process, (uint32_t)getpid());
-    ck_assert_int_eq(strncmp(stage.played.message->registration->name, "worker-", 7), 0);
+    welcome(&stage, NULL);
     stage_close(&stage);
     ck_assert_int_eq(stage.status, CAIRN_OK);
 }
@@ -155,7 +198,7 @@ START_TEST(jobs_fail_and_the_worker_stays)
     fixture_make(&good, "sgd", "");
     fixture_make(&bad, "sgd", "nonsense: true\n");
     stage_open(&stage);
-    welcome(&stage);
+    welcome(&stage, NULL);
     prepare(&stage, &bad, 1);
     ck_assert_int_eq(played_hear(&stage.played), CAIRN__NODE_MESSAGE__BODY_FAILED);
     ck_assert_uint_eq(stage.played.message->failed->job, JOB);
@@ -185,8 +228,7 @@ START_TEST(an_epoch_reaches_the_job_in_hand_only)
 
     fixture_make(&fixture, "sgd", "");
     stage_open(&stage);
-    welcome(&stage);
-    snprintf(name, sizeof(name), "%s", stage.played.message->registration->name);
+    welcome(&stage, name);
     begin_epoch(&stage, name, 99); /* there is no job: ignored */
     prepare(&stage, &fixture, 1);
     ck_assert_int_eq(played_hear(&stage.played), CAIRN__NODE_MESSAGE__BODY_PREPARED);
@@ -200,6 +242,185 @@ START_TEST(an_epoch_reaches_the_job_in_hand_only)
     stage_close(&stage);
     ck_assert_int_eq(stage.status, CAIRN_OK);
     fixture_remove(&fixture);
+}
+END_TEST
+
+/* ---- the end of a worker */
+
+/* It works on until its job is taken from it, and then until it is dismissed. */
+START_TEST(a_worker_gives_its_job_back_before_it_ends)
+{
+    struct fixture fixture;
+    struct stage stage;
+
+    fixture_make(&fixture, "sgd", "");
+    stage_open(&stage);
+    welcome(&stage, NULL);
+    prepare(&stage, &fixture, 1);
+    ck_assert_int_eq(played_hear(&stage.played), CAIRN__NODE_MESSAGE__BODY_PREPARED);
+    signal_worker(&stage);
+    ck_assert_int_eq(played_hear(&stage.played), CAIRN__NODE_MESSAGE__BODY_DRAIN);
+    prepare(&stage, &fixture, 2); /* the coordinator may be late: what it says is done */
+    ck_assert_int_eq(played_hear(&stage.played), CAIRN__NODE_MESSAGE__BODY_PREPARED);
+    ck_assert_uint_eq(stage.played.message->prepared->incarnation, 2);
+    played_release(&stage.played, JOB, 2);
+    dismiss(&stage);
+    ck_assert_int_eq(played_hear(&stage.played), CAIRN__NODE_MESSAGE__BODY_LEAVE);
+    stage_await(&stage);
+    ck_assert_int_eq(stage.status, CAIRN_OK);
+    fixture_remove(&fixture);
+}
+END_TEST
+
+START_TEST(a_second_signal_ends_a_worker_at_once)
+{
+    struct fixture fixture;
+    struct stage stage;
+
+    fixture_make(&fixture, "sgd", "");
+    stage_open(&stage);
+    welcome(&stage, NULL);
+    prepare(&stage, &fixture, 1);
+    signal_worker(&stage);
+    hear_drain(&stage);
+    signal_worker(&stage);
+    while (played_hear(&stage.played) != CAIRN__NODE_MESSAGE__BODY_LEAVE)
+        continue;
+    stage_await(&stage);
+    ck_assert_int_eq(stage.status, CAIRN_OK);
+    fixture_remove(&fixture);
+}
+END_TEST
+
+/* Nobody can take the work of a worker that no coordinator knows. */
+START_TEST(a_worker_that_waits_for_a_coordinator_ends_at_once)
+{
+    struct stage stage;
+
+    stage_open(&stage);
+    ck_assert_int_eq(played_hear(&stage.played), CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
+    signal_worker(&stage);
+    stage_await(&stage);
+    ck_assert_int_eq(stage.status, CAIRN_OK);
+}
+END_TEST
+
+START_TEST(a_drain_without_an_answer_ends_all_the_same)
+{
+    int64_t begin_ms;
+    struct stage stage;
+
+    stage_open(&stage);
+    welcome(&stage, NULL);
+    signal_worker(&stage);
+    begin_ms = clock_ms();
+    hear_drain(&stage);
+    while (played_hear(&stage.played) != CAIRN__NODE_MESSAGE__BODY_LEAVE)
+        continue;
+    ck_assert_int_ge(clock_ms() - begin_ms, 9000);
+    stage_await(&stage);
+    ck_assert_int_eq(stage.status, CAIRN_OK);
+}
+END_TEST
+
+/* ---- a coordinator that has begun anew */
+
+static void ask_to_register(struct stage *stage)
+{
+    Cairn__NodeCommand message = CAIRN__NODE_COMMAND__INIT;
+    Cairn__RegisterCommand body = CAIRN__REGISTER_COMMAND__INIT;
+
+    message.body_case = CAIRN__NODE_COMMAND__BODY_REGISTER_AGAIN;
+    message.register_again = &body;
+    played_say(&stage->played, &message);
+}
+
+/* Registers again, at work on this incarnation of the job (0: on nothing). */
+static void expect_registration(struct stage *stage, uint64_t incarnation)
+{
+    const Cairn__Registration *registration;
+
+    await_heartbeat(stage); /* it registers once a heartbeat at most */
+    ask_to_register(stage);
+    ck_assert_int_eq(played_hear(&stage->played), CAIRN__NODE_MESSAGE__BODY_REGISTRATION);
+    registration = stage->played.message->registration;
+    ck_assert_uint_eq(registration->n_engagements, incarnation > 0);
+    if (incarnation > 0) {
+        ck_assert_uint_eq(registration->engagements[0]->job, JOB);
+        ck_assert_uint_eq(registration->engagements[0]->incarnation, incarnation);
+    }
+    played_welcome(&stage->played, 60000, 20);
+}
+
+START_TEST(what_stands_is_reported_again)
+{
+    struct fixture good, bad;
+    struct stage stage;
+
+    fixture_make(&good, "sgd", "");
+    fixture_make(&bad, "sgd", "nonsense: true\n");
+    stage_open(&stage);
+    welcome(&stage, NULL);
+    prepare(&stage, &good, 1);
+    ck_assert_int_eq(played_hear(&stage.played), CAIRN__NODE_MESSAGE__BODY_PREPARED);
+    expect_registration(&stage, 1);
+    ck_assert_int_eq(played_hear(&stage.played), CAIRN__NODE_MESSAGE__BODY_PREPARED);
+    ck_assert_uint_eq(stage.played.message->prepared->training_samples, FIXTURE_TRAINING);
+    prepare(&stage, &bad, 2);
+    ck_assert_int_eq(played_hear(&stage.played), CAIRN__NODE_MESSAGE__BODY_FAILED);
+    expect_registration(&stage, 2);
+    ck_assert_int_eq(played_hear(&stage.played), CAIRN__NODE_MESSAGE__BODY_FAILED);
+    played_release(&stage.played, JOB, 2);
+    expect_registration(&stage, 0);
+    stage_close(&stage);
+    fixture_remove(&good);
+    fixture_remove(&bad);
+}
+END_TEST
+
+/* ---- what an epoch asks of a worker */
+
+START_TEST(orders_are_what_an_epoch_says_of_us)
+{
+    Cairn__EpochCommand epoch = CAIRN__EPOCH_COMMAND__INIT;
+    Cairn__Span spans[] = {CAIRN__SPAN__INIT, CAIRN__SPAN__INIT}, *pointers[] = {&spans[0], &spans[1]};
+    char *workers[] = {"a", "b"}, *output = calloc(ORDERS_OUTPUT_MAX + 1, 1);
+    uint64_t numbers[] = {7, 3};
+    struct orders orders;
+    struct error error;
+
+    epoch.number = 5;
+    epoch.first_step = 2;
+    epoch.final_step = 9;
+    epoch.output = "model.h5";
+    epoch.n_workers = epoch.n_spans = epoch.n_worker_numbers = 2;
+    epoch.workers = workers;
+    epoch.spans = pointers;
+    epoch.worker_numbers = numbers;
+    spans[0].end = 3;
+    spans[1].begin = spans[1].end = 3;
+    ck_assert_int_eq(orders_of(&epoch, "a", &orders, &error), CAIRN_OK);
+    ck_assert(orders.has_work);
+    ck_assert_uint_eq(orders.span_end, 3);
+    ck_assert_uint_eq(orders.worker, 7);
+    ck_assert_uint_eq(orders.number, 5);
+    ck_assert_uint_eq(orders.first_step, 2);
+    ck_assert_uint_eq(orders.final_step, 9);
+    ck_assert_str_eq(orders.output, "model.h5");
+    ck_assert_int_eq(orders_of(&epoch, "b", &orders, &error), CAIRN_OK);
+    ck_assert(!orders.has_work); /* an empty span */
+    ck_assert_uint_eq(orders.worker, 3);
+    ck_assert_str_eq(orders.output, ""); /* the first writes it */
+    ck_assert_int_eq(orders_of(&epoch, "c", &orders, &error), CAIRN_OK);
+    ck_assert(!orders.has_work);
+    memset(output, 'x', ORDERS_OUTPUT_MAX);
+    epoch.output = output;
+    ck_assert_int_eq(orders_of(&epoch, "b", &orders, &error), CAIRN_OK);
+    ck_assert_int_eq(orders_of(&epoch, "a", &orders, &error), CAIRN_INVALID);
+    epoch.n_workers = epoch.n_spans = epoch.n_worker_numbers = 0;
+    ck_assert_int_eq(orders_of(&epoch, "a", &orders, &error), CAIRN_OK);
+    ck_assert(!orders.has_work);
+    free(output);
 }
 END_TEST
 
@@ -272,6 +493,12 @@ static Suite *make_suite(void)
     tcase_add_test(test, a_refused_worker_ends);
     tcase_add_test(test, jobs_fail_and_the_worker_stays);
     tcase_add_test(test, an_epoch_reaches_the_job_in_hand_only);
+    tcase_add_test(test, a_worker_gives_its_job_back_before_it_ends);
+    tcase_add_test(test, a_second_signal_ends_a_worker_at_once);
+    tcase_add_test(test, a_worker_that_waits_for_a_coordinator_ends_at_once);
+    tcase_add_test(test, a_drain_without_an_answer_ends_all_the_same);
+    tcase_add_test(test, what_stands_is_reported_again);
+    tcase_add_test(test, orders_are_what_an_epoch_says_of_us);
     tcase_add_test(test, settings_are_checked);
     tcase_add_test(test, a_bad_endpoint_name_or_device_is_refused);
     suite_add_tcase(suite, test);

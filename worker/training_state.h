@@ -1,0 +1,93 @@
+/* What the files of a training share: its state. Nobody else includes this. */
+#ifndef CAIRN_WORKER_TRAINING_STATE_H
+#define CAIRN_WORKER_TRAINING_STATE_H
+
+#include "training.h"
+
+#include "share.h"
+#include "synchronise.h"
+
+/* A vector of metrics on its way to a shard, one a node of the cover. */
+struct vectors {
+    enum table_id table;
+    struct buffer *ready[TREE_COVER_MAX]; /* complete, not pushed yet */
+    uint32_t left_to_push;                /* nodes, in this round */
+};
+
+enum training_phase {
+    TRAINING_ASKS,  /* shards are asked for their versions */
+    TRAINING_READS, /* the metrics of the last step that has ended are pulled, before it is known what follows
+                     */
+    TRAINING_RUNS   /* weights come and go; nothing is computed any more when is_last, not_finite */
+};
+
+struct training {
+    struct training_params params;
+    const struct graph *graph;
+    struct schedule schedule; /* from the incarnation's first step, and then from where the job stands */
+    uint32_t metric_count;    /* elements of a vector */
+
+    struct session *session;
+    struct weights *weights;
+    struct mailbox mailbox;
+    struct buffer_pool *vector_pool;
+    struct share share; /* closed before TRAINING_RUNS, and where nothing is to be computed */
+
+    enum training_phase phase;
+    struct synchronise synchronise;
+    struct standing standing; /* from TRAINING_READS on */
+
+    uint64_t done;     /* steps that have ended here */
+    uint64_t expected; /* version that is to come: done, at the start, then done + 1 */
+    uint64_t end;      /* the version at which training ends: the final step, unless it is stopped before */
+    bool await_metrics;
+    bool await_validation;
+    uint32_t gradients_left; /* nodes that step `done` has yet to push; more are of the next */
+    bool vote;               /* told to stop */
+    bool is_open;            /* all weights of version `done` were here: its pushes may go */
+    bool is_last;            /* no further step will begin */
+    bool stopped;            /* the same, before the whole training was done */
+    bool not_finite;         /* the loss of step done - 1 was not: no further step will begin */
+    struct vectors metrics, validation;
+    double root[LANES_METRICS_MAX]; /* metrics of the step that ends */
+    enum status problem;            /* of what a shard sent */
+    struct error problem_error;
+    bool is_trouble; /* the last failure was one of reaching shards */
+};
+
+/* ---- training_pushes.c */
+
+/* Takes what lanes have completed. */
+enum status training_take_mail(struct training *training, struct error *error) MUST_CHECK;
+
+/* Pushes all that may go. */
+enum status training_push(struct training *training, struct error *error) MUST_CHECK;
+
+/* ---- training.c: what shards send */
+
+void training_values_came(void *context, uint32_t table, uint32_t chunk, uint64_t version, const void *values,
+                          size_t elements);
+void training_version_told(void *context, uint32_t table, uint32_t chunk, uint64_t version);
+
+/* ---- training_begin.c */
+
+/* Goes on with what follows from the answers that have come, up to TRAINING_RUNS. */
+enum status training_synchronise(struct training *training, struct error *error) MUST_CHECK;
+
+/* ---- training.c */
+
+/* `done` steps have ended, with the metrics of the last in root when there are any: what follows from votes
+ * and losses, and the figures. */
+void training_arrive(struct training *training, bool has_root);
+
+/* Whether the validation that is due once `done` steps are done is to be computed. */
+bool training_must_validate(const struct training *training);
+
+/* Whether weights come as copies in the codec. The model is what the shards hold, so those of the last
+ * version must come as they are, which a step's pushes ask for. */
+bool training_has_copies(const struct training *training);
+
+/* Adds what the lanes did to the history; they may be asked no more. */
+void training_keep_history(struct training *training);
+
+#endif
