@@ -135,7 +135,7 @@ void tell_not_finite(struct telling *telling, const struct lanes_fault *fault, b
         snprintf(report->layer, sizeof(report->layer), "%s",
                  layer_name(telling->opened->job->graph, fault->layer));
     }
-    log_error("loss_not_finite", "step=%" PRIu64 " layer=%s microbatch=%u", fault->step, report->layer,
-              report->microbatch);
+    log_error("loss_not_finite", "job=%s step=%" PRIu64 " layer=%s microbatch=%u", telling->opened->job->name,
+              fault->step, is_ours ? report->layer : "unknown", report->microbatch);
     send_report(telling);
 }

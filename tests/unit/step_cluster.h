@@ -26,7 +26,7 @@ static inline enum status make_ref(unsigned threads, struct backend **out, struc
 /* What a worker has said so far. */
 struct heard {
     uint64_t prepared, progressed, validated, reached, failed, troubles, not_finite; /* counts */
-    struct step_report prepared_report, last_progress, last_validation, end;
+    struct step_report last_trouble, prepared_report, last_progress, last_validation, end;
 };
 
 struct cluster {
@@ -35,10 +35,11 @@ struct cluster {
     uint32_t shard_count, worker_count;
     struct actor *shards[NODES_MAX];
     struct shard_actor_params shard_params[NODES_MAX];
+    char endpoints[NODES_MAX][SHARD_ENDPOINT_BYTES];
     struct actor *workers[NODES_MAX];
     struct heard heard[NODES_MAX];
     char names[NODES_MAX][24];
-    Cairn__PrepareCommand prepare;
+    Cairn__PrepareCommand prepare, prepares[NODES_MAX]; /* the newest; as each worker was told */
     Cairn__JobText text;
     Cairn__Shard shard_messages[NODES_MAX], *shard_pointers[NODES_MAX];
     uint32_t slot_shards[PLACEMENT_SLOTS_MIN];
@@ -57,7 +58,9 @@ static inline void start_shard(struct cluster *cluster, uint32_t index)
 
     params->owner = (struct job_store_owner){
         .data_directory = cluster->fixture.folder, .server = "server", .shard = index};
-    params->listen = "tcp://127.0.0.1:*";
+    snprintf(cluster->endpoints[index], sizeof(cluster->endpoints[index]), "%s",
+             params->bound[0] ? params->bound : "tcp://127.0.0.1:*");
+    params->listen = cluster->endpoints[index]; /* a shard that is started again is where it was */
     ck_assert_msg(actor_start(cluster->context, "shard", shard_actor_run, params, &cluster->shards[index],
                               &error) == CAIRN_OK,
                   "%s", error.message);
@@ -125,11 +128,12 @@ static inline void prepare_shards(struct cluster *cluster)
 
 static inline void start_worker(struct cluster *cluster, uint32_t index, uint32_t lanes, backend_maker *make)
 {
-    struct step_params params = {.prepare = &cluster->prepare,
+    struct step_params params = {.prepare = &cluster->prepares[index],
                                  .worker_name = cluster->names[index],
                                  .lane_count = lanes,
                                  .make_backend = make};
 
+    cluster->prepares[index] = cluster->prepare;
     memset(&cluster->heard[index], 0, sizeof(cluster->heard[index]));
     snprintf(cluster->names[index], sizeof(cluster->names[index]), "worker-%u", index);
     ck_assert_int_eq(step_start(cluster->context, &params, &cluster->workers[index], NULL), CAIRN_OK);
@@ -160,6 +164,7 @@ static inline void keep_report(struct heard *heard, const struct step_report *re
     switch (report->kind) {
     case STEP_TROUBLE:
         heard->troubles++;
+        heard->last_trouble = *report;
         break;
     case STEP_NOT_FINITE:
         heard->not_finite++;

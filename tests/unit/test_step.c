@@ -304,6 +304,166 @@ START_TEST(work_can_be_stopped_at_any_time)
 }
 END_TEST
 
+/* ---- shards that go away */
+
+/* Those of a later incarnation have nothing more for us: no failure, and nobody waits for us. */
+START_TEST(an_incarnation_that_is_over_leaves_us_idle)
+{
+    struct cluster *cluster = malloc(sizeof(*cluster));
+
+    cluster_open(cluster, 2, "sgd", "");
+    start_workers(cluster, 1, 2, make_ref);
+    begin_epoch(cluster, 0, 1000000, "");
+    while (cluster->heard[0].progressed == 0)
+        hear(cluster);
+    make_prepare(cluster, 2, 0);
+    prepare_shards(cluster);
+    cluster->worker_count = 2;
+    start_worker(cluster, 1, 1, make_ref);
+    while (cluster->heard[1].prepared == 0)
+        hear(cluster);
+    make_epoch(cluster, 0, FIXTURE_STEPS, "");
+    cluster->spans[0].end = 0;
+    cluster->spans[1].begin = 0;
+    tell(cluster, 1, STEP_ORDERS);
+    while (cluster->heard[1].reached == 0)
+        hear(cluster);
+    ck_assert_uint_eq(cluster->heard[0].failed + cluster->heard[0].reached + cluster->heard[0].troubles, 0);
+    cluster_close(cluster);
+    free(cluster);
+}
+END_TEST
+
+/* A shard dies and comes back without the job: people hear of it once, and the worker goes on asking. */
+START_TEST(a_shard_that_dies_is_trouble_and_no_failure)
+{
+    struct cluster *cluster = malloc(sizeof(*cluster));
+
+    cluster_open(cluster, 2, "sgd", "");
+    start_workers(cluster, 2, 1, make_ref);
+    begin_epoch(cluster, 0, 1000000, "");
+    while (cluster->heard[1].progressed == 0)
+        hear(cluster);
+    actor_stop(cluster->shards[1]);
+    while (cluster->heard[0].troubles == 0 || cluster->heard[1].troubles == 0)
+        hear(cluster);
+    ck_assert_ptr_nonnull(strstr(cluster->heard[0].last_trouble.message, "shard 1 at tcp://"));
+    start_shard(cluster, 1);
+    make_prepare(cluster, 2, 0);
+    prepare_shards(cluster);
+    for (uint32_t i = 2; i < 4; i++) {
+        cluster->worker_count = i + 1;
+        start_worker(cluster, i, 1, make_ref);
+    }
+    make_epoch(cluster, 0, FIXTURE_STEPS, "");
+    cluster->spans[2].begin = 0;
+    for (uint32_t i = 2; i < 4; i++)
+        tell(cluster, i, STEP_ORDERS);
+    while (cluster->heard[2].reached == 0 || cluster->heard[3].reached == 0)
+        hear(cluster);
+    ck_assert_uint_eq(cluster->heard[0].failed + cluster->heard[1].failed, 0);
+    ck_assert_uint_eq(cluster->heard[0].troubles, 1);
+    ck_assert_uint_eq(cluster->heard[1].troubles, 1);
+    cluster_close(cluster);
+    free(cluster);
+}
+END_TEST
+
+START_TEST(a_shard_that_is_never_there_fails_us_in_the_end)
+{
+    struct cluster *cluster = malloc(sizeof(*cluster));
+
+    cluster_open(cluster, 1, "sgd", "");
+    actor_stop(cluster->shards[0]);
+    cluster->shards[0] = NULL;
+    start_workers(cluster, 1, 1, make_ref);
+    begin_epoch(cluster, 0, 8, "");
+    expect_failure(cluster, "cannot reach shard 0 at tcp://127.0.0.1:");
+    ck_assert_ptr_nonnull(strstr(cluster->heard[0].end.message, ", for 30 s"));
+    cluster_close(cluster);
+    free(cluster);
+}
+END_TEST
+
+/* ---- losses that are no numbers */
+
+/* A learning rate with which nothing stays finite for long. */
+#define DIVERGING "{sgd: {learning_rate: 1000000}}"
+
+/* The lowest microbatch that some worker says it comes from. */
+static struct step_report lowest_fault(const struct cluster *cluster)
+{
+    struct step_report lowest = {.microbatch = UINT32_MAX};
+
+    for (uint32_t i = 0; i < cluster->worker_count; i++) {
+        const struct heard *heard = &cluster->heard[i];
+
+        ck_assert_uint_eq(heard->not_finite, 1);
+        ck_assert_uint_eq(heard->end.figures.step, cluster->heard[0].end.figures.step);
+        if (heard->end.layer[0] != '\0' && heard->end.microbatch < lowest.microbatch)
+            lowest = heard->end;
+    }
+    return lowest;
+}
+
+static struct step_report train_in_vain(uint32_t workers, uint32_t lanes)
+{
+    struct cluster *cluster = malloc(sizeof(*cluster));
+    struct step_report lowest;
+
+    cluster_open(cluster, 2, DIVERGING, "");
+    start_workers(cluster, workers, lanes, make_ref);
+    train(cluster, 0, FIXTURE_STEPS, "model.h5");
+    lowest = lowest_fault(cluster);
+    cluster_close(cluster);
+    free(cluster);
+    return lowest;
+}
+
+START_TEST(a_loss_that_is_no_number_ends_training)
+{
+    struct step_report expected = train_in_vain(1, 1), seen;
+
+    ck_assert_str_ne(expected.layer, "");
+    ck_assert_uint_gt(expected.figures.step, 0);
+    for (uint32_t workers = 1; workers < 6; workers++) {
+        seen = train_in_vain(workers, 2);
+        ck_assert_uint_eq(seen.figures.step, expected.figures.step);
+        ck_assert_uint_eq(seen.microbatch, expected.microbatch);
+        ck_assert_str_eq(seen.layer, expected.layer);
+    }
+}
+END_TEST
+
+START_TEST(a_job_may_go_on_without_numbers)
+{
+    struct cluster *cluster = malloc(sizeof(*cluster));
+
+    cluster_open(cluster, 1, DIVERGING, "  terminate_on_nan: false\n");
+    start_workers(cluster, 2, 1, make_ref);
+    train(cluster, 0, FIXTURE_STEPS, "");
+    expect_end(cluster, FIXTURE_STEPS);
+    cluster_close(cluster);
+    free(cluster);
+}
+END_TEST
+
+/* ---- figures */
+
+START_TEST(a_worker_tells_what_it_could_do)
+{
+    struct cluster *cluster = malloc(sizeof(*cluster));
+
+    cluster_open(cluster, 1, "sgd", "");
+    start_workers(cluster, 2, 2, make_ref);
+    train(cluster, 0, FIXTURE_STEPS, "");
+    for (uint32_t i = 0; i < 2; i++)
+        ck_assert_double_gt(cluster->heard[i].last_progress.figures.microbatches_per_second, 0);
+    cluster_close(cluster);
+    free(cluster);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("step");
@@ -320,6 +480,12 @@ static Suite *make_suite(void)
     tcase_add_test(test, the_first_worker_writes_the_model);
     tcase_add_test(test, a_job_that_cannot_be_opened_fails);
     tcase_add_test(test, a_span_that_the_job_has_not_fails);
+    tcase_add_test(test, an_incarnation_that_is_over_leaves_us_idle);
+    tcase_add_test(test, a_shard_that_dies_is_trouble_and_no_failure);
+    tcase_add_test(test, a_shard_that_is_never_there_fails_us_in_the_end);
+    tcase_add_test(test, a_loss_that_is_no_number_ends_training);
+    tcase_add_test(test, a_job_may_go_on_without_numbers);
+    tcase_add_test(test, a_worker_tells_what_it_could_do);
     tcase_add_test(test, work_can_be_stopped_at_any_time);
     suite_add_tcase(suite, test);
     return suite;
