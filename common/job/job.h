@@ -61,7 +61,7 @@ struct table_spec {
 };
 
 /* What a tables job has not: model, graph, data, shuffle, epochs and steps (it runs until it is stopped),
- * batch_size, codec (each table has its own), workers and their threads, output_path; all 0 or NULL. */
+ * batch_size, codec (each table has its own), workers, their threads and tries, output_path; all 0 or NULL. */
 struct job {
     char name[JOB_NAME_MAX];       /* letters, digits, - and _ */
     uint64_t seed;
@@ -88,6 +88,8 @@ struct job {
     uint32_t workers_min, workers_max;
     uint32_t threads_per_worker;   /* lanes; 0: the machine's cores */
     enum device device;
+    uint32_t worker_tries;         /* failures after which a worker is kept from the job; default 3 */
+    uint32_t server_timeout;       /* seconds that the job waits for a lost server; default 600 */
     char *output_path;             /* default NAME.h5 */
     char *base_directory;          /* what relative paths start from */
 };

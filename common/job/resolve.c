@@ -319,6 +319,8 @@ static enum status resolve_cluster(struct resolve *resolve)
     job->workers_max = first_given(overrides->workers_max, form->workers.max, job->microbatches);
     job->threads_per_worker = form->threads_per_worker;
     job->device = form->device;
+    job->worker_tries = form->worker_tries;
+    job->server_timeout = form->server_timeout;
     if (job->workers_max > job->microbatches)
         return resolve_wrong(
             resolve, "cluster.workers",

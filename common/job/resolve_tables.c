@@ -22,6 +22,7 @@ static const struct {
     {"cluster.workers", "a job with tables has no workers"},
     {"cluster.threads_per_worker", "a job with tables has no workers"},
     {"cluster.device", "a job with tables has no workers"},
+    {"cluster.worker_tries", "a job with tables has no workers"},
     {"output", "a job with tables writes no model file"},
 };
 
@@ -161,5 +162,6 @@ enum status resolve_tables_job(struct resolve *resolve)
     job->microbatches = form->train.microbatches != 0 ? form->train.microbatches : 1;
     job->commit_every = form->train.commit_every;
     job->servers = resolve->overrides->servers != 0 ? resolve->overrides->servers : form->cluster.servers;
+    job->server_timeout = form->cluster.server_timeout;
     return status;
 }

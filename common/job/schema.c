@@ -246,6 +246,8 @@ static const cyaml_schema_field_t cluster_fields[] = {
     CYAML_FIELD_MAPPING("workers", OPTIONAL, struct form_cluster, workers, workers_fields),
     CYAML_FIELD_UINT("threads_per_worker", OPTIONAL, struct form_cluster, threads_per_worker),
     FIELD_ENUM("device", OPTIONAL, struct form_cluster, device, devices),
+    CYAML_FIELD_UINT("worker_tries", OPTIONAL, struct form_cluster, worker_tries),
+    CYAML_FIELD_UINT("server_timeout", OPTIONAL, struct form_cluster, server_timeout),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t output_fields[] = {
@@ -279,6 +281,8 @@ const cyaml_schema_value_t job_schema = {
 #define MICROBATCHES_MAXIMUM 4096      /* the reduction tree's leaves */
 #define NODES_MAXIMUM        4096
 #define THREADS_MAXIMUM      1024
+#define TRIES_MAXIMUM        1000
+#define SECONDS_MAXIMUM      (365 * 86400)
 #define INITIAL_MAXIMUM      1e6 /* of initial values */
 
 #define FALLBACK(table, name, value)                                                                         \
@@ -380,6 +384,16 @@ const struct field_rule job_rules[] = {
     {.fields = cluster_fields, .key = "servers", .minimum = 1, .maximum = NODES_MAXIMUM, .fallback = "1"},
     {.fields = cluster_fields, .key = "threads_per_worker", .minimum = 1, .maximum = THREADS_MAXIMUM},
     FALLBACK(cluster_fields, "device", "auto"),
+    {.fields = cluster_fields,
+     .key = "worker_tries",
+     .minimum = 1,
+     .maximum = TRIES_MAXIMUM,
+     .fallback = "3"},
+    {.fields = cluster_fields,
+     .key = "server_timeout",
+     .minimum = 1,
+     .maximum = SECONDS_MAXIMUM,
+     .fallback = "600"},
     {.fields = workers_fields, .forms = FORM_FOR_ALL},
     {.fields = workers_fields, .key = "min", .minimum = 1, .maximum = NODES_MAXIMUM, .fallback = "1"},
     {.fields = workers_fields, .key = "max", .minimum = 1, .maximum = NODES_MAXIMUM},

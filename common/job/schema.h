@@ -98,6 +98,7 @@ struct form_cluster { /* threads_per_worker: 0 if not given */
     struct form_workers workers;
     uint32_t threads_per_worker;
     enum device device;
+    uint32_t worker_tries, server_timeout;
 };
 
 struct form_output {

@@ -49,6 +49,7 @@ START_TEST(defaults_are_as_documented)
     ck_assert_uint_eq(job->microbatches, 1);
     ck_assert_uint_eq(job->commit_every, 100);
     ck_assert_uint_eq(job->servers, 1);
+    ck_assert_uint_eq(job->server_timeout, 600);
     job_free(job);
 }
 END_TEST
@@ -343,6 +344,7 @@ static const struct {
      "train.terminate_on_nan: a job with tables computes no loss"},
     {GOOD "cluster: {servers: 1, workers: 1}\n", 6, "cluster.workers: a job with tables has no workers"},
     {GOOD "cluster: {threads_per_worker: 1}\n", 6, "cluster.threads_per_worker: a job with tables"},
+    {GOOD "cluster: {worker_tries: 1}\n", 6, "cluster.worker_tries: a job with tables has no workers"},
     {GOOD "cluster:\n  device: auto\n", 7, "cluster.device: a job with tables has no workers"},
     /* the list */
     {HEAD "tables: []\n" TRAIN, 2, "tables: a list of 0, allowed: a list of 1 to 256 entries"},
