@@ -1,6 +1,11 @@
 /* Placement rules: plain arithmetic. */
 #include "cluster/placement.h"
 
+#include "base/status.h"
+#include "math/tree.h"
+
+#include <math.h>
+
 /* Each chunk is a frame, and a frame costs as much as some 25 KiB of bytes. Small arrays make a piece for
  * each shard of a small cluster; large ones as many as receiving, updating and answering need to overlap. */
 #define SMALL_CHUNKS     4u
@@ -57,4 +62,50 @@ void placement_span(uint32_t microbatches, uint32_t workers, uint32_t index, uin
 {
     *begin = (uint32_t)((uint64_t)microbatches * index / workers);
     *end = (uint32_t)((uint64_t)microbatches * (index + 1ull) / workers);
+}
+
+/* The worker that has most (sign 1) or least (-1) of what is its due; of those with more than `least`. */
+static uint32_t furthest_off(const double *due, const uint32_t *sizes, uint32_t workers, uint32_t least,
+                             double sign)
+{
+    uint32_t found = workers;
+
+    for (uint32_t i = 0; i < workers; i++) {
+        if (sizes[i] > least &&
+            (found == workers || sign * (sizes[i] - due[i]) > sign * (sizes[found] - due[found])))
+            found = i;
+    }
+    BUG_IF(found == workers);
+    return found;
+}
+
+/* due: what each would have if microbatches could be cut. Ends since each turn moves the sum by one. */
+static void round_sizes(uint32_t microbatches, const double *due, uint32_t workers, uint32_t *sizes)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < workers; i++) {
+        sizes[i] = due[i] < 1 ? 1 : (uint32_t)due[i];
+        sum += sizes[i];
+    }
+    for (; sum < microbatches; sum++)
+        sizes[furthest_off(due, sizes, workers, 0, -1)]++;
+    for (; sum > microbatches; sum--)
+        sizes[furthest_off(due, sizes, workers, 1, 1)]--;
+}
+
+void placement_spans(uint32_t microbatches, const double *weights, uint32_t workers, uint32_t *ends)
+{
+    double due[TREE_LEAVES_MAX], sum = 0; /* 32 KiB */
+
+    BUG_IF(workers == 0 || workers > microbatches || microbatches > TREE_LEAVES_MAX);
+    for (uint32_t i = 0; i < workers; i++) {
+        BUG_IF(!(weights[i] > 0) || !isfinite(weights[i]));
+        sum += weights[i];
+    }
+    for (uint32_t i = 0; i < workers; i++)
+        due[i] = (double)microbatches * (weights[i] / sum);
+    round_sizes(microbatches, due, workers, ends);
+    for (uint32_t i = 1; i < workers; i++)
+        ends[i] += ends[i - 1];
 }

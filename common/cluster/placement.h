@@ -55,4 +55,9 @@ void placement_assign(uint32_t *slot_shards, uint32_t slot_count, uint32_t shard
  * other; empty when there are more workers than microbatches. */
 void placement_span(uint32_t microbatches, uint32_t workers, uint32_t index, uint32_t *begin, uint32_t *end);
 
+/* Spans whose sizes are as the workers' weights: ends[i] is where worker i's ends and the next one's begins. By
+ * largest remainders, ties to the first; at least one microbatch each. The same numbers give the same spans.
+ * Shapes: weights [workers], each finite and above 0; ends [workers]. 0 < workers <= microbatches. */
+void placement_spans(uint32_t microbatches, const double *weights, uint32_t workers, uint32_t *ends);
+
 #endif

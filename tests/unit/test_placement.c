@@ -172,6 +172,53 @@ START_TEST(spans_cut_all_microbatches_evenly)
 }
 END_TEST
 
+static void expect_spans(uint32_t microbatches, const double *weights, uint32_t workers, const uint32_t *sizes)
+{
+    uint32_t ends[8], begin = 0;
+
+    placement_spans(microbatches, weights, workers, ends);
+    for (uint32_t i = 0; i < workers; i++) {
+        ck_assert_uint_eq(ends[i] - begin, sizes[i]);
+        begin = ends[i];
+    }
+    ck_assert_uint_eq(begin, microbatches);
+}
+
+START_TEST(spans_are_as_the_speeds)
+{
+    expect_spans(8, (const double[]){1, 1}, 2, (const uint32_t[]){4, 4});
+    expect_spans(8, (const double[]){1, 1, 1}, 3, (const uint32_t[]){3, 3, 2}); /* ties to the first */
+    expect_spans(8, (const double[]){3, 1}, 2, (const uint32_t[]){6, 2});
+    expect_spans(10, (const double[]){50, 25, 26}, 3, (const uint32_t[]){5, 2, 3}); /* 4.95, 2.48, 2.57 */
+    expect_spans(8, (const double[]){1000, 1, 1}, 3, (const uint32_t[]){6, 1, 1});
+    expect_spans(3, (const double[]){1e-300, 1e300, 1e-300}, 3, (const uint32_t[]){1, 1, 1});
+    expect_spans(1, (const double[]){7}, 1, (const uint32_t[]){1});
+}
+END_TEST
+
+START_TEST(spans_of_any_speeds_cover_all)
+{
+    uint64_t random = 1;
+
+    for (int turn = 0; turn < 2000; turn++) {
+        uint32_t workers = 1 + (uint32_t)(turn % 40), microbatches = workers + (uint32_t)(turn % 97);
+        uint32_t ends[40], begin = 0;
+        double weights[40];
+
+        for (uint32_t i = 0; i < workers; i++)
+            weights[i] = 1e-3 + (double)((random = mix64(random + MIX64_STEP)) >> 40);
+        placement_spans(microbatches, weights, workers, ends);
+        for (uint32_t i = 0; i < workers; i++) {
+            if (ends[i] <= begin)
+                ck_abort_msg("turn %d: worker %u has nothing", turn, i);
+            begin = ends[i];
+        }
+        if (begin != microbatches)
+            ck_abort_msg("turn %d: the spans end at %u of %u", turn, begin, microbatches);
+    }
+}
+END_TEST
+
 static Suite *placement_suite(void)
 {
     Suite *suite = suite_create("placement");
@@ -186,6 +233,8 @@ static Suite *placement_suite(void)
     tcase_add_test(cases, keys_have_their_slots_for_ever);
     tcase_add_test(cases, keys_of_any_pattern_spread_evenly);
     tcase_add_test(cases, spans_cut_all_microbatches_evenly);
+    tcase_add_test(cases, spans_are_as_the_speeds);
+    tcase_add_test(cases, spans_of_any_speeds_cover_all);
     suite_add_tcase(suite, cases);
     return suite;
 }
