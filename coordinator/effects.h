@@ -17,8 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The number in a JobRecord's format member that this program writes and reads. */
-#define RECORD_FORMAT 1u
+/* The number in a JobRecord's format member that this program writes; it reads older ones too. */
+#define RECORD_FORMAT 2u
 
 /* Where a message came from: a ROUTER's routing identity. */
 #define PEER_BYTES_MAX 255

@@ -63,11 +63,20 @@ void growth_text(const struct job_entry *entry, Cairn__JobText *text)
         text->n_added = entry->tables_ready - own_tables(entry);
 }
 
-void growth_abandon(struct job_entry *entry)
+void growth_abandon(struct turn *turn, struct job_entry *entry)
 {
+    struct job *narrower = NULL;
+
     entry->growth = GROWTH_NONE;
-    if (entry->job && entry->tables_ready < entry->job->table_count)
-        text_cut(entry->record->text, entry->tables_ready - own_tables(entry));
+    if (!entry->job || entry->tables_ready == entry->job->table_count)
+        return;
+    text_cut(entry->record->text, entry->tables_ready - own_tables(entry));
+    if (job_load_message(entry->record->text, &narrower, NULL) != CAIRN_OK) { /* it has been read before */
+        turn->effects->failed = true;
+        return;
+    }
+    job_free(entry->job);
+    entry->job = narrower;
 }
 
 void growth_go_back(struct job_entry *entry)
@@ -83,11 +92,47 @@ void growth_go_back(struct job_entry *entry)
 
 /* ---- rounds */
 
-static void command_servers(struct turn *turn, struct job_entry *entry, Cairn__NodeCommand *command)
+/* Tells servers where the adding of tables stands. */
+static void tell(struct turn *turn, const struct job_entry *entry, const struct participants *servers)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__HoldCommand hold = CAIRN__HOLD_COMMAND__INIT;
+    Cairn__ExtendCommand extend = CAIRN__EXTEND_COMMAND__INIT;
+    Cairn__GoOnCommand go_on = CAIRN__GO_ON_COMMAND__INIT;
+    Cairn__PrepareCommand prepare;
+
+    hold.job = go_on.job = entry_status(entry)->number;
+    hold.incarnation = go_on.incarnation = entry_status(entry)->incarnation;
+    if (entry->growth == GROWTH_HOLDING) {
+        command.body_case = CAIRN__NODE_COMMAND__BODY_HOLD;
+        command.hold = &hold;
+    } else if (entry->growth == GROWTH_EXTENDING) {
+        life_describe(entry, entry->growth_step, &prepare);
+        extend.prepare = &prepare;
+        command.body_case = CAIRN__NODE_COMMAND__BODY_EXTEND;
+        command.extend = &extend;
+    } else {
+        command.body_case = CAIRN__NODE_COMMAND__BODY_GO_ON;
+        command.go_on = &go_on;
+    }
+    participants_command(turn, servers, &command);
+}
+
+static void tell_all(struct turn *turn, struct job_entry *entry)
 {
     for (size_t i = 0; i < entry->servers.count; i++)
         entry->servers.items[i].answered = false;
-    participants_command(turn, &entry->servers, command);
+    tell(turn, entry, &entry->servers);
+}
+
+/* One that has answered already will hear the next command, as all do. */
+void growth_repeat(struct turn *turn, const struct job_entry *entry, const struct participant *server)
+{
+    struct participant copy = *server;
+    struct participants one = {&copy, 1};
+
+    if (!server->answered || entry->growth == GROWTH_NONE)
+        tell(turn, entry, &one);
 }
 
 /* Notes a server's answer; true: it was the last. */
@@ -113,34 +158,21 @@ static uint64_t least_step(const struct job_entry *entry)
 
 static void hold(struct turn *turn, struct job_entry *entry)
 {
-    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
-    Cairn__HoldCommand body = CAIRN__HOLD_COMMAND__INIT;
-
     entry->growth = GROWTH_HOLDING;
     entry->growth_step = least_step(entry);
-    body.job = entry_status(entry)->number;
-    body.incarnation = entry_status(entry)->incarnation;
-    command.body_case = CAIRN__NODE_COMMAND__BODY_HOLD;
-    command.hold = &body;
-    command_servers(turn, entry, &command);
+    entry->unsaved = true; /* a coordinator that starts again must know that servers may be held */
+    tell_all(turn, entry);
 }
 
 static void extend(struct turn *turn, struct job_entry *entry)
 {
-    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
-    Cairn__ExtendCommand body = CAIRN__EXTEND_COMMAND__INIT;
-    Cairn__PrepareCommand prepare;
     const Cairn__JobText *text = entry->record->text;
 
     entry->growth = GROWTH_EXTENDING;
     entry->growth_tables = entry->job->table_count;
     for (size_t i = entry->tables_ready - own_tables(entry); i < text->n_added; i++)
         text->added[i]->first_version = entry->growth_step;
-    life_describe(entry, entry->growth_step, &prepare);
-    body.prepare = &prepare;
-    command.body_case = CAIRN__NODE_COMMAND__BODY_EXTEND;
-    command.extend = &body;
-    command_servers(turn, entry, &command);
+    tell_all(turn, entry);
 }
 
 void growth_held(struct turn *turn, struct job_entry *entry, struct participant *server, uint64_t step)
@@ -151,18 +183,6 @@ void growth_held(struct turn *turn, struct job_entry *entry, struct participant 
         entry->growth_step = step;
     if (all_answered(entry, server))
         extend(turn, entry);
-}
-
-static void go_on(struct turn *turn, struct job_entry *entry)
-{
-    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
-    Cairn__GoOnCommand body = CAIRN__GO_ON_COMMAND__INIT;
-
-    body.job = entry_status(entry)->number;
-    body.incarnation = entry_status(entry)->incarnation;
-    command.body_case = CAIRN__NODE_COMMAND__BODY_GO_ON;
-    command.go_on = &body;
-    command_servers(turn, entry, &command);
 }
 
 /* The record is stored before anybody is told. */
@@ -176,9 +196,8 @@ static void finish(struct turn *turn, struct job_entry *entry)
     entry->revision++;
     entry->unsaved = true;
     life_count_holders(entry, entry->growth_step);
-    go_on(turn, entry);
-    if (entry->tables_ready < entry->job->table_count)
-        hold(turn, entry);
+    tell_all(turn, entry);
+    growth_update(turn, entry);
 }
 
 void growth_extended(struct turn *turn, struct job_entry *entry, struct participant *server, uint32_t tables)
@@ -190,6 +209,14 @@ void growth_extended(struct turn *turn, struct job_entry *entry, struct particip
                   node_name(server->node), tables, entry->growth_tables);
     else if (all_answered(entry, server))
         finish(turn, entry);
+}
+
+void growth_update(struct turn *turn, struct job_entry *entry)
+{
+    if (entry_is_live(entry) && entry_status(entry)->state == JOB_STATE(RUNNING) &&
+        entry->awaited_count == 0 && entry->growth == GROWTH_NONE &&
+        entry->tables_ready < entry->job->table_count)
+        hold(turn, entry);
 }
 
 /* ---- asking */
@@ -253,8 +280,7 @@ static enum status find_or_append(struct turn *turn, struct job_entry *entry, co
     if (status != CAIRN_OK)
         return status;
     *number = TABLE_FIRST_USER + entry->job->table_count - 1;
-    if (entry->growth == GROWTH_NONE)
-        hold(turn, entry);
+    growth_update(turn, entry);
     return CAIRN_OK;
 }
 

@@ -21,6 +21,9 @@
 enum status growth_ask(struct turn *turn, struct job_entry *entry, const char *text, uint32_t *number,
                        struct error *error) MUST_CHECK;
 
+/* Begins a round if tables were asked for; not while servers are awaited. */
+void growth_update(struct turn *turn, struct job_entry *entry);
+
 /* Whether all servers have a table. */
 bool growth_is_ready(const struct job_entry *entry, uint32_t number);
 
@@ -28,8 +31,11 @@ bool growth_is_ready(const struct job_entry *entry, uint32_t number);
 void growth_held(struct turn *turn, struct job_entry *entry, struct participant *server, uint64_t step);
 void growth_extended(struct turn *turn, struct job_entry *entry, struct participant *server, uint32_t tables);
 
-/* The job ends: forgets what was not added to the end. */
-void growth_abandon(struct job_entry *entry);
+/* The job ends, or goes back: forgets what was not added to the end. */
+void growth_abandon(struct turn *turn, struct job_entry *entry);
+
+/* A server that was out of reach is told once more where the adding of tables stands. */
+void growth_repeat(struct turn *turn, const struct job_entry *entry, const struct participant *server);
 
 /* The job is to go on from its committed step: tables that began later begin there. */
 void growth_go_back(struct job_entry *entry);

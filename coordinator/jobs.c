@@ -25,6 +25,8 @@ static void entry_free(struct job_entry *entry)
     job_free(entry->job);
     participants_free(&entry->servers);
     participants_free(&entry->workers);
+    entry_await_nobody(entry);
+    free(entry->trials.items);
     free(entry);
 }
 
@@ -156,23 +158,61 @@ void jobs_save(struct turn *turn, struct jobs *jobs)
     }
 }
 
-bool entry_is_active(const struct job_entry *entry)
+bool entry_is_live(const struct job_entry *entry)
 {
-    Cairn__JobState state = entry_status(entry)->state;
-
-    return state >= JOB_STATE(PREPARING) && state <= JOB_STATE(COMMITTING);
+    return entry->servers.count > 0 || entry->awaited_count > 0;
 }
 
 bool entry_has_ended(const struct job_entry *entry)
 {
-    return entry_status(entry)->state >= JOB_STATE(COMPLETED);
+    Cairn__JobState state = entry_status(entry)->state;
+
+    return state == JOB_STATE(COMPLETED) || state == JOB_STATE(STOPPED) || state == JOB_STATE(FAILED);
 }
 
-void entry_set_state(struct job_entry *entry, Cairn__JobState state)
+bool entry_has_begun(const struct job_entry *entry)
 {
-    entry_status(entry)->state = state;
+    const Cairn__EpochCommand *epoch = entry->record->epoch;
+
+    return epoch && epoch->incarnation == entry_status(entry)->incarnation;
+}
+
+uint32_t entry_target(const struct job_entry *entry)
+{
+    return entry->record->workers_target > 0 ? entry->record->workers_target : entry->job->workers_max;
+}
+
+uint32_t entry_minimum(const struct job_entry *entry)
+{
+    uint32_t target = entry_target(entry);
+
+    return entry->job->workers_min < target ? entry->job->workers_min : target;
+}
+
+void entry_set_state(struct turn *turn, struct job_entry *entry, Cairn__JobState state)
+{
+    Cairn__JobStatus *status = entry_status(entry);
+
+    if (status->state != state)
+        status->state_ms = turn->now.unix_ms;
+    status->state = state;
     entry->revision++;
     entry->unsaved = true;
+}
+
+void entry_wait(struct turn *turn, struct job_entry *entry, const char *what)
+{
+    Cairn__JobStatus *status = entry_status(entry);
+    struct line reason = {.length = 0};
+
+    line_add(&reason, "waits for %s", what);
+    if (status->state != JOB_STATE(WAITING))
+        entry_set_state(turn, entry, JOB_STATE(WAITING));
+    if (strcmp(status->reason, reason.text) == 0)
+        return;
+    turn_set_text(turn, &status->reason, "%s", reason.text);
+    entry_tell(turn, entry, "%s", reason.text);
+    entry->revision++;
 }
 
 void entry_set_job(struct turn *turn, struct job_entry *entry, struct job *job)
@@ -184,6 +224,7 @@ void entry_set_job(struct turn *turn, struct job_entry *entry, struct job *job)
     status->epochs = job->epochs;
     status->microbatches = job->microbatches;
     status->tables = entry->tables_ready = job->table_count;
+    status->workers_target = job_has_tables(job) ? 0 : entry_target(entry);
     turn_set_text(turn, &status->name, "%s", job->name);
     turn_set_text(turn, &status->id, "%s-%" PRIu64, job->name, status->number);
 }
@@ -202,7 +243,58 @@ struct participant *entry_participant(struct job_entry *entry, const struct node
     return find_participant(node_is_worker(node) ? &entry->workers : &entry->servers, node);
 }
 
-void entry_drop(struct job_entry *entry, const struct node *node)
+/* Where a worker of a number belongs; 0: at the end. */
+static size_t place_of(const struct participants *participants, uint64_t number)
+{
+    size_t place = participants->count;
+
+    while (number > 0 && place > 0 &&
+           (participants->items[place - 1].number == 0 || participants->items[place - 1].number > number))
+        place--;
+    return place;
+}
+
+struct participant *entry_add(struct turn *turn, struct job_entry *entry, struct node *node, uint64_t number)
+{
+    struct participants *participants = node_is_worker(node) ? &entry->workers : &entry->servers;
+    size_t place = place_of(participants, number);
+    struct participant *items =
+        realloc(participants->items, (participants->count + 1) * sizeof(participants->items[0]));
+
+    if (!items) {
+        turn->effects->failed = true;
+        return NULL;
+    }
+    participants->items = items;
+    memmove(&items[place + 1], &items[place], (participants->count - place) * sizeof(items[0]));
+    participants->count++;
+    memset(&items[place], 0, sizeof(items[place]));
+    items[place].node = node;
+    items[place].number = number;
+    items[place].joined_ms = turn->now.monotonic_ms;
+    if (node_is_worker(node))
+        node->job = entry;
+    return &items[place];
+}
+
+void entry_order_workers(struct job_entry *entry)
+{
+    struct participant *items = entry->workers.items, moved;
+
+    for (size_t i = 1; i < entry->workers.count; i++) {
+        size_t place = i;
+
+        if (items[i].number == 0)
+            continue;
+        while (place > 0 && items[place - 1].number == 0)
+            place--;
+        moved = items[i];
+        memmove(&items[place + 1], &items[place], (i - place) * sizeof(items[0]));
+        items[place] = moved;
+    }
+}
+
+void entry_drop(struct job_entry *entry, struct node *node)
 {
     struct participants *participants = node_is_worker(node) ? &entry->workers : &entry->servers;
     struct participant *participant = find_participant(participants, node);
@@ -210,9 +302,47 @@ void entry_drop(struct job_entry *entry, const struct node *node)
 
     if (!participant)
         return;
+    if (participant->named && !participant->reached)
+        entry->is_thinner = true;
     after = participants->count - (size_t)(participant - participants->items) - 1;
     memmove(participant, participant + 1, after * sizeof(*participant));
     participants->count--;
+    node->job = NULL;
+}
+
+void entry_await(struct turn *turn, struct job_entry *entry, const char *name, bool is_worker)
+{
+    struct awaited *items = realloc(entry->awaited, (entry->awaited_count + 1) * sizeof(*items));
+    char *copy = strdup(name);
+
+    if (items)
+        entry->awaited = items;
+    if (!items || !copy) {
+        free(copy);
+        turn->effects->failed = true;
+        return;
+    }
+    items[entry->awaited_count++] = (struct awaited){copy, is_worker};
+}
+
+bool entry_await_no_more(struct job_entry *entry, const char *name, bool is_worker)
+{
+    for (size_t i = 0; i < entry->awaited_count; i++) {
+        if (entry->awaited[i].is_worker != is_worker || strcmp(entry->awaited[i].name, name) != 0)
+            continue;
+        free(entry->awaited[i].name);
+        entry->awaited[i] = entry->awaited[--entry->awaited_count];
+        return true;
+    }
+    return false;
+}
+
+void entry_await_nobody(struct job_entry *entry)
+{
+    while (entry->awaited_count > 0)
+        free(entry->awaited[--entry->awaited_count].name);
+    free(entry->awaited);
+    entry->awaited = NULL;
 }
 
 void entry_log(struct turn *turn, struct job_entry *entry, const char *level, const char *source,

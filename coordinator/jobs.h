@@ -2,8 +2,10 @@
  *
  * A record's status is what clients see. Members that change with progress (step, metrics, rates, the reason
  * for waiting) are stored when something else is; all that a resume needs is stored at once (entry->unsaved).
- * Invariants: numbers grow and are never used again; a job has participants in its active states only; its
- * incarnation and committed step never fall. Knows nothing of what moves a job from state to state (life.h).
+ * A job is live while its servers hold its state for it in this incarnation; it is then in one of the states
+ * from preparing to committing, or waits for workers.
+ * Invariants: numbers grow and are never used again; only a live job has participants; its incarnation and
+ * committed step never fall. Knows nothing of what moves a job from state to state (life.h).
  */
 #ifndef CAIRN_COORDINATOR_JOBS_H
 #define CAIRN_COORDINATOR_JOBS_H
@@ -24,19 +26,54 @@
 /* A node in the present incarnation of a job. */
 struct participant {
     struct node *node;
-    bool prepared, reached;
+    bool prepared;
+    bool named;      /* worker: in the newest epoch */
+    bool reached;    /* worker: it holds the model of the end */
+    bool not_finite; /* worker: the loss is no finite number, though all of its own outputs are */
     uint64_t training_samples, validation_samples; /* worker, when prepared */
-    uint64_t reached_step;                         /* worker, when reached */
-    char model_hash[HASH_TEXT_BYTES];              /* worker, when reached */
+    uint64_t number;                               /* worker: as epochs number it; 0: none has named it yet */
+    double speed;                                  /* worker: microbatches a second; 0: not known yet */
+    int64_t joined_ms;                             /* worker: when it was taken for the job, monotonic */
     uint64_t committed_step;                       /* server: its newest generation */
-    uint64_t refused_step; /* server: the newest generation that it did not make when asked; 0: none */
-    uint64_t empty_until;  /* server: it holds nothing in generations up to this step */
-    bool answered;         /* server: the command of a growth that is under way */
+    uint64_t abandoned_step; /* server: the newest generation that it was told to go over; 0: none */
+    uint64_t refused_step;   /* server: the newest generation that it did not make when asked; 0: none */
+    uint64_t empty_until;    /* server: it holds nothing in generations up to this step */
+    bool answered;           /* server: the command of a growth that is under way */
 };
 
 struct participants {
     struct participant *items;
     size_t count;
+};
+
+/* A node that took part when an earlier coordinator ended, and may come back with the work in its hands
+ * (retake.h). */
+struct awaited {
+    char *name;
+    bool is_worker;
+};
+
+/* A worker that has failed at the job (trials.h). */
+#define TRIAL_REASON_BYTES 160
+struct trial {
+    char worker[NODE_NAME_BYTES], reason[TRIAL_REASON_BYTES];
+    uint32_t failures;
+    bool is_recent; /* it has failed since the job last made progress */
+};
+
+struct trials {
+    struct trial *items;
+    size_t count;
+    uint32_t in_a_row; /* failures since the job last made progress */
+    bool are_alike;    /* those all had one reason */
+};
+
+/* The end of the training, as the first worker that reached it told. */
+struct outcome {
+    bool is_known;
+    bool is_recycled; /* workers were taken anew because none had written the model */
+    uint64_t step;
+    char worker[NODE_NAME_BYTES], model_hash[HASH_TEXT_BYTES];
 };
 
 /* How far the adding of tables is (growth.h). */
@@ -45,13 +82,24 @@ enum growth { GROWTH_NONE, GROWTH_HOLDING, GROWTH_EXTENDING };
 struct job_entry {
     Cairn__JobRecord *record; /* owned, text and status always set */
     struct job *job;          /* owned: the parsed text; NULL for jobs that had ended when they were loaded */
-    struct participants servers, workers; /* in the order of spans and shards; empty unless active */
-    uint32_t tables_ready; /* of the job's tables, those that all servers have: the first ones */
+    struct participants servers, workers; /* in the order of shards, of joining; empty unless live */
+    struct awaited *awaited;              /* owned, with the names */
+    size_t awaited_count;
+    int64_t awaited_until_ms; /* monotonic */
+    struct trials trials;
+    struct outcome outcome;
+    bool is_thinner;           /* a worker that the newest epoch names is gone, and has not reached the end */
+    int64_t spans_ms;          /* when spans were last made, monotonic */
+    int64_t server_wait_ms;    /* since when a server that holds its state is missed, monotonic; 0: none is */
+    uint64_t not_finite_step;  /* of the newest loss that was no finite number */
+    uint64_t asked_step;       /* the newest generation that servers were asked for in this incarnation */
+    uint64_t divergence_step;  /* the newest step of which sums differed */
+    uint32_t divergences_told; /* lines in the log about that step */
+    uint32_t tables_ready;     /* of the job's tables, those that all servers have: the first ones */
     enum growth growth;
-    uint32_t growth_tables; /* EXTENDING: how many tables servers are to have */
-    uint64_t growth_step;   /* the newest version that a server was held at */
-    /* An incarnation on which a node that we lost sight of may still be at work; 0: none. */
-    uint64_t stale_incarnation;
+    uint32_t growth_tables;  /* EXTENDING: how many tables servers are to have */
+    uint64_t growth_step;    /* the newest version that a server was held at */
+    uint64_t figures_step;   /* the newest that the first worker told figures of */
     uint64_t validated_step; /* of this incarnation's newest validation */
     uint64_t newest_entry;   /* number of the newest log entry */
     uint64_t revision;       /* grows with every change of the status */
@@ -85,12 +133,22 @@ enum status jobs_lookup(const struct jobs *jobs, const char *text, struct job_en
 /* Emits a record effect for every entry that is unsaved. */
 void jobs_save(struct turn *turn, struct jobs *jobs);
 
-/* Whether nodes work on the job (preparing to committing), or it has ended (completed, stopped, failed). */
-bool entry_is_active(const struct job_entry *entry);
+/* Whether the job is live (above), or has ended (completed, stopped, failed). */
+bool entry_is_live(const struct job_entry *entry);
 bool entry_has_ended(const struct job_entry *entry);
 
+/* Whether an epoch of this incarnation has begun. */
+bool entry_has_begun(const struct job_entry *entry);
+
+/* How many workers a training wants at most, and needs at least. */
+uint32_t entry_target(const struct job_entry *entry);
+uint32_t entry_minimum(const struct job_entry *entry);
+
 /* Moves a job to a state; stored in this turn. */
-void entry_set_state(struct job_entry *entry, Cairn__JobState state);
+void entry_set_state(struct turn *turn, struct job_entry *entry, Cairn__JobState state);
+
+/* The job waits for what a line names, which becomes its reason and, when it is new, a line of its log. */
+void entry_wait(struct turn *turn, struct job_entry *entry, const char *what);
 
 /* Replaces the parsed job; status members that follow from it are set. Owns: takes job. */
 void entry_set_job(struct turn *turn, struct job_entry *entry, struct job *job);
@@ -104,8 +162,20 @@ static inline bool entry_has_tables(const struct job_entry *entry)
 /* The participant that a node is, or NULL. */
 struct participant *entry_participant(struct job_entry *entry, const struct node *node);
 
+/* Adds a node to the participants, a worker as the last one, or before those of greater numbers. NULL: memory
+ * is out. */
+struct participant *entry_add(struct turn *turn, struct job_entry *entry, struct node *node, uint64_t number);
+
+/* Puts workers that no epoch has named yet behind the others, so that they come last in the next one. */
+void entry_order_workers(struct job_entry *entry);
+
 /* Takes a node out of the participants, leaving the order of the others. */
-void entry_drop(struct job_entry *entry, const struct node *node);
+void entry_drop(struct job_entry *entry, struct node *node);
+
+/* Adds a name to those that are awaited; takes one out (false: it was not there); forgets all. */
+void entry_await(struct turn *turn, struct job_entry *entry, const char *name, bool is_worker);
+bool entry_await_no_more(struct job_entry *entry, const char *name, bool is_worker);
+void entry_await_nobody(struct job_entry *entry);
 
 /* Appends a line to the job's log. */
 void entry_log(struct turn *turn, struct job_entry *entry, const char *level, const char *source,

@@ -1,4 +1,5 @@
-/* The life of a job, but for its preparation (prepare.c) and the workers' reports (reports.c). */
+/* The life of a job, but for its preparation (prepare.c), its epochs (epochs.c) and the loss of nodes
+ * (interrupt.c). */
 #include "life.h"
 
 #include "growth.h"
@@ -6,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 void participants_command(struct turn *turn, const struct participants *participants,
                           Cairn__NodeCommand *command)
@@ -25,7 +27,7 @@ void life_set_step(struct job_entry *entry, uint64_t step)
     }
 }
 
-static void release(struct turn *turn, struct job_entry *entry, struct participants *participants)
+static void tell_release(struct turn *turn, const struct job_entry *entry, const struct node *node)
 {
     Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
     Cairn__ReleaseCommand body = CAIRN__RELEASE_COMMAND__INIT;
@@ -34,24 +36,46 @@ static void release(struct turn *turn, struct job_entry *entry, struct participa
     body.incarnation = entry_status(entry)->incarnation;
     command.body_case = CAIRN__NODE_COMMAND__BODY_RELEASE;
     command.release = &body;
-    participants_command(turn, participants, &command);
-    for (size_t i = 0; i < participants->count; i++)
+    node_command(turn, node, &command);
+}
+
+static void release(struct turn *turn, struct job_entry *entry, struct participants *participants)
+{
+    for (size_t i = 0; i < participants->count; i++) {
+        tell_release(turn, entry, participants->items[i].node);
         participants->items[i].node->job = NULL;
+    }
     free(participants->items);
     participants->items = NULL;
     participants->count = 0;
+}
+
+static void release_all(struct turn *turn, struct job_entry *entry)
+{
+    release(turn, entry, &entry->workers);
+    release(turn, entry, &entry->servers);
+    entry_await_nobody(entry);
+    memset(&entry->outcome, 0, sizeof(entry->outcome));
+    entry->is_thinner = false;
+    entry->server_wait_ms = 0;
+    entry->asked_step = 0;
+}
+
+void life_release_worker(struct turn *turn, struct job_entry *entry, struct node *worker)
+{
+    tell_release(turn, entry, worker);
+    entry_drop(entry, worker);
 }
 
 void life_close(struct turn *turn, struct job_entry *entry, Cairn__JobState state, const char *reason)
 {
     Cairn__JobStatus *status = entry_status(entry);
 
-    growth_abandon(entry);
-    release(turn, entry, &entry->workers);
-    release(turn, entry, &entry->servers);
+    growth_abandon(turn, entry);
+    release_all(turn, entry);
     turn_set_text(turn, &status->reason, "%s", reason);
     status->finished_ms = turn->now.unix_ms;
-    entry_set_state(entry, state);
+    entry_set_state(turn, entry, state);
 }
 
 void life_fail(struct turn *turn, struct job_entry *entry, const char *format, ...)
@@ -68,23 +92,9 @@ void life_fail(struct turn *turn, struct job_entry *entry, const char *format, .
     turn_note(turn, LOG_LEVEL_ERROR, "job", "job=%s text=\"%s\"", entry_status(entry)->id, text);
 }
 
-void life_lose(struct turn *turn, struct job_entry *entry, struct node *node, const char *why)
-{
-    bool was_worker = node_is_worker(node);
-    const char *kind = node_kind_name(node), *name = node_name(node);
-    const Cairn__JobStatus *status = entry_status(entry);
+/* ---- stops */
 
-    entry_drop(entry, node);
-    entry->stale_incarnation = status->incarnation;
-    if (was_worker && status->state == JOB_STATE(COMMITTING)) {
-        entry_tell(turn, entry, "%s %s %s after it had done its part", kind, name, why);
-        return;
-    }
-    life_fail(turn, entry, "%s %s %s; a resume goes on from step %" PRIu64, kind, name, why,
-              status->committed_step);
-}
-
-static void stop_workers(struct turn *turn, struct job_entry *entry)
+void life_tell_stop(struct turn *turn, const struct job_entry *entry, const struct node *worker)
 {
     Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
     Cairn__StopCommand body = CAIRN__STOP_COMMAND__INIT;
@@ -93,8 +103,39 @@ static void stop_workers(struct turn *turn, struct job_entry *entry)
     body.incarnation = entry_status(entry)->incarnation;
     command.body_case = CAIRN__NODE_COMMAND__BODY_STOP;
     command.stop = &body;
-    participants_command(turn, &entry->workers, &command);
-    entry_set_state(entry, JOB_STATE(STOPPING));
+    node_command(turn, worker, &command);
+}
+
+void life_tell_all_stop(struct turn *turn, const struct job_entry *entry)
+{
+    for (size_t i = 0; i < entry->workers.count; i++) {
+        if (entry->workers.items[i].named)
+            life_tell_stop(turn, entry, entry->workers.items[i].node);
+    }
+}
+
+bool life_is_stopping(const struct job_entry *entry)
+{
+    const Cairn__JobStatus *status = entry_status(entry);
+
+    return status->state == JOB_STATE(STOPPING) ||
+           (status->state == JOB_STATE(COMMITTING) && status->step != status->final_step);
+}
+
+static void stop_with(struct turn *turn, struct job_entry *entry, const char *reason)
+{
+    life_close(turn, entry, JOB_STATE(STOPPED), reason);
+    entry_tell(turn, entry, "%s", reason);
+}
+
+void life_end_stop(struct turn *turn, struct job_entry *entry, const char *why)
+{
+    char reason[LINE_BYTES];
+
+    life_set_step(entry, entry_status(entry)->committed_step);
+    snprintf(reason, sizeof(reason), "stopped as asked at the committed step %" PRIu64 "%s%s",
+             entry_status(entry)->committed_step, why[0] ? ": " : "", why);
+    stop_with(turn, entry, reason);
 }
 
 /* Clients find out when they next push or pull. */
@@ -104,17 +145,17 @@ static void stop_tables(struct turn *turn, struct job_entry *entry)
 
     snprintf(reason, sizeof(reason), "stopped as asked; durable up to step %" PRIu64,
              entry_status(entry)->committed_step);
-    life_close(turn, entry, JOB_STATE(STOPPED), reason);
-    entry_tell(turn, entry, "%s", reason);
+    stop_with(turn, entry, reason);
 }
 
-static void stop_before_it_ran(struct turn *turn, struct job_entry *entry)
+/* Nobody trains: the steps since the committed one are given up, if there are any. */
+static void stop_idle(struct turn *turn, struct job_entry *entry)
 {
-    const char *reason =
-        entry_has_tables(entry) ? "stopped before it ran" : "stopped before the training began";
-
-    life_close(turn, entry, JOB_STATE(STOPPED), reason);
-    entry_tell(turn, entry, "%s", reason);
+    if (entry_status(entry)->committed_step > 0 || entry_has_begun(entry))
+        entry_has_tables(entry) ? stop_tables(turn, entry) : life_end_stop(turn, entry, "");
+    else
+        stop_with(turn, entry,
+                  entry_has_tables(entry) ? "stopped before it ran" : "stopped before the training began");
 }
 
 void life_stop(struct turn *turn, struct job_entry *entry)
@@ -122,7 +163,8 @@ void life_stop(struct turn *turn, struct job_entry *entry)
     switch (entry_status(entry)->state) {
     case JOB_STATE(PENDING):
     case JOB_STATE(PREPARING):
-        stop_before_it_ran(turn, entry);
+    case JOB_STATE(WAITING):
+        stop_idle(turn, entry);
         break;
     case JOB_STATE(RUNNING):
         if (entry_has_tables(entry)) {
@@ -130,14 +172,18 @@ void life_stop(struct turn *turn, struct job_entry *entry)
             break;
         }
         entry_tell(turn, entry, "a stop was asked for");
-        stop_workers(turn, entry);
+        entry_set_state(turn, entry, JOB_STATE(STOPPING));
+        life_tell_all_stop(turn, entry);
         break;
     default:
         break;
     }
 }
 
-void life_ask_generation(struct turn *turn, struct job_entry *entry, uint64_t step)
+/* ---- the end */
+
+void life_tell_commit(struct turn *turn, const struct job_entry *entry, const struct node *server,
+                      uint64_t step)
 {
     Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
     Cairn__CommitCommand body = CAIRN__COMMIT_COMMAND__INIT;
@@ -147,7 +193,14 @@ void life_ask_generation(struct turn *turn, struct job_entry *entry, uint64_t st
     body.step = step;
     command.body_case = CAIRN__NODE_COMMAND__BODY_COMMIT;
     command.commit = &body;
-    participants_command(turn, &entry->servers, &command);
+    node_command(turn, server, &command);
+}
+
+void life_ask_generation(struct turn *turn, struct job_entry *entry, uint64_t step)
+{
+    for (size_t i = 0; i < entry->servers.count; i++)
+        life_tell_commit(turn, entry, entry->servers.items[i].node, step);
+    entry->asked_step = step > entry->asked_step ? step : entry->asked_step;
     entry_tell(turn, entry, "committing step %" PRIu64, step);
 }
 
@@ -155,7 +208,10 @@ void life_commit(struct turn *turn, struct job_entry *entry)
 {
     const Cairn__JobStatus *status = entry_status(entry);
 
-    entry_set_state(entry, JOB_STATE(COMMITTING));
+    life_set_step(entry, entry->outcome.step);
+    turn_set_text(turn, &entry_status(entry)->model_hash, "%s", entry->outcome.model_hash);
+    turn_set_text(turn, &entry_status(entry)->reason, "%s", "");
+    entry_set_state(turn, entry, JOB_STATE(COMMITTING));
     if (status->committed_step < status->step)
         life_ask_generation(turn, entry, status->step);
     life_finish_if_durable(turn, entry);
@@ -184,10 +240,14 @@ void life_finish_if_durable(struct turn *turn, struct job_entry *entry)
         finish(turn, entry);
 }
 
-void life_revive(struct turn *turn, struct job_entry *entry)
+/* ---- new incarnations */
+
+void life_go_back(struct turn *turn, struct job_entry *entry)
 {
     Cairn__JobStatus *status = entry_status(entry);
 
+    growth_abandon(turn, entry);
+    release_all(turn, entry);
     status->incarnation++;
     growth_go_back(entry);
     life_set_step(entry, status->committed_step);
@@ -197,8 +257,16 @@ void life_revive(struct turn *turn, struct job_entry *entry)
     turn_set_text(turn, &status->output_error, "%s", "");
     turn_set_metrics(turn, &status->metrics, &status->n_metrics, NULL, 0);
     status->samples_per_second = 0;
-    status->started_ms = 0;
-    status->finished_ms = 0;
+    status->workers = 0;
     entry->validated_step = 0;
-    entry_set_state(entry, JOB_STATE(PENDING));
+    entry->figures_step = 0;
+    entry->divergence_step = 0;
+    entry_set_state(turn, entry, JOB_STATE(PENDING));
+}
+
+void life_revive(struct turn *turn, struct job_entry *entry)
+{
+    life_go_back(turn, entry);
+    entry_status(entry)->started_ms = 0;
+    entry_status(entry)->finished_ms = 0;
 }

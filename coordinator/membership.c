@@ -1,7 +1,8 @@
 /* Registrations, leases and losses. Knows of jobs only that a lost node matters to them. */
 #include "membership.h"
 
-#include "life.h"
+#include "interrupt.h"
+#include "retake.h"
 
 /* Nodes speak at least so often, however long the lease is. */
 #define HEARTBEAT_MAX_MS   1000
@@ -63,26 +64,7 @@ void membership_refuse(struct turn *turn, const struct peer *peer, const char *r
     turn_note(turn, LOG_LEVEL_WARN, "node_refused", "reason=\"%s\"", reason);
 }
 
-/* A node that was away may still work on something that was given up meanwhile. */
-static void release_stale(struct turn *turn, const struct jobs *jobs, const struct node *node)
-{
-    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
-    Cairn__ReleaseCommand body = CAIRN__RELEASE_COMMAND__INIT;
-
-    command.body_case = CAIRN__NODE_COMMAND__BODY_RELEASE;
-    command.release = &body;
-    for (size_t i = 0; i < jobs->count; i++) {
-        const struct job_entry *entry = jobs->items[i];
-
-        if (entry->stale_incarnation == 0)
-            continue;
-        body.job = entry_status(entry)->number;
-        body.incarnation = entry->stale_incarnation;
-        node_command(turn, node, &command);
-    }
-}
-
-static void admit(struct turn *turn, struct membership *membership, const struct jobs *jobs,
+static void admit(struct turn *turn, struct membership *membership, struct jobs *jobs,
                   const struct peer *peer, const Cairn__Registration *registration)
 {
     struct node *node;
@@ -98,10 +80,10 @@ static void admit(struct turn *turn, struct membership *membership, const struct
               "kind=%s name=%s host=\"%s\" process=%u version=\"%s\"", node_kind_name(node), node_name(node),
               registration->host, registration->process, registration->version);
     membership_welcome(turn, membership, node);
-    release_stale(turn, jobs, node);
+    retake_registered(turn, jobs, node, true);
 }
 
-/* Removes a node; its jobs fail; whoever waited for its name gets it. why completes "worker w1 ...". */
+/* Removes a node; its jobs lose it; whoever waited for its name gets it. why completes "worker w1 ...". */
 static void lose(struct turn *turn, struct membership *membership, struct jobs *jobs, struct node *node,
                  const char *why)
 {
@@ -113,7 +95,7 @@ static void lose(struct turn *turn, struct membership *membership, struct jobs *
               node_name(node), why);
     for (size_t i = 0; i < jobs->count; i++) {
         if (entry_participant(jobs->items[i], node))
-            life_lose(turn, jobs->items[i], node, why);
+            interrupt_lost(turn, jobs->items[i], node, why);
     }
     nodes_remove(&membership->nodes, node);
     if (heir)
@@ -130,16 +112,17 @@ static void end_contention(struct membership *membership, const struct peer *pee
     }
 }
 
-/* The node whose name a registration may not have yet, or NULL: the name is free. */
-static struct node *find_holder(struct turn *turn, struct membership *membership, struct jobs *jobs,
-                                const Cairn__Registration *registration)
+/* The same process, by the connection that it had or by a new one: it is the node that it was. */
+static void renew(struct turn *turn, struct membership *membership, struct jobs *jobs, struct node *node,
+                  const struct peer *peer, const Cairn__Registration *registration)
 {
-    struct node *node = nodes_named(&membership->nodes, registration->name);
+    bool by_new_connection = !peer_equal(&node->peer, peer);
 
-    if (!node || !registration_same_process(node->registration, registration))
-        return node;
-    lose(turn, membership, jobs, node, "lost its connection and registered again");
-    return nodes_named(&membership->nodes, registration->name);
+    nodes_renew(turn, node, peer, registration);
+    if (turn->effects->failed)
+        return;
+    membership_welcome(turn, membership, node);
+    retake_registered(turn, jobs, node, by_new_connection);
 }
 
 void membership_register(struct turn *turn, struct membership *membership, struct jobs *jobs,
@@ -148,24 +131,24 @@ void membership_register(struct turn *turn, struct membership *membership, struc
     const char *fault = registration_fault(registration);
     struct node *node = nodes_at(&membership->nodes, peer);
 
-    if (node && registration_same_process(node->registration, registration)) {
-        membership_welcome(turn, membership, node);
-        return;
-    }
-    if (node)
+    if (node && !registration_same_process(node->registration, registration))
         lose(turn, membership, jobs, node, "registered as another node");
     if (fault) {
         membership_refuse(turn, peer, fault);
         return;
     }
-    node = find_holder(turn, membership, jobs, registration);
+    node = nodes_named(&membership->nodes, registration->name);
     end_contention(membership, peer, node);
     if (!node) {
         admit(turn, membership, jobs, peer, registration);
-        return;
+    } else if (registration_same_process(node->registration, registration)) {
+        node_refuse_contender(turn, node);
+        renew(turn, membership, jobs, node, peer, registration);
+    } else {
+        node_contend(turn, node, peer, registration);
+        membership_welcome(turn, membership,
+                           node); /* when this cannot be delivered, the name is free at once */
     }
-    node_contend(turn, node, peer, registration);
-    membership_welcome(turn, membership, node); /* when this cannot be delivered, the name is free at once */
 }
 
 void membership_leave(struct turn *turn, struct membership *membership, struct jobs *jobs, struct node *node,
@@ -188,6 +171,22 @@ void membership_peer_gone(struct turn *turn, struct membership *membership, stru
         return;
     line_add(&why, "was lost (%s)", reason);
     lose(turn, membership, jobs, node, why.text);
+}
+
+void membership_probe(struct turn *turn, const struct membership *membership)
+{
+    for (size_t i = 0; i < membership->nodes.count; i++)
+        membership_welcome(turn, membership, membership->nodes.items[i]);
+}
+
+void membership_ask(struct turn *turn, const struct peer *peer)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__RegisterCommand body = CAIRN__REGISTER_COMMAND__INIT;
+
+    command.body_case = CAIRN__NODE_COMMAND__BODY_REGISTER_AGAIN;
+    command.register_again = &body;
+    effects_command(turn->effects, peer, &command);
 }
 
 /* ---- time */

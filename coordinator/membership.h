@@ -1,8 +1,9 @@
 /* Who is in the cluster: registrations, heartbeats, leases, and what the loss of a node does to its jobs.
  *
- * A node that is silent for a lease is lost; one whose connection is gone, or that leaves, is lost at once. A
- * registration under a name that is in use contends for it (nodes.h). A pause of our own is not taken for the
- * nodes' silence, provided that membership_tick is called by membership_deadline_ms. */
+ * A node that is silent for a lease is lost; one whose connection is gone, or that leaves, is lost at once,
+ * unless its process has come by another connection before that was noticed. A registration under a name that
+ * is in use contends for it (nodes.h). A pause of our own is not taken for the nodes' silence, provided that
+ * membership_tick is called by membership_deadline_ms. */
 #ifndef CAIRN_COORDINATOR_MEMBERSHIP_H
 #define CAIRN_COORDINATOR_MEMBERSHIP_H
 
@@ -22,12 +23,19 @@ void membership_fini(struct membership *membership);
 /* Something came from peer: the node there, which is thereby alive, or NULL. */
 struct node *membership_hear(struct turn *turn, struct membership *membership, const struct peer *peer);
 
-/* A registration: welcomed, refused, or left waiting for a name. */
+/* A registration: welcomed, refused, or left waiting for a name. What the node is at work on is retake.h's.
+ */
 void membership_register(struct turn *turn, struct membership *membership, struct jobs *jobs,
                          const struct peer *peer, const Cairn__Registration *registration);
 
 /* Answers a heartbeat. */
 void membership_welcome(struct turn *turn, const struct membership *membership, const struct node *node);
+
+/* Sends something to every node, so that those who cannot be reached are noticed. */
+void membership_probe(struct turn *turn, const struct membership *membership);
+
+/* Asks a peer that is no node to register. */
+void membership_ask(struct turn *turn, const struct peer *peer);
 
 /* Refuses a peer that is not a node of ours. */
 void membership_refuse(struct turn *turn, const struct peer *peer, const char *reason);

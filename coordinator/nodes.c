@@ -81,6 +81,20 @@ struct node *nodes_add(struct turn *turn, struct nodes *nodes, const struct peer
     return node;
 }
 
+void nodes_renew(struct turn *turn, struct node *node, const struct peer *peer,
+                 const Cairn__Registration *registration)
+{
+    Cairn__Registration *copy = turn_copy(turn, registration);
+
+    if (!copy)
+        return;
+    message_free(node->registration);
+    node->registration = copy;
+    node->peer = *peer;
+    node->heard_ms = turn->now.monotonic_ms;
+    node->dismissed = false;
+}
+
 void nodes_remove(struct nodes *nodes, struct node *node)
 {
     size_t i = 0;

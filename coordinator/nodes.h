@@ -26,6 +26,8 @@ struct node {
     Cairn__Registration *registration; /* owned */
     int64_t heard_ms;                  /* last message, monotonic */
     struct job_entry *job;             /* worker: the job it serves; NULL: idle. Servers: always NULL */
+    bool draining;                     /* it is to end: it gets no more work */
+    bool dismissed;                    /* and was told so */
     bool contended;                    /* somebody else wants the name */
     struct peer contender_peer;
     Cairn__Registration *contender; /* owned */
@@ -48,6 +50,10 @@ struct node *nodes_named(const struct nodes *nodes, const char *name);
  * out. */
 struct node *nodes_add(struct turn *turn, struct nodes *nodes, const struct peer *peer,
                        const Cairn__Registration *registration);
+
+/* The same process registers once more, maybe from another peer; the registration is copied. */
+void nodes_renew(struct turn *turn, struct node *node, const struct peer *peer,
+                 const Cairn__Registration *registration);
 
 /* Removes and frees a node. */
 void nodes_remove(struct nodes *nodes, struct node *node);

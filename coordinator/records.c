@@ -121,7 +121,7 @@ static enum status load_one(void *context, const void *key, size_t key_bytes, co
                            (int)(key_bytes < KEY_BYTES ? key_bytes : KEY_BYTES), (const char *)key);
         goto out;
     }
-    if (record->format != RECORD_FORMAT) {
+    if (record->format == 0 || record->format > RECORD_FORMAT) {
         status = error_set(error, CAIRN_UNSUPPORTED,
                            "%s: the record of job %s has format %u; this coordinator knows %u", directory,
                            record->status->id, record->format, RECORD_FORMAT);

@@ -2,7 +2,7 @@
  *
  * Keys: "job/NUMBER" a packed JobRecord; "log/JOB/NUMBER" a packed LogEntry; "newest/JOB" the number of the
  * newest entry. Numbers have 20 digits, so that keys sort as numbers do. Entries older than the newest
- * JOB_ENTRIES_MAX are removed as new ones come. A record of another format is refused. One thread an object.
+ * JOB_ENTRIES_MAX are removed as new ones come. Records of later formats are refused. One thread an object.
  */
 #ifndef CAIRN_COORDINATOR_RECORDS_H
 #define CAIRN_COORDINATOR_RECORDS_H

@@ -3,26 +3,46 @@
 
 #include "job/job_message.h"
 #include "life.h"
+#include "retake.h"
 
 #include <inttypes.h>
 
-/* Whether a person had asked for the end that the job was on its way to. */
-static bool was_stopping(const Cairn__JobStatus *status)
+/* Whether nodes were at work on the job, as it is, under its present incarnation, and can go on with that.
+ * Not if tables were being added: the servers may be held, and we do not know at what. */
+static bool was_live(const struct job_entry *entry, uint32_t tables_ready)
 {
-    return status->state == JOB_STATE(STOPPING) ||
-           (status->state == JOB_STATE(COMMITTING) && status->step != status->final_step);
+    const Cairn__JobStatus *status = entry_status(entry);
+
+    if (entry_has_tables(entry))
+        return status->state == JOB_STATE(RUNNING) && tables_ready == entry->job->table_count;
+    return entry_has_begun(entry) && status->state != JOB_STATE(PENDING) &&
+           status->state != JOB_STATE(PREPARING);
 }
 
-/* A job that was under way: it goes on by itself, unless a stop was asked for. */
-static enum status take_up(struct turn *turn, struct job_entry *entry, struct error *error)
+static void take_up_again(struct turn *turn, struct job_entry *entry)
 {
-    Cairn__JobStatus *status = entry_status(entry);
-    bool stopping = was_stopping(status);
+    const Cairn__JobStatus *status = entry_status(entry);
+
+    if (life_is_stopping(entry)) {
+        life_end_stop(turn, entry, "the coordinator was interrupted meanwhile");
+        return;
+    }
+    life_go_back(turn, entry);
+    entry_tell(turn, entry,
+               "the coordinator started again: going on from step %" PRIu64 " as incarnation %" PRIu64,
+               status->committed_step, status->incarnation);
+}
+
+/* A job that had not ended goes on: as it is if nodes may still be at work on it. One that none was at work
+ * on waits as it did. */
+static enum status take_up(struct turn *turn, struct job_entry *entry, uint32_t lease_ms, struct error *error)
+{
+    const Cairn__JobStatus *status = entry_status(entry);
+    uint32_t tables_ready = status->tables;
     struct job *job = NULL;
     struct error fault = {.status = CAIRN_OK};
     enum status parsed = job_load_message(entry->record->text, &job, &fault);
 
-    entry->stale_incarnation = status->incarnation;
     if (parsed == CAIRN_NO_MEMORY)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory");
     if (parsed != CAIRN_OK) {
@@ -30,47 +50,61 @@ static enum status take_up(struct turn *turn, struct job_entry *entry, struct er
         return CAIRN_OK;
     }
     entry_set_job(turn, entry, job);
-    life_revive(turn, entry);
-    if (stopping) {
-        life_close(turn, entry, JOB_STATE(STOPPED),
-                   "stopped as asked; the coordinator was interrupted meanwhile");
-        entry_tell(turn, entry, "stopped as asked, at the committed step %" PRIu64, status->committed_step);
-    } else {
-        entry_tell(turn, entry,
-                   "the coordinator started again: going on from step %" PRIu64 " as incarnation %" PRIu64,
-                   status->committed_step, status->incarnation);
+    if (was_live(entry, tables_ready)) {
+        entry_tell(turn, entry, "the coordinator started again: the job's nodes are awaited");
+        retake_await(turn, entry, lease_ms);
+    } else if (status->state != JOB_STATE(PENDING) && status->state != JOB_STATE(WAITING)) {
+        take_up_again(turn, entry);
     }
     return CAIRN_OK;
+}
+
+/* Whether nodes were told where the job's state lies. */
+static bool needs_shards(const Cairn__JobRecord *record)
+{
+    Cairn__JobState state = record->status->state;
+
+    return record->status->committed_step > 0 || record->epoch ||
+           (state >= JOB_STATE(PREPARING) && state <= JOB_STATE(COMMITTING));
+}
+
+static bool is_whole_epoch(const Cairn__EpochCommand *epoch)
+{
+    return epoch->n_workers == epoch->n_spans && epoch->n_workers == epoch->n_worker_numbers;
 }
 
 static bool is_whole(const Cairn__JobRecord *record, const struct jobs *jobs)
 {
     const Cairn__JobStatus *status = record->status;
 
-    if (record->format != RECORD_FORMAT || !status || !record->text)
+    if (record->format == 0 || record->format > RECORD_FORMAT || !status || !record->text)
         return false;
     for (size_t i = 0; i < record->n_slot_shards; i++) {
         if (record->slot_shards[i] >= record->n_shards)
             return false;
     }
+    if (record->epoch && !is_whole_epoch(record->epoch))
+        return false;
     return status->number >= jobs_next_number(jobs) && status->incarnation > 0 &&
-           status->state >= JOB_STATE(PENDING) && status->state <= JOB_STATE(FAILED) &&
-           (status->committed_step == 0 || record->n_shards > 0);
+           status->state >= JOB_STATE(PENDING) && status->state <= JOB_STATE(WAITING) &&
+           (record->n_shards > 0 || !needs_shards(record));
 }
 
-enum status recover_job(struct turn *turn, struct jobs *jobs, const Cairn__JobRecord *record,
-                        uint64_t newest_entry, struct error *error)
+enum status recover_job(struct turn *turn, struct jobs *jobs, const struct event *event, uint32_t lease_ms,
+                        struct error *error)
 {
     struct job_entry *entry;
     Cairn__JobRecord *copy;
 
-    if (!is_whole(record, jobs))
+    if (!is_whole(event->record, jobs))
         return error_set(error, CAIRN_CORRUPT, "the record of job %" PRIu64 " contradicts itself",
-                         record->status ? record->status->number : 0);
-    copy = turn_copy(turn, record);
+                         event->record->status ? event->record->status->number : 0);
+    copy = turn_copy(turn, event->record);
+    if (copy)
+        copy->format = RECORD_FORMAT;
     entry = copy ? jobs_add(turn, jobs, copy, NULL) : NULL;
     if (!entry)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory");
-    entry->newest_entry = newest_entry;
-    return entry_has_ended(entry) ? CAIRN_OK : take_up(turn, entry, error);
+    entry->newest_entry = event->newest_entry;
+    return entry_has_ended(entry) ? CAIRN_OK : take_up(turn, entry, lease_ms, error);
 }

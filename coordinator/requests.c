@@ -1,9 +1,11 @@
 /* Answers to clients. */
 #include "requests.h"
 
+#include "drain.h"
 #include "growth.h"
 #include "life.h"
 #include "scheduling.h"
+#include "server_choice.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -79,6 +81,7 @@ static void describe_node(const struct turn *turn, const struct node *node, Cair
     status->lanes = registration->lanes;
     status->device = registration->device;
     status->job = node->job ? entry_status(node->job)->id : (char *)protobuf_c_empty_string;
+    status->draining = node->draining;
     status->silent_ms = (uint32_t)(turn->now.monotonic_ms - node->heard_ms);
 }
 
@@ -238,14 +241,79 @@ static enum status answer_table(struct turn *turn, const struct desk *desk, cons
     return subscriptions_add(turn, desk->subscriptions, &subscription, error);
 }
 
-/* Brings the endpoints of a record's shards up to date with the servers that are registered now. */
-static enum status refresh_endpoints(struct turn *turn, const struct nodes *nodes, Cairn__JobRecord *record,
-                                     struct error *error)
+static enum status check_target(const struct job_entry *entry, uint32_t workers, struct error *error)
 {
+    const struct job *job = entry->job;
+    const char *id = entry_status(entry)->id;
+
+    if (entry_has_ended(entry))
+        return error_set(error, CAIRN_INVALID, "%s has ended", id);
+    if (entry_has_tables(entry))
+        return error_set(error, CAIRN_INVALID, "%s has tables, and no workers", id);
+    if (workers == 0 || workers > job->microbatches)
+        return error_set(error, CAIRN_INVALID,
+                         "%" PRIu32 " workers, allowed for %s: 1 to %" PRIu32
+                         ", its microbatches (its file says %" PRIu32 " to %" PRIu32 ")",
+                         workers, id, job->microbatches, job->workers_min, job->workers_max);
+    return CAIRN_OK;
+}
+
+static enum status answer_scale(struct turn *turn, const struct desk *desk, const struct peer *client,
+                                const Cairn__ClientRequest *request, struct error *error)
+{
+    struct job_entry *entry;
+    enum status status = jobs_lookup(desk->jobs, request->scale->job, &entry, error);
+
+    if (status == CAIRN_OK)
+        status = check_target(entry, request->scale->workers, error);
+    if (status != CAIRN_OK)
+        return status;
+    entry->record->workers_target = entry_status(entry)->workers_target = request->scale->workers;
+    entry->unsaved = true;
+    entry->revision++;
+    entry_tell(turn, entry, "scaled to %" PRIu32 " workers", request->scale->workers);
+    schedule(turn, desk->jobs, desk->nodes);
+    reply_status(turn, client, request->number, entry);
+    return CAIRN_OK;
+}
+
+static enum status answer_drain(struct turn *turn, const struct desk *desk, const struct peer *client,
+                                const Cairn__ClientRequest *request, struct error *error)
+{
+    Cairn__ClientReply reply = CAIRN__CLIENT_REPLY__INIT;
+    Cairn__NodesReply body = CAIRN__NODES_REPLY__INIT;
+    Cairn__NodeStatus node_status, *pointer = &node_status;
+    struct node *node = nodes_named(desk->nodes, request->drain->node);
+    enum status status;
+
+    if (!node)
+        return error_set(error, CAIRN_NOT_FOUND, "there is no node %.128s", request->drain->node);
+    status = drain_node(turn, desk->jobs, node, error);
+    if (status != CAIRN_OK)
+        return status;
+    describe_node(turn, node, &node_status);
+    body.n_nodes = 1;
+    body.nodes = &pointer;
+    reply.number = request->number;
+    reply.body_case = CAIRN__CLIENT_REPLY__BODY_NODES;
+    reply.nodes = &body;
+    effects_reply(turn->effects, client, &reply);
+    return CAIRN_OK;
+}
+
+/* Brings the endpoints of a job's shards up to date with the servers that are registered now. Those that are
+ * awaited have the ones that the record says. */
+static enum status refresh_endpoints(struct turn *turn, const struct nodes *nodes,
+                                     const struct job_entry *entry, struct error *error)
+{
+    Cairn__JobRecord *record = entry->record;
+
     for (size_t first = 0, next; first < record->n_shards; first = next) {
         const char *name = recorded_server(record, first, &next);
         const struct node *node = nodes_named(nodes, name);
 
+        if (!node && entry->awaited_count > 0)
+            continue;
         if (!node || node_is_worker(node))
             return error_set(error, CAIRN_NOT_FOUND, "server %s, which holds a part of %s, is not there",
                              name, record->status->id);
@@ -278,7 +346,7 @@ static enum status answer_locate(struct turn *turn, const struct desk *desk, con
         status = error_set(error, CAIRN_NOT_FOUND, "%s has nothing committed yet", record->status->id);
     if (status != CAIRN_OK)
         return status;
-    status = refresh_endpoints(turn, desk->nodes, record, error);
+    status = refresh_endpoints(turn, desk->nodes, entry, error);
     if (status != CAIRN_OK)
         return status;
     body.job = record->status->number;
@@ -315,6 +383,8 @@ void request_answer(struct turn *turn, const struct desk *desk, const struct pee
         [CAIRN__CLIENT_REQUEST__BODY_LOGS] = answer_logs,
         [CAIRN__CLIENT_REQUEST__BODY_COMMIT] = answer_commit,
         [CAIRN__CLIENT_REQUEST__BODY_TABLE] = answer_table,
+        [CAIRN__CLIENT_REQUEST__BODY_SCALE] = answer_scale,
+        [CAIRN__CLIENT_REQUEST__BODY_DRAIN] = answer_drain,
     };
     unsigned body = (unsigned)request->body_case;
     struct error error = {.status = CAIRN_OK};

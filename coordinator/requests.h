@@ -1,5 +1,5 @@
 /* Clients' requests: submit and resume, questions about jobs and nodes, stop, watch, logs, locate, commit,
- * and tables to be added. */
+ * tables to be added, workers to be more or fewer, nodes to be drained. */
 #ifndef CAIRN_COORDINATOR_REQUESTS_H
 #define CAIRN_COORDINATOR_REQUESTS_H
 
@@ -27,8 +27,9 @@ enum status submit_new(struct turn *turn, struct jobs *jobs, const Cairn__JobTex
 enum status submit_resume(struct turn *turn, struct jobs *jobs, const Cairn__JobText *text,
                           struct job_entry **out, struct error *error) MUST_CHECK;
 
-/* The newest job of the text's name if it has not ended, or, with resume, goes on; else a new one. So programs
- * that start at once make one job. Errors: as above; also when the job that is there has other tables. */
+/* The newest job of the text's name if it has not ended, or, with resume, goes on; else a new one. So
+ * programs that start at once make one job. Errors: as above; also when the job that is there has other
+ * tables. */
 enum status submit_join(struct turn *turn, struct jobs *jobs, const Cairn__JobText *text, bool resume,
                         struct job_entry **out, struct error *error) MUST_CHECK;
 

@@ -1,22 +1,19 @@
-/* Which nodes work on which job, and what a pending job waits for.
+/* Which nodes work on which job, and what a job that cannot go on waits for.
  *
- * Rules: jobs are looked at in the order of their numbers, and one that cannot start does not hold up those
- * behind it. A server serves many jobs; a job takes the first `servers` of them by name. A worker serves one
- * job; a job takes idle ones in the order of their registration, as many as there are, from workers.min to
- * workers.max. A job with a committed state needs exactly the servers that hold it. */
+ * Rules: a server serves many jobs (server_choice.h), a worker one at a time. Workers that have none form a
+ * pool, in the order of their registration; who gets how many is allocation.h's rule, applied at every event,
+ * so that a worker that appears is put to work at once, also in jobs that run. A job that lacks servers gets
+ * no workers. Nodes that are to end get nothing, and are dismissed when nothing is left to them. */
 #ifndef CAIRN_COORDINATOR_SCHEDULING_H
 #define CAIRN_COORDINATOR_SCHEDULING_H
 
 #include "jobs.h"
 #include "nodes.h"
 
-/* Starts every pending job that can start, and brings the others' reasons up to date. */
+/* Puts nodes to work: starts what can start, and says of all else what it waits for. */
 void schedule(struct turn *turn, struct jobs *jobs, const struct nodes *nodes);
 
-/* The number of servers that hold a job's committed state; 0: nothing is committed yet. */
-uint32_t recorded_servers(const Cairn__JobRecord *record);
-
-/* The shards [first, *next) of a record are those of one server: returns its name. first < n_shards. */
-const char *recorded_server(const Cairn__JobRecord *record, size_t first, size_t *next);
+/* When schedule has something to do even if nothing happens (monotonic); INT64_MAX: never. */
+int64_t schedule_deadline_ms(const struct jobs *jobs);
 
 #endif

@@ -1,7 +1,12 @@
 /* Events to rules: who may say what, and what everything leads to. */
 #include "state.h"
 
+#include "commits.h"
+#include "drain.h"
+#include "epochs.h"
+#include "faults.h"
 #include "growth.h"
+#include "interrupt.h"
 #include "jobs.h"
 #include "life.h"
 #include "membership.h"
@@ -46,8 +51,10 @@ int64_t state_deadline_ms(const struct state *state)
 {
     int64_t members_ms = membership_deadline_ms(&state->membership);
     int64_t clients_ms = subscriptions_deadline_ms(&state->subscriptions, &state->jobs);
+    int64_t jobs_ms = schedule_deadline_ms(&state->jobs);
+    int64_t least_ms = members_ms < clients_ms ? members_ms : clients_ms;
 
-    return members_ms < clients_ms ? members_ms : clients_ms;
+    return least_ms < jobs_ms ? least_ms : jobs_ms;
 }
 
 /* ---- what nodes say of jobs */
@@ -68,15 +75,14 @@ static void take_log_line(struct turn *turn, struct jobs *jobs, const struct nod
     entry_log(turn, entry, level, node_name(node), text.text);
 }
 
-/* A node that has done its part has nothing left that could fail the job. */
+/* A server's failure is the job's; a worker's need not be. */
 static void take_failed(struct turn *turn, struct job_entry *entry, const struct participant *participant,
                         const Cairn__Failed *failed)
 {
-    if (entry_status(entry)->state == JOB_STATE(COMMITTING) && node_is_worker(participant->node)) {
-        entry_log(turn, entry, "warn", node_name(participant->node), failed->message);
-        return;
-    }
-    life_fail(turn, entry, "%s: %s", node_name(participant->node), failed->message);
+    if (node_is_worker(participant->node))
+        interrupt_failed(turn, entry, participant->node, failed->message);
+    else
+        life_fail(turn, entry, "%s: %s", node_name(participant->node), failed->message);
 }
 
 /* The job and incarnation that a report is about; false: the message is no report. */
@@ -97,6 +103,8 @@ static bool report_subject(const Cairn__NodeMessage *message, uint64_t *job, uin
         SUBJECT(COMMIT_REFUSED, commit_refused)
         SUBJECT(HELD, held)
         SUBJECT(EXTENDED, extended)
+        SUBJECT(NOT_FINITE, not_finite)
+        SUBJECT(DIVERGENCE, divergence)
     default:
         return false;
     }
@@ -112,53 +120,66 @@ static void take_refusal(struct turn *turn, struct subscriptions *subscriptions,
     if (refused->step <= entry_status(entry)->committed_step)
         return;
     line_add(&why, "%s: %s", node_name(server->node), refused->message);
-    report_commit_refused(turn, entry, server, refused);
+    commits_refused(turn, entry, server, refused);
     subscriptions_refuse(turn, subscriptions, entry_status(entry)->number, refused->step, why.text);
+}
+
+static void take_servers_report(struct turn *turn, struct state *state, struct job_entry *entry,
+                                struct participant *server, const Cairn__NodeMessage *message)
+{
+    switch (message->body_case) {
+    case CAIRN__NODE_MESSAGE__BODY_COMMITTED:
+        commits_made(turn, entry, server, message->committed->step);
+        break;
+    case CAIRN__NODE_MESSAGE__BODY_COMMIT_REFUSED:
+        take_refusal(turn, &state->subscriptions, entry, server, message->commit_refused);
+        break;
+    case CAIRN__NODE_MESSAGE__BODY_HELD:
+        growth_held(turn, entry, server, message->held->step);
+        break;
+    case CAIRN__NODE_MESSAGE__BODY_EXTENDED:
+        growth_extended(turn, entry, server, message->extended->tables);
+        break;
+    case CAIRN__NODE_MESSAGE__BODY_DIVERGENCE:
+        fault_divergence(turn, entry, message->divergence);
+        break;
+    default:
+        break;
+    }
+}
+
+static void take_workers_report(struct turn *turn, struct job_entry *entry, struct participant *worker,
+                                const Cairn__NodeMessage *message)
+{
+    switch (message->body_case) {
+    case CAIRN__NODE_MESSAGE__BODY_PROGRESS:
+        report_progress(turn, entry, worker, message->progress);
+        break;
+    case CAIRN__NODE_MESSAGE__BODY_VALIDATED:
+        report_validated(turn, entry, message->validated);
+        break;
+    case CAIRN__NODE_MESSAGE__BODY_REACHED:
+        report_reached(turn, entry, worker, message->reached);
+        break;
+    case CAIRN__NODE_MESSAGE__BODY_NOT_FINITE:
+        fault_not_finite(turn, entry, worker, message->not_finite);
+        break;
+    default:
+        break;
+    }
 }
 
 static void take_report(struct turn *turn, struct state *state, struct job_entry *entry,
                         struct participant *participant, const Cairn__NodeMessage *message)
 {
-    bool is_worker = node_is_worker(participant->node);
-
-    switch (message->body_case) {
-    case CAIRN__NODE_MESSAGE__BODY_PREPARED:
-        life_prepared(turn, entry, participant, message->prepared);
-        break;
-    case CAIRN__NODE_MESSAGE__BODY_COMMITTED:
-        if (!is_worker)
-            report_committed(turn, entry, participant, message->committed->step);
-        break;
-    case CAIRN__NODE_MESSAGE__BODY_COMMIT_REFUSED:
-        if (!is_worker)
-            take_refusal(turn, &state->subscriptions, entry, participant, message->commit_refused);
-        break;
-    case CAIRN__NODE_MESSAGE__BODY_HELD:
-        if (!is_worker)
-            growth_held(turn, entry, participant, message->held->step);
-        break;
-    case CAIRN__NODE_MESSAGE__BODY_EXTENDED:
-        if (!is_worker)
-            growth_extended(turn, entry, participant, message->extended->tables);
-        break;
-    case CAIRN__NODE_MESSAGE__BODY_PROGRESS:
-        if (is_worker)
-            report_progress(turn, entry, message->progress);
-        break;
-    case CAIRN__NODE_MESSAGE__BODY_VALIDATED:
-        if (is_worker)
-            report_validated(turn, entry, message->validated);
-        break;
-    case CAIRN__NODE_MESSAGE__BODY_REACHED:
-        if (is_worker)
-            report_reached(turn, entry, participant, message->reached);
-        break;
-    case CAIRN__NODE_MESSAGE__BODY_FAILED:
+    if (message->body_case == CAIRN__NODE_MESSAGE__BODY_PREPARED)
+        epochs_prepared(turn, entry, participant, message->prepared);
+    else if (message->body_case == CAIRN__NODE_MESSAGE__BODY_FAILED)
         take_failed(turn, entry, participant, message->failed);
-        break;
-    default:
-        break;
-    }
+    else if (node_is_worker(participant->node))
+        take_workers_report(turn, entry, participant, message);
+    else
+        take_servers_report(turn, state, entry, participant, message);
 }
 
 static void handle_report(struct turn *turn, struct state *state, const struct node *node,
@@ -171,11 +192,28 @@ static void handle_report(struct turn *turn, struct state *state, const struct n
     if (!report_subject(message, &job, &incarnation))
         return;
     entry = jobs_find(&state->jobs, job);
-    if (!entry || !entry_is_active(entry) || entry_status(entry)->incarnation != incarnation)
+    if (!entry || !entry_is_live(entry) || entry_status(entry)->incarnation != incarnation)
         return;
     participant = entry_participant(entry, node);
     if (participant)
         take_report(turn, state, entry, participant, message);
+}
+
+/* A node has been told to end. A server whose state is needed goes without an answer: it ends by itself. */
+static void take_drain(struct turn *turn, struct state *state, struct node *node)
+{
+    struct error error;
+
+    if (drain_node(turn, &state->jobs, node, &error) != CAIRN_OK)
+        turn_note(turn, LOG_LEVEL_WARN, "node_not_drained", "name=%s reason=\"%s\"", node_name(node),
+                  error.message);
+}
+
+/* Who speaks without being a node here is to register; but a farewell needs no answer. */
+static void meet_stranger(struct turn *turn, const struct event *event)
+{
+    if (event->message->body_case != CAIRN__NODE_MESSAGE__BODY_LEAVE)
+        membership_ask(turn, &event->peer);
 }
 
 static void handle_node(struct turn *turn, struct state *state, const struct event *event)
@@ -188,14 +226,19 @@ static void handle_node(struct turn *turn, struct state *state, const struct eve
         membership_register(turn, membership, &state->jobs, &event->peer, message->registration);
         return;
     }
-    if (!node)
+    if (!node) {
+        meet_stranger(turn, event);
         return;
+    }
     switch (message->body_case) {
     case CAIRN__NODE_MESSAGE__BODY_HEARTBEAT:
         membership_welcome(turn, membership, node);
         break;
     case CAIRN__NODE_MESSAGE__BODY_LEAVE:
         membership_leave(turn, membership, &state->jobs, node, message->leave);
+        break;
+    case CAIRN__NODE_MESSAGE__BODY_DRAIN:
+        take_drain(turn, state, node);
         break;
     case CAIRN__NODE_MESSAGE__BODY_LOG_LINE:
         take_log_line(turn, &state->jobs, node, message->log_line);
@@ -215,7 +258,7 @@ static enum status dispatch(struct turn *turn, struct state *state, const struct
 
     switch (event->type) {
     case EVENT_RECORD:
-        return recover_job(turn, &state->jobs, event->record, event->newest_entry, error);
+        return recover_job(turn, &state->jobs, event, state->membership.lease_ms, error);
     case EVENT_NODE:
         handle_node(turn, state, event);
         break;
@@ -228,6 +271,9 @@ static enum status dispatch(struct turn *turn, struct state *state, const struct
     case EVENT_PEER_GONE:
         subscriptions_drop(&state->subscriptions, &event->peer);
         membership_peer_gone(turn, &state->membership, &state->jobs, &event->peer, event->reason);
+        break;
+    case EVENT_PROBE:
+        membership_probe(turn, &state->membership);
         break;
     case EVENT_TICK:
         membership_tick(turn, &state->membership, &state->jobs);
@@ -244,7 +290,8 @@ enum status state_handle(struct state *state, const struct event *event, struct 
 
     if (status != CAIRN_OK)
         return status;
-    schedule(&turn, &state->jobs, &state->membership.nodes);
+    if (event->type != EVENT_RECORD) /* others may follow, whose nodes are not to be given away */
+        schedule(&turn, &state->jobs, &state->membership.nodes);
     subscriptions_serve(&turn, &state->subscriptions, &state->jobs);
     jobs_save(&turn, &state->jobs);
     return effects->failed ? error_set(error, CAIRN_NO_MEMORY, "out of memory") : CAIRN_OK;
@@ -277,14 +324,52 @@ static void check_node(const struct state *state, const struct node *node)
 static void check_participants(const struct state *state, const struct job_entry *entry,
                                const struct participants *participants, bool workers)
 {
-    BUG_IF(!entry_is_active(entry) && participants->count > 0);
+    BUG_IF(!entry_is_live(entry) && participants->count > 0);
     for (size_t i = 0; i < participants->count; i++) {
         const struct node *node = participants->items[i].node;
 
         BUG_IF(nodes_at(&state->membership.nodes, &node->peer) != node);
         BUG_IF(node_is_worker(node) != workers);
-        BUG_IF(workers && node->job != entry);
+        BUG_IF(workers && (node->job != entry || node->draining));
     }
+}
+
+/* The newest epoch names workers by growing numbers, all of them prepared, and covers all microbatches. */
+static void check_epoch(const struct job_entry *entry)
+{
+    const Cairn__EpochCommand *epoch = entry->record->epoch;
+    uint32_t end = 0;
+
+    for (size_t i = 0; epoch && i < epoch->n_workers; i++) {
+        BUG_IF(epoch->spans[i]->begin != end || epoch->spans[i]->end <= end);
+        BUG_IF(i > 0 && epoch->worker_numbers[i] <= epoch->worker_numbers[i - 1]);
+        BUG_IF(epoch->worker_numbers[i] > entry->record->newest_worker);
+        end = epoch->spans[i]->end;
+    }
+    BUG_IF(entry->job && end > 0 && end != entry->job->microbatches);
+    for (size_t i = 0; i < entry->workers.count; i++) {
+        const struct participant *worker = &entry->workers.items[i];
+
+        BUG_IF(worker->named && (!worker->prepared || worker->number == 0));
+
+    }
+}
+
+static void check_state(const struct job_entry *entry)
+{
+    const Cairn__JobStatus *status = entry_status(entry);
+    bool is_waiting = status->state == JOB_STATE(WAITING);
+
+    BUG_IF(entry->unsaved);
+    BUG_IF(!entry_has_ended(entry) && !entry->job);
+    BUG_IF(entry_has_ended(entry) && entry_is_live(entry));
+    BUG_IF(!entry_has_ended(entry) && !entry_is_live(entry) && !is_waiting &&
+           status->state != JOB_STATE(PENDING));
+    BUG_IF((is_waiting || status->state == JOB_STATE(FAILED) || status->state == JOB_STATE(STOPPED)) &&
+           status->reason[0] == '\0');
+    BUG_IF(entry->growth != GROWTH_NONE && status->state != JOB_STATE(RUNNING));
+    BUG_IF(entry->job && entry->tables_ready > entry->job->table_count);
+    BUG_IF(!entry_is_live(entry) && entry->outcome.is_known);
 }
 
 void state_check(const struct state *state)
@@ -294,12 +379,9 @@ void state_check(const struct state *state)
     for (size_t i = 0; i < state->jobs.count; i++) {
         const struct job_entry *entry = state->jobs.items[i];
 
-        BUG_IF(entry->unsaved);
-        BUG_IF(!entry_has_ended(entry) && !entry->job);
-        BUG_IF(entry_is_active(entry) && entry->servers.count == 0);
-        BUG_IF(entry->growth != GROWTH_NONE && entry_status(entry)->state != JOB_STATE(RUNNING));
-        BUG_IF(entry->job && entry->tables_ready > entry->job->table_count);
+        check_state(entry);
         check_participants(state, entry, &entry->servers, false);
         check_participants(state, entry, &entry->workers, true);
+        check_epoch(entry);
     }
 }

@@ -4,8 +4,7 @@
  *
  * Rules of messages
  * - Each Registration and each Heartbeat of a known node is answered with a Welcome. A node that is silent
- * for a lease is lost; one that leaves is gone at once. What unknown nodes say is passed over: they register
- * again when they hear nothing.
+ *   for a lease is lost; one that leaves is gone at once. Unknown nodes that speak are asked to register.
  * - Reports about a job count only from its participants, and only under its present incarnation.
  * - The coordinator's own pauses are not taken for the nodes' silence.
  * - Whatever a peer sends, in whatever order and however often, the state stays whole; what makes no sense is
@@ -31,6 +30,7 @@ enum event_type {
     EVENT_CLIENT,    /* a client's request */
     EVENT_MISMATCH,  /* a registration in another protocol version */
     EVENT_PEER_GONE, /* a message to peer could not be delivered, and none will be */
+    EVENT_PROBE,     /* a connection has ended, nobody knows whose */
     EVENT_TICK       /* time has passed; due at state_deadline_ms */
 };
 

@@ -3,7 +3,8 @@
 
 #include "job/job_message.h"
 #include "life.h"
-#include "scheduling.h"
+#include "server_choice.h"
+#include "trials.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -33,7 +34,7 @@ static Cairn__JobRecord *record_new(struct turn *turn, const Cairn__JobText *tex
     status->number = number;
     status->state = JOB_STATE(PENDING);
     status->incarnation = 1;
-    status->submitted_ms = turn->now.unix_ms;
+    status->submitted_ms = status->state_ms = turn->now.unix_ms;
     if (!record->text) {
         message_free(record);
         return NULL;
@@ -95,11 +96,11 @@ static enum status check_resume(const struct job_entry *entry, const struct job 
     uint64_t final_step = new_final_step(entry, job);
 
     if (!digest_matches(entry, job))
-        return error_set(
-            error, CAIRN_INVALID,
-            "the job file changed in what the model depends on (model or tables, data, seed, optimizer, batch) "
-            "since %s was submitted: undo the change, or submit it as a new job",
-            status->id);
+        return error_set(error, CAIRN_INVALID,
+                         "the job file changed in what the model depends on (model or tables, data, seed, "
+                         "optimizer, batch) "
+                         "since %s was submitted: undo the change, or submit it as a new job",
+                         status->id);
     if (servers > 0 && job->servers != servers)
         return error_set(error, CAIRN_INVALID,
                          "%s keeps its state on %u server%s and cannot go on with %u: leave the number of "
@@ -119,7 +120,7 @@ static bool stays(const struct job_entry *entry, const struct job *job)
 {
     const Cairn__JobStatus *status = entry_status(entry);
 
-    if (entry_is_active(entry))
+    if (entry_is_live(entry))
         return true;
     return status->state == JOB_STATE(COMPLETED) && digest_matches(entry, job) &&
            new_final_step(entry, job) <= status->final_step;
@@ -155,7 +156,9 @@ static enum status go_on(struct turn *turn, struct job_entry *entry, const Cairn
         job_free(job);
         return status == CAIRN_OK || status == CAIRN_NO_MEMORY ? no_memory(turn, error) : status;
     }
+    entry->record->workers_target = 0;
     entry_set_job(turn, entry, job);
+    trials_forget(entry);
     life_revive(turn, entry);
     entry_tell(turn, entry, "resumed from step %" PRIu64 " as incarnation %" PRIu64,
                entry_status(entry)->committed_step, entry_status(entry)->incarnation);

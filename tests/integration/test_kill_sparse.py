@@ -78,17 +78,17 @@ def status(daemons):
 
 
 def kill_servers(daemons, chance, memory):
-    """Some servers die, which fails the job; they are started again."""
+    """Some servers die, for which the job waits, going back to what is committed; they are started again."""
     victims = chance.sample(range(SERVERS), chance.randint(1, SERVERS))
     for victim in victims:
         daemons.processes[f"server-{victim}"].kill()
         daemons.processes[f"server-{victim}"].wait()
-    wait_until(lambda: status(daemons) in ("failed", "stopped"), f"the job's end after the loss of {victims}")
+    wait_until(lambda: status(daemons) != "running", f"the job's pause after the loss of {victims}")
     start_servers(daemons, memory)
 
 
 def kill_coordinator(daemons):
-    """Started again it takes the job up from what is committed: a new incarnation, which ends the programs."""
+    """Started again it takes the job up as it is; programs that wanted something of it meanwhile end."""
     daemons.processes["coordinator"].kill()
     daemons.processes["coordinator"].wait()
     daemons.start_coordinator(daemons.endpoint)

@@ -221,23 +221,53 @@ static inline void say(struct cluster *cluster, const char *name, Cairn__NodeMes
         say((cluster), (name), &said);                                                                       \
     } while (0)
 
-/* A node registers from `peer`; its process number tells it from others of its name. */
-static inline void register_from(struct cluster *cluster, const char *peer, const char *name,
-                                 uint32_t process, uint32_t shards)
+/* What a registration of a test says beside the usual. engaged_in: the incarnation of job 1 that the node is at
+ * work on; 0: none. */
+struct newcomer {
+    const char *peer, *name;
+    uint32_t process, shards;
+    uint64_t engaged_in;
+};
+
+static inline void register_newcomer(struct cluster *cluster, const struct newcomer *newcomer)
 {
     static char *endpoints[] = {"tcp://h:1", "tcp://h:2", "tcp://h:3", "tcp://h:4"};
     Cairn__Registration body = CAIRN__REGISTRATION__INIT;
+    Cairn__Engagement engagement = CAIRN__ENGAGEMENT__INIT, *engagements[] = {&engagement};
+    uint32_t shards = newcomer->shards;
 
+    engagement.job = 1;
+    engagement.incarnation = newcomer->engaged_in;
+    body.engagements = engagements;
+    body.n_engagements = newcomer->engaged_in > 0 ? 1 : 0;
     body.kind = shards > 0 ? CAIRN__NODE_KIND__NODE_KIND_SERVER : CAIRN__NODE_KIND__NODE_KIND_WORKER;
-    body.name = (char *)name;
+    body.name = (char *)newcomer->name;
     body.host = "host";
-    body.process = process;
+    body.process = newcomer->process;
     body.version = "1";
     body.n_endpoints = shards;
     body.endpoints = endpoints;
     body.lanes = shards > 0 ? 0 : 2;
     body.device = "cpu";
-    SAY(cluster, peer, REGISTRATION, registration, &body);
+    SAY(cluster, newcomer->peer, REGISTRATION, registration, &body);
+}
+
+/* A node registers from `peer`; its process number tells it from others of its name. */
+static inline void register_from(struct cluster *cluster, const char *peer, const char *name,
+                                 uint32_t process, uint32_t shards)
+{
+    struct newcomer newcomer = {peer, name, process, shards, 0};
+
+    register_newcomer(cluster, &newcomer);
+}
+
+/* A node that is at work on job 1 registers. */
+static inline void register_engaged(struct cluster *cluster, const char *name, uint32_t shards,
+                                    uint64_t incarnation)
+{
+    struct newcomer newcomer = {name, name, 1, shards, incarnation};
+
+    register_newcomer(cluster, &newcomer);
 }
 
 static inline void register_server(struct cluster *cluster, const char *name)

@@ -26,7 +26,7 @@ START_TEST(watchers_hear_every_change)
     reply = take_reply(&cluster, "watcher");
     ck_assert_ptr_nonnull(reply);
     message_free(reply);
-    failed(&cluster, "w1", 1, "gone wrong"); /* a change of state is told at once, and the last one ends it */
+    failed(&cluster, "s1", 1, "gone wrong"); /* a change of state is told at once, and the last one ends it */
     reply = take_reply(&cluster, "watcher");
     ck_assert_int_eq(reply->job->state, CAIRN__JOB_STATE__JOB_STATE_FAILED);
     message_free(reply);
@@ -90,7 +90,7 @@ START_TEST(followers_get_entries_as_they_come)
     ck_assert_str_eq(cluster.jobs[1].last_line, "hello");
     ck_assert(take_logs(&cluster, "follower", &logs));
     ck_assert_uint_eq(logs.after, cluster.jobs[1].newest_entry - 1);
-    failed(&cluster, "w1", 1, "gone wrong");
+    failed(&cluster, "s1", 1, "gone wrong");
     ck_assert(take_logs(&cluster, "follower", &logs));
     ck_assert(logs.end);
     SAY(&cluster, "w1", LOG_LINE, log_line, &line);

@@ -151,6 +151,17 @@ START_TEST(log_is_bounded)
 }
 END_TEST
 
+START_TEST(older_formats_are_read)
+{
+    struct seen seen = {0};
+
+    add_record(1, 1);
+    store();
+    ck_assert_int_eq(records_load(records, see, &seen, &error), CAIRN_OK);
+    ck_assert_uint_eq(seen.count, 1);
+}
+END_TEST
+
 START_TEST(other_formats_are_refused)
 {
     struct seen seen = {0};
@@ -158,7 +169,7 @@ START_TEST(other_formats_are_refused)
     add_record(1, RECORD_FORMAT + 1);
     store();
     ck_assert_int_eq(records_load(records, see, &seen, &error), CAIRN_UNSUPPORTED);
-    ck_assert_ptr_nonnull(strstr(error.message, "format 2; this coordinator knows 1"));
+    ck_assert_ptr_nonnull(strstr(error.message, "format 3; this coordinator knows 2"));
     ck_assert_uint_eq(seen.count, 0);
 }
 END_TEST
@@ -215,7 +226,7 @@ static Suite *make_suite(void)
 {
     const TTest *const tests[] = {records_come_back_in_order, visitor_may_end_the_loading,
                                   log_is_read_from_anywhere,  log_is_bounded,
-                                  other_formats_are_refused,  damaged_records_are_refused,
+                                  older_formats_are_read,     other_formats_are_refused,  damaged_records_are_refused,
                                   damaged_logs_are_refused,   second_coordinator_is_refused};
     Suite *suite = suite_create("coordinator_records");
     TCase *group = tcase_create("records");

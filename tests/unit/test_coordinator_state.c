@@ -8,12 +8,12 @@
 START_TEST(pending_jobs_say_what_they_wait_for)
 {
     send_submit(&cluster, TINY_TEXT, false, 0);
-    EXPECT_STATE(&cluster, PENDING, "waits for 2 more servers, 2 more workers");
+    EXPECT_STATE(&cluster, WAITING, "waits for 2 more servers, 2 more workers");
     register_server(&cluster, "s1");
     register_worker(&cluster, "w1");
-    EXPECT_STATE(&cluster, PENDING, "waits for 1 more server, 1 more worker");
+    EXPECT_STATE(&cluster, WAITING, "waits for 1 more server, 1 more worker");
     register_server(&cluster, "s2");
-    EXPECT_STATE(&cluster, PENDING, "waits for 1 more worker");
+    EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker");
     ck_assert_str_eq(cluster.jobs[1].last_line, "waits for 1 more worker");
     register_worker(&cluster, "w2");
     EXPECT_STATE(&cluster, PREPARING, "");
@@ -275,7 +275,7 @@ START_TEST(failing_node_fails_the_job)
 }
 END_TEST
 
-START_TEST(lost_worker_fails_the_job)
+START_TEST(lost_worker_is_told_to_let_go_when_it_returns)
 {
     run_job();
     commit_step(1, 4);
@@ -285,25 +285,20 @@ START_TEST(lost_worker_fails_the_job)
         heartbeat(&cluster, "w2");
         pass(&cluster, 250);
     }
-    EXPECT_STATE(&cluster, FAILED, "worker w1 was lost (silent for 5 s); a resume goes on from step 4");
+    EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker");
     ck_assert(!GOT(&cluster, "w1", RELEASE));
-    register_worker(&cluster, "w1"); /* it comes back, and may still be at work */
+    heartbeat(&cluster, "w1"); /* it comes back, and may still be at work */
+    ck_assert(GOT(&cluster, "w1", REGISTER_AGAIN));
+    register_engaged(&cluster, "w1", 0, 1);
     ck_assert(GOT(&cluster, "w1", RELEASE));
-}
-END_TEST
-
-START_TEST(leaving_server_fails_the_job)
-{
-    run_job();
-    leave(&cluster, "s1");
-    EXPECT_STATE(&cluster, FAILED, "server s1 left (SIGTERM); a resume goes on from step 0");
+    ck_assert(GOT(&cluster, "w1", PREPARE));
 }
 END_TEST
 
 START_TEST(other_incarnations_and_strangers_do_not_count)
 {
     submit_with_nodes();
-    register_worker(&cluster, "stranger");
+    register_server(&cluster, "stranger");
     prepare_all(2);
     EXPECT_STATE(&cluster, PREPARING, "");
     prepare_all(1);
@@ -444,7 +439,7 @@ START_TEST(resume_waits_for_its_servers)
     leave(&cluster, "s1");
     register_server(&cluster, "s0");
     send_submit(&cluster, TINY_TEXT, true, 0);
-    EXPECT_STATE(&cluster, PENDING, "waits for server s1, which holds its state");
+    EXPECT_STATE(&cluster, WAITING, "waits for server s1, which holds its state");
     register_from(&cluster, "s1", "s1", 1, 3);
     EXPECT_STATE(&cluster, FAILED,
                  "server s1 came with 3 shards, but it holds the job's state in 2: start it with 2");
@@ -507,50 +502,14 @@ START_TEST(new_submit_makes_a_new_job)
 }
 END_TEST
 
-/* ---- the coordinator's own restart */
-
-START_TEST(restart_goes_on_with_unfinished_jobs)
-{
-    Cairn__NodeCommand *command;
-
-    run_job();
-    commit_step(1, 4);
-    cluster_restart(&cluster);
-    EXPECT_STATE(&cluster, PENDING,
-                 "waits for server s1, which holds its state, server s2, which holds its "
-                 "state, 2 more workers");
-    register_server(&cluster, "s2");
-    register_server(&cluster, "s1");
-    register_worker(&cluster, "w2");
-    ck_assert(GOT(&cluster, "w2", RELEASE)); /* it may not know yet */
-    register_worker(&cluster, "w1");
-    command = take_command(&cluster, "s2", CAIRN__NODE_COMMAND__BODY_PREPARE);
-    ck_assert_ptr_nonnull(command);
-    ck_assert_uint_eq(command->prepare->incarnation, 2);
-    ck_assert_uint_eq(command->prepare->step, 4);
-    ck_assert_str_eq(command->prepare->shards[0]->server, "s1");
-    message_free(command);
-}
-END_TEST
-
-START_TEST(restart_remembers_a_stop)
-{
-    run_job();
-    commit_step(1, 4);
-    ASK_STOP(&cluster, "stopper", "tiny");
-    cluster_restart(&cluster);
-    EXPECT_STATE(&cluster, STOPPED, "stopped as asked; the coordinator was interrupted meanwhile");
-    cluster_restart(&cluster);
-    EXPECT_STATE(&cluster, STOPPED, "stopped as asked; the coordinator was interrupted meanwhile");
-}
-END_TEST
+/* ---- the coordinator's own restart (more: test_coordinator_retake.c) */
 
 START_TEST(restart_adopts_the_overrides_of_a_resume)
 {
     send_submit(&cluster, TINY_TEXT, false, 0);
     cluster_restart(&cluster);
     send_submit(&cluster, TINY_TEXT, true, 1);
-    EXPECT_STATE(&cluster, PENDING, "waits for 1 more server, 2 more workers");
+    EXPECT_STATE(&cluster, WAITING, "waits for 1 more server, 2 more workers");
 }
 END_TEST
 
@@ -579,8 +538,8 @@ static Suite *make_suite(void)
         workers_must_see_the_same_data,   data_must_have_samples,
         workers_must_have_the_same_model, workers_must_end_at_the_same_step,
         early_end_without_a_stop_fails,   end_outside_the_training_fails,
-        failing_node_fails_the_job,       lost_worker_fails_the_job,
-        leaving_server_fails_the_job,     other_incarnations_and_strangers_do_not_count};
+        failing_node_fails_the_job,       lost_worker_is_told_to_let_go_when_it_returns,
+            other_incarnations_and_strangers_do_not_count};
     const TTest *const stops[] = {stop_before_the_training, stop_while_preparing, stop_while_running,
                                   stop_that_comes_too_late_completes};
     const TTest *const resumes[] = {stopped_job_resumes_where_it_was,
@@ -590,8 +549,6 @@ static Suite *make_suite(void)
                                     job_without_state_takes_other_servers,
                                     completed_job_resumes_only_for_more,
                                     new_submit_makes_a_new_job,
-                                    restart_goes_on_with_unfinished_jobs,
-                                    restart_remembers_a_stop,
                                     restart_adopts_the_overrides_of_a_resume,
                                     records_that_contradict_themselves_are_refused};
     Suite *suite = suite_create("coordinator_state");

@@ -81,7 +81,7 @@ START_TEST(servers_are_all_that_it_waits_for)
 {
     register_worker(&cluster, "w1");
     send_submit(&cluster, TABLES_TEXT, false, 0);
-    EXPECT_STATE(&cluster, PENDING, "waits for 2 more servers");
+    EXPECT_STATE(&cluster, WAITING, "waits for 2 more servers");
     register_server(&cluster, "s1");
     register_server(&cluster, "s2");
     EXPECT_STATE(&cluster, PREPARING, "");
@@ -279,28 +279,43 @@ START_TEST(a_job_that_has_ended_is_joined_by_a_resume_only)
 }
 END_TEST
 
-START_TEST(lost_server_fails_it)
+START_TEST(lost_server_is_waited_for)
 {
     run_tables();
     commit_step(1, 100);
+    ask_commit("a", 107);
     leave(&cluster, "s2");
-    EXPECT_STATE(&cluster, FAILED, "server s2 left (SIGTERM); a resume goes on from step 100");
+    EXPECT_STATE(&cluster, WAITING, "waits for server s2, which holds its state");
+    expect_error(&cluster, "a", "shelf-1 runs no more, and step 107 was not committed");
     ck_assert(GOT(&cluster, "s1", RELEASE));
+    register_server(&cluster, "s2");
+    EXPECT_STATE(&cluster, PREPARING, "");
+    prepared(&cluster, "s1", 2, 0);
+    prepared(&cluster, "s2", 2, 0);
+    EXPECT_STATE(&cluster, RUNNING, "");
+    ck_assert_str_eq(cluster.jobs[1].last_line, "running from step 100: clients can connect");
 }
 END_TEST
 
 START_TEST(restart_goes_on_with_it)
 {
+    Cairn__ClientReply *reply;
+
     run_tables();
     commit_step(1, 100);
     cluster_restart(&cluster);
-    EXPECT_STATE(&cluster, PENDING,
-                 "waits for server s1, which holds its state, server s2, which holds its state");
-    register_server(&cluster, "s1");
-    register_server(&cluster, "s2");
-    prepared(&cluster, "s1", 2, 0);
-    prepared(&cluster, "s2", 2, 0);
     EXPECT_STATE(&cluster, RUNNING, "");
+    register_engaged(&cluster, "s1", 2, 1);
+    register_engaged(&cluster, "s2", 2, 1);
+    ck_assert(GOT(&cluster, "s1", COMMITTED) && GOT(&cluster, "s2", COMMITTED));
+    ck_assert(GOT(&cluster, "s1", GO_ON) && GOT(&cluster, "s2", GO_ON)); /* that may have been lost */
+    ck_assert(!GOT(&cluster, "s1", RELEASE) && !GOT(&cluster, "s1", PREPARE));
+    commit_step(1, 200);
+    locate_live("client", "shelf");
+    reply = take_reply(&cluster, "client");
+    ck_assert_uint_eq(reply->location->incarnation, 1);
+    ck_assert_uint_eq(reply->location->committed_step, 200);
+    message_free(reply);
 }
 END_TEST
 
@@ -583,7 +598,7 @@ static Suite *make_suite(void)
                                  resume_wants_the_same_tables,
                                  programs_that_join_make_one_job,
                                  a_job_that_has_ended_is_joined_by_a_resume_only,
-                                 lost_server_fails_it,
+                                 lost_server_is_waited_for,
                                  restart_goes_on_with_it,
                                  reports_of_trainings_do_not_count};
     const TTest *const locate[] = {running_tables_can_be_located, running_trainings_can_be_located_too};

@@ -1,0 +1,166 @@
+/* Generations of a job's servers. */
+#include "commits.h"
+
+#include "life.h"
+#include "net/wire.h"
+
+#include <inttypes.h>
+
+/* Whether a server holds nothing that a generation of a step would have. */
+static bool is_empty_at(const struct participant *server, uint64_t step)
+{
+    return server->committed_step == UINT64_MAX || server->empty_until >= step;
+}
+
+/* The newest generation that any server holds; 0: there is none. */
+static uint64_t newest_generation(const struct job_entry *entry)
+{
+    uint64_t step = 0;
+
+    for (size_t i = 0; i < entry->servers.count; i++) {
+        uint64_t held = entry->servers.items[i].committed_step;
+
+        step = held != UINT64_MAX && held > step ? held : step;
+    }
+    return step;
+}
+
+static bool all_hold(const struct job_entry *entry, uint64_t step)
+{
+    for (size_t i = 0; i < entry->servers.count; i++) {
+        const struct participant *server = &entry->servers.items[i];
+
+        if (server->committed_step != step && !is_empty_at(server, step))
+            return false;
+    }
+    return true;
+}
+
+static void tell_abandon(struct turn *turn, const struct job_entry *entry, const struct participant *server)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__AbandonCommand body = CAIRN__ABANDON_COMMAND__INIT;
+
+    body.job = entry_status(entry)->number;
+    body.incarnation = entry_status(entry)->incarnation;
+    body.step = server->committed_step;
+    command.body_case = CAIRN__NODE_COMMAND__BODY_ABANDON;
+    command.abandon = &body;
+    node_command(turn, server->node, &command);
+}
+
+/* Another server has gone over the generation that one waits to hear of, while we were away. */
+static void abandon_older(struct turn *turn, struct job_entry *entry, uint64_t newest)
+{
+    for (size_t i = 0; i < entry->servers.count; i++) {
+        struct participant *server = &entry->servers.items[i];
+
+        if (is_empty_at(server, newest) || server->committed_step == newest ||
+            server->committed_step <= entry_status(entry)->committed_step ||
+            server->committed_step == server->abandoned_step)
+            continue;
+        server->abandoned_step = server->committed_step;
+        tell_abandon(turn, entry, server);
+    }
+}
+
+static void commit_generation(struct turn *turn, struct job_entry *entry, uint64_t step)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__CommittedCommand body = CAIRN__COMMITTED_COMMAND__INIT;
+
+    entry_status(entry)->committed_step = step;
+    if (entry_has_tables(entry)) /* all that is known of how far clients have come */
+        life_set_step(entry, step);
+    entry->revision++;
+    entry->unsaved = true;
+    body.job = entry_status(entry)->number;
+    body.incarnation = entry_status(entry)->incarnation;
+    body.step = step;
+    command.body_case = CAIRN__NODE_COMMAND__BODY_COMMITTED;
+    command.committed = &body;
+    participants_command(turn, &entry->servers, &command);
+    entry_tell(turn, entry, "committed step %" PRIu64, step);
+}
+
+/* Tables have no last step. */
+static uint64_t last_step(const struct job_entry *entry)
+{
+    return entry_has_tables(entry) ? WIRE_STEP_MAX : entry_status(entry)->final_step;
+}
+
+/* Whether one server has a generation that another will never have; the job has then failed. */
+static bool fail_if_split(struct turn *turn, struct job_entry *entry, uint64_t step)
+{
+    const struct participant *has = NULL, *refused = NULL;
+
+    for (size_t i = 0; i < entry->servers.count; i++) {
+        const struct participant *server = &entry->servers.items[i];
+
+        if (server->committed_step == step)
+            has = server;
+        else if (server->refused_step == step && server->committed_step < step)
+            refused = server;
+    }
+    if (!has || !refused)
+        return false;
+    life_fail(turn, entry,
+              "step %" PRIu64
+              " was to be committed, but only %s could: %s stood at another; a resume goes on "
+              "from step %" PRIu64,
+              step, node_name(has->node), node_name(refused->node), entry_status(entry)->committed_step);
+    return true;
+}
+
+/* When no server has a generation, and each has said so, a later one of the same step is another. */
+static void forget_if_refused_by_all(struct job_entry *entry, uint64_t step)
+{
+    for (size_t i = 0; i < entry->servers.count; i++) {
+        const struct participant *server = &entry->servers.items[i];
+
+        if (server->committed_step != UINT64_MAX && step > server->empty_until &&
+            server->refused_step != step)
+            return;
+    }
+    for (size_t i = 0; i < entry->servers.count; i++)
+        entry->servers.items[i].refused_step = 0;
+}
+
+void commits_refused(struct turn *turn, struct job_entry *entry, struct participant *server,
+                     const Cairn__CommitRefused *refused)
+{
+    if (!entry_has_tables(entry)) {
+        life_fail(turn, entry, "%s: %s", node_name(server->node), refused->message);
+        return;
+    }
+    entry_log(turn, entry, "warn", node_name(server->node), refused->message);
+    if (refused->step > server->refused_step)
+        server->refused_step = refused->step;
+    if (!fail_if_split(turn, entry, refused->step))
+        forget_if_refused_by_all(entry, refused->step);
+}
+
+void commits_made(struct turn *turn, struct job_entry *entry, struct participant *server, uint64_t step)
+{
+    const Cairn__JobStatus *status = entry_status(entry);
+
+    if (status->state == JOB_STATE(PREPARING) || step > last_step(entry) || step <= server->committed_step)
+        return;
+    server->committed_step = step;
+    if (!fail_if_split(turn, entry, step))
+        commits_update(turn, entry);
+}
+
+void commits_update(struct turn *turn, struct job_entry *entry)
+{
+    uint64_t newest = newest_generation(entry);
+
+    if (newest <= entry_status(entry)->committed_step || entry->awaited_count > 0)
+        return;
+    if (!all_hold(entry, newest)) {
+        abandon_older(turn, entry, newest);
+        return;
+    }
+    commit_generation(turn, entry, newest);
+    life_finish_if_durable(turn, entry);
+}

@@ -1,0 +1,34 @@
+/* Draining. */
+#include "drain.h"
+
+#include "life.h"
+#include "server_choice.h"
+
+static enum status check_server(const struct jobs *jobs, const struct node *node, struct error *error)
+{
+    for (size_t i = 0; i < jobs->count; i++) {
+        if (server_is_needed(jobs->items[i], node))
+            return error_set(
+                error, CAIRN_INVALID,
+                "server %s holds state of %s, which cannot go on without it: a server is drained "
+                "when no job needs it any more",
+                node_name(node), entry_status(jobs->items[i])->id);
+    }
+    return CAIRN_OK;
+}
+
+enum status drain_node(struct turn *turn, const struct jobs *jobs, struct node *node, struct error *error)
+{
+    enum status status = node_is_worker(node) ? CAIRN_OK : check_server(jobs, node, error);
+
+    if (status != CAIRN_OK || node->draining)
+        return status;
+    node->draining = true;
+    turn_note(turn, LOG_LEVEL_INFO, "node_draining", "kind=%s name=%s", node_kind_name(node),
+              node_name(node));
+    if (!node->job)
+        return CAIRN_OK;
+    entry_tell(turn, node->job, "worker %s is drained", node_name(node));
+    life_release_worker(turn, node->job, node);
+    return CAIRN_OK;
+}

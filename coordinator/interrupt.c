@@ -1,0 +1,59 @@
+/* Losses. Knows nothing of how they are noticed. */
+#include "interrupt.h"
+
+#include "life.h"
+#include "trials.h"
+
+#include <inttypes.h>
+
+static void lose_worker(struct turn *turn, struct job_entry *entry, struct node *node, const char *why)
+{
+    const struct participant *worker = entry_participant(entry, node);
+    bool has_done = worker->reached || entry_status(entry)->state == JOB_STATE(COMMITTING);
+
+    entry_tell(turn, entry, "worker %s %s%s", node_name(node), why,
+               has_done ? " after it had done its part" : "");
+    entry_drop(entry, node);
+}
+
+void interrupt_server(struct turn *turn, struct job_entry *entry, const char *server, const char *why)
+{
+    struct line line = {.length = 0};
+
+    line_add(&line, "server %s %s", server, why);
+    if (life_is_stopping(entry)) {
+        life_end_stop(turn, entry, line.text);
+        return;
+    }
+    life_go_back(turn, entry);
+    entry_tell(turn, entry, "%s: going back to step %" PRIu64 " as incarnation %" PRIu64, line.text,
+               entry_status(entry)->committed_step, entry_status(entry)->incarnation);
+}
+
+void interrupt_lost(struct turn *turn, struct job_entry *entry, struct node *node, const char *why)
+{
+    struct line name = {.length = 0};
+
+    if (node_is_worker(node)) {
+        lose_worker(turn, entry, node, why);
+        return;
+    }
+    line_add(&name, "%s", node_name(node));
+    entry_drop(entry, node); /* it hears nothing of this: it is gone */
+    interrupt_server(turn, entry, name.text, why);
+}
+
+void interrupt_failed(struct turn *turn, struct job_entry *entry, struct node *worker, const char *reason)
+{
+    const struct participant *participant = entry_participant(entry, worker);
+    struct line name = {.length = 0}, why = {.length = 0};
+
+    line_add(&name, "%s", node_name(worker));
+    line_add(&why, "%s", reason);
+    if (entry_status(entry)->state == JOB_STATE(COMMITTING) || participant->reached) {
+        entry_log(turn, entry, "warn", name.text, why.text); /* it has nothing left that could fail the job */
+        return;
+    }
+    life_release_worker(turn, entry, worker);
+    trials_note(turn, entry, name.text, why.text);
+}

@@ -1,0 +1,200 @@
+/* Engagements. Knows nothing of peers. */
+#include "retake.h"
+
+#include "epochs.h"
+#include "growth.h"
+#include "interrupt.h"
+#include "life.h"
+#include "server_choice.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define MARGIN_MS 2000 /* for a node to notice silence, connect and register */
+
+void retake_await(struct turn *turn, struct job_entry *entry, uint32_t lease_ms)
+{
+    const Cairn__JobRecord *record = entry->record;
+
+    for (size_t first = 0, next; first < record->n_shards; first = next)
+        entry_await(turn, entry, recorded_server(record, first, &next), false);
+    if (record->status->state != JOB_STATE(COMMITTING) && record->epoch) {
+        for (size_t i = 0; i < record->epoch->n_workers; i++)
+            entry_await(turn, entry, record->epoch->workers[i], true);
+    }
+    entry->awaited_until_ms = turn->now.monotonic_ms + lease_ms + MARGIN_MS;
+    entry->spans_ms = turn->now.monotonic_ms;
+}
+
+/* ---- what a node is engaged in */
+
+static bool is_engaged(const struct node *node, const struct job_entry *entry)
+{
+    const Cairn__Registration *registration = node->registration;
+
+    for (size_t i = 0; i < registration->n_engagements; i++) {
+        if (registration->engagements[i]->job == entry_status(entry)->number &&
+            registration->engagements[i]->incarnation == entry_status(entry)->incarnation)
+            return true;
+    }
+    return false;
+}
+
+static void release_from(struct turn *turn, const struct node *node, const Cairn__Engagement *engagement)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__ReleaseCommand body = CAIRN__RELEASE_COMMAND__INIT;
+
+    body.job = engagement->job;
+    body.incarnation = engagement->incarnation;
+    command.body_case = CAIRN__NODE_COMMAND__BODY_RELEASE;
+    command.release = &body;
+    node_command(turn, node, &command);
+}
+
+static void release_from_strange_jobs(struct turn *turn, const struct jobs *jobs, const struct node *node)
+{
+    for (size_t i = 0; i < node->registration->n_engagements; i++) {
+        const Cairn__Engagement *engagement = node->registration->engagements[i];
+        struct job_entry *entry = jobs_find(jobs, engagement->job);
+
+        if (!entry || entry_status(entry)->incarnation != engagement->incarnation ||
+            !entry_participant(entry, node))
+            release_from(turn, node, engagement);
+    }
+}
+
+/* ---- taking it back */
+
+static void tell_committed(struct turn *turn, const struct job_entry *entry, const struct node *server)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__CommittedCommand body = CAIRN__COMMITTED_COMMAND__INIT;
+
+    body.job = entry_status(entry)->number;
+    body.incarnation = entry_status(entry)->incarnation;
+    body.step = entry_status(entry)->committed_step;
+    command.body_case = CAIRN__NODE_COMMAND__BODY_COMMITTED;
+    command.committed = &body;
+    node_command(turn, server, &command);
+}
+
+/* What a server may not have heard because its connection, or we, ended. */
+static void repeat_to_server(struct turn *turn, const struct job_entry *entry,
+                             const struct participant *server)
+{
+    const Cairn__JobStatus *status = entry_status(entry);
+    uint64_t wanted = status->state == JOB_STATE(COMMITTING) ? status->step : entry->asked_step;
+
+    if (!server->prepared)
+        return;
+    if (status->committed_step > 0)
+        tell_committed(turn, entry, server->node);
+    if (wanted > status->committed_step)
+        life_tell_commit(turn, entry, server->node, wanted);
+    if (entry_has_tables(entry))
+        growth_repeat(turn, entry, server);
+}
+
+static void repeat(struct turn *turn, const struct job_entry *entry, struct participant *participant)
+{
+    participant->abandoned_step = 0;
+    if (node_is_worker(participant->node))
+        epochs_repeat(turn, entry, participant);
+    else
+        repeat_to_server(turn, entry, participant);
+}
+
+/* The place of a worker in the newest epoch. */
+static uint64_t number_of(const struct job_entry *entry, const char *worker)
+{
+    const Cairn__EpochCommand *epoch = entry->record->epoch;
+
+    for (size_t i = 0; i < epoch->n_workers; i++) {
+        if (strcmp(epoch->workers[i], worker) == 0)
+            return epoch->worker_numbers[i];
+    }
+    return 0;
+}
+
+static void take_back(struct turn *turn, struct job_entry *entry, struct node *node)
+{
+    bool is_worker = node_is_worker(node);
+    struct participant *participant =
+        entry_add(turn, entry, node, is_worker ? number_of(entry, node_name(node)) : 0);
+
+    if (!participant)
+        return;
+    participant->prepared = true;
+    participant->named = is_worker;
+    participant->joined_ms = entry->awaited_until_ms; /* all alike: their order says who was first */
+    participant->training_samples = entry->record->training_samples;
+    participant->validation_samples = entry->record->validation_samples;
+    if (!is_worker)
+        participant->committed_step = life_first_generation(entry, node);
+    entry_tell(turn, entry, "%s %s is back at work", node_kind_name(node), node_name(node));
+    repeat(turn, entry, participant);
+}
+
+/* A name that a job awaits has come. */
+static void meet(struct turn *turn, struct job_entry *entry, struct node *node)
+{
+    bool is_free = !node_is_worker(node) || !node->job;
+
+    if (is_engaged(node, entry) && is_free)
+        take_back(turn, entry, node);
+    else if (node_is_worker(node))
+        entry->is_thinner = true;
+    else
+        interrupt_server(turn, entry, node_name(node), "came back without what it held");
+}
+
+static void consider(struct turn *turn, struct job_entry *entry, struct node *node, bool by_new_connection)
+{
+    struct participant *participant = entry_participant(entry, node);
+
+    if (!participant) {
+        if (entry_await_no_more(entry, node_name(node), node_is_worker(node)))
+            meet(turn, entry, node);
+        return;
+    }
+    if (is_engaged(node, entry)) {
+        if (by_new_connection)
+            repeat(turn, entry, participant);
+        return;
+    }
+    /* By the connection that it had it will get what it was told to prepare, if it has not yet. */
+    if (by_new_connection || participant->prepared)
+        interrupt_lost(turn, entry, node, "came back without the work");
+}
+
+void retake_registered(struct turn *turn, struct jobs *jobs, struct node *node, bool by_new_connection)
+{
+    for (size_t i = 0; i < jobs->count; i++) {
+        if (!entry_has_ended(jobs->items[i]))
+            consider(turn, jobs->items[i], node, by_new_connection);
+    }
+    release_from_strange_jobs(turn, jobs, node);
+}
+
+/* ---- those who do not come */
+
+void retake_tick(struct turn *turn, struct job_entry *entry)
+{
+    struct line server = {.length = 0};
+
+    if (entry->awaited_count == 0 || turn->now.monotonic_ms < entry->awaited_until_ms)
+        return;
+    for (size_t i = 0; i < entry->awaited_count; i++) {
+        const struct awaited *awaited = &entry->awaited[i];
+
+        entry_tell(turn, entry, "%s %s has not come back", awaited->is_worker ? "worker" : "server",
+                   awaited->name);
+        entry->is_thinner = entry->is_thinner || awaited->is_worker;
+        if (!awaited->is_worker && server.length == 0)
+            line_add(&server, "%s", awaited->name);
+    }
+    entry_await_nobody(entry);
+    if (server.length > 0)
+        interrupt_server(turn, entry, server.text, "has not come back since the coordinator started again");
+}

@@ -1,0 +1,163 @@
+/* Choosing servers. Knows nothing of workers. */
+#include "server_choice.h"
+
+#include "cluster/placement.h"
+#include "life.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *recorded_server(const Cairn__JobRecord *record, size_t first, size_t *next)
+{
+    const char *name = record->shards[first]->server;
+
+    for (*next = first + 1; *next < record->n_shards; (*next)++) {
+        if (strcmp(record->shards[*next]->server, name) != 0)
+            break;
+    }
+    return name;
+}
+
+uint32_t recorded_servers(const Cairn__JobRecord *record)
+{
+    uint32_t count = 0;
+
+    if (record->status->committed_step == 0)
+        return 0;
+    for (size_t next = 0; next < record->n_shards; count++)
+        recorded_server(record, next, &next);
+    return count;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(node_name(*(struct node *const *)a), node_name(*(struct node *const *)b));
+}
+
+/* The first servers by name. */
+static void choose_servers(const struct job *job, const struct nodes *nodes, struct server_choice *choice)
+{
+    for (size_t i = 0; i < nodes->count; i++) {
+        if (!node_is_worker(nodes->items[i]) && !nodes->items[i]->draining)
+            choice->servers[choice->count++] = nodes->items[i];
+    }
+    qsort(choice->servers, choice->count, sizeof(choice->servers[0]), compare_names);
+    if (choice->count > job->servers)
+        choice->count = job->servers;
+}
+
+/* The servers that hold the job's state. false: one came back in another shape, and the job has failed. */
+static bool find_servers(struct turn *turn, struct job_entry *entry, const struct nodes *nodes,
+                         struct server_choice *choice)
+{
+    const Cairn__JobRecord *record = entry->record;
+
+    for (size_t first = 0, next; first < record->n_shards; first = next) {
+        const char *name = recorded_server(record, first, &next);
+        struct node *node = nodes_named(nodes, name);
+
+        if (!node || node_is_worker(node)) {
+            line_add(&choice->missing, "%sserver %s, which holds its state",
+                     choice->missing.length ? ", " : "", name);
+            continue;
+        }
+        if (node->registration->n_endpoints != next - first) {
+            life_fail(
+                turn, entry,
+                "server %s came with %zu shards, but it holds the job's state in %zu: start it with %zu",
+                name, node->registration->n_endpoints, next - first, next - first);
+            return false;
+        }
+        choice->servers[choice->count++] = node;
+    }
+    return true;
+}
+
+static size_t shards_of(const struct server_choice *choice)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < choice->count; i++)
+        count += choice->servers[i]->registration->n_endpoints;
+    return count;
+}
+
+int64_t server_wait_deadline_ms(const struct job_entry *entry)
+{
+    return entry->server_wait_ms == 0 ? INT64_MAX
+                                      : entry->server_wait_ms + (int64_t)entry->job->server_timeout * 1000;
+}
+
+/* Servers that hold the job's state are not waited for for ever. false: the job has failed of that. */
+static bool wait_on(struct turn *turn, struct job_entry *entry, const struct server_choice *choice)
+{
+    if (choice->missing.length == 0) {
+        entry->server_wait_ms = 0;
+        return true;
+    }
+    if (entry->server_wait_ms == 0)
+        entry->server_wait_ms = turn->now.monotonic_ms;
+    if (turn->now.monotonic_ms < server_wait_deadline_ms(entry))
+        return true;
+    life_fail(turn, entry, "waited for %" PRIu32 " s for %s; a resume goes on from step %" PRIu64,
+              entry->job->server_timeout, choice->missing.text, entry_status(entry)->committed_step);
+    return false;
+}
+
+static bool find_recorded(struct turn *turn, struct job_entry *entry, const struct nodes *nodes,
+                          struct server_choice *choice)
+{
+    return find_servers(turn, entry, nodes, choice) && wait_on(turn, entry, choice);
+}
+
+static void find_any(const struct job_entry *entry, const struct nodes *nodes, struct server_choice *choice)
+{
+    size_t missing;
+
+    choose_servers(entry->job, nodes, choice);
+    missing = entry->job->servers - choice->count;
+    if (missing > 0)
+        line_add(&choice->missing, "%zu more server%s", missing, missing > 1 ? "s" : "");
+}
+
+bool server_choice_init(struct turn *turn, struct job_entry *entry, const struct nodes *nodes,
+                        struct server_choice *choice)
+{
+    memset(choice, 0, sizeof(*choice));
+    /* A record names at most as many servers as it has shards. */
+    choice->servers = calloc(nodes->count + entry->record->n_shards + 1, sizeof(struct node *));
+    if (!choice->servers) {
+        turn->effects->failed = true;
+        return false;
+    }
+    if (entry_status(entry)->committed_step == 0)
+        find_any(entry, nodes, choice);
+    else if (!find_recorded(turn, entry, nodes, choice))
+        return false;
+    if (choice->missing.length > 0 || shards_of(choice) <= PLACEMENT_SHARDS_MAX)
+        return true;
+    life_fail(turn, entry, "its servers have %zu shards together; %d are allowed", shards_of(choice),
+              PLACEMENT_SHARDS_MAX);
+    return false;
+}
+
+void server_choice_fini(struct server_choice *choice)
+{
+    free(choice->servers);
+    choice->servers = NULL;
+}
+
+bool server_is_needed(const struct job_entry *entry, const struct node *server)
+{
+    const Cairn__JobRecord *record = entry->record;
+
+    if (record->status->state == JOB_STATE(COMPLETED) ||
+        (record->status->committed_step == 0 && !entry_is_live(entry)))
+        return false;
+    for (size_t i = 0; i < record->n_shards; i++) {
+        if (strcmp(record->shards[i]->server, node_name(server)) == 0)
+            return true;
+    }
+    return false;
+}
