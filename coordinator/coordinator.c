@@ -1,11 +1,13 @@
 /* The daemon's loop. Knows nothing of jobs and nodes but how their messages come and go.
  *
  * Messages are handled in batches, so that one durable write serves all that came together. The ROUTER
- * reports peers that are gone (ZMQ_ROUTER_MANDATORY), which frees a dead node's name and ends a dead client's
- * subscription. It does not hand an identity over to a newcomer (ZMQ_ROUTER_HANDOVER): who a node is, its
+ * reports peers that are gone when something is sent to them (ZMQ_ROUTER_MANDATORY), which it is at once when a
+ * connection ends (disconnects.h): that frees a dead node's name, gives its work to others and ends a dead
+ * client's subscription. It does not hand an identity over to a newcomer (ZMQ_ROUTER_HANDOVER): who a node is, its
  * registration says, and two peers never share an identity. */
 #include "coordinator.h"
 
+#include "disconnects.h"
 #include "endpoint.h"
 #include "records.h"
 #include "state.h"
@@ -29,6 +31,7 @@
 
 struct coordinator {
     void *socket;
+    struct disconnects disconnects; /* of its peers */
     struct records *records;
     struct state *state;
     struct effects effects; /* of the batch in hand */
@@ -287,9 +290,12 @@ static enum status carry_out(struct coordinator *coordinator, struct error *erro
 
 static enum status serve(struct coordinator *coordinator, struct error *error)
 {
-    struct event tick = {.type = EVENT_TICK};
+    struct event tick = {.type = EVENT_TICK}, probe = {.type = EVENT_PROBE};
     enum status status = take_batch(coordinator, error);
 
+    disconnects_take(&coordinator->disconnects);
+    if (status == CAIRN_OK && disconnects_probe_is_due(&coordinator->disconnects))
+        status = handle(coordinator, &probe, error);
     if (status == CAIRN_OK)
         status = handle(coordinator, &tick, error);
     if (status == CAIRN_OK)
@@ -300,7 +306,10 @@ static enum status serve(struct coordinator *coordinator, struct error *error)
 static long wait_ms(const struct coordinator *coordinator)
 {
     int64_t deadline_ms = state_deadline_ms(coordinator->state), now_ms = clock_ms();
+    int64_t probe_ms = disconnects_deadline_ms(&coordinator->disconnects);
 
+    if (probe_ms < deadline_ms)
+        deadline_ms = probe_ms;
     if (deadline_ms <= now_ms)
         return 0;
     return deadline_ms - now_ms < POLL_MAX_MS ? (long)(deadline_ms - now_ms) : POLL_MAX_MS;
@@ -309,11 +318,12 @@ static long wait_ms(const struct coordinator *coordinator)
 enum status coordinator_run(struct coordinator *coordinator, int stop_descriptor, struct error *error)
 {
     zmq_pollitem_t items[] = {{coordinator->socket, 0, ZMQ_POLLIN, 0},
-                              {NULL, stop_descriptor, ZMQ_POLLIN, 0}};
+                              {NULL, stop_descriptor, ZMQ_POLLIN, 0},
+                              {coordinator->disconnects.watch, 0, ZMQ_POLLIN, 0}};
     enum status status = CAIRN_OK;
 
     while (status == CAIRN_OK) {
-        if (zmq_poll(items, 2, wait_ms(coordinator)) < 0 && zmq_errno() != EINTR)
+        if (zmq_poll(items, 3, wait_ms(coordinator)) < 0 && zmq_errno() != EINTR)
             return error_set(error, zmq_errno() == ETERM ? CAIRN_CLOSED : CAIRN_IO, "wait: %s",
                              zmq_strerror(zmq_errno()));
         if (items[1].revents)
@@ -377,6 +387,8 @@ static enum status begin(struct coordinator *coordinator, void *zmq_context,
     if (status == CAIRN_OK)
         status = bind_socket(coordinator, zmq_context, options->listen, error);
     if (status == CAIRN_OK)
+        status = disconnects_open(&coordinator->disconnects, zmq_context, coordinator->socket, error);
+    if (status == CAIRN_OK)
         status = endpoint_write(options->data, coordinator->endpoint, &coordinator->endpoint_path, error);
     return status;
 }
@@ -408,6 +420,7 @@ void coordinator_free(struct coordinator *coordinator)
     if (!coordinator)
         return;
     endpoint_remove(coordinator->endpoint_path);
+    disconnects_close(&coordinator->disconnects);
     if (coordinator->socket)
         zmq_close(coordinator->socket);
     effects_fini(&coordinator->effects);

@@ -404,6 +404,37 @@ START_TEST(restarted_node_gets_its_name_at_once)
 }
 END_TEST
 
+/* A process that is killed says nothing, but its connection ends. */
+START_TEST(dead_connections_are_noticed_at_once)
+{
+    struct frames frames;
+    struct node other, gone;
+    void *socket = connected_socket(context, ZMQ_DEALER, coordinator_endpoint(coordinator));
+    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+    unsigned char bytes[512];
+    int64_t begin_ms;
+
+    join(&other, CAIRN__NODE_KIND__NODE_KIND_WORKER, "w1", 1);
+    join(&gone, CAIRN__NODE_KIND__NODE_KIND_WORKER, "w2", 2);
+    member_free(gone.member, NULL);
+    message.protocol = PROTOCOL_VERSION;
+    message.body_case = CAIRN__NODE_MESSAGE__BODY_REGISTRATION;
+    message.registration = &gone.registration;
+    frames_init(&frames);
+    ck_assert_int_eq(frames_append_copy(&frames, bytes, cairn__node_message__pack(&message, bytes)),
+                     CAIRN_OK);
+    ck_assert_int_eq(frames_send(socket, &frames, &error), CAIRN_OK);
+    receive_soon(socket, &frames); /* welcome */
+    frames_clear(&frames);
+    await_count(&other, 1, 2);
+    begin_ms = clock_ms();
+    zmq_close(socket);
+    await_count(&other, 1, 1);
+    ck_assert_int_lt(clock_ms() - begin_ms, 500); /* half a lease; it takes some 25 ms */
+    member_free(other.member, NULL);
+}
+END_TEST
+
 START_TEST(malformed_messages_do_no_harm)
 {
     void *socket = connected_socket(context, ZMQ_DEALER, coordinator_endpoint(coordinator));
@@ -519,6 +550,7 @@ static Suite *make_suite(void)
                                   endpoint_is_told_in_a_file,
                                   members_come_and_go,
                                   restarted_node_gets_its_name_at_once,
+                                  dead_connections_are_noticed_at_once,
                                   malformed_messages_do_no_harm,
                                   malformed_requests_are_answered,
                                   nodes_of_other_versions_are_refused,
