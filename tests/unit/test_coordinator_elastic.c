@@ -1,0 +1,812 @@
+/* The coordinator's state machine while a cluster falls apart and comes together, in long random schedules:
+ * nodes die, return, lose their connections, fail and are drained; workers join; jobs are scaled, stopped and
+ * resumed; messages both ways are lost, doubled and overtake one another; the coordinator starts again from
+ * its records.
+ *
+ * The nodes are a small model of the real ones: a step of a job ends when the spans of the epochs that its
+ * workers have adopted cover all microbatches, whoever they are; servers keep two generations and wait for
+ * the coordinator's word before they go over one. After every event the machine's invariants hold and so do
+ * those below; once the faults cease, every job ends. A schedule is a function of its seed, which failures
+ * tell. */
+#include "check_main.h"
+#include "fake_cluster.h"
+
+#include <inttypes.h>
+
+#define JOB_TEXT     FAKE_JOB_TEXT("tiny", "steps: 300")
+#define SEEDS        24
+#define EVENTS       10000
+#define SERVERS      3
+#define WORKERS      6
+#define NODES        (SERVERS + WORKERS)
+#define JOBS         4 /* numbers below it */
+#define MAIL_MAX     4096
+#define SAMPLES      40
+#define FINAL_STEP   300
+#define COMMIT_EVERY 7
+#define MICROBATCHES 4
+#define PEER_NAME    32
+#define ROUNDS       1500 /* of peace, within which all jobs end */
+
+/* A message under way, to the coordinator or from it. */
+struct mail {
+    char peer[PEER_NAME];
+    Cairn__NodeMessage *message; /* one of the two */
+    Cairn__NodeCommand *command;
+};
+
+/* What a node holds of a job. */
+struct holding {
+    uint64_t incarnation; /* 0: nothing */
+    uint64_t epoch;       /* worker: the newest that it adopted */
+    uint32_t begin, end;  /* its span there; both 0: none */
+    uint64_t first_step, final_step;
+    bool writes, votes;
+    uint64_t reached;           /* worker: step, + 1; 0: it has not */
+    uint64_t newest, confirmed; /* server: generations; it makes no other while the newest is not confirmed */
+    uint64_t abandoned;         /* server: the newest that it may go over */
+    uint64_t asked;             /* server: the one that a command asks for */
+};
+
+struct player {
+    char name[16];
+    char peer[PEER_NAME]; /* empty: dead */
+    uint32_t process, connection;
+    bool is_registered; /* the Welcome came: it says what it stands for */
+    struct holding jobs[JOBS];
+    uint64_t durable[JOBS][2]; /* server: survives its death */
+};
+
+/* A job's training, as its servers hold it. */
+struct training {
+    uint64_t incarnation, step, stop; /* stop: a step + 1; 0: nobody voted */
+};
+
+struct play {
+    struct cluster cluster;
+    uint64_t seed, random;
+    struct player nodes[NODES]; /* servers first */
+    struct mail mail[MAIL_MAX];
+    size_t mail_count;
+    struct training trainings[JOBS];
+    uint64_t incarnation[JOBS], committed[JOBS], epoch[JOBS], resumes[JOBS], ends[JOBS];
+    bool has_ended[JOBS];
+    bool gentle; /* workers are alike and do not fail, so that none is excluded: in the end only those are
+                    restarted that died */
+    size_t events;
+};
+
+#define HOLD(condition) MUST(condition, "seed %" PRIu64 ", event %zu: " #condition, play->seed, play->events)
+
+static uint64_t draw(struct play *play, uint64_t below)
+{
+    uint64_t z = (play->random += UINT64_C(0x9e3779b97f4a7c15));
+
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return (z ^ (z >> 31)) % below;
+}
+
+static bool is_server(const struct player *player)
+{
+    return player->name[0] == 's';
+}
+
+/* ---- messages under way */
+
+static struct mail *mail_new(struct play *play, const char *peer)
+{
+    struct mail *mail = &play->mail[play->mail_count++];
+
+    HOLD(play->mail_count < MAIL_MAX);
+    memset(mail, 0, sizeof(*mail));
+    snprintf(mail->peer, sizeof(mail->peer), "%s", peer);
+    return mail;
+}
+
+static void forget_mail(struct play *play, size_t index)
+{
+    message_free(play->mail[index].message);
+    message_free(play->mail[index].command);
+    memmove(&play->mail[index], &play->mail[index + 1],
+            (play->mail_count - index - 1) * sizeof(play->mail[0]));
+    play->mail_count--;
+}
+
+static void post(struct play *play, const struct player *player, Cairn__NodeMessage *message)
+{
+    struct effects effects;
+    struct turn turn = {play->cluster.now, &effects};
+
+    if (!player->peer[0])
+        return;
+    effects_init(&effects);
+    message->protocol = PROTOCOL_VERSION;
+    mail_new(play, player->peer)->message = turn_copy(&turn, message);
+}
+
+/* POST(play, player, PREPARED, prepared, Prepared, number, more) */
+#define POST(play, player, KIND, member, type, number, ...)                                                  \
+    do {                                                                                                     \
+        Cairn__NodeMessage posted = CAIRN__NODE_MESSAGE__INIT;                                               \
+        Cairn__##type body = CAIRN__##KIND##__INIT;                                                          \
+                                                                                                             \
+        body.job = (number);                                                                                 \
+        body.incarnation = (player)->jobs[number].incarnation;                                               \
+        __VA_ARGS__;                                                                                         \
+        posted.body_case = CAIRN__NODE_MESSAGE__BODY_##KIND;                                                 \
+        posted.member = &body;                                                                               \
+        post((play), (player), &posted);                                                                     \
+    } while (0)
+
+/* ---- what nodes say */
+
+static void say_prepared(struct play *play, const struct player *player, uint64_t job)
+{
+    POST(play, player, PREPARED, prepared, Prepared, job,
+         body.training_samples = is_server(player) ? 0 : SAMPLES);
+}
+
+static void say_reached(struct play *play, const struct player *player, uint64_t job)
+{
+    const struct holding *holding = &player->jobs[job];
+    char hash[32];
+
+    snprintf(hash, sizeof(hash), "hash-%" PRIu64, holding->reached);
+    POST(play, player, REACHED, reached, Reached, job, body.step = holding->reached - 1;
+         body.model_hash = hash; body.output = holding->writes ? "/jobs/out/model.h5" : "");
+}
+
+static void say_committed(struct play *play, const struct player *player, uint64_t job)
+{
+    POST(play, player, COMMITTED, committed, Committed, job, body.step = player->jobs[job].newest);
+}
+
+/* What stands, once more. */
+static void report_all(struct play *play, const struct player *player)
+{
+    for (uint64_t job = 1; job < JOBS; job++) {
+        if (player->jobs[job].incarnation == 0)
+            continue;
+        say_prepared(play, player, job);
+        if (player->jobs[job].reached > 0)
+            say_reached(play, player, job);
+        if (is_server(player) && player->jobs[job].newest > 0)
+            say_committed(play, player, job);
+    }
+}
+
+static void say_registration(struct play *play, struct player *player)
+{
+    static char *endpoints[] = {"tcp://h:1", "tcp://h:2"};
+    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+    Cairn__Registration body = CAIRN__REGISTRATION__INIT;
+    Cairn__Engagement engagements[JOBS], *pointers[JOBS];
+
+    for (uint64_t job = 1; job < JOBS; job++) {
+        Cairn__Engagement *engagement = &engagements[body.n_engagements];
+
+        if (player->jobs[job].incarnation == 0)
+            continue;
+        cairn__engagement__init(engagement);
+        engagement->job = job;
+        engagement->incarnation = player->jobs[job].incarnation;
+        pointers[body.n_engagements++] = engagement;
+    }
+    body.engagements = pointers;
+    body.kind = is_server(player) ? CAIRN__NODE_KIND__NODE_KIND_SERVER : CAIRN__NODE_KIND__NODE_KIND_WORKER;
+    body.name = player->name;
+    body.host = "host";
+    body.process = player->process;
+    body.version = "1";
+    body.lanes = is_server(player) ? 0 : 1;
+    body.device = "cpu";
+    body.n_endpoints = is_server(player) ? 2 : 0;
+    body.endpoints = endpoints;
+    message.body_case = CAIRN__NODE_MESSAGE__BODY_REGISTRATION;
+    message.registration = &body;
+    player->is_registered = false;
+    post(play, player, &message);
+}
+
+static void connect_anew(struct play *play, struct player *player)
+{
+    char peer[PEER_NAME];
+
+    snprintf(peer, sizeof(peer), "%s#%u.%u", player->name, player->process, ++player->connection);
+    memcpy(player->peer, peer, sizeof(peer));
+    say_registration(play, player);
+}
+
+/* ---- commands */
+
+static void prepare(struct play *play, struct player *player, const Cairn__PrepareCommand *command)
+{
+    struct holding *holding = &player->jobs[command->job];
+    struct training *training = &play->trainings[command->job];
+    uint64_t *durable = player->durable[command->job];
+
+    if (command->incarnation < holding->incarnation)
+        return; /* late */
+    if (!is_server(player)) {
+        for (uint64_t job = 1; job < JOBS; job++)
+            player->jobs[job].incarnation = 0;
+    }
+    if (is_server(player) && command->incarnation == holding->incarnation) {
+        say_prepared(play, player, command->job);
+        return;
+    }
+    if (is_server(player) && command->step > 0)
+        HOLD(durable[0] == command->step || durable[1] == command->step);
+    *holding = (struct holding){
+        .incarnation = command->incarnation, .newest = command->step, .confirmed = command->step};
+    durable[0] = durable[1] = command->step;
+    if (is_server(player) && command->incarnation > training->incarnation)
+        *training = (struct training){command->incarnation, command->step, 0};
+    say_prepared(play, player, command->job);
+}
+
+/* Spans cover everything; those who are named have prepared, under the epoch's incarnation. */
+static void check_epoch(const struct play *play, const Cairn__EpochCommand *epoch)
+{
+    uint32_t end = 0;
+
+    for (size_t i = 0; i < epoch->n_workers; i++) {
+        HOLD(epoch->spans[i]->begin == end && epoch->spans[i]->end > end);
+        end = epoch->spans[i]->end;
+    }
+    HOLD(epoch->n_workers == 0 || end == MICROBATCHES);
+    HOLD(epoch->final_step <= FINAL_STEP);
+}
+
+static void adopt(struct play *play, struct player *player, const Cairn__EpochCommand *epoch)
+{
+    struct holding *holding = &player->jobs[epoch->job];
+
+    check_epoch(play, epoch);
+    if (holding->incarnation != epoch->incarnation || epoch->number <= holding->epoch || holding->reached > 0)
+        return;
+    holding->epoch = epoch->number;
+    holding->begin = holding->end = 0;
+    holding->final_step = epoch->final_step;
+    holding->first_step = epoch->first_step;
+    holding->writes = epoch->output[0] != '\0';
+    for (size_t i = 0; i < epoch->n_workers; i++) {
+        if (strcmp(epoch->workers[i], player->name) != 0)
+            continue;
+        holding->begin = epoch->spans[i]->begin;
+        holding->end = epoch->spans[i]->end;
+    }
+}
+
+static void release(struct player *player, const Cairn__ReleaseCommand *command)
+{
+    if (player->jobs[command->job].incarnation == command->incarnation)
+        player->jobs[command->job].incarnation = 0;
+}
+
+static void make_generation(struct play *play, struct player *player, uint64_t job, uint64_t step)
+{
+    struct holding *holding = &player->jobs[job];
+    uint64_t *durable = player->durable[job];
+
+    durable[durable[0] == holding->confirmed] = step;
+    holding->newest = step;
+    say_committed(play, player, job);
+}
+
+static void confirm(struct player *player, const Cairn__CommittedCommand *command)
+{
+    struct holding *holding = &player->jobs[command->job];
+
+    if (holding->incarnation == command->incarnation && command->step == holding->newest)
+        holding->confirmed = command->step;
+}
+
+static void commit(struct play *play, struct player *player, const Cairn__CommitCommand *command)
+{
+    struct holding *holding = &player->jobs[command->job];
+
+    if (holding->incarnation != command->incarnation)
+        return;
+    holding->asked = command->step;
+    if (holding->newest >= command->step)
+        say_committed(play, player, command->job);
+}
+
+static void obey(struct play *play, struct player *player, const Cairn__NodeCommand *command)
+{
+    switch (command->body_case) {
+    case CAIRN__NODE_COMMAND__BODY_WELCOME:
+        if (!player->is_registered)
+            report_all(play, player);
+        player->is_registered = true;
+        break;
+    case CAIRN__NODE_COMMAND__BODY_REGISTER_AGAIN:
+        say_registration(play, player);
+        break;
+    case CAIRN__NODE_COMMAND__BODY_PREPARE:
+        prepare(play, player, command->prepare);
+        break;
+    case CAIRN__NODE_COMMAND__BODY_EPOCH:
+        adopt(play, player, command->epoch);
+        break;
+    case CAIRN__NODE_COMMAND__BODY_STOP:
+        if (player->jobs[command->stop->job].incarnation == command->stop->incarnation)
+            player->jobs[command->stop->job].votes = true;
+        break;
+    case CAIRN__NODE_COMMAND__BODY_COMMIT:
+        commit(play, player, command->commit);
+        break;
+    case CAIRN__NODE_COMMAND__BODY_COMMITTED:
+        confirm(player, command->committed);
+        break;
+    case CAIRN__NODE_COMMAND__BODY_ABANDON:
+        if (player->jobs[command->abandon->job].incarnation == command->abandon->incarnation)
+            player->jobs[command->abandon->job].abandoned = command->abandon->step;
+        break;
+    case CAIRN__NODE_COMMAND__BODY_RELEASE:
+        release(player, command->release);
+        break;
+    case CAIRN__NODE_COMMAND__BODY_DISMISS:
+    case CAIRN__NODE_COMMAND__BODY_REFUSAL:
+        player->peer[0] = '\0';
+        memset(player->jobs, 0, sizeof(player->jobs));
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- training */
+
+static bool takes_part(const struct play *play, const struct player *player, uint64_t job)
+{
+    return player->peer[0] && player->jobs[job].incarnation == play->trainings[job].incarnation &&
+           play->trainings[job].incarnation > 0;
+}
+
+/* The servers are there, and what workers have adopted covers all microbatches. */
+static bool step_can_end(const struct play *play, uint64_t job)
+{
+    bool covered[MICROBATCHES] = {false};
+    int servers = 0;
+
+    for (size_t i = 0; i < NODES; i++) {
+        const struct player *player = &play->nodes[i];
+
+        if (!takes_part(play, player, job))
+            continue;
+        servers += is_server(player);
+        for (uint32_t j = player->jobs[job].begin; j < player->jobs[job].end; j++)
+            covered[j] = true;
+    }
+    for (int i = 0; i < MICROBATCHES; i++) {
+        if (!covered[i])
+            return false;
+    }
+    return servers >= 2;
+}
+
+static bool somebody_votes(const struct play *play, uint64_t job)
+{
+    for (size_t i = SERVERS; i < NODES; i++) {
+        const struct player *player = &play->nodes[i];
+
+        if (takes_part(play, player, job) && player->jobs[job].votes && player->jobs[job].end > 0)
+            return true;
+    }
+    return false;
+}
+
+/* The first epoch's word counts for the end of the training. */
+static void work(struct play *play, struct player *player, uint64_t job)
+{
+    const struct training *training = &play->trainings[job];
+    struct holding *holding = &player->jobs[job];
+    uint64_t end = training->stop > 0 ? training->stop - 1 : FINAL_STEP;
+
+    if (holding->epoch == 0 || holding->end == 0 || holding->reached > 0)
+        return;
+    if (training->step == end || training->step == holding->final_step) {
+        holding->reached = training->step + 1;
+        say_reached(play, player, job);
+    } else {
+        POST(play, player, PROGRESS, progress, Progress, job, body.step = training->step;
+             body.microbatches_per_second = play->gentle ? 1 : (double)(1 + draw(play, 9)));
+    }
+}
+
+static void serve(struct play *play, struct player *player, uint64_t job)
+{
+    const struct holding *holding = &player->jobs[job];
+    uint64_t boundary = play->trainings[job].step / COMMIT_EVERY * COMMIT_EVERY;
+    uint64_t wanted = holding->asked > boundary ? holding->asked : boundary;
+
+    if (wanted > holding->newest &&
+        (holding->newest == holding->confirmed || holding->newest <= holding->abandoned))
+        make_generation(play, player, job, wanted);
+}
+
+static void train(struct play *play, uint64_t job)
+{
+    struct training *training = &play->trainings[job];
+
+    if (training->step < FINAL_STEP && training->stop == 0 && step_can_end(play, job)) {
+        training->step++;
+        if (somebody_votes(play, job))
+            training->stop = training->step + 1;
+    }
+    for (size_t i = 0; i < NODES; i++) {
+        if (!takes_part(play, &play->nodes[i], job))
+            continue;
+        if (is_server(&play->nodes[i]))
+            serve(play, &play->nodes[i], job);
+        else
+            work(play, &play->nodes[i], job);
+    }
+}
+
+/* ---- what clients see */
+
+static void check_status(struct play *play, const Cairn__JobStatus *status)
+{
+    uint64_t job = status->number;
+    bool has_ended = status->state == CAIRN__JOB_STATE__JOB_STATE_COMPLETED ||
+                     status->state == CAIRN__JOB_STATE__JOB_STATE_STOPPED ||
+                     status->state == CAIRN__JOB_STATE__JOB_STATE_FAILED;
+
+    HOLD(status->incarnation >= play->incarnation[job]);
+    HOLD(status->committed_step >= play->committed[job]);
+    HOLD(status->membership_epoch >= play->epoch[job]);
+    HOLD(status->committed_step <= FINAL_STEP && status->step <= FINAL_STEP);
+    HOLD(status->state != CAIRN__JOB_STATE__JOB_STATE_COMPLETED || status->committed_step == FINAL_STEP);
+    play->ends[job] += has_ended && !play->has_ended[job];
+    HOLD(play->ends[job] <= play->resumes[job] + 1);
+    play->has_ended[job] = has_ended;
+    play->incarnation[job] = status->incarnation;
+    play->committed[job] = status->committed_step;
+    play->epoch[job] = status->membership_epoch;
+}
+
+static Cairn__ClientReply *ask_jobs(struct play *play)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__JobsRequest body = CAIRN__JOBS_REQUEST__INIT;
+    Cairn__ClientReply *reply;
+
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_JOBS;
+    request.jobs = &body;
+    ask(&play->cluster, "checker", &request);
+    reply = take_reply(&play->cluster, "checker");
+    HOLD(reply != NULL);
+    return reply;
+}
+
+/* How many have not ended. */
+static size_t check_jobs(struct play *play)
+{
+    Cairn__ClientReply *reply = ask_jobs(play);
+    size_t count = 0;
+
+    for (size_t i = 0; i < reply->jobs->n_jobs; i++) {
+        check_status(play, reply->jobs->jobs[i]);
+        count += !play->has_ended[reply->jobs->jobs[i]->number];
+    }
+    message_free(reply);
+    return count;
+}
+
+/* ---- chaos */
+
+static struct player *player_at(struct play *play, const char *peer)
+{
+    for (size_t i = 0; i < NODES; i++) {
+        if (strcmp(play->nodes[i].peer, peer) == 0)
+            return &play->nodes[i];
+    }
+    return NULL;
+}
+
+/* Commands become messages under way; clients' replies are forgotten. */
+static void take_outbox(struct play *play)
+{
+    struct effects outbox = play->cluster.outbox;
+
+    effects_init(&play->cluster.outbox);
+    for (size_t i = 0; i < outbox.count; i++) {
+        char peer[PEER_BYTES_MAX + 1] = "";
+
+        if (outbox.items[i].type != EFFECT_COMMAND)
+            continue;
+        memcpy(peer, outbox.items[i].peer.bytes, outbox.items[i].peer.length);
+        if (player_at(play, peer))
+            mail_new(play, peer)->command =
+                cairn__node_command__unpack(NULL, outbox.items[i].length, outbox.items[i].bytes);
+    }
+    effects_fini(&outbox);
+}
+
+static void deliver(struct play *play, const struct mail *mail)
+{
+    struct player *player = player_at(play, mail->peer);
+
+    if (mail->message)
+        say(&play->cluster, mail->peer, mail->message);
+    else if (player)
+        obey(play, player, mail->command);
+}
+
+/* The oldest, or any; sometimes it is lost, sometimes it comes again. */
+static void disturb_mail(struct play *play)
+{
+    size_t index;
+    uint64_t fate = draw(play, 50);
+    struct mail mail;
+
+    if (play->mail_count == 0)
+        return;
+    index = draw(play, 4) > 0 ? 0 : draw(play, play->mail_count);
+    mail = play->mail[index];
+    if (fate > 0)
+        deliver(play, &mail);
+    if (fate != 1)
+        forget_mail(play, index);
+}
+
+static void tell_gone(struct play *play, const char *peer)
+{
+    struct event gone = {.type = EVENT_PEER_GONE, .peer = peer_named(peer), .reason = "gone"};
+
+    cluster_handle(&play->cluster, &gone);
+}
+
+static void start_node(struct play *play, struct player *player)
+{
+    memset(player->jobs, 0, sizeof(player->jobs));
+    player->process++;
+    connect_anew(play, player);
+}
+
+static void kill_node(struct play *play, struct player *player)
+{
+    char peer[PEER_NAME];
+
+    snprintf(peer, sizeof(peer), "%s", player->peer);
+    player->peer[0] = '\0';
+    memset(player->jobs, 0, sizeof(player->jobs));
+    if (draw(play, 4) > 0)
+        tell_gone(play, peer);
+}
+
+static void drain(struct play *play, const struct player *player)
+{
+    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+    Cairn__Drain body = CAIRN__DRAIN__INIT;
+
+    message.body_case = CAIRN__NODE_MESSAGE__BODY_DRAIN;
+    message.drain = &body;
+    post(play, player, &message);
+}
+
+static void fail_at_work(struct play *play, struct player *player)
+{
+    for (uint64_t job = 1; job < JOBS && !is_server(player) && !play->gentle; job++) {
+        if (player->jobs[job].incarnation == 0)
+            continue;
+        POST(play, player, FAILED, failed, Failed, job, body.message = draw(play, 2) ? "chaos" : "bad luck");
+        player->jobs[job].incarnation = 0;
+    }
+}
+
+static void reconnect(struct play *play, struct player *player)
+{
+    char peer[PEER_NAME];
+
+    snprintf(peer, sizeof(peer), "%s", player->peer);
+    connect_anew(play, player);
+    if (draw(play, 2) > 0)
+        tell_gone(play, peer);
+}
+
+static void disturb_node(struct play *play)
+{
+    struct player *player = &play->nodes[draw(play, NODES)];
+    uint64_t what = draw(play, is_server(player) ? 60 : 25);
+
+    if (!player->peer[0])
+        start_node(play, player);
+    else if (what == 0)
+        kill_node(play, player);
+    else if (what == 1)
+        reconnect(play, player);
+    else if (what == 2 && draw(play, 2) == 0)
+        fail_at_work(play, player);
+    else if (what == 3)
+        drain(play, player);
+    else
+        heartbeat(&play->cluster, player->peer);
+}
+
+static void ask_scale(struct play *play, const char *job, uint32_t workers)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__ScaleRequest body = CAIRN__SCALE_REQUEST__INIT;
+
+    body.job = (char *)job;
+    body.workers = workers;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_SCALE;
+    request.scale = &body;
+    ask(&play->cluster, "scaler", &request);
+}
+
+/* The newest job goes on, if it has ended. */
+static void resume(struct play *play)
+{
+    bool had_ended[JOBS];
+
+    (void)check_jobs(play);
+    memcpy(had_ended, play->has_ended, sizeof(had_ended));
+    send_submit(&play->cluster, JOB_TEXT, true, 0);
+    for (uint64_t job = 1; job < JOBS; job++)
+        play->resumes[job] += had_ended[job];
+    (void)check_jobs(play);
+    for (uint64_t job = 1; job < JOBS; job++)
+        play->resumes[job] -= had_ended[job] && play->has_ended[job];
+}
+
+static void ask_something(struct play *play)
+{
+    static const char *const names[] = {"1", "2", "3"};
+    const char *job = names[draw(play, 3)];
+
+    switch (draw(play, 12)) {
+    case 0:
+        if (play->incarnation[JOBS - 1] == 0)
+            send_submit(&play->cluster, JOB_TEXT, false, 0);
+        (void)check_jobs(play);
+        break;
+    case 1:
+        if (draw(play, 3) == 0)
+            ASK_STOP(&play->cluster, "stopper", job);
+        break;
+    case 2:
+    case 3:
+    case 4:
+        ask_scale(play, job, (uint32_t)draw(play, MICROBATCHES + 2));
+        break;
+    default:
+        break;
+    }
+}
+
+static void happen(struct play *play)
+{
+    uint64_t what = draw(play, 1000);
+
+    play->events++;
+    if (what < 700)
+        disturb_mail(play);
+    else if (what < 850)
+        train(play, 1 + draw(play, JOBS - 1));
+    else if (what < 950)
+        disturb_node(play);
+    else if (what < 970)
+        ask_something(play);
+    else if (what < 999)
+        pass(&play->cluster, (int64_t)draw(play, 500));
+    else
+        cluster_restart(&play->cluster);
+    take_outbox(play);
+    if (draw(play, 4) == 0)
+        (void)check_jobs(play);
+}
+
+/* ---- peace */
+
+static void deliver_everything(struct play *play)
+{
+    for (int i = 0; play->mail_count > 0; i++) {
+        struct mail mail = play->mail[0];
+
+        HOLD(i < 100000);
+        deliver(play, &mail);
+        forget_mail(play, 0);
+        take_outbox(play);
+    }
+}
+
+static void live(struct play *play)
+{
+    for (size_t i = 0; i < NODES; i++) {
+        if (!play->nodes[i].peer[0]) /* it was refused or dismissed */
+            start_node(play, &play->nodes[i]);
+        heartbeat(&play->cluster, play->nodes[i].peer);
+    }
+    for (uint64_t job = 1; job < JOBS; job++)
+        train(play, job);
+    take_outbox(play);
+    deliver_everything(play);
+    pass(&play->cluster, 250);
+    take_outbox(play);
+}
+
+/* Everybody connects anew, some under new names where the old ones may be excluded; all that was under way is
+ * lost. */
+static void make_peace(struct play *play)
+{
+    while (play->mail_count > 0)
+        forget_mail(play, 0);
+    for (size_t i = 0; i < NODES; i++) {
+        struct player *player = &play->nodes[i];
+        char peer[PEER_NAME];
+
+        snprintf(peer, sizeof(peer), "%s", player->peer);
+        if (peer[0] && (is_server(player) || i % 2 == 0 || play->gentle)) {
+            connect_anew(play, player);
+            deliver_everything(play);
+            continue;
+        }
+        if (peer[0])
+            tell_gone(play, peer);
+        if (!is_server(player))
+            snprintf(player->name, sizeof(player->name), "v%zu", i);
+        start_node(play, player);
+        deliver_everything(play);
+    }
+}
+
+static void end_well(struct play *play)
+{
+    size_t left = 1;
+
+    make_peace(play);
+    for (int round = 0; left > 0; round++) {
+        MUST(round < ROUNDS, "seed %" PRIu64 ": %zu jobs hang, %s", play->seed, left,
+             play->cluster.jobs[1].last_line);
+        live(play);
+        left = check_jobs(play);
+    }
+}
+
+static void run_schedule(uint64_t seed)
+{
+    static struct play play;
+
+    memset(&play, 0, sizeof(play));
+    play.seed = play.random = seed;
+    play.gentle = seed % 2 == 0;
+    cluster_init(&play.cluster);
+    for (size_t i = 0; i < NODES; i++) {
+        snprintf(play.nodes[i].name, sizeof(play.nodes[i].name), "%c%zu", i < SERVERS ? 's' : 'w', i);
+        start_node(&play, &play.nodes[i]);
+    }
+    send_submit(&play.cluster, JOB_TEXT, false, 0);
+    take_outbox(&play);
+    for (int i = 0; i < EVENTS; i++) {
+        happen(&play);
+        if (draw(&play, 200) == 0)
+            resume(&play);
+    }
+    end_well(&play);
+    cluster_fini(&play.cluster);
+}
+
+START_TEST(any_schedule)
+{
+    run_schedule((uint64_t)_i + 1);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("coordinator_elastic");
+    TCase *group = tcase_create("schedules");
+
+    tcase_set_timeout(group, 60);
+    tcase_add_loop_test(group, any_schedule, 0, SEEDS);
+    suite_add_tcase(suite, group);
+    return suite;
+}
+
+CHECK_MAIN(make_suite)
