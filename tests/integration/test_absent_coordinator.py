@@ -7,9 +7,6 @@ import time
 
 from support import Daemons, expect, main, make_digits, train, wait_until, write_job
 
-# Whether a coordinator that starts again takes a running job up as it is. Else it goes back to the committed step.
-TAKES_UP_AS_IT_IS = False
-
 LEASE_MS = 1000  # silence is noticed after two heartbeats, of a fifth of it
 AWAY_S = 2
 EPOCHS = 300
@@ -47,8 +44,7 @@ def test(folder):
         expect(result["status"] == "completed" and result["model_hash"] == whole["model_hash"] and
                result["metrics"] == whole["metrics"], f"ended as {result}, undisturbed {whole}")
         print(f"without the coordinator steps went on to {newest} and further")
-        if TAKES_UP_AS_IT_IS:
-            expect("incarnation=2" not in daemons.log("alpha"), "the job went back to its committed step")
+        expect("incarnation=2" not in daemons.log("alpha"), "the job went back to its committed step")
 
 
 main(test)

@@ -67,7 +67,7 @@ def test(folder):
         lost = daemons.json("submit", long_job, "--workers", 1)["job"]
         wait_until(lambda: daemons.json("status", lost)["step"] > 5, "a running job")
         daemons.processes["two"].kill()
-        wait_until(lambda: daemons.json("status", lost)["reason"] == "waits for 1 more worker", "the loss to be known")
+        wait_until(lambda: daemons.json("status", lost).get("reason") == "waits for 1 more worker", "the loss to be known")
         ended = daemons.json("stop", lost)
         expect(ended["status"] == "stopped" and ended["steps"] == ended["committed_step"], str(ended))
 

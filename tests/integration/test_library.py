@@ -131,7 +131,7 @@ def survive_kill(programs, steps, output):
     daemons.processes["server-0"].wait()
     _, err = process.communicate(timeout=60)
     expect(process.returncode == 1 and err.count("\n") == 1 and "shard" in err, f"a program without servers: {err}")
-    wait_until(lambda: daemons.json("status", "killed")["status"] == "failed", "a failed job")
+    wait_until(lambda: daemons.json("status", "killed")["status"] == "waiting", "a job that waits for its server")
     daemons.start_server("server-0", "--shards", 2)
     return programs.regress("killed", 2, steps, output)
 
