@@ -160,7 +160,7 @@ static enum status take_value(struct cursor *cursor, const char *key, struct pie
 
 static enum status take_name(struct cursor *cursor, const char *key, char name[HASHES_NAME_BYTES])
 {
-    struct piece value;
+    struct piece value = {NULL, 0};
     enum status status = take_value(cursor, key, &value);
 
     if (status != CAIRN_OK)
@@ -174,7 +174,7 @@ static enum status take_name(struct cursor *cursor, const char *key, char name[H
 
 static enum status take_number(struct cursor *cursor, const char *key, uint64_t maximum, uint64_t *number)
 {
-    struct piece value;
+    struct piece value = {NULL, 0};
     enum status status = take_value(cursor, key, &value);
 
     if (status == CAIRN_OK && !parse_number(value, maximum, number))
@@ -184,7 +184,7 @@ static enum status take_number(struct cursor *cursor, const char *key, uint64_t 
 
 static enum status take_digest(struct cursor *cursor, char digest[HASH_TEXT_BYTES])
 {
-    struct piece value;
+    struct piece value = {NULL, 0};
     enum status status = take_value(cursor, "digest", &value);
 
     if (status != CAIRN_OK)
