@@ -67,6 +67,16 @@ void report_progress(struct turn *turn, struct job_entry *entry, struct particip
     entry->revision++;
 }
 
+/* Whether the status tells this very validation: one that is repeated to a coordinator that has begun anew. */
+static bool is_told(const Cairn__JobStatus *status, const Cairn__Validated *validated)
+{
+    bool is_same = validated->step == status->validation_step && validated->n_metrics == status->n_validation;
+
+    for (size_t i = 0; is_same && i < validated->n_metrics; i++)
+        is_same = memcmp(&validated->metrics[i]->value, &status->validation[i]->value, sizeof(double)) == 0;
+    return is_same;
+}
+
 void report_validated(struct turn *turn, struct job_entry *entry, const Cairn__Validated *validated)
 {
     Cairn__JobStatus *status = entry_status(entry);
@@ -76,6 +86,8 @@ void report_validated(struct turn *turn, struct job_entry *entry, const Cairn__V
         validated->step > status->final_step)
         return;
     entry->validated_step = validated->step;
+    if (is_told(status, validated))
+        return;
     status->validation_step = validated->step;
     turn_set_metrics(turn, &status->validation, &status->n_validation, validated->metrics,
                      validated->n_metrics);

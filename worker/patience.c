@@ -1,10 +1,14 @@
 /* Times and a pause that doubles. */
 #include "patience.h"
 
-void patience_begin(struct patience *patience, int64_t now_ms)
+void patience_begin(struct patience *patience, uint32_t limit_ms, int64_t now_ms)
 {
     *patience = (struct patience){
-        .since_ms = now_ms, .retry_ms = now_ms, .pause_ms = PATIENCE_FIRST_PAUSE_MS, .is_told = false};
+        .since_ms = now_ms,
+        .retry_ms = now_ms,
+        .pause_ms = PATIENCE_FIRST_PAUSE_MS,
+        .limit_ms = limit_ms > 0 ? limit_ms : PATIENCE_MS,
+        .is_told = false};
 }
 
 void patience_trouble(struct patience *patience, int64_t now_ms)
@@ -39,5 +43,5 @@ bool patience_must_tell(struct patience *patience)
 
 int64_t patience_end_ms(const struct patience *patience)
 {
-    return patience->since_ms == PATIENCE_NEVER ? INT64_MAX : patience->since_ms + PATIENCE_MS;
+    return patience->since_ms == PATIENCE_NEVER ? INT64_MAX : patience->since_ms + patience->limit_ms;
 }

@@ -148,7 +148,7 @@ static void take_orders(struct step *step, const struct orders *orders)
     step->orders = *orders;
     step->has_orders = true;
     step->is_wanted = orders->has_work;
-    patience_begin(&step->patience, clock_ms());
+    patience_begin(&step->patience, step->params.patience_ms, clock_ms());
     if (orders->has_work)
         log_info("training_begins",
                  "job=%s epoch=%" PRIu64 " final_step=%" PRIu64 " microbatches=%u-%u lanes=%u",
@@ -238,12 +238,12 @@ static void say_trouble(struct step *step, enum status status, const struct erro
     tell_trouble(&step->telling, error);
 }
 
-static enum status give_up(enum status status, struct error *error)
+static enum status give_up(const struct step *step, enum status status, struct error *error)
 {
     char message[sizeof(error->message)];
 
     memcpy(message, error->message, sizeof(message));
-    return error_set(error, status, "%.400s, for %d s", message, PATIENCE_MS / 1000);
+    return error_set(error, status, "%.400s, for %.3g s", message, (double)step->patience.limit_ms / 1000);
 }
 
 /* A training has failed: throws it away, and perhaps gives up. */
@@ -262,7 +262,7 @@ static enum status bear(struct step *step, enum status status, struct error *err
         return status;
     patience_trouble(&step->patience, now_ms);
     if (now_ms >= patience_end_ms(&step->patience))
-        return give_up(status, error);
+        return give_up(step, status, error);
     say_trouble(step, status, error);
     drop_training(step);
     return CAIRN_OK;
@@ -278,7 +278,7 @@ static enum status look_at_training(struct step *step, struct error *error)
     if (!training_is_synchronised(step->training))
         return clock_ms() < patience_end_ms(&step->patience)
                    ? CAIRN_OK
-                   : give_up(training_unreached(step->training, error), error);
+                   : give_up(step, training_unreached(step->training, error), error);
     patience_reached(&step->patience);
     if (step->is_synchronised && training_done(step->training) > step->done)
         patience_success(&step->patience);

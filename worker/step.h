@@ -21,6 +21,7 @@ struct step_params {
     const char *worker_name;
     uint32_t lane_count; /* 0: as the job says, else one a core */
     backend_maker *make_backend;
+    uint32_t patience_ms; /* with shards that are not to be reached; 0: as patience.h says */
 };
 
 enum step_command_kind { STEP_ORDERS, STEP_VOTE };

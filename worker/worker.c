@@ -10,6 +10,7 @@
 #include "net/daemon.h"
 #include "orders.h"
 #include "report.h"
+#include "standing.h"
 #include "step.h"
 
 #include <errno.h>
@@ -25,21 +26,14 @@
 #include <zmq.h>
 
 #define NAME_BYTES 128
-/* How long the coordinator may take for what is next when this worker wants to go. */
-#define DRAIN_PATIENCE_MS 10000
-
-/* A report that is said again to a coordinator that may not have it. */
-struct standing_report {
-    bool is_made;
-    struct step_report report;
-};
+#define DRAIN_PATIENCE_MS 10000 /* unless worker_limit_drain says otherwise */
 
 /* The job in hand. The command lives as long as the step thread, which reads it. */
 struct work {
     Cairn__NodeCommand *prepare; /* NULL: there is none */
     uint64_t epoch;              /* the newest one's number */
     struct actor *step;
-    struct standing_report prepared, ended; /* ended: reached, not finite or failed */
+    struct standing standing;
 };
 
 struct worker {
@@ -53,7 +47,8 @@ struct worker {
     struct step_command command; /* likewise */
     bool was_welcomed;           /* some coordinator knows us, or did */
     bool is_draining;            /* told to end: the coordinator is to take the work from us */
-    int64_t drain_ends_ms;       /* then we end in any case */
+    int64_t drain_patience_ms;   /* how long the coordinator may take for what is next then */
+    int64_t drain_ends_ms;       /* when we end in any case */
     bool is_dismissed;           /* nothing is left here to do */
 };
 
@@ -113,6 +108,7 @@ enum status worker_new(void *zmq_context, const struct worker_options *options, 
         return error_set(error, CAIRN_NO_MEMORY, "out of memory");
     worker->zmq_context = zmq_context;
     worker->options = options;
+    worker->drain_patience_ms = DRAIN_PATIENCE_MS;
     status = identify(worker, error);
     if (status == CAIRN_OK)
         status = member_new(zmq_context, options->coordinator, &worker->registration, &worker->member, error);
@@ -124,6 +120,11 @@ enum status worker_new(void *zmq_context, const struct worker_options *options, 
              options->coordinator);
     *out = worker;
     return CAIRN_OK;
+}
+
+void worker_limit_drain(struct worker *worker, int64_t patience_ms)
+{
+    worker->drain_patience_ms = patience_ms;
 }
 
 /* ---- the job in hand */
@@ -237,7 +238,7 @@ static bool drain(struct worker *worker, int stop_descriptor)
         return false;
     log_info("draining", "job=%s", worker->work.prepare ? worker->work.prepare->prepare->job_id : "none");
     worker->is_draining = true;
-    worker->drain_ends_ms = clock_ms() + DRAIN_PATIENCE_MS;
+    worker->drain_ends_ms = clock_ms() + worker->drain_patience_ms;
     send_drain(worker);
     return true;
 }
@@ -246,7 +247,7 @@ static void give_job_back(struct worker *worker)
 {
     log_info("job_released", "job=%s", worker->work.prepare->prepare->job_id);
     release(worker);
-    worker->drain_ends_ms = clock_ms() + DRAIN_PATIENCE_MS;
+    worker->drain_ends_ms = clock_ms() + worker->drain_patience_ms;
 }
 
 /* ---- commands and reports */
@@ -295,25 +296,14 @@ static enum status take_commands(struct worker *worker, struct error *error)
     return status == CAIRN_AGAIN ? CAIRN_OK : status;
 }
 
-static void send_report(struct worker *worker, const struct step_report *report)
+static void send_report(void *context, const struct step_report *report)
 {
+    struct worker *worker = context;
     const Cairn__PrepareCommand *prepare = worker->work.prepare->prepare;
     struct error error;
 
     if (report_send(worker->member, prepare->job, prepare->incarnation, report, &error) != CAIRN_OK)
         log_warn("report_not_sent", "reason=\"%s\"", error.message);
-}
-
-static void keep_report(struct worker *worker, const struct step_report *report)
-{
-    bool ends =
-        report->kind == STEP_REACHED || report->kind == STEP_NOT_FINITE || report->kind == STEP_FAILED;
-    struct standing_report *standing = ends ? &worker->work.ended : &worker->work.prepared;
-
-    if (!ends && report->kind != STEP_PREPARED)
-        return;
-    standing->is_made = true;
-    standing->report = *report;
 }
 
 static void forward_reports(struct worker *worker)
@@ -322,7 +312,7 @@ static void forward_reports(struct worker *worker)
 
     while (worker->work.step &&
            actor_hear(worker->work.step, &worker->report, sizeof(worker->report), &error) == CAIRN_OK) {
-        keep_report(worker, &worker->report);
+        standing_keep(&worker->work.standing, &worker->report);
         send_report(worker, &worker->report);
     }
 }
@@ -330,12 +320,7 @@ static void forward_reports(struct worker *worker)
 /* To a coordinator that has just taken our registration, and may know nothing else of us. */
 static void repeat_reports(struct worker *worker)
 {
-    const struct standing_report *standing[] = {&worker->work.prepared, &worker->work.ended};
-
-    for (size_t i = 0; i < sizeof(standing) / sizeof(standing[0]); i++) {
-        if (standing[i]->is_made)
-            send_report(worker, &standing[i]->report);
-    }
+    standing_visit(&worker->work.standing, send_report, worker);
     if (worker->is_draining)
         send_drain(worker);
     worker->was_welcomed = true;
@@ -366,7 +351,7 @@ static bool has_ended(struct worker *worker)
 {
     if (!worker->is_draining || clock_ms() < worker->drain_ends_ms)
         return worker->is_dismissed;
-    log_warn("drain_unanswered", "seconds=%d", DRAIN_PATIENCE_MS / 1000);
+    log_warn("drain_unanswered", "seconds=%.3g", (double)worker->drain_patience_ms / 1000);
     return true;
 }
 

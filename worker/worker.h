@@ -30,13 +30,17 @@ struct worker;
 enum status worker_new(void *zmq_context, const struct worker_options *options, struct worker **out,
                        struct error *error) MUST_CHECK;
 
+/* How long the coordinator may take for each thing that it has to do before this worker can go: ten seconds
+ * unless this says otherwise, before worker_run. */
+void worker_limit_drain(struct worker *worker, int64_t patience_ms);
+
 /* Ends the job in hand and leaves the cluster. NULL is allowed. */
 void worker_free(struct worker *worker);
 
 /* Serves until the coordinator has nothing more for this worker. When stop_descriptor (a signalfd, an
  * eventfd) can be read, which is then done, the coordinator is asked to give the job in hand to others, while
- * it goes on; it ends when that is done. The second time, or without an answer for ten seconds, it ends at
- * once. Errors: CAIRN_CLOSED when the coordinator refused this node for good. */
+ * it goes on; it ends when that is done. The second time, or without an answer for ten seconds
+ * (worker_limit_drain), it ends at once. Errors: CAIRN_CLOSED when the coordinator refused this node for good. */
 enum status worker_run(struct worker *worker, int stop_descriptor, struct error *error) MUST_CHECK;
 
 /* daemon_keep_memory, and one heap for all threads, which free each other's blocks. Before other threads

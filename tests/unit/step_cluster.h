@@ -37,6 +37,7 @@ struct cluster {
     struct shard_actor_params shard_params[NODES_MAX];
     char endpoints[NODES_MAX][SHARD_ENDPOINT_BYTES];
     struct actor *workers[NODES_MAX];
+    uint32_t patience_ms; /* of workers that are started from now on; 0: as ever */
     struct heard heard[NODES_MAX];
     char names[NODES_MAX][24];
     Cairn__PrepareCommand prepare, prepares[NODES_MAX]; /* the newest; as each worker was told */
@@ -131,7 +132,8 @@ static inline void start_worker(struct cluster *cluster, uint32_t index, uint32_
     struct step_params params = {.prepare = &cluster->prepares[index],
                                  .worker_name = cluster->names[index],
                                  .lane_count = lanes,
-                                 .make_backend = make};
+                                 .make_backend = make,
+                                 .patience_ms = cluster->patience_ms};
 
     cluster->prepares[index] = cluster->prepare;
     memset(&cluster->heard[index], 0, sizeof(cluster->heard[index]));

@@ -250,6 +250,29 @@ START_TEST(a_running_job_is_taken_up_as_it_is)
 }
 END_TEST
 
+/* The worker repeats its newest validation, which the coordinator may have been told and not stored. */
+START_TEST(a_validation_that_is_told_again_counts_once)
+{
+    Cairn__ClientReply *reply;
+    uint64_t told;
+
+    run_committed();
+    validated(&cluster, "w1", 1, 5, 0.5);
+    cluster_restart(&cluster);
+    all_return(1);
+    told = cluster.jobs[1].newest_entry;
+    validated(&cluster, "w1", 1, 5, 0.5); /* known already: no second line in the log */
+    ck_assert_uint_eq(cluster.jobs[1].newest_entry, told);
+    validated(&cluster, "w2", 1, 8, 0.75);
+    ck_assert_uint_eq(cluster.jobs[1].newest_entry, told + 1);
+    validated(&cluster, "w1", 1, 5, 0.5);
+    reply = status_of(&cluster, "1");
+    ck_assert_uint_eq(reply->job->validation_step, 8);
+    ck_assert_double_eq(reply->job->validation[0]->value, 0.75);
+    message_free(reply);
+}
+END_TEST
+
 START_TEST(workers_that_do_not_return_are_done_without)
 {
     Cairn__NodeCommand *command;
@@ -519,6 +542,7 @@ static Suite *make_suite(void)
                                         strangers_are_asked_who_they_are,
                                         a_probe_says_something_to_every_node};
     const TTest *const restarts[] = {a_running_job_is_taken_up_as_it_is,
+                                     a_validation_that_is_told_again_counts_once,
                                      workers_that_do_not_return_are_done_without,
                                      a_worker_that_died_meanwhile_is_known_at_once,
                                      servers_that_do_not_return_are_waited_for,

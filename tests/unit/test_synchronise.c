@@ -184,7 +184,9 @@ START_TEST(pauses_grow_and_end)
     struct patience patience;
     int64_t now_ms = 5000;
 
-    patience_begin(&patience, now_ms);
+    patience_begin(&patience, 700, now_ms);
+    ck_assert_int_eq(patience_end_ms(&patience), 5700);
+    patience_begin(&patience, 0, now_ms);
     ck_assert_int_eq(patience.retry_ms, 5000);
     ck_assert_int_eq(patience_end_ms(&patience), 35000); /* shards that were never reached */
     patience_reached(&patience);

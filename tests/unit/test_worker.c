@@ -5,6 +5,7 @@
 #include "cluster/placement.h"
 #include "orders.h"
 #include "played_coordinator.h"
+#include "standing.h"
 #include "worker.h"
 #include "worker_fixture.h"
 
@@ -13,14 +14,16 @@
 #include <sys/eventfd.h>
 #include <zmq.h>
 
-#define JOB 4
+#define JOB               4
+#define DRAIN_PATIENCE_MS 300 /* where that is the subject */
 
 struct stage {
     void *context;
     struct played played;
     char endpoint[ENDPOINT_BYTES];
     struct worker_options options;
-    int ends; /* an eventfd */
+    int64_t drain_patience_ms; /* 0: as ever */
+    int ends;                  /* an eventfd */
     pthread_t thread;
     enum status status;
     struct error error;
@@ -32,20 +35,28 @@ static void *run_worker(void *argument)
     struct worker *worker = NULL;
 
     stage->status = worker_new(stage->context, &stage->options, &worker, &stage->error);
+    if (stage->status == CAIRN_OK && stage->drain_patience_ms > 0)
+        worker_limit_drain(worker, stage->drain_patience_ms);
     if (stage->status == CAIRN_OK)
         stage->status = worker_run(worker, stage->ends, &stage->error);
     worker_free(worker);
     return NULL;
 }
 
-static void stage_open(struct stage *stage)
+static void stage_open_with(struct stage *stage, int64_t drain_patience_ms)
 {
     memset(stage, 0, sizeof(*stage));
+    stage->drain_patience_ms = drain_patience_ms;
     stage->context = zmq_ctx_new();
     played_init(&stage->played, bound_socket(stage->context, ZMQ_ROUTER, stage->endpoint));
     stage->ends = eventfd(0, EFD_CLOEXEC);
     stage->options = (struct worker_options){.coordinator = stage->endpoint, .threads = 3};
     ck_assert_int_eq(pthread_create(&stage->thread, NULL, run_worker, stage), 0);
+}
+
+static void stage_open(struct stage *stage)
+{
+    stage_open_with(stage, 0);
 }
 
 /* Waits for the worker to end by itself. */
@@ -310,14 +321,14 @@ START_TEST(a_drain_without_an_answer_ends_all_the_same)
     int64_t begin_ms;
     struct stage stage;
 
-    stage_open(&stage);
+    stage_open_with(&stage, DRAIN_PATIENCE_MS);
     welcome(&stage, NULL);
-    signal_worker(&stage);
     begin_ms = clock_ms();
+    signal_worker(&stage);
     hear_drain(&stage);
     while (played_hear(&stage.played) != CAIRN__NODE_MESSAGE__BODY_LEAVE)
         continue;
-    ck_assert_int_ge(clock_ms() - begin_ms, 9000);
+    ck_assert_int_ge(clock_ms() - begin_ms, DRAIN_PATIENCE_MS);
     stage_await(&stage);
     ck_assert_int_eq(stage.status, CAIRN_OK);
 }
@@ -375,6 +386,53 @@ START_TEST(what_stands_is_reported_again)
     stage_close(&stage);
     fixture_remove(&good);
     fixture_remove(&bad);
+}
+END_TEST
+
+struct told {
+    struct step_report reports[8];
+    size_t count;
+};
+
+static void note(void *context, const struct step_report *report)
+{
+    struct told *told = context;
+
+    ck_assert_uint_lt(told->count, sizeof(told->reports) / sizeof(told->reports[0]));
+    told->reports[told->count++] = *report;
+}
+
+static void keep(struct standing *standing, enum step_report_kind kind, uint64_t step)
+{
+    const struct step_report report = {.kind = kind, .figures.step = step};
+
+    standing_keep(standing, &report);
+}
+
+/* The newest validation among them: the coordinator that was told of it may be gone. */
+START_TEST(the_newest_of_each_kind_stands)
+{
+    struct standing standing = {0};
+    struct told told = {.count = 0};
+
+    standing_visit(&standing, note, &told);
+    ck_assert_uint_eq(told.count, 0);
+    keep(&standing, STEP_PREPARED, 0);
+    keep(&standing, STEP_PROGRESS, 3);
+    keep(&standing, STEP_VALIDATED, 4);
+    keep(&standing, STEP_TROUBLE, 0);
+    keep(&standing, STEP_VALIDATED, 8);
+    standing_visit(&standing, note, &told);
+    ck_assert_uint_eq(told.count, 2);
+    ck_assert_int_eq(told.reports[0].kind, STEP_PREPARED);
+    ck_assert_int_eq(told.reports[1].kind, STEP_VALIDATED);
+    ck_assert_uint_eq(told.reports[1].figures.step, 8);
+    keep(&standing, STEP_REACHED, 9);
+    told.count = 0;
+    standing_visit(&standing, note, &told);
+    ck_assert_uint_eq(told.count, 3);
+    ck_assert_int_eq(told.reports[2].kind, STEP_REACHED);
+    ck_assert_uint_eq(told.reports[2].figures.step, 9);
 }
 END_TEST
 
@@ -498,6 +556,7 @@ static Suite *make_suite(void)
     tcase_add_test(test, a_worker_that_waits_for_a_coordinator_ends_at_once);
     tcase_add_test(test, a_drain_without_an_answer_ends_all_the_same);
     tcase_add_test(test, what_stands_is_reported_again);
+    tcase_add_test(test, the_newest_of_each_kind_stands);
     tcase_add_test(test, orders_are_what_an_epoch_says_of_us);
     tcase_add_test(test, settings_are_checked);
     tcase_add_test(test, a_bad_endpoint_name_or_device_is_refused);
