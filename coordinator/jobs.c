@@ -26,7 +26,6 @@ static void entry_free(struct job_entry *entry)
     participants_free(&entry->servers);
     participants_free(&entry->workers);
     entry_await_nobody(entry);
-    free(entry->trials.items);
     free(entry);
 }
 

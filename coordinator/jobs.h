@@ -53,21 +53,6 @@ struct awaited {
     bool is_worker;
 };
 
-/* A worker that has failed at the job (trials.h). */
-#define TRIAL_REASON_BYTES 160
-struct trial {
-    char worker[NODE_NAME_BYTES], reason[TRIAL_REASON_BYTES];
-    uint32_t failures;
-    bool is_recent; /* it has failed since the job last made progress */
-};
-
-struct trials {
-    struct trial *items;
-    size_t count;
-    uint32_t in_a_row; /* failures since the job last made progress */
-    bool are_alike;    /* those all had one reason */
-};
-
 /* The end of the training, as the first worker that reached it told. */
 struct outcome {
     bool is_known;
@@ -86,7 +71,6 @@ struct job_entry {
     struct awaited *awaited;              /* owned, with the names */
     size_t awaited_count;
     int64_t awaited_until_ms; /* monotonic */
-    struct trials trials;
     struct outcome outcome;
     bool is_thinner;           /* a worker that the newest epoch names is gone, and has not reached the end */
     int64_t spans_ms;          /* when spans were last made, monotonic */

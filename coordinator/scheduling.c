@@ -259,7 +259,7 @@ static void start_unplaced(struct turn *turn, struct pass *pass, const struct no
 /* Nobody in the cluster may work for a job whose workers failed. */
 static void give_up_if_all_failed(struct turn *turn, struct job_entry *entry, const struct nodes *nodes)
 {
-    if (entry->trials.in_a_row == 0 || entry->workers.count > 0)
+    if (!trials_are_open(entry) || entry->workers.count > 0)
         return;
     for (size_t i = 0; i < nodes->count; i++) {
         if (node_is_worker(nodes->items[i]) && may_work(nodes->items[i], entry))

@@ -3,39 +3,67 @@
 
 #include "life.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ROUNDS 3 /* times worker_tries: failures in a row that fail the job */
+#define ROUNDS     3   /* times worker_tries: failures in a row that fail the job */
+#define REASON_MAX 159 /* bytes of a reason that are kept */
 
-static struct trial *find(const struct trials *trials, const char *worker)
+static Cairn__Trial *find(const Cairn__Trials *trials, const char *worker)
 {
-    for (size_t i = 0; i < trials->count; i++) {
-        if (strcmp(trials->items[i].worker, worker) == 0)
-            return &trials->items[i];
+    for (size_t i = 0; trials && i < trials->n_workers; i++) {
+        if (strcmp(trials->workers[i]->worker, worker) == 0)
+            return trials->workers[i];
     }
     return NULL;
 }
 
-/* NULL: memory is out. */
-static struct trial *find_or_add(struct turn *turn, struct trials *trials, const char *worker)
+/* The record's trials, made if there are none. NULL: memory is out. */
+static Cairn__Trials *trials_of(struct turn *turn, struct job_entry *entry)
 {
-    struct trial *trial = find(trials, worker), *items;
+    Cairn__JobRecord *record = entry->record;
 
-    if (trial)
-        return trial;
-    items = realloc(trials->items, (trials->count + 1) * sizeof(*items));
-    if (!items) {
+    if (record->trials)
+        return record->trials;
+    record->trials = malloc(sizeof(*record->trials));
+    if (record->trials)
+        cairn__trials__init(record->trials);
+    else
+        turn->effects->failed = true;
+    return record->trials;
+}
+
+/* NULL: memory is out. */
+static Cairn__Trial *add(struct turn *turn, Cairn__Trials *trials, const char *worker)
+{
+    Cairn__Trial **items = realloc(trials->workers, (trials->n_workers + 1) * sizeof(*items));
+    Cairn__Trial *trial = malloc(sizeof(*trial));
+
+    if (items)
+        trials->workers = items;
+    if (!items || !trial) {
+        free(trial);
         turn->effects->failed = true;
         return NULL;
     }
-    trials->items = items;
-    trial = &items[trials->count++];
-    memset(trial, 0, sizeof(*trial));
-    snprintf(trial->worker, sizeof(trial->worker), "%s", worker);
+    cairn__trial__init(trial);
+    turn_set_text(turn, &trial->worker, "%s", worker);
+    items[trials->n_workers++] = trial;
     return trial;
+}
+
+/* NULL: memory is out. */
+static Cairn__Trial *find_or_add(struct turn *turn, struct job_entry *entry, const char *worker)
+{
+    Cairn__Trials *trials = trials_of(turn, entry);
+    Cairn__Trial *trial = find(trials, worker);
+
+    return trial || !trials ? trial : add(turn, trials, worker);
+}
+
+static void set_reason(struct turn *turn, Cairn__Trial *trial, const char *reason)
+{
+    turn_set_text(turn, &trial->reason, "%.*s", REASON_MAX, reason);
 }
 
 bool trials_exclude_it(const struct job_entry *entry, const char *worker)
@@ -66,12 +94,12 @@ static void add_excluded(struct turn *turn, Cairn__JobStatus *status, const char
 
 void trials_exclude(struct turn *turn, struct job_entry *entry, const char *worker, const char *reason)
 {
-    struct trial *trial = find_or_add(turn, &entry->trials, worker);
+    Cairn__Trial *trial = find_or_add(turn, entry, worker);
     struct line line = {.length = 0};
 
     if (!trial || trials_exclude_it(entry, worker))
         return;
-    snprintf(trial->reason, sizeof(trial->reason), "%s", reason);
+    set_reason(turn, trial, reason);
     add_excluded(turn, entry_status(entry), worker);
     entry->unsaved = true;
     entry->revision++;
@@ -80,19 +108,19 @@ void trials_exclude(struct turn *turn, struct job_entry *entry, const char *work
     turn_note(turn, LOG_LEVEL_WARN, "job", "job=%s text=\"%s\"", entry_status(entry)->id, line.text);
 }
 
-/* Reasons of which one is the other but for what did not fit. */
-static bool same_reason(const struct trial *trial, const char *reason)
+/* Reasons of which one is the other but for what is not kept. */
+static bool same_reason(const Cairn__Trial *trial, const char *reason)
 {
-    return strncmp(trial->reason, reason, sizeof(trial->reason) - 1) == 0;
+    return strncmp(trial->reason, reason, REASON_MAX) == 0;
 }
 
 /* Whether all recent failures had this reason. */
-static bool are_alike(const struct trials *trials, const char *reason)
+static bool are_alike(const Cairn__Trials *trials, const char *reason)
 {
     if (trials->in_a_row > 0 && !trials->are_alike)
         return false;
-    for (size_t i = 0; i < trials->count; i++) {
-        if (trials->items[i].is_recent && !same_reason(&trials->items[i], reason))
+    for (size_t i = 0; i < trials->n_workers; i++) {
+        if (trials->workers[i]->is_recent && !same_reason(trials->workers[i], reason))
             return false;
     }
     return true;
@@ -100,8 +128,8 @@ static bool are_alike(const struct trials *trials, const char *reason)
 
 void trials_note(struct turn *turn, struct job_entry *entry, const char *worker, const char *reason)
 {
-    struct trials *trials = &entry->trials;
-    struct trial *trial = find_or_add(turn, trials, worker);
+    Cairn__Trial *trial = find_or_add(turn, entry, worker);
+    Cairn__Trials *trials = entry->record->trials;
     uint32_t tries = entry->job->worker_tries;
 
     if (!trial)
@@ -109,32 +137,45 @@ void trials_note(struct turn *turn, struct job_entry *entry, const char *worker,
     entry_log(turn, entry, "warn", worker, reason);
     trials->are_alike = are_alike(trials, reason);
     trials->in_a_row++;
-    snprintf(trial->reason, sizeof(trial->reason), "%s", reason);
+    set_reason(turn, trial, reason);
     trial->is_recent = true;
     trial->failures++;
+    entry->unsaved = true;
     if (trials->in_a_row >= ROUNDS * tries)
         life_fail(turn, entry, "%s: %s", worker, reason);
     else if (trial->failures >= tries)
         trials_exclude(turn, entry, worker, reason);
 }
 
+bool trials_are_open(const struct job_entry *entry)
+{
+    return entry->record->trials && entry->record->trials->in_a_row > 0;
+}
+
 void trials_progress(struct job_entry *entry)
 {
-    entry->trials.in_a_row = 0;
-    for (size_t i = 0; i < entry->trials.count; i++)
-        entry->trials.items[i].is_recent = false;
+    Cairn__Trials *trials = entry->record->trials;
+
+    if (!trials_are_open(entry))
+        return;
+    trials->in_a_row = 0;
+    for (size_t i = 0; i < trials->n_workers; i++)
+        trials->workers[i]->is_recent = false;
+    entry->unsaved = true;
 }
 
 bool trials_give_up(struct turn *turn, struct job_entry *entry)
 {
-    const struct trials *trials = &entry->trials;
+    const Cairn__Trials *trials = entry->record->trials;
 
-    if (trials->in_a_row < entry->job->worker_tries || !trials->are_alike)
+    if (!trials || trials->in_a_row < entry->job->worker_tries || !trials->are_alike)
         return false;
-    for (size_t i = trials->count; i-- > 0;) {
-        if (!trials->items[i].is_recent)
+    for (size_t i = trials->n_workers; i-- > 0;) {
+        const Cairn__Trial *trial = trials->workers[i];
+
+        if (!trial->is_recent)
             continue;
-        life_fail(turn, entry, "%s: %s", trials->items[i].worker, trials->items[i].reason);
+        life_fail(turn, entry, "%s: %s", trial->worker, trial->reason);
         return true;
     }
     return false;
@@ -145,7 +186,7 @@ void trials_explain(const struct job_entry *entry, struct line *line)
     const Cairn__JobStatus *status = entry_status(entry);
 
     for (size_t i = 0; i < status->n_excluded; i++) {
-        const struct trial *trial = find(&entry->trials, status->excluded[i]);
+        const Cairn__Trial *trial = find(entry->record->trials, status->excluded[i]);
 
         line_add(line, "; %s is excluded%s%s%s", status->excluded[i], trial ? " (" : "",
                  trial ? trial->reason : "", trial ? ")" : "");
@@ -160,6 +201,6 @@ void trials_forget(struct job_entry *entry)
         free(status->excluded[--status->n_excluded]);
     free(status->excluded);
     status->excluded = NULL;
-    free(entry->trials.items);
-    memset(&entry->trials, 0, sizeof(entry->trials));
+    message_free(entry->record->trials);
+    entry->record->trials = NULL;
 }

@@ -375,6 +375,65 @@ START_TEST(a_failure_is_a_try)
 }
 END_TEST
 
+static void all_return(void)
+{
+    register_engaged(&cluster, "s1", 2, 1);
+    register_engaged(&cluster, "s2", 2, 1);
+    register_engaged(&cluster, "w1", 0, 1);
+    register_engaged(&cluster, "w2", 0, 1);
+}
+
+START_TEST(tries_are_counted_over_a_restart)
+{
+    Cairn__ClientReply *reply;
+
+    run_alone();
+    join("w3");
+    for (int i = 0; i < 2; i++) {
+        failed(&cluster, "w3", 1, "out of memory");
+        if (i == 0)
+            prepared(&cluster, "w3", 1, 40);
+        progress(&cluster, "w1", 1, (uint64_t)i + 1);
+    }
+    cluster_restart(&cluster);
+    all_return();
+    join("w3");
+    failed(&cluster, "w3", 1, "out of memory");
+    reply = status_of(&cluster, "tiny");
+    ck_assert_uint_eq(reply->job->n_excluded, 1);
+    message_free(reply);
+    cluster_restart(&cluster);
+    all_return();
+    leave(&cluster, "w2");
+    EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker; w3 is excluded (out of memory)");
+}
+END_TEST
+
+/* In a row, too: and the row ends with progress that was never stored for its own sake. */
+START_TEST(failures_in_a_row_are_counted_over_a_restart)
+{
+    char name[8], reason[16];
+
+    run_alone();
+    for (int i = 0; i < 17; i++) {
+        snprintf(name, sizeof(name), "x%d", i);
+        snprintf(reason, sizeof(reason), "fault %d", i);
+        join(name);
+        failed(&cluster, name, 1, reason);
+        leave(&cluster, name);
+        if (i == 7)
+            progress(&cluster, "w1", 1, 1);
+        if (i < 16)
+            EXPECT_STATE(&cluster, RUNNING, "");
+        if (i == 7 || i == 12) {
+            cluster_restart(&cluster);
+            all_return();
+        }
+    }
+    EXPECT_STATE(&cluster, FAILED, "x16: fault 16");
+}
+END_TEST
+
 START_TEST(a_fault_of_the_job_fails_it_soon)
 {
     submit_with_nodes();
@@ -570,6 +629,8 @@ static Suite *make_suite(void)
     const TTest *const draining[] = {a_worker_that_is_to_end_hands_over, clients_drain_nodes,
                                      draining_nodes_get_no_jobs};
     const TTest *const failing[] = {a_failure_is_a_try,
+                                    tries_are_counted_over_a_restart,
+                                    failures_in_a_row_are_counted_over_a_restart,
                                     a_fault_of_the_job_fails_it_soon,
                                     failures_without_progress_fail_the_job,
                                     a_loss_that_is_not_finite_fails_the_job,
