@@ -197,7 +197,7 @@ static int64_t earlier(int64_t a_ms, int64_t b_ms)
 }
 
 /* After a pause of our own the nodes' messages are still on their way to us. */
-static void forgive_pause(const struct turn *turn, struct membership *membership)
+static void forgive_pause(const struct turn *turn, struct membership *membership, struct jobs *jobs)
 {
     int64_t now_ms = turn->now.monotonic_ms;
     int64_t gap_ms = membership->ticked ? now_ms - membership->ticked_ms : 0;
@@ -208,6 +208,8 @@ static void forgive_pause(const struct turn *turn, struct membership *membership
         node->heard_ms = earlier(node->heard_ms + gap_ms, now_ms);
         node->contended_ms = earlier(node->contended_ms + gap_ms, now_ms);
     }
+    if (gap_ms > PAUSE_MS)
+        retake_forgive(jobs, gap_ms);
     membership->ticked = true;
     membership->ticked_ms = now_ms;
 }
@@ -225,7 +227,7 @@ static int64_t node_deadline_ms(const struct membership *membership, const struc
 
 void membership_tick(struct turn *turn, struct membership *membership, struct jobs *jobs)
 {
-    forgive_pause(turn, membership);
+    forgive_pause(turn, membership, jobs);
     for (size_t i = 0; i < membership->nodes.count;) {
         struct node *node = membership->nodes.items[i];
         struct line why = {.length = 0};
@@ -238,13 +240,15 @@ void membership_tick(struct turn *turn, struct membership *membership, struct jo
                  (double)(turn->now.monotonic_ms - node->heard_ms) / 1000);
         lose(turn, membership, jobs, node, why.text); /* an heir is added at the list's end */
     }
+    retake_tick(turn, jobs);
 }
 
-int64_t membership_deadline_ms(const struct membership *membership)
+int64_t membership_deadline_ms(const struct membership *membership, const struct jobs *jobs)
 {
+    bool is_patient = membership->nodes.count > 0 || retake_is_under_way(jobs);
     int64_t deadline_ms = INT64_MAX;
 
     for (size_t i = 0; i < membership->nodes.count; i++)
         deadline_ms = earlier(deadline_ms, node_deadline_ms(membership, membership->nodes.items[i]));
-    return membership->nodes.count > 0 ? earlier(deadline_ms, membership->ticked_ms + TICK_MS) : deadline_ms;
+    return is_patient ? earlier(deadline_ms, membership->ticked_ms + TICK_MS) : deadline_ms;
 }

@@ -179,7 +179,22 @@ void retake_registered(struct turn *turn, struct jobs *jobs, struct node *node, 
 
 /* ---- those who do not come */
 
-void retake_tick(struct turn *turn, struct job_entry *entry)
+void retake_forgive(struct jobs *jobs, int64_t gap_ms)
+{
+    for (size_t i = 0; i < jobs->count; i++)
+        jobs->items[i]->awaited_until_ms += gap_ms;
+}
+
+bool retake_is_under_way(const struct jobs *jobs)
+{
+    for (size_t i = 0; i < jobs->count; i++) {
+        if (jobs->items[i]->awaited_count > 0)
+            return true;
+    }
+    return false;
+}
+
+static void give_up_late(struct turn *turn, struct job_entry *entry)
 {
     struct line server = {.length = 0};
 
@@ -197,4 +212,10 @@ void retake_tick(struct turn *turn, struct job_entry *entry)
     entry_await_nobody(entry);
     if (server.length > 0)
         interrupt_server(turn, entry, server.text, "has not come back since the coordinator started again");
+}
+
+void retake_tick(struct turn *turn, struct jobs *jobs)
+{
+    for (size_t i = 0; i < jobs->count; i++)
+        give_up_late(turn, jobs->items[i]);
 }

@@ -16,7 +16,15 @@ void retake_await(struct turn *turn, struct job_entry *entry, uint32_t lease_ms)
 /* A node has registered, by the connection that it had or by a new one. */
 void retake_registered(struct turn *turn, struct jobs *jobs, struct node *node, bool by_new_connection);
 
-/* Gives up the nodes that have not come in time. */
-void retake_tick(struct turn *turn, struct job_entry *entry);
+/* We did nothing for gap_ms, as a stopped process does: what nodes sent meanwhile has yet to be read. Before
+ * the retake_tick that would give them up. */
+void retake_forgive(struct jobs *jobs, int64_t gap_ms);
+
+/* Whether some job awaits nodes. */
+bool retake_is_under_way(const struct jobs *jobs);
+
+/* Gives up the nodes that have not come in time. Only when it is known how long we paused, if we did: not with
+ * any message that is read after it. */
+void retake_tick(struct turn *turn, struct jobs *jobs);
 
 #endif

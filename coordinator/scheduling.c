@@ -6,7 +6,6 @@
 #include "epochs.h"
 #include "growth.h"
 #include "life.h"
-#include "retake.h"
 #include "server_choice.h"
 #include "trials.h"
 
@@ -270,9 +269,6 @@ static void give_up_if_all_failed(struct turn *turn, struct job_entry *entry, co
 
 static void look_at(struct turn *turn, struct pass *pass, struct job_entry *entry, const struct nodes *nodes)
 {
-    retake_tick(turn, entry);
-    if (entry_has_ended(entry))
-        return;
     give_up_if_all_failed(turn, entry, nodes);
     epochs_recycle(turn, entry);
     if (is_unplaced(entry))
