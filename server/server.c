@@ -424,11 +424,12 @@ static void serve_shard(struct server *server, uint32_t shard)
 
 /* ---- the loop */
 
-enum { ITEM_COORDINATOR, ITEM_STOP, ITEM_SHARDS };
+enum { ITEM_COORDINATOR, ITEM_LINK, ITEM_STOP, ITEM_SHARDS };
 
 static void items_fill(struct server *server, zmq_pollitem_t *items)
 {
     items[ITEM_COORDINATOR] = (zmq_pollitem_t){member_socket(server->member), 0, ZMQ_POLLIN, 0};
+    items[ITEM_LINK] = (zmq_pollitem_t){member_link(server->member), 0, ZMQ_POLLIN, 0};
     items[ITEM_STOP] = (zmq_pollitem_t){NULL, server->stop_descriptor, ZMQ_POLLIN, 0};
     for (uint32_t i = 0; i < server->shard_count; i++)
         items[ITEM_SHARDS + i] = (zmq_pollitem_t){actor_pipe(server->shards[i]), 0, ZMQ_POLLIN, 0};

@@ -330,9 +330,10 @@ static void repeat_reports(struct worker *worker)
 static enum status wait_for_input(struct worker *worker, int stop_descriptor, bool *is_signalled,
                                   struct error *error)
 {
-    zmq_pollitem_t items[3] = {{.fd = stop_descriptor, .events = ZMQ_POLLIN},
-                               {.socket = member_socket(worker->member), .events = ZMQ_POLLIN}};
-    int count = 2;
+    zmq_pollitem_t items[4] = {{.fd = stop_descriptor, .events = ZMQ_POLLIN},
+                               {.socket = member_socket(worker->member), .events = ZMQ_POLLIN},
+                               {.socket = member_link(worker->member), .events = ZMQ_POLLIN}};
+    int count = 3;
     int64_t deadline_ms = member_deadline_ms(worker->member), left_ms;
 
     if (worker->is_draining && worker->drain_ends_ms < deadline_ms)

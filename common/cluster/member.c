@@ -1,5 +1,8 @@
 /* A node's connection to the coordinator. Knows nothing of jobs.
  *
+ * A process that is killed closes its connections: so the end of a coordinator is known at once, without waiting
+ * for its silence, and the next connection begins with a registration, as nobody knows us there.
+ *
  * The coordinator answers every registration and every heartbeat of a node that it knows with a Welcome, so
  * silence means that it is gone, or stopped for a while, or has forgotten us. After a lease of silence we
  * register again by the same connection: a coordinator that was only stopped finds its node as it left it.
@@ -12,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "net/frames.h"
+#include "net/link_watch.h"
 #include "net/wire.h"
 
 #include <stdbool.h>
@@ -39,6 +43,9 @@ struct member {
     bool is_registered; /* the last registration was welcomed */
     bool is_welcomed;   /* and the owner was not told yet */
     bool has_waited;    /* it was logged that we wait */
+    bool is_cut;        /* there is no connection */
+    bool is_new;        /* no registration was sent since the connection ended */
+    struct link_watch link;
     uint32_t lease_ms, heartbeat_ms;
     int registrations;     /* by this connection since the coordinator last spoke */
     int64_t registered_ms; /* when we last registered */
@@ -97,6 +104,7 @@ static enum status send_registration(struct member *member, struct error *error)
         body.engagements[i] = &member->engagements[i];
     body.n_engagements = member->engaged;
     member->is_registered = false;
+    member->is_new = false;
     member->registrations++;
     member->registered_ms = member->listening_ms = member->asked_ms = clock_ms();
     message.body_case = CAIRN__NODE_MESSAGE__BODY_REGISTRATION;
@@ -116,7 +124,7 @@ static enum status socket_init(struct member *member, void *zmq_context, struct 
     if (zmq_setsockopt(member->socket, ZMQ_LINGER, &none, sizeof(none)) != 0 ||
         zmq_setsockopt(member->socket, ZMQ_RECONNECT_IVL_MAX, &reconnect_ms, sizeof(reconnect_ms)) != 0)
         return error_set(error, CAIRN_IO, "member: cannot set up a socket: %s", zmq_strerror(zmq_errno()));
-    return CAIRN_OK;
+    return link_watch_open(&member->link, zmq_context, member->socket, error);
 }
 
 enum status member_new(void *zmq_context, const char *endpoint, const Cairn__Registration *registration,
@@ -169,6 +177,7 @@ void member_free(struct member *member, const char *reason)
     if (member->socket && member->is_registered)
         leave(member, reason);
     frames_clear(&member->frames);
+    link_watch_close(&member->link);
     if (member->socket)
         zmq_close(member->socket);
     free(member->engagements);
@@ -234,6 +243,11 @@ void *member_socket(const struct member *member)
     return member->socket;
 }
 
+void *member_link(const struct member *member)
+{
+    return member->link.reader;
+}
+
 /* When the coordinator has been silent for two heartbeats. */
 static int64_t hearing_ends_ms(const struct member *member)
 {
@@ -250,7 +264,13 @@ bool member_take_welcome(struct member *member)
 
 bool member_hears(const struct member *member)
 {
-    return member->is_registered && clock_ms() < hearing_ends_ms(member);
+    return member->is_registered && !member->is_cut && clock_ms() < hearing_ends_ms(member);
+}
+
+/* A heartbeat that waits for a connection would only come before the registration there. */
+static bool may_beat(const struct member *member)
+{
+    return member->is_registered && !member->is_cut;
 }
 
 int64_t member_deadline_ms(const struct member *member)
@@ -258,7 +278,7 @@ int64_t member_deadline_ms(const struct member *member)
     int64_t deadline_ms = member->listening_ms + member->lease_ms;
     int64_t heartbeat_ms = member->asked_ms + member->heartbeat_ms;
 
-    if (member->is_registered && heartbeat_ms < deadline_ms)
+    if (may_beat(member) && heartbeat_ms < deadline_ms)
         deadline_ms = heartbeat_ms;
     if (member_hears(member) && hearing_ends_ms(member) < deadline_ms)
         deadline_ms = hearing_ends_ms(member);
@@ -303,13 +323,31 @@ static enum status heartbeat(struct member *member, struct error *error)
     return status == CAIRN_AGAIN ? CAIRN_OK : status;
 }
 
+/* What has become of the connection. */
+static enum status look_at_link(struct member *member, struct error *error)
+{
+    enum link_news news;
+
+    while ((news = link_watch_take(&member->link)) != LINK_SAME) {
+        member->is_cut = news == LINK_BROKEN;
+        member->is_new = member->is_new || member->is_cut;
+    }
+    if (member->is_cut || !member->is_new)
+        return CAIRN_OK;
+    log_info("connected_again", "coordinator=%s", member->endpoint);
+    return send_registration(member, error);
+}
+
 static enum status do_what_is_due(struct member *member, struct error *error)
 {
+    enum status status = look_at_link(member, error);
     int64_t now_ms = clock_ms();
 
+    if (status != CAIRN_OK)
+        return status;
     if (now_ms >= member->listening_ms + member->lease_ms)
         return register_again(member, now_ms, error);
-    if (member->is_registered && now_ms >= member->asked_ms + member->heartbeat_ms)
+    if (may_beat(member) && now_ms >= member->asked_ms + member->heartbeat_ms)
         return heartbeat(member, error);
     return CAIRN_OK;
 }

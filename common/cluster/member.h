@@ -1,9 +1,9 @@
 /* A node's membership: its connection to the coordinator, registration, heartbeats, commands.
  *
  * The object owns one DEALER socket and belongs to one thread (the node's main thread), which polls
- * member_socket() together with its own sockets, up to member_deadline_ms(), and calls member_receive().
- * It registers at once and again whenever the coordinator was silent for a lease or asks for it, so daemons
- * start in any order and outlive a coordinator's restart; it logs when it waits and when it is in. With each
+ * member_socket() and member_link() together with its own sockets, up to member_deadline_ms(), and calls
+ * member_receive(). It registers at once and again whenever the connection was made anew, the coordinator was
+ * silent for a lease, or asks for it, so daemons start in any order and outlive a coordinator's restart; it logs when it waits and when it is in. With each
  * registration it tells what the node is at work on: a coordinator that has begun anew finds its jobs so. */
 #ifndef CAIRN_CLUSTER_MEMBER_H
 #define CAIRN_CLUSTER_MEMBER_H
@@ -37,12 +37,13 @@ void member_disengage(struct member *member, uint64_t job, uint64_t incarnation)
  */
 bool member_take_welcome(struct member *member);
 
-/* Whether the coordinator knows this node and has spoken within the last two heartbeats; member_deadline_ms
- * is no later than when that ends. */
+/* Whether the coordinator knows this node, is connected, and has spoken within the last two heartbeats;
+ * member_deadline_ms is no later than when that ends. To be asked after member_receive. */
 bool member_hears(const struct member *member);
 
-/* The socket to poll for input. */
+/* The sockets to poll for input: commands, and what becomes of the connection. */
 void *member_socket(const struct member *member);
+void *member_link(const struct member *member);
 
 /* When member_receive must next be called even without input, on clock_ms(). */
 int64_t member_deadline_ms(const struct member *member);
