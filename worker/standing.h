@@ -1,6 +1,7 @@
 /* What a worker has reported of the job in hand and still stands. It is said again to a coordinator that has
- * just taken the worker's registration: what was said to the one before may have died with it, and nobody would
- * ever ask. Of a kind only the newest counts. Knows nothing of how a report is sent. The main thread only. */
+ * just taken the worker's registration: what was said to the one before may have died with it, and nobody
+ * would ever ask. Of a kind only the newest counts. Knows nothing of how a report is sent. The main thread
+ * only. */
 #ifndef CAIRN_WORKER_STANDING_H
 #define CAIRN_WORKER_STANDING_H
 

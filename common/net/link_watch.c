@@ -1,5 +1,5 @@
-/* ZeroMQ's events of a socket. An event is a frame of six bytes, its number (16 bits) and a value (32 bits), and
- * a frame with the endpoint. */
+/* ZeroMQ's events of a socket. An event is a frame of six bytes, its number (16 bits) and a value (32 bits),
+ * and a frame with the endpoint. */
 #include "net/link_watch.h"
 
 #include "base/clock.h"

@@ -22,8 +22,8 @@ enum link_news {
     LINK_MADE    /* there is one, and both ends have agreed to speak; the first one is told of, too */
 };
 
-/* Begins to watch; before the socket is connected, so that nothing is missed. Errors: CAIRN_IO. Owns: the caller,
- * link_watch_close, before the socket is closed; it may be called though nothing was opened. */
+/* Begins to watch; before the socket is connected, so that nothing is missed. Errors: CAIRN_IO. Owns: the
+ * caller, link_watch_close, before the socket is closed; it may be called though nothing was opened. */
 enum status link_watch_open(struct link_watch *watch, void *zmq_context, void *socket,
                             struct error *error) MUST_CHECK;
 void link_watch_close(struct link_watch *watch);
