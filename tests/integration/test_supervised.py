@@ -8,7 +8,7 @@ import subprocess
 from support import (Failure, descendants, expect, last_json, main, make_digits, program, run, train, wait_until,
                      write_job)
 
-EPOCHS = 150  # some seconds
+EPOCHS = 80  # some seconds
 
 
 def command_line(pid):
@@ -74,38 +74,38 @@ class Run:
         wait_until(enough, f"{more} more steps")
 
 
-def killed_children(folder, job, whole, transport, names):
-    """Kills them one after the other, each when training goes on."""
-    state = os.path.join(folder, f"killed-{transport}-{len(names)}")
+def kill_each(one, names):
+    """One after the other, each when training goes on."""
+    for name in names:
+        one.wait_for_steps(20)
+        first = one.child(name)
+        os.kill(first, signal.SIGKILL)
+        one.wait_for_line(f"{name} was killed by signal 9 (Killed): started again")
+        wait_until(lambda: one.child(name) not in (None, first), f"a new {name}")
+
+
+def let_one_leave(one, name):
+    one.wait_for_steps(20)
+    os.kill(one.child(name), signal.SIGTERM)
+    one.wait_for_line(f"{name} ended as it was told to: not started again")
+
+
+def disturbed(folder, job, whole, transport, leaver=None):
+    """A worker, the coordinator and a server are killed; then a worker may be told to go."""
+    state = os.path.join(folder, f"killed-{transport}")
     with Run(job, state, "--servers", 2, "--workers", 2, "--transport", transport) as one:
         wait_until(lambda: os.path.exists(os.path.join(state, "coordinator", "endpoint")), "the coordinator")
-        for name in names:
-            one.wait_for_steps(20)
-            first = one.child(name)
-            os.kill(first, signal.SIGKILL)
-            one.wait_for_line(f"{name} was killed by signal 9 (Killed): started again")
-            wait_until(lambda: one.child(name) not in (None, first), f"a new {name}")
+        kill_each(one, ["coordinator", "worker-1", "coordinator", "server-0"])
+        if leaver:
+            let_one_leave(one, leaver)
         code = one.process.wait(timeout=120)
         output = one.output()
     expect(code == 0, f"exit code {code}: {output[-3000:]}")
     expect(whole["model_hash"] in output, f"another model than {whole['model_hash']}: {output[-3000:]}")
 
 
-def a_worker_that_leaves(folder, job, whole):
-    with Run(job, os.path.join(folder, "left"), "--workers", 2) as one:
-        wait_until(lambda: os.path.exists(os.path.join(one.state, "coordinator", "endpoint")), "the coordinator")
-        one.wait_for_steps(20)
-        os.kill(one.child("worker-0"), signal.SIGTERM)
-        one.wait_for_line("worker-0 ended as it was told to: not started again")
-        code = one.process.wait(timeout=120)
-        output = one.output()
-    expect(code == 0 and whole["model_hash"] in output, f"exit code {code}: {output[-3000:]}")
-
-
-def one_that_cannot_start(folder, job):
-    """A server whose folder is not a folder dies at each start."""
-    state = os.path.join(folder, "broken")
-    train(job, state=state)
+def one_that_cannot_start(job, state):
+    """A server whose folder is not a folder dies at each start. The state is of a run that is complete."""
     done = run("cairn", "train", job, "--state", state, "--resume", "--json")
     expect(done.returncode == 0, f"a resume of what is complete: {done.stderr}")
     interrupted = Run(job, state, "--fresh")
@@ -129,12 +129,9 @@ def test(folder):
     make_digits(folder)
     job = write_job(os.path.join(folder, "job.yaml"), folder, epochs=EPOCHS)
     whole = train(job, "--workers", 2, state=os.path.join(folder, "whole"))
-    one_that_cannot_start(folder, job)
-    for transport in ("ipc", "tcp"):
-        killed_children(folder, job, whole, transport, ["coordinator"])
-    for transport in ("ipc", "tcp"):
-        killed_children(folder, job, whole, transport, ["worker-1", "coordinator", "server-0"])
-    a_worker_that_leaves(folder, job, whole)
+    one_that_cannot_start(job, os.path.join(folder, "whole"))
+    disturbed(folder, job, whole, "ipc")
+    disturbed(folder, job, whole, "tcp", leaver="worker-0")
 
 
 main(test)
