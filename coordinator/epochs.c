@@ -59,11 +59,14 @@ static size_t count_on_their_way(const struct job_entry *entry)
     return count;
 }
 
-static bool output_is_told(const struct job_entry *entry)
+/* Whether nobody need write the model any more: it is told what became of it, or the training was stopped before
+ * its end, and then none is written. */
+static bool output_is_settled(const struct job_entry *entry)
 {
     const Cairn__JobStatus *status = entry_status(entry);
 
-    return status->output[0] != '\0' || status->output_error[0] != '\0';
+    return status->output[0] != '\0' || status->output_error[0] != '\0' ||
+           (entry->outcome.is_known && entry->outcome.step < status->final_step);
 }
 
 static bool has_unprepared(const struct job_entry *entry)
@@ -75,7 +78,7 @@ struct epochs_need epochs_need(const struct job_entry *entry)
 {
     if (!entry->outcome.is_known)
         return (struct epochs_need){entry_minimum(entry), entry_target(entry)};
-    if (output_is_told(entry) || count_on_their_way(entry) > 0)
+    if (output_is_settled(entry) || count_on_their_way(entry) > 0)
         return (struct epochs_need){0, 0};
     return (struct epochs_need){1, 1};
 }
@@ -84,7 +87,7 @@ void epochs_recycle(struct turn *turn, struct job_entry *entry)
 {
     if (!entry->outcome.is_known || entry->outcome.is_recycled || entry->workers.count == 0 ||
         entry->awaited_count > 0 || entry_status(entry)->state == JOB_STATE(COMMITTING) ||
-        output_is_told(entry) || count_on_their_way(entry) > 0 || has_unprepared(entry))
+        output_is_settled(entry) || count_on_their_way(entry) > 0 || has_unprepared(entry))
         return;
     entry->outcome.is_recycled = true;
     while (entry->workers.count > 0)
@@ -118,7 +121,7 @@ static void go_to_the_end(struct turn *turn, struct job_entry *entry)
             epoch_begin(turn, entry);
         return;
     }
-    if (output_is_told(entry)) {
+    if (output_is_settled(entry)) {
         life_commit(turn, entry);
     } else if (is_given_up(entry)) {
         turn_set_text(turn, &status->output_error, "%s",

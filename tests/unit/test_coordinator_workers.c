@@ -555,22 +555,21 @@ START_TEST(who_is_left_goes_on_to_the_same_end)
     Cairn__NodeCommand *command;
 
     run_alone();
-    ASK_STOP(&cluster, "stopper", "tiny");
     cluster_forget(&cluster);
-    reached(&cluster, "w2", 1, 6, TINY_HASH); /* by votes; w1 was to write the model */
+    reached(&cluster, "w2", 1, 10, TINY_HASH); /* w1 was to write the model */
     leave(&cluster, "w1");
     ck_assert(GOT(&cluster, "w2", RELEASE));
     ck_assert(GOT(&cluster, "w2", PREPARE)); /* it did not know that it has to */
     prepared(&cluster, "w2", 1, 40);
     command = take_command(&cluster, "w2", CAIRN__NODE_COMMAND__BODY_EPOCH);
     ck_assert_ptr_nonnull(command);
-    ck_assert_uint_eq(command->epoch->final_step, 6);
+    ck_assert_uint_eq(command->epoch->final_step, 10);
     ck_assert_str_eq(command->epoch->output, "/jobs/out/model.h5");
     message_free(command);
-    reached(&cluster, "w2", 1, 6, TINY_OTHER_HASH);
+    reached(&cluster, "w2", 1, 10, TINY_OTHER_HASH);
     EXPECT_STATE(&cluster, FAILED,
-                 "workers disagree about the model: w2 has " TINY_HASH " at step 6, w2 has " TINY_OTHER_HASH
-                 " at step 6");
+                 "workers disagree about the model: w2 has " TINY_HASH " at step 10, w2 has " TINY_OTHER_HASH
+                 " at step 10");
 }
 END_TEST
 
@@ -580,14 +579,34 @@ START_TEST(nobody_who_writes_is_told)
 
     run_alone();
     ASK_STOP(&cluster, "stopper", "tiny");
-    reached(&cluster, "w2", 1, 6, TINY_HASH);
+    reached(&cluster, "w2", 1, 10, TINY_HASH); /* before it heard of the stop */
     leave(&cluster, "w2");
     leave(&cluster, "w1");
-    commit_step(1, 6);
-    EXPECT_STATE(&cluster, STOPPED, "stopped at step 6 as asked");
+    commit_step(1, 10);
+    EXPECT_STATE(&cluster, COMPLETED, "");
     reply = status_of(&cluster, "tiny");
     ck_assert_str_eq(reply->job->output_error,
                      "no model file was written: the worker that was to do it did not, or was lost");
+    message_free(reply);
+}
+END_TEST
+
+/* No model is written of a training that was stopped, and nobody is taken anew to write one. */
+START_TEST(a_stopped_training_has_no_model_file)
+{
+    Cairn__ClientReply *reply;
+
+    run_alone();
+    ASK_STOP(&cluster, "stopper", "tiny");
+    cluster_forget(&cluster);
+    reached(&cluster, "w2", 1, 6, TINY_HASH);
+    leave(&cluster, "w1"); /* it was the one that writes */
+    ck_assert(!GOT(&cluster, "w2", PREPARE));
+    commit_step(1, 6);
+    EXPECT_STATE(&cluster, STOPPED, "stopped at step 6 as asked");
+    reply = status_of(&cluster, "tiny");
+    ck_assert_str_eq(reply->job->output, "");
+    ck_assert_str_eq(reply->job->output_error, "");
     message_free(reply);
 }
 END_TEST
@@ -638,6 +657,7 @@ static Suite *make_suite(void)
                                     sums_that_differ_are_counted_and_told};
     const TTest *const ending[] = {the_end_needs_nobody_who_has_reached_it,
                                    who_is_left_goes_on_to_the_same_end, nobody_who_writes_is_told,
+                                   a_stopped_training_has_no_model_file,
                                    a_stop_does_not_wait_for_workers, a_waiting_job_stops_at_once};
     Suite *suite = suite_create("coordinator_workers");
 
