@@ -90,6 +90,8 @@ struct job {
     enum device device;
     uint32_t worker_tries;         /* failures after which a worker is kept from the job; default 3 */
     uint32_t server_timeout;       /* seconds that the job waits for a lost server; default 600 */
+    double straggler_factor;       /* idle workers help when a step takes so many times the median longer than
+                                    * their own part; 0: never; default 3 */
     char *output_path;             /* default NAME.h5 */
     char *base_directory;          /* what relative paths start from */
 };

@@ -321,6 +321,7 @@ static enum status resolve_cluster(struct resolve *resolve)
     job->device = form->device;
     job->worker_tries = form->worker_tries;
     job->server_timeout = form->server_timeout;
+    job->straggler_factor = form->straggler_factor;
     if (job->workers_max > job->microbatches)
         return resolve_wrong(
             resolve, "cluster.workers",

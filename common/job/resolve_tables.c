@@ -23,6 +23,7 @@ static const struct {
     {"cluster.threads_per_worker", "a job with tables has no workers"},
     {"cluster.device", "a job with tables has no workers"},
     {"cluster.worker_tries", "a job with tables has no workers"},
+    {"cluster.straggler_factor", "a job with tables has no workers"},
     {"output", "a job with tables writes no model file"},
 };
 

@@ -248,6 +248,7 @@ static const cyaml_schema_field_t cluster_fields[] = {
     FIELD_ENUM("device", OPTIONAL, struct form_cluster, device, devices),
     CYAML_FIELD_UINT("worker_tries", OPTIONAL, struct form_cluster, worker_tries),
     CYAML_FIELD_UINT("server_timeout", OPTIONAL, struct form_cluster, server_timeout),
+    CYAML_FIELD_FLOAT("straggler_factor", OPTIONAL, struct form_cluster, straggler_factor),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t output_fields[] = {
@@ -283,6 +284,7 @@ const cyaml_schema_value_t job_schema = {
 #define THREADS_MAXIMUM      1024
 #define TRIES_MAXIMUM        1000
 #define SECONDS_MAXIMUM      (365 * 86400)
+#define FACTOR_MAXIMUM       1000
 #define INITIAL_MAXIMUM      1e6 /* of initial values */
 
 #define FALLBACK(table, name, value)                                                                         \
@@ -394,6 +396,7 @@ const struct field_rule job_rules[] = {
      .minimum = 1,
      .maximum = SECONDS_MAXIMUM,
      .fallback = "600"},
+    {.fields = cluster_fields, .key = "straggler_factor", .maximum = FACTOR_MAXIMUM, .fallback = "3"},
     {.fields = workers_fields, .forms = FORM_FOR_ALL},
     {.fields = workers_fields, .key = "min", .minimum = 1, .maximum = NODES_MAXIMUM, .fallback = "1"},
     {.fields = workers_fields, .key = "max", .minimum = 1, .maximum = NODES_MAXIMUM},

@@ -99,6 +99,7 @@ struct form_cluster { /* threads_per_worker: 0 if not given */
     uint32_t threads_per_worker;
     enum device device;
     uint32_t worker_tries, server_timeout;
+    double straggler_factor;
 };
 
 struct form_output {

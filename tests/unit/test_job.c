@@ -76,6 +76,7 @@ START_TEST(defaults_are_as_documented)
     ck_assert_int_eq(job->device, DEVICE_AUTO);
     ck_assert_uint_eq(job->worker_tries, 3);
     ck_assert_uint_eq(job->server_timeout, 600);
+    ck_assert_double_eq(job->straggler_factor, 3);
     ck_assert_str_eq(job->output_path, "digits.h5");
     ck_assert_uint_eq(job->graph->trainable, 80 + 26 * 26 * 8 * 10 + 10);
     job_free(job);
@@ -124,7 +125,7 @@ static const char everything[] =
     "  terminate_on_nan: false\n"
     "  codec: {int8: {block: 128, rounding: nearest}}\n"
     "cluster: {servers: 3, workers: {min: 2, max: 5}, threads_per_worker: 4, device: cuda,\n"
-    "  worker_tries: 2, server_timeout: 30}\n"
+    "  worker_tries: 2, server_timeout: 30, straggler_factor: 1.5}\n"
     "output: {path: out/model.h5}\n";
 
 START_TEST(every_key_arrives_in_the_model)
@@ -199,6 +200,7 @@ START_TEST(every_key_arrives_elsewhere)
     ck_assert_int_eq(job->device, DEVICE_CUDA);
     ck_assert_uint_eq(job->worker_tries, 2);
     ck_assert_uint_eq(job->server_timeout, 30);
+    ck_assert_double_eq(job->straggler_factor, 1.5);
     ck_assert_str_eq(job->output_path, "out/model.h5");
     job_free(job);
 }
@@ -543,7 +545,9 @@ static const struct {
      "images}, shuffle: true}\ntrain: {optimizer: {adam: {beta_1: 0.90}}, steps: 7, commit_every: 3, "
      "terminate_on_nan: false}\n",
      true},
-    {GOOD "cluster: {servers: 4, workers: 2, device: cpu, worker_tries: 9, server_timeout: 1}\noutput: {path: x}\n", true},
+    {GOOD "cluster: {servers: 4, workers: 2, device: cpu, worker_tries: 9, server_timeout: 1, "
+          "straggler_factor: 0}\noutput: {path: x}\n",
+     true},
     {GOOD "seed: 1\n", false},
     {HEAD INPUT "    - flatten\n    - dense: {units: 10}\n" LOSS DATA TRAIN, false},
     {HEAD MODEL "data:\n  train: {format: idx, features: images2, labels: labels}\n" TRAIN, false},
@@ -931,6 +935,8 @@ static const struct {
      "cluster.worker_tries: \"0\", allowed: a whole number from 1 to 1000"},
     {GOOD "cluster: {server_timeout: 0}\n", 12,
      "cluster.server_timeout: \"0\", allowed: a whole number from 1 to 31536000"},
+    {GOOD "cluster: {straggler_factor: -1}\n", 12,
+     "cluster.straggler_factor: \"-1\", allowed: a number from 0 to 1000"},
     {GOOD "output: model.h5\n", 12, "output: \"model.h5\", allowed: the keys path"},
     {GOOD "output: {path: ''}\n", 12, "output.path: no value"},
 };

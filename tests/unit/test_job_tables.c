@@ -345,6 +345,8 @@ static const struct {
     {GOOD "cluster: {servers: 1, workers: 1}\n", 6, "cluster.workers: a job with tables has no workers"},
     {GOOD "cluster: {threads_per_worker: 1}\n", 6, "cluster.threads_per_worker: a job with tables"},
     {GOOD "cluster: {worker_tries: 1}\n", 6, "cluster.worker_tries: a job with tables has no workers"},
+    {GOOD "cluster: {straggler_factor: 2}\n", 6,
+     "cluster.straggler_factor: a job with tables has no workers"},
     {GOOD "cluster:\n  device: auto\n", 7, "cluster.device: a job with tables has no workers"},
     /* the list */
     {HEAD "tables: []\n" TRAIN, 2, "tables: a list of 0, allowed: a list of 1 to 256 entries"},
