@@ -14,7 +14,7 @@
 
 struct reply {
     struct client *client;
-    struct data_header header; /* of kind VALUES, APPLIED, REFUSED, STATISTICS or EXPORT */
+    struct data_header header; /* of kind VALUES, APPLIED, REFUSED, STATISTICS, EXPORT or MISSING */
     uint64_t payload_bytes;    /* of all payloads */
     struct buffer
         *payloads[WIRE_PAYLOADS_MAX]; /* header.payload_count of them; NULL where it has no length */

@@ -143,6 +143,8 @@ static void handle_question(struct request *request, struct buffer *const payloa
         return;
     if (request->header->kind == DATA_STATISTICS)
         request_statistics(request);
+    else if (request->header->kind == DATA_MISSING)
+        request_missing(request);
     else
         request_export(request, payloads);
 }
@@ -153,7 +155,7 @@ static void handle(struct request *request, struct buffer *const payloads[])
     const struct data_header *header = request->header;
     bool is_push = header->kind == DATA_PUSH;
 
-    if (header->kind == DATA_STATISTICS || header->kind == DATA_EXPORT)
+    if (header->kind == DATA_STATISTICS || header->kind == DATA_EXPORT || header->kind == DATA_MISSING)
         handle_question(request, payloads);
     else if (!is_push && header->kind != DATA_PULL)
         request_refuse(request, DATA_REFUSED_MALFORMED, "a shard takes pushes, pulls and questions only");

@@ -138,6 +138,9 @@ void request_pull_rows(const struct request *request, struct buffer *const paylo
 void request_statistics(const struct request *request);
 void request_export(const struct request *request, struct buffer *const payloads[]);
 
+/* The same, of a dense table or sums (shard_missing.c). */
+void request_missing(const struct request *request);
+
 /* Answers somebody with a chunk's version, which is kept. */
 void shard_answer_chunk(struct shard *shard, const struct reply_subject *subject, struct client *client,
                         struct dense_chunk *chunk, enum answer answer);

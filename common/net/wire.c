@@ -59,8 +59,8 @@ static size_t type_bytes(enum data_type type)
 static const char *payload_problem(const struct data_payload *payload, enum data_kind kind)
 {
     size_t element_bytes = type_bytes(payload->type);
-    bool carries = kind == DATA_PUSH || kind == DATA_VALUES || kind == DATA_PART ||
-                   kind == DATA_STATISTICS || kind == DATA_EXPORT ||
+    bool carries = kind == DATA_PUSH || kind == DATA_VALUES || kind == DATA_PART || kind == DATA_STATISTICS ||
+                   kind == DATA_EXPORT || kind == DATA_MISSING ||
                    (kind == DATA_PULL && payload->type == DATA_UINT64);
 
     if (element_bytes == 0)
@@ -89,6 +89,7 @@ static const char *kind_problem(const struct data_header *header)
     case DATA_PART:
     case DATA_STATISTICS:
     case DATA_EXPORT:
+    case DATA_MISSING:
         return NULL;
     case DATA_REFUSED:
         if (header->refused < DATA_REFUSED_STALE || header->refused > DATA_REFUSED_PASSED)

@@ -44,7 +44,8 @@ enum data_kind {
     DATA_APPLIED,
     DATA_PART,
     DATA_STATISTICS,
-    DATA_EXPORT
+    DATA_EXPORT,
+    DATA_MISSING = 13
 };
 enum data_type { DATA_FLOAT32 = 1, DATA_FLOAT64, DATA_UINT64, DATA_CODED };
 /* The numbers in an answer of kind DATA_STATISTICS, one payload of uint64; more may follow one day. */

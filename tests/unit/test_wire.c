@@ -258,7 +258,7 @@ START_TEST(foreign_numbers_are_bounded)
     check_refused(&foreign, "protocol 2");
     foreign_init(&foreign, (enum data_kind)0);
     check_refused(&foreign, "kind");
-    foreign_init(&foreign, (enum data_kind)(DATA_EXPORT + 1));
+    foreign_init(&foreign, (enum data_kind)(DATA_MISSING + 1));
     check_refused(&foreign, "kind");
     foreign_init(&foreign, (enum data_kind) - 1);
     check_refused(&foreign, "kind");
@@ -386,6 +386,7 @@ static Suite *make_suite(void)
 
     tcase_add_test(tests, a_question_for_the_newest_version_has_no_payloads);
     tcase_add_loop_test(tests, a_header_comes_back_as_it_was, DATA_PUSH, DATA_EXPORT + 1);
+    tcase_add_loop_test(tests, a_header_comes_back_as_it_was, DATA_MISSING, DATA_MISSING + 1);
     tcase_add_test(tests, keys_travel_in_pulls_and_nothing_in_pushes);
     tcase_add_test(tests, coded_payloads_have_any_length);
     tcase_add_test(tests, a_refusal_needs_no_payload);
