@@ -391,6 +391,11 @@ enum status session_ask_versions(struct session *session, uint32_t table, struct
 
 /* ---- receiving */
 
+static bool is_question(enum data_kind kind)
+{
+    return kind == DATA_STATISTICS || kind == DATA_EXPORT || kind == DATA_MISSING;
+}
+
 /* What is wrong with the answer in hand; NULL: nothing. */
 static const char *answer_problem(struct session *session, uint32_t shard)
 {
@@ -402,7 +407,7 @@ static const char *answer_problem(struct session *session, uint32_t shard)
         return "of a table that does not exist";
     if (session->frames.count != 1 + (size_t)wire_data_frames(header))
         return "with other frames than its header says";
-    if (header->kind == DATA_STATISTICS || header->kind == DATA_EXPORT)
+    if (is_question(header->kind))
         return session_question_problem(session, shard);
     return session->layouts[header->table].kind == SESSION_TABLE_SPARSE
                ? session_rows_problem(session, shard)
@@ -421,7 +426,7 @@ static enum status answer_take(struct session *session, uint32_t shard, struct e
         return error_set(error, CAIRN_STALE,
                          "shard %u at %s is at incarnation %" PRIu64 " of the job, we at %" PRIu64, shard,
                          session->endpoints[shard], session->received.incarnation, session->incarnation);
-    if (session->received.kind == DATA_STATISTICS || session->received.kind == DATA_EXPORT)
+    if (is_question(session->received.kind))
         return session_question_deliver(session, error);
     if (session->received.tables > session->tables_told)
         session->tables_told = session->received.tables;
@@ -459,9 +464,7 @@ static enum status message_take(struct session *session, uint32_t shard, struct 
         return error_prefix(error, status, "shard %u at %s", shard, session->endpoints[shard]);
     if (header->job == session->job && header->incarnation < session->incarnation)
         return CAIRN_OK; /* meant for who we were before */
-    if (header->kind == DATA_VALUES || header->kind == DATA_APPLIED)
-        return answer_take(session, shard, error);
-    if (header->kind == DATA_STATISTICS || header->kind == DATA_EXPORT)
+    if (header->kind == DATA_VALUES || header->kind == DATA_APPLIED || is_question(header->kind))
         return answer_take(session, shard, error);
     if (header->kind == DATA_REFUSED)
         return refusal_take(session, shard, error);

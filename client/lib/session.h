@@ -225,6 +225,20 @@ struct session_export {
 enum status session_export_rows(struct session *session, uint32_t table, struct session_export *export,
                                 struct error *error) MUST_CHECK;
 
+/* Which microbatches of a step have not all come to the shards of a table. */
+struct session_missing {
+    void (*done)(struct session_missing *missing); /* from session_poll; every answer has come */
+    void *context;                                 /* the caller's */
+    uint32_t leaves;                               /* the job's microbatches */
+    bool *marks; /* [leaves]: set for those that are missing; never cleared here */
+    uint32_t shards_left;
+};
+
+/* Asks all shards that hold a piece of a table, dense or sums, about `step`. done, context, leaves and marks
+ * are set. Errors: as session_push; CAIRN_INVALID also for a sparse table. */
+enum status session_ask_missing(struct session *session, uint32_t table, uint64_t step,
+                                struct session_missing *missing, struct error *error) MUST_CHECK;
+
 /* Answers to what lies at `question` go to nobody from now on. */
 void session_forget(struct session *session, const void *question);
 

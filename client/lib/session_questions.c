@@ -1,5 +1,5 @@
-/* Questions about a table: statistics, and exports of the rows that have changed. Each shard has one question
- * in hand; where an export goes on is in its answer. */
+/* Questions about a table: statistics, exports of the rows that have changed, what is missing of a step. Each
+ * shard has one question in hand; where an export goes on is in its answer. */
 #include "session_state.h"
 
 #include <inttypes.h>
@@ -100,6 +100,30 @@ enum status session_export_rows(struct session *session, uint32_t table, struct 
     return status;
 }
 
+enum status session_ask_missing(struct session *session, uint32_t table, uint64_t step,
+                                struct session_missing *missing, struct error *error)
+{
+    const struct layout *layout;
+    enum status status = session_layout(session, table, &layout, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    if (layout->kind == SESSION_TABLE_SPARSE || step > WIRE_STEP_MAX)
+        return error_set(error, CAIRN_INVALID,
+                         "session: nothing can be asked about step %" PRIu64 " of table %u", step, table);
+    missing->shards_left = 0;
+    for (uint32_t shard = 0; shard < session->shard_count && status == CAIRN_OK; shard++) {
+        const struct part part = {
+            .missing = missing, .is_question = true, .cursor = step, .shard = shard, .table = table};
+
+        if (!is_holder(session, table, shard))
+            continue;
+        status = question_send(session, DATA_MISSING, step, &part, error);
+        missing->shards_left++;
+    }
+    return status;
+}
+
 void session_forget(struct session *session, const void *question)
 {
     for (uint32_t i = 0; i < session->parts.count; i++) {
@@ -111,6 +135,8 @@ void session_forget(struct session *session, const void *question)
             part->statistics = NULL;
         if (part->export == question)
             part->export = NULL;
+        if (part->missing == question)
+            part->missing = NULL;
     }
 }
 
@@ -167,6 +193,28 @@ static uint64_t number_at(struct session *session, size_t part, size_t index)
     return number;
 }
 
+/* Runs in ascending order, within the job's microbatches. */
+static const char *missing_problem(struct session *session, const struct part *part)
+{
+    const struct data_header *header = &session->received;
+    uint64_t numbers = header->payloads[0].length_bytes / sizeof(uint64_t), last = 0;
+
+    if (header->payload_count != 1 || header->payloads[0].type != DATA_UINT64 || numbers % 2 != 0)
+        return "that are no runs of microbatches";
+    if (header->step != part->cursor)
+        return "about another step";
+    if (!frames_fit(session))
+        return "of other lengths than its header says";
+    for (uint64_t i = 0; part->missing && i < numbers; i++) {
+        uint64_t number = number_at(session, 1, i);
+
+        if (number > part->missing->leaves || number < last || (i % 2 == 1 && number == last))
+            return "of runs that are not in order";
+        last = number;
+    }
+    return NULL;
+}
+
 const char *session_question_problem(struct session *session, uint32_t shard)
 {
     const struct data_header *header = &session->received;
@@ -176,8 +224,10 @@ const char *session_question_problem(struct session *session, uint32_t shard)
     if (!part || !part->is_question || part->shard != shard || part->table != header->table)
         return "that nobody waits for";
     if ((part->statistics && header->kind != DATA_STATISTICS) ||
-        (part->export && header->kind != DATA_EXPORT))
+        (part->export && header->kind != DATA_EXPORT) || (part->missing && header->kind != DATA_MISSING))
         return "that were not asked for";
+    if (header->kind == DATA_MISSING)
+        return missing_problem(session, part);
     problem = header->kind == DATA_STATISTICS ? statistics_problem(session) : export_problem(session);
     if (!problem && !frames_fit(session))
         problem = "of other lengths than its header says";
@@ -195,6 +245,20 @@ static void statistics_take(struct session *session, struct session_statistics *
         statistics->version = session->received.step;
     if (--statistics->shards_left == 0 && statistics->done)
         statistics->done(statistics);
+}
+
+static void missing_take(struct session *session, struct session_missing *missing)
+{
+    uint64_t numbers = session->received.payloads[0].length_bytes / sizeof(uint64_t);
+
+    for (uint64_t i = 0; i < numbers; i += 2) {
+        uint64_t end = number_at(session, 1, i + 1);
+
+        for (uint64_t leaf = number_at(session, 1, i); leaf < end; leaf++)
+            missing->marks[leaf] = true;
+    }
+    if (--missing->shards_left == 0)
+        missing->done(missing);
 }
 
 /* The rows in hand as buffers that are aligned, [EXPORT_PAYLOADS]. Owns: the caller, also on failure. */
@@ -257,5 +321,7 @@ enum status session_question_deliver(struct session *session, struct error *erro
     session_part_free(&session->parts, place);
     if (part.statistics)
         statistics_take(session, part.statistics);
+    if (part.missing)
+        missing_take(session, part.missing);
     return part.export ? export_take(session, &part, error) : CAIRN_OK;
 }

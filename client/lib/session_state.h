@@ -29,14 +29,15 @@ struct layout {
     struct session_codec codec;
 };
 
-/* An answer that is waited for, of one of three things; of rows: which of an operation's rows come in it. */
+/* An answer that is waited for, of one of four things; of rows: which of an operation's rows come in it. */
 struct part {
     uint64_t request; /* its number on the wire; 0: nothing is waited for */
     struct session_operation *operation;
     struct session_statistics *statistics;
     struct session_export *export;
-    bool is_question; /* for statistics or an export; both NULL: it is forgotten */
-    uint64_t cursor;  /* of an export: from where on rows were asked for */
+    struct session_missing *missing;
+    bool is_question; /* for one of the last three; all NULL: it is forgotten */
+    uint64_t cursor;  /* of an export: from where on rows were asked for; of what is missing: the step */
     uint32_t shard, table;
     uint32_t count;           /* rows that come; 0: only word that the version exists */
     uint32_t first;           /* they go to rows [first, first + count), or, when there are */

@@ -258,6 +258,87 @@ START_TEST(who_holds_nothing_is_not_asked)
 }
 END_TEST
 
+/* ---- what is missing of a step */
+
+static void on_missing(struct session_missing *missing)
+{
+    ((struct rig *)missing->context)->done++;
+}
+
+static void send_runs(struct rig *rig, uint32_t shard, uint64_t step, const uint64_t *runs, size_t numbers)
+{
+    struct reply reply = reply_to(rig, shard, step);
+
+    reply_add(&reply, DATA_UINT64, runs, numbers * sizeof(*runs));
+    reply_send(rig, shard, &reply);
+}
+
+/* Of DENSE, whose one chunk is on one shard; sums and several shards are the worker's tests'. */
+static void ask_missing(struct rig *rig, struct session_missing *missing, uint32_t *holder)
+{
+    *holder = rig->slot_shards[placement_slot(DENSE, 0, SLOTS)];
+    ck_assert_int_eq(session_ask_missing(rig->session, DENSE, 9, missing, NULL), CAIRN_OK);
+    ck_assert_int_eq(arrive(rig, *holder)->kind, DATA_MISSING);
+    ck_assert_uint_eq(rig->headers[*holder].step, 9);
+    ck_assert_uint_eq(rig->headers[*holder].payload_count, 0);
+}
+
+START_TEST(what_is_missing_is_marked)
+{
+    const uint64_t runs[] = {0, 1, 3, 5, 5, 6};
+    bool marks[7] = {false};
+    struct rig rig;
+    struct session_missing missing = {.done = on_missing, .context = &rig, .leaves = 7, .marks = marks};
+    uint32_t holder;
+
+    rig_open(&rig);
+    for (unsigned i = 0; i < 2; i++) {
+        ask_missing(&rig, &missing, &holder);
+        send_runs(&rig, holder, 9, runs, i == 0 ? 0 : 6);
+        while (rig.done == i)
+            ck_assert_int_eq(poll_next(&rig, NULL), CAIRN_OK);
+        for (uint32_t leaf = 0; leaf < 7; leaf++)
+            ck_assert(marks[leaf] == (i == 1 && leaf != 1 && leaf != 2 && leaf != 6));
+    }
+    ask_missing(&rig, &missing, &holder);
+    memset(marks, 0, sizeof(marks));
+    session_forget(rig.session, &missing);
+    send_runs(&rig, holder, 9, runs, 6);
+    ck_assert_int_eq(poll_next(&rig, NULL), CAIRN_OK);
+    ck_assert(rig.done == 2 && !marks[0]);
+    ck_assert_int_eq(session_ask_missing(rig.session, TABLE, 9, &missing, NULL), CAIRN_INVALID);
+    ck_assert_int_eq(session_ask_missing(rig.session, TABLES, 9, &missing, NULL), CAIRN_INVALID);
+    rig_close(&rig);
+}
+END_TEST
+
+static const struct {
+    uint64_t step, runs[4];
+    size_t numbers;
+} bad_runs[] = {{8, {0, 1}, 2},
+                {9, {0, 8}, 2},
+                {9, {2, 2}, 2},
+                {9, {3, 2}, 2},
+                {9, {0, 1, 1}, 3},
+                {9, {0, 3, 2, 4}, 4},
+                {9, {UINT64_MAX, UINT64_MAX}, 2}};
+
+START_TEST(bad_runs_are_not_believed)
+{
+    bool marks[7] = {false};
+    struct rig rig;
+    struct session_missing missing = {.done = on_missing, .context = &rig, .leaves = 7, .marks = marks};
+    uint32_t holder;
+
+    rig_open(&rig);
+    ask_missing(&rig, &missing, &holder);
+    send_runs(&rig, holder, bad_runs[_i].step, bad_runs[_i].runs, bad_runs[_i].numbers);
+    ck_assert_int_eq(poll_next(&rig, NULL), CAIRN_PROTOCOL);
+    ck_assert(rig.done == 0 && !marks[0]);
+    rig_close(&rig);
+}
+END_TEST
+
 /* ---- exports */
 
 START_TEST(an_export_goes_on_where_each_shard_was)
@@ -422,6 +503,8 @@ static Suite *make_suite(void)
 
     tcase_add_test(tests, numbers_of_all_shards_are_added_up);
     tcase_add_test(tests, who_holds_nothing_is_not_asked);
+    tcase_add_test(tests, what_is_missing_is_marked);
+    tcase_add_loop_test(tests, bad_runs_are_not_believed, 0, sizeof(bad_runs) / sizeof(bad_runs[0]));
     tcase_add_test(tests, an_export_goes_on_where_each_shard_was);
     tcase_add_loop_test(tests, answers_that_do_not_fit_are_refused, 0, SPOILS);
     tcase_add_test(tests, what_is_forgotten_hears_nothing);
