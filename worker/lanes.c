@@ -1,8 +1,8 @@
 /* A lane's loop: take the next number, find its round and microbatch, compute it. Numbers count the span's
  * microbatches through all rounds, so one atomic addition hands out all work of a training.
  *
- * A lane may be a round ahead of another. That is safe: it cannot read weights of a version that does not
- * exist, and no version exists that another lane of this worker still works for (docs/design.md section 5).
+ * A lane may be a round ahead of another. That is safe: it cannot read weights of a version that is not
+ * here, and none comes that another lane of this worker still works for (docs/design.md section 5).
  */
 #include "lanes.h"
 
@@ -39,6 +39,7 @@ struct lanes {
     uint32_t lane_count, started;
     struct lane *lanes;
     _Atomic uint64_t next_number;
+    atomic_uint ended; /* lanes that do nothing more */
     atomic_bool has_failed;
     struct error failure; /* written once, before `failed` is called */
     pthread_mutex_t fault_mutex; /* of the two below */
@@ -270,6 +271,7 @@ static void *lane_main(void *argument)
     if (status != CAIRN_OK && status != CAIRN_CLOSED)
         fail(lane->lanes, status, &error);
     runner_fini(&lane->runner);
+    atomic_fetch_add(&lane->lanes->ended, 1);
     return NULL;
 }
 
@@ -326,6 +328,11 @@ void lanes_stop(struct lanes *lanes)
     pthread_mutex_destroy(&lanes->fault_mutex);
     free(lanes->lanes);
     free(lanes);
+}
+
+bool lanes_have_ended(const struct lanes *lanes)
+{
+    return atomic_load(&lanes->ended) == lanes->started;
 }
 
 enum status lanes_failure(const struct lanes *lanes, struct error *error)

@@ -62,6 +62,10 @@ enum status lanes_start(const struct lanes_params *params, struct lanes **out,
  * operation in hand at the latest. NULL is allowed. */
 void lanes_stop(struct lanes *lanes);
 
+/* Whether all lanes have come to the end of the schedule, or to what the caller has closed, so that
+ * lanes_stop does not wait. Owner only. */
+bool lanes_have_ended(const struct lanes *lanes);
+
 /* Why the first lane failed: after `failed` was called. Any thread. */
 enum status lanes_failure(const struct lanes *lanes, struct error *error);
 

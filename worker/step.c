@@ -181,7 +181,8 @@ static int64_t deadline_ms(const struct step *step)
 {
     if (!step->training)
         return step->is_wanted ? step->patience.retry_ms : INT64_MAX;
-    return training_is_synchronised(step->training) ? INT64_MAX : patience_end_ms(&step->patience);
+    return training_is_synchronised(step->training) ? training_deadline_ms(step->training)
+                                                    : patience_end_ms(&step->patience);
 }
 
 static enum status wait_for_input(struct step *step, struct error *error)

@@ -62,6 +62,9 @@ void training_values_came(void *context, uint32_t table, uint32_t chunk, uint64_
 
     if (training->problem != CAIRN_OK)
         return;
+    if (table == TABLE_WEIGHTS && version < training->expected &&
+        training_backup_values(training, chunk, version, values, elements))
+        return;
     if (table == TABLE_WEIGHTS)
         training->problem =
             weights_store(training->weights, chunk, version, values, elements, &training->problem_error);
@@ -123,6 +126,8 @@ static void tell_progress(struct training *training, uint64_t now_ns)
     figures.communication_share = share(times.weights_ns, &times);
     figures.waiting_share = share(times.data_ns, &times);
     progress_compute(progress, (double)times.microbatches, (double)times.train_ns * 1e-9);
+    figures.backup_microbatches = training->params.history->backup_microbatches;
+    training->params.history->backup_microbatches = 0;
     figures.microbatches_per_second = progress_lane_speed(progress) * training->params.lane_count;
     progress_report(progress, now_ns, figures.means, &figures.samples_per_second);
     if (training->is_last)
@@ -200,6 +205,7 @@ bool training_must_validate(const struct training *training)
 static void open_step(struct training *training)
 {
     training->is_open = true;
+    training_backup_begin(training);
     hash_record_step(training->params.record, weights_floats(training->weights), training->done,
                      training_has_copies(training) && training->done != training->end);
     if (training_must_validate(training))
@@ -217,6 +223,7 @@ static bool step_has_ended(const struct training *training)
 static void go_on(struct training *training)
 {
     if (step_has_ended(training)) {
+        training_backup_end(training);
         training->done = training->expected;
         training->is_open = false;
         training_arrive(training, true);
@@ -252,7 +259,7 @@ enum status training_turn(struct training *training, struct error *error)
         go_on(training);
     if (status == CAIRN_OK && training->is_open)
         status = training_push(training, error);
-    return status;
+    return status == CAIRN_OK ? training_back_up(training, error) : status;
 }
 
 void training_vote(struct training *training)
@@ -284,6 +291,8 @@ bool training_is_not_finite(const struct training *training, struct lanes_fault 
     if (!training->not_finite)
         return false;
     *is_ours = training->share.lanes && lanes_find_fault(training->share.lanes, training->done - 1, fault);
+    if (!*is_ours && training->backup && training->backup->share.lanes)
+        *is_ours = lanes_find_fault(training->backup->share.lanes, training->done - 1, fault);
     fault->step = training->done - 1;
     return true;
 }

@@ -35,6 +35,8 @@ struct training_figures {
     /* Of the lanes' time since training began, 0 to 1: computing; asleep for weights, which is communication
      * that no computing hid; asleep for data. */
     double compute_share, communication_share, waiting_share;
+    /* Computed since the last figures, since those whose they are were far behind. */
+    uint64_t backup_microbatches;
 };
 
 struct training_events {
@@ -49,6 +51,7 @@ struct training_history {
     struct progress progress;
     uint64_t counted; /* steps done when progress last took in metrics */
     struct lanes_times times;
+    uint64_t backup_microbatches; /* not told yet */
 };
 
 void training_history_init(struct training_history *history, const struct job *job);
@@ -79,6 +82,9 @@ void training_free(struct training *training);
 /* What to poll for input. */
 void *const *training_sockets(const struct training *training, size_t *count);
 int training_descriptor(const struct training *training);
+
+/* When to call training_turn though nothing comes, on clock_ms(); INT64_MAX: never. */
+int64_t training_deadline_ms(const struct training *training);
 
 /* Does all that can be done now. Errors: those of shards, the backend and memory; this training cannot go on.
  */

@@ -187,6 +187,7 @@ void training_free(struct training *training)
     if (!training)
         return;
     training_keep_history(training);
+    training_backup_free(training);
     share_close(&training->share);
     session_free(training->session);
     for (uint32_t i = 0; i < TREE_COVER_MAX; i++) {

@@ -8,19 +8,25 @@
 
 /* ---- what lanes have completed */
 
-/* Keeps a copy of a node's vector, since lanes will use the place again. */
-static enum status keep_vector(struct training *training, struct vectors *vectors,
-                               const struct completion *completion, struct error *error)
+enum status training_copy_vector(struct training *training, const struct share *share,
+                                 const struct completion *completion, struct buffer **out,
+                                 struct error *error)
 {
     struct buffer *buffer = buffer_pool_get(training->vector_pool);
 
     if (!buffer)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory for metrics");
-    BUG_IF(vectors->ready[completion->cover] != NULL);
-    memcpy(buffer->data, fold_sums(training->share.fold, completion->cover, completion->kind),
-           buffer->length_bytes);
-    vectors->ready[completion->cover] = buffer;
+    memcpy(buffer->data, fold_sums(share->fold, completion->cover, completion->kind), buffer->length_bytes);
+    *out = buffer;
     return CAIRN_OK;
+}
+
+static enum status keep_vector(struct training *training, struct vectors *vectors,
+                               const struct completion *completion, struct error *error)
+{
+    BUG_IF(vectors->ready[completion->cover] != NULL);
+    return training_copy_vector(training, &training->share, completion, &vectors->ready[completion->cover],
+                                error);
 }
 
 static enum status take_completion(struct training *training, const struct completion *completion,
@@ -75,22 +81,30 @@ static uint64_t vector_samples(const struct training *training, enum table_id ta
     return end - begin;
 }
 
+enum status training_push_vector(struct training *training, enum table_id table, struct tree_node node,
+                                 struct buffer *vector, bool subscribe, struct error *error)
+{
+    const struct session_push message = {.table = table,
+                                         .step = training->done,
+                                         .node = node,
+                                         .samples = vector_samples(training, table, node),
+                                         .chunk_count = 1,
+                                         .buffer = vector,
+                                         .subscribe = subscribe};
+
+    if (table == TABLE_METRICS)
+        *(double *)vector->data =
+            votes_cast(training->vote, training->expected == training->end, training_has_copies(training));
+    return push(training, &message, error);
+}
+
 static enum status push_vector(struct training *training, struct vectors *vectors, uint32_t cover,
                                struct error *error)
 {
-    struct session_push message = {.table = vectors->table,
-                                   .step = training->done,
-                                   .node = fold_cover(training->share.fold, cover),
-                                   .chunk_count = 1,
-                                   .buffer = vectors->ready[cover],
-                                   .subscribe = vectors->left_to_push == 1};
-    enum status status;
+    enum status status =
+        training_push_vector(training, vectors->table, fold_cover(training->share.fold, cover),
+                             vectors->ready[cover], vectors->left_to_push == 1, error);
 
-    message.samples = vector_samples(training, vectors->table, message.node);
-    if (vectors->table == TABLE_METRICS)
-        *(double *)message.buffer->data =
-            votes_cast(training->vote, training->expected == training->end, training_has_copies(training));
-    status = push(training, &message, error);
     buffer_unref(vectors->ready[cover]);
     vectors->ready[cover] = NULL;
     vectors->left_to_push--;
@@ -109,13 +123,14 @@ static enum status push_vectors(struct training *training, struct vectors *vecto
     return status;
 }
 
-static enum status push_gradients(struct training *training, struct error *error)
+enum status training_push_gradients(struct training *training, struct share *share, uint32_t *left,
+                                    bool subscribes, struct error *error)
 {
     enum status status = CAIRN_OK;
     struct due due;
 
-    while (status == CAIRN_OK && training->gradients_left > 0 && pushes_next(training->share.pushes, &due)) {
-        struct tree_node node = fold_cover(training->share.fold, due.cover);
+    while (status == CAIRN_OK && *left > 0 && pushes_next(share->pushes, &due)) {
+        struct tree_node node = fold_cover(share->fold, due.cover);
         struct session_push message = {.table = TABLE_WEIGHTS,
                                        .step = training->done,
                                        .node = node,
@@ -123,15 +138,15 @@ static enum status push_gradients(struct training *training, struct error *error
                                            schedule_node_samples(&training->schedule, training->done, node),
                                        .first_chunk = due.first_chunk,
                                        .chunk_count = due.chunk_count,
-                                       .buffer = fold_gradients(training->share.fold, due.cover),
+                                       .buffer = fold_gradients(share->fold, due.cover),
                                        .is_rounded = true,
-                                       .subscribe = due.subscribe,
+                                       .subscribe = subscribes && due.subscribe,
                                        .exact = training->expected == training->end};
 
         status = push(training, &message, error);
         if (due.last) {
-            fold_release(training->share.fold, due.cover);
-            training->gradients_left--;
+            fold_release(share->fold, due.cover);
+            (*left)--;
         }
     }
     return status;
@@ -144,5 +159,7 @@ enum status training_push(struct training *training, struct error *error)
     if (status != CAIRN_OK || training->validation.left_to_push > 0)
         return status;
     status = push_vectors(training, &training->metrics, error);
-    return status == CAIRN_OK ? push_gradients(training, error) : status;
+    return status == CAIRN_OK
+               ? training_push_gradients(training, &training->share, &training->gradients_left, true, error)
+               : status;
 }

@@ -4,6 +4,7 @@
 
 #include "training.h"
 
+#include "pace.h"
 #include "share.h"
 #include "synchronise.h"
 
@@ -19,6 +20,32 @@ enum training_phase {
     TRAINING_READS, /* the metrics of the last step that has ended are pulled, before it is known what follows
                      */
     TRAINING_RUNS   /* weights come and go; nothing is computed any more when is_last, not_finite */
+};
+
+enum backup_phase {
+    BACKUP_IDLE,     /* waits until others are late */
+    BACKUP_ASKS,     /* shards are asked what is missing */
+    BACKUP_ASKED,    /* all have answered */
+    BACKUP_COMPUTES, /* a piece of that */
+    BACKUP_ENDS      /* the step has ended; some lane has yet to notice */
+};
+
+/* What is computed of a step that others have not pushed, though it is theirs. */
+struct backup {
+    enum backup_phase phase;
+    struct session_missing questions[TABLE_COUNT];
+    uint32_t questions_left;
+    bool training[TREE_LEAVES_MAX];   /* that is missing: microbatches, */
+    bool validation[TREE_LEAVES_MAX]; /* and parts of the validation set */
+    uint64_t pulled;                  /* weights of versions below it were pulled for backups */
+    struct weights *weights;          /* of the step in hand, not of what follows; NULL: none */
+    /* The piece in hand. */
+    enum round_kind kind;
+    uint32_t span_begin, span_end;
+    struct schedule schedule;
+    struct mailbox mailbox;
+    struct share share;
+    uint32_t vectors_left, gradients_left; /* nodes, to push */
 };
 
 struct training {
@@ -53,6 +80,13 @@ struct training {
     enum status problem;            /* of what a shard sent */
     struct error problem_error;
     bool is_trouble; /* the last failure was one of reaching shards */
+
+    struct pace pace;
+    uint64_t began_ns;      /* the step in hand */
+    uint64_t pushed_ns;     /* when all of our own was pushed; 0: it is not yet */
+    uint64_t backup_due_ns; /* when to look at what others have pushed, since pushed_ns */
+    bool is_backed_up;      /* others were late in the step in hand */
+    struct backup *backup;  /* NULL: nobody was ever late */
 };
 
 /* ---- training_pushes.c */
@@ -62,6 +96,35 @@ enum status training_take_mail(struct training *training, struct error *error) M
 
 /* Pushes all that may go. */
 enum status training_push(struct training *training, struct error *error) MUST_CHECK;
+
+/* The parts of that. A copy of a node's vector, since lanes will use the place again. */
+enum status training_copy_vector(struct training *training, const struct share *share,
+                                 const struct completion *completion, struct buffer **out,
+                                 struct error *error) MUST_CHECK;
+
+/* Pushes a vector of a node, with our vote in it. */
+enum status training_push_vector(struct training *training, enum table_id table, struct tree_node node,
+                                 struct buffer *vector, bool subscribe, struct error *error) MUST_CHECK;
+
+/* Pushes all gradients of a share that are due, of *left nodes. */
+enum status training_push_gradients(struct training *training, struct share *share, uint32_t *left,
+                                    bool subscribes, struct error *error) MUST_CHECK;
+
+/* ---- training_backup.c */
+
+/* A step begins, a step has ended: what is under way for others is given up. */
+void training_backup_begin(struct training *training);
+void training_backup_end(struct training *training);
+
+/* Computes what others are late with, when they are; once everything else is done that can be. */
+enum status training_back_up(struct training *training, struct error *error) MUST_CHECK;
+
+/* Takes weights of a version that has passed, which only backups ask for; false: none has asked for it. */
+bool training_backup_values(struct training *training, uint32_t chunk, uint64_t version, const float *values,
+                            size_t elements);
+
+/* Waits until its lanes have ended; no share is open then. */
+void training_backup_free(struct training *training);
 
 /* ---- training.c: what shards send */
 

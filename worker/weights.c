@@ -183,6 +183,11 @@ bool weights_complete(const struct weights *weights)
     return weights->chunks_missing == 0;
 }
 
+bool weights_holds(const struct weights *weights, uint32_t chunk, uint64_t version)
+{
+    return weights->present[chunk] ? weights->expected == version : weights->expected == version + 1;
+}
+
 static bool gate_is_open(struct weights *weights, struct gate *gate, uint64_t version)
 {
     return atomic_load(&gate->version_plus_one) == version + 1 || atomic_load(&weights->closed);
@@ -213,6 +218,11 @@ void weights_close(struct weights *weights)
     for (uint32_t i = 0; i < weights->graph->layer_count; i++)
         pthread_cond_broadcast(&weights->gates[i].came);
     pthread_mutex_unlock(&weights->mutex);
+}
+
+void weights_reopen(struct weights *weights)
+{
+    atomic_store(&weights->closed, false);
 }
 
 const float *weights_floats(const struct weights *weights)

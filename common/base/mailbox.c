@@ -4,6 +4,7 @@
 #include "base/mailbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -12,6 +13,13 @@ enum status mailbox_init(struct mailbox *mailbox, struct error *error)
 {
     atomic_init(&mailbox->newest, NULL);
     mailbox->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return mailbox->event < 0 ? error_system(error, errno, "eventfd") : CAIRN_OK;
+}
+
+enum status mailbox_init_beside(struct mailbox *mailbox, const struct mailbox *first, struct error *error)
+{
+    atomic_init(&mailbox->newest, NULL);
+    mailbox->event = fcntl(first->event, F_DUPFD_CLOEXEC, 0);
     return mailbox->event < 0 ? error_system(error, errno, "eventfd") : CAIRN_OK;
 }
 

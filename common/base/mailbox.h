@@ -26,6 +26,11 @@ struct mailbox {
 enum status mailbox_init(struct mailbox *mailbox, struct error *error) MUST_CHECK;
 void mailbox_fini(struct mailbox *mailbox);
 
+/* A second mailbox of the same owner: what is posted to it makes the first one's descriptor ready, so that it
+ * needs no polling of its own. It may outlive the first. Errors: as mailbox_init. */
+enum status mailbox_init_beside(struct mailbox *mailbox, const struct mailbox *first,
+                                struct error *error) MUST_CHECK;
+
 /* Adds a letter and wakes the owner if it may be asleep. All that the poster wrote before is visible to the
  * taker. */
 void mailbox_post(struct mailbox *mailbox, struct mail *mail);
@@ -36,7 +41,8 @@ struct mail *mailbox_take(struct mailbox *mailbox);
 /* The descriptor to poll for input. */
 int mailbox_descriptor(const struct mailbox *mailbox);
 
-/* Makes the descriptor quiet again, after poll said that there is input and before mailbox_take. */
+/* Makes the descriptor quiet again, after poll said that there is input and before mailbox_take, also of the
+ * mailboxes beside it. */
 void mailbox_acknowledge(struct mailbox *mailbox);
 
 #endif

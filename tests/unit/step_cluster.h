@@ -26,6 +26,7 @@ static inline enum status make_ref(unsigned threads, struct backend **out, struc
 /* What a worker has said so far. */
 struct heard {
     uint64_t prepared, progressed, validated, reached, failed, troubles, not_finite; /* counts */
+    uint64_t backup_microbatches;                                                    /* all that it told of */
     struct step_report last_trouble, prepared_report, last_progress, last_validation, end;
 };
 
@@ -178,6 +179,7 @@ static inline void keep_report(struct heard *heard, const struct step_report *re
         break;
     case STEP_PROGRESS:
         heard->progressed++;
+        heard->backup_microbatches += report->figures.backup_microbatches;
         heard->last_progress = *report;
         break;
     case STEP_VALIDATED:
