@@ -12,6 +12,8 @@
 /* Microbatches a second that a worker may compute. */
 #define SPEED_MIN 1e-9
 #define SPEED_MAX 1e12
+/* Microbatches that it may have computed for others since it said so last. */
+#define BACKUPS_MAX UINT32_MAX
 
 static bool is_training(const struct job_entry *entry)
 {
@@ -56,6 +58,8 @@ void report_progress(struct turn *turn, struct job_entry *entry, struct particip
     if (!is_training(entry) || progress->step > status->final_step)
         return;
     worker->speed = speed(progress->microbatches_per_second);
+    if (progress->backup_microbatches <= BACKUPS_MAX)
+        status->backup_microbatches += progress->backup_microbatches;
     if (progress->step > status->step) {
         life_set_step(entry, progress->step);
         trials_progress(entry);

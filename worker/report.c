@@ -30,6 +30,7 @@ static void fill_progress(Cairn__Progress *body, const struct step_report *repor
     body->metrics = list->pointers;
     body->samples_per_second = report->figures.samples_per_second;
     body->microbatches_per_second = report->figures.microbatches_per_second;
+    body->backup_microbatches = report->figures.backup_microbatches;
     body->compute_share = report->figures.compute_share;
     body->communication_share = report->figures.communication_share;
     body->waiting_share = report->figures.waiting_share;

@@ -60,6 +60,9 @@ static void print_work(const Cairn__JobStatus *status)
     if (status->compute_share + status->communication_share + status->waiting_share > 0)
         printf("%-12s  compute %.0f %%, communication %.0f %%, waiting %.0f %%\n", "time",
                100 * status->compute_share, 100 * status->communication_share, 100 * status->waiting_share);
+    if (status->backup_microbatches > 0)
+        printf("%-12s  %" PRIu64 " microbatch%s computed twice, as workers were far behind\n", "backups",
+               status->backup_microbatches, status->backup_microbatches == 1 ? "" : "es");
 }
 
 static void print_cluster(const Cairn__JobStatus *status)

@@ -535,6 +535,34 @@ START_TEST(sums_that_differ_are_counted_and_told)
 }
 END_TEST
 
+static void back_up(const char *worker, uint64_t incarnation, uint64_t microbatches)
+{
+    Cairn__Progress body = CAIRN__PROGRESS__INIT;
+
+    body.job = 1;
+    body.incarnation = incarnation;
+    body.step = 1;
+    body.backup_microbatches = microbatches;
+    SAY(&cluster, worker, PROGRESS, progress, &body);
+}
+
+START_TEST(what_is_computed_for_others_is_counted)
+{
+    Cairn__ClientReply *reply;
+
+    run_job();
+    back_up("w1", 1, 3);
+    back_up("w2", 1, 0);
+    back_up("w2", 1, 2);
+    back_up("w2", 2, 100);        /* of another incarnation */
+    back_up("w2", 1, UINT64_MAX); /* makes no sense */
+    back_up("w1", 1, 1);
+    reply = status_of(&cluster, "tiny");
+    ck_assert_uint_eq(reply->job->backup_microbatches, 6);
+    message_free(reply);
+}
+END_TEST
+
 /* ---- the end */
 
 START_TEST(the_end_needs_nobody_who_has_reached_it)
@@ -654,7 +682,8 @@ static Suite *make_suite(void)
                                     failures_without_progress_fail_the_job,
                                     a_loss_that_is_not_finite_fails_the_job,
                                     a_loss_that_nobody_can_trace_fails_the_job_too,
-                                    sums_that_differ_are_counted_and_told};
+                                    sums_that_differ_are_counted_and_told,
+                                    what_is_computed_for_others_is_counted};
     const TTest *const ending[] = {the_end_needs_nobody_who_has_reached_it,
                                    who_is_left_goes_on_to_the_same_end, nobody_who_writes_is_told,
                                    a_stopped_training_has_no_model_file,

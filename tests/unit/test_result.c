@@ -142,6 +142,7 @@ START_TEST(a_waiting_job)
     status.state_ms = 20000;
     status.workers_target = 4;
     status.divergences = 2;
+    status.backup_microbatches = 7;
     status.n_excluded = 2;
     status.excluded = excluded;
     ck_assert(result_state_seconds(&status, 21500) == 1.5);
@@ -151,6 +152,7 @@ START_TEST(a_waiting_job)
     ck_assert_int_eq(json_integer_value(json_object_get(object, "state_ms")), 20000);
     ck_assert_int_eq(json_integer_value(json_object_get(object, "workers_target")), 4);
     ck_assert_int_eq(json_integer_value(json_object_get(object, "divergences")), 2);
+    ck_assert_int_eq(json_integer_value(json_object_get(object, "backup_microbatches")), 7);
     ck_assert_str_eq(json_string_value(json_array_get(json_object_get(object, "excluded"), 1)), "w?");
     json_decref(object);
     result_workers_text(&status, " of ", text, sizeof(text));
