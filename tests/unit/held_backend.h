@@ -69,6 +69,18 @@ static inline bool hold_holds(uint32_t index)
     return holds_somebody;
 }
 
+/* Once a kind, as others may be using it then. */
+static inline void hold_ops(struct op_ops *ops, const struct op_ops *plain, enum op_kind kind,
+                            enum status (*forward)(struct op *, const struct op_run *, struct error *),
+                            enum status (*backward)(struct op *, const struct op_run *, struct error *))
+{
+    if (!held_plain_ops[kind])
+        held_plain_ops[kind] = plain;
+    *ops = *plain;
+    ops->forward = forward;
+    ops->backward = backward;
+}
+
 #define HELD_FUNCTIONS(index)                                                                                \
     static enum status held_forward_##index(struct op *op, const struct op_run *run, struct error *error)    \
     {                                                                                                        \
@@ -89,11 +101,9 @@ static inline bool hold_holds(uint32_t index)
         if (status != CAIRN_OK)                                                                              \
             return status;                                                                                   \
         pthread_mutex_lock(&hold_mutex);                                                                     \
-        ck_assert(!held_plain_ops[spec->kind] || held_plain_ops[spec->kind] == (*out)->ops);                 \
-        held_plain_ops[spec->kind] = (*out)->ops;                                                            \
-        *ops = *(*out)->ops;                                                                                 \
-        ops->forward = held_forward_##index;                                                                 \
-        ops->backward = held_backward_##index;                                                               \
+        if (!ops->forward)                                                                                   \
+            hold_ops(ops, (*out)->ops, spec->kind, held_forward_##index, held_backward_##index);             \
+        ck_assert(held_plain_ops[spec->kind] == (*out)->ops);                                                \
         (*out)->ops = ops;                                                                                   \
         pthread_mutex_unlock(&hold_mutex);                                                                   \
         return CAIRN_OK;                                                                                     \
@@ -106,9 +116,11 @@ static inline bool hold_holds(uint32_t index)
         if (status != CAIRN_OK)                                                                              \
             return status;                                                                                   \
         pthread_mutex_lock(&hold_mutex);                                                                     \
-        held_plain = (*out)->ops;                                                                            \
-        held_backends[index] = *held_plain;                                                                  \
-        held_backends[index].plan = held_plan_##index;                                                       \
+        if (!held_backends[index].plan) {                                                                    \
+            held_plain = held_plain ? held_plain : (*out)->ops;                                              \
+            held_backends[index] = *held_plain;                                                              \
+            held_backends[index].plan = held_plan_##index;                                                   \
+        }                                                                                                    \
         (*out)->ops = &held_backends[index];                                                                 \
         pthread_mutex_unlock(&hold_mutex);                                                                   \
         return CAIRN_OK;                                                                                     \

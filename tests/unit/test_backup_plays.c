@@ -19,7 +19,7 @@ static uint64_t draw(uint64_t *random, uint64_t below)
 /* Two of them stand still and go on at random moments, some just when others have begun to help. */
 static uint64_t play(const char *codec, uint64_t random, const char *expected)
 {
-    struct cluster *cluster = open_cluster(codec, 1 + (uint32_t)draw(&random, 3));
+    struct cluster *cluster = open_cluster(codec, "1", 1 + (uint32_t)draw(&random, 3));
     uint64_t backups;
 
     hold_after(0, draw(&random, 8 * STEP_OPERATIONS) + 4 * STEP_OPERATIONS);
