@@ -60,7 +60,8 @@ static const char *payload_problem(const struct data_payload *payload, enum data
 {
     size_t element_bytes = type_bytes(payload->type);
     bool carries = kind == DATA_PUSH || kind == DATA_VALUES || kind == DATA_PART || kind == DATA_STATISTICS ||
-                   kind == DATA_EXPORT || kind == DATA_MISSING ||
+                   kind == DATA_EXPORT || kind == DATA_UPDATE || kind == DATA_SNAPSHOT ||
+                   kind == DATA_MISSING ||
                    (kind == DATA_PULL && payload->type == DATA_UINT64);
 
     if (element_bytes == 0)
@@ -83,12 +84,20 @@ static const char *kind_problem(const struct data_header *header)
         if (header->step == WIRE_STEP_MAX)
             return "a push's step has no next one";
         return header->samples <= WIRE_SAMPLES_MAX ? NULL : "a push's samples are out of bounds";
+    case DATA_UPDATE:
+        if (header->step == WIRE_STEP_MAX)
+            return "an update's step has no next one";
+        return header->samples <= TREE_LEAVES_MAX * WIRE_SAMPLES_MAX ? NULL
+                                                                     : "an update's samples are out of bounds";
     case DATA_PULL:
     case DATA_VALUES:
     case DATA_APPLIED:
     case DATA_PART:
     case DATA_STATISTICS:
     case DATA_EXPORT:
+    case DATA_SNAPSHOT:
+    case DATA_TAKEN:
+    case DATA_ASK:
     case DATA_MISSING:
         return NULL;
     case DATA_REFUSED:
@@ -103,7 +112,8 @@ static bool needs_payloads(const struct data_header *header)
 {
     if (header->kind == DATA_PULL)
         return !header->newest || !header->acknowledge;
-    return header->kind == DATA_VALUES;
+    return header->kind == DATA_VALUES || header->kind == DATA_UPDATE || header->kind == DATA_SNAPSHOT ||
+           header->kind == DATA_TAKEN || header->kind == DATA_ASK;
 }
 
 /* What is wrong with a header; NULL: nothing. */
@@ -151,6 +161,8 @@ static void pack_fields(Cairn__DataHeader *packed, const struct data_header *hea
         packed->exact = header->exact;
         packed->acknowledge = header->acknowledge;
     }
+    if (header->kind == DATA_UPDATE)
+        packed->samples = header->samples;
     if (header->kind == DATA_PULL) {
         packed->committed = header->committed;
         packed->newest = header->newest;

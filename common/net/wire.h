@@ -34,6 +34,8 @@
 #define WIRE_STEP_MAX          ((uint64_t)1 << 62)
 #define WIRE_SAMPLES_MAX       ((uint64_t)1 << 40)
 #define WIRE_SHARDS_MAX        4096u              /* shards a job, shard threads a server */
+#define WIRE_REPLICAS_MAX      8u                 /* places of a slot's chain */
+#define WIRE_COPIES_MAX        64u                /* of slots at once */
 #define WIRE_CONTROL_MAX       ((size_t)16 << 20) /* bytes of a packed control message */
 
 enum data_kind {
@@ -45,7 +47,11 @@ enum data_kind {
     DATA_PART,
     DATA_STATISTICS,
     DATA_EXPORT,
-    DATA_MISSING = 13
+    DATA_UPDATE,
+    DATA_SNAPSHOT,
+    DATA_TAKEN,
+    DATA_ASK,
+    DATA_MISSING
 };
 enum data_type { DATA_FLOAT32 = 1, DATA_FLOAT64, DATA_UINT64, DATA_CODED };
 /* The numbers in an answer of kind DATA_STATISTICS, one payload of uint64; more may follow one day. */
@@ -94,7 +100,7 @@ struct data_header {
     uint64_t step;
     uint64_t request;
     struct tree_node node; /* DATA_PUSH only */
-    uint64_t samples;      /* DATA_PUSH only */
+    uint64_t samples;      /* DATA_PUSH, DATA_UPDATE */
     uint64_t worker;       /* DATA_PUSH only */
     bool subscribe;        /* DATA_PUSH only */
     bool exact;            /* DATA_PUSH and DATA_PULL */

@@ -185,12 +185,13 @@ static const char *job_text_problem(const Cairn__JobText *text)
     return NULL;
 }
 
+/* The shards of a job, and [places] of slots on them. */
 static const char *shards_problem(Cairn__Shard *const *shards, size_t shard_count,
-                                  const uint32_t *slot_shards, size_t slot_count)
+                                  const uint32_t *slot_shards, size_t places)
 {
     if (shard_count > WIRE_SHARDS_MAX)
         return "there are too many shards";
-    if ((shard_count == 0) != (slot_count == 0))
+    if ((shard_count == 0) != (places == 0))
         return "shards and slots do not belong together";
     for (size_t i = 0; i < shard_count; i++) {
         if (!is_name(shards[i]->server) || !is_name(shards[i]->endpoint))
@@ -198,11 +199,47 @@ static const char *shards_problem(Cairn__Shard *const *shards, size_t shard_coun
         if (shards[i]->index >= WIRE_SHARDS_MAX)
             return "a shard's index is out of bounds";
     }
-    for (size_t i = 0; i < slot_count; i++) {
-        if (slot_shards[i] >= shard_count)
+    for (size_t i = 0; i < places; i++) {
+        if (slot_shards[i] >= shard_count && slot_shards[i] != UINT32_MAX)
             return "a slot's shard does not exist";
     }
     return NULL;
+}
+
+/* The chain of a slot: a head, others in a row, none twice. */
+static const char *chain_problem(const uint32_t *chain, uint32_t replicas)
+{
+    if (chain[0] == UINT32_MAX)
+        return "a slot has no shard";
+    for (uint32_t i = 1; i < replicas; i++) {
+        if (chain[i] != UINT32_MAX && chain[i - 1] == UINT32_MAX)
+            return "a slot's chain has a gap";
+        for (uint32_t j = 0; j < i; j++) {
+            if (chain[i] != UINT32_MAX && chain[i] == chain[j])
+                return "a shard is in a slot's chain twice";
+        }
+    }
+    return NULL;
+}
+
+static const char *chains_problem(const uint32_t *slot_shards, size_t places, uint32_t replicas)
+{
+    const char *problem = NULL;
+
+    if (replicas == 0 || replicas > WIRE_REPLICAS_MAX || places % replicas != 0)
+        return "slots do not have as many places as there are replicas";
+    for (size_t i = 0; i < places && !problem; i += replicas)
+        problem = chain_problem(slot_shards + i, replicas);
+    return problem;
+}
+
+/* The shards of a job, and the one of each slot that clients speak to. */
+static const char *heads_problem(Cairn__Shard *const *shards, size_t shard_count, const uint32_t *slot_shards,
+                                 size_t slot_count)
+{
+    const char *problem = shards_problem(shards, shard_count, slot_shards, slot_count);
+
+    return problem ? problem : chains_problem(slot_shards, slot_count, 1);
 }
 
 static const char *job_status_problem(const Cairn__JobStatus *status)
@@ -266,6 +303,12 @@ static const char *node_message_problem(const Cairn__NodeMessage *message)
     case CAIRN__NODE_MESSAGE__BODY_EXTENDED:
     case CAIRN__NODE_MESSAGE__BODY_DRAIN:
         return NULL;
+    case CAIRN__NODE_MESSAGE__BODY_MAPPED:
+        return NULL;
+    case CAIRN__NODE_MESSAGE__BODY_COPIED:
+        return message->copied->shard >= WIRE_SHARDS_MAX || message->copied->step > WIRE_STEP_MAX
+                   ? "a copy's shard or step is out of bounds"
+                   : NULL;
     case CAIRN__NODE_MESSAGE__BODY_HELD:
         return message->held->step > WIRE_STEP_MAX ? "the step is out of bounds" : NULL;
     case CAIRN__NODE_MESSAGE__BODY_NOT_FINITE:
@@ -294,9 +337,47 @@ static const char *prepare_problem(const Cairn__PrepareCommand *prepare)
         problem = job_text_problem(prepare->text);
     if (!problem && prepare->n_shards == 0)
         problem = "there are no shards";
+    if (!problem)
+        problem = shards_problem(prepare->shards, prepare->n_shards, prepare->slot_shards,
+                                 prepare->n_slot_shards);
     return problem ? problem
-                   : shards_problem(prepare->shards, prepare->n_shards, prepare->slot_shards,
-                                    prepare->n_slot_shards);
+                   : chains_problem(prepare->slot_shards, prepare->n_slot_shards,
+                                    prepare->replicas ? prepare->replicas : 1);
+}
+
+static const char *copies_problem(const Cairn__MapCommand *map)
+{
+    for (size_t i = 0; i < map->n_copies; i++) {
+        const Cairn__SlotCopy *copy = map->copies[i];
+        const uint32_t *chain = map->slot_shards + (size_t)copy->slot * map->replicas;
+
+        if (copy->slot >= map->n_slot_shards / map->replicas || copy->shard >= map->n_shards)
+            return "a copy's slot or shard does not exist";
+        for (uint32_t place = 0; place < map->replicas; place++) {
+            if (chain[place] == copy->shard)
+                return "a slot is copied to a shard that has it";
+        }
+        for (size_t j = 0; j < i; j++) {
+            if (map->copies[j]->slot == copy->slot)
+                return "a slot is copied twice";
+        }
+    }
+    return NULL;
+}
+
+static const char *map_problem(const Cairn__MapCommand *map)
+{
+    const char *problem = map->n_shards == 0 ? "there are no shards" : NULL;
+
+    if (map->number == 0)
+        return "the map has no number";
+    if (map->n_copies > WIRE_COPIES_MAX)
+        return "too many slots are copied at once";
+    if (!problem)
+        problem = shards_problem(map->shards, map->n_shards, map->slot_shards, map->n_slot_shards);
+    if (!problem)
+        problem = chains_problem(map->slot_shards, map->n_slot_shards, map->replicas);
+    return problem ? problem : copies_problem(map);
 }
 
 static const char *epoch_problem(const Cairn__EpochCommand *epoch)
@@ -313,7 +394,7 @@ static const char *epoch_problem(const Cairn__EpochCommand *epoch)
         if (epoch->spans[i]->begin > epoch->spans[i]->end || epoch->spans[i]->end > TREE_LEAVES_MAX)
             return "a span is out of bounds";
     }
-    return NULL;
+    return heads_problem(epoch->shards, epoch->n_shards, epoch->slot_shards, epoch->n_slot_shards);
 }
 
 static const char *node_command_problem(const Cairn__NodeCommand *command)
@@ -327,6 +408,8 @@ static const char *node_command_problem(const Cairn__NodeCommand *command)
         return epoch_problem(command->epoch);
     case CAIRN__NODE_COMMAND__BODY_EXTEND:
         return command->extend->prepare ? prepare_problem(command->extend->prepare) : "there are no tables";
+    case CAIRN__NODE_COMMAND__BODY_MAP:
+        return map_problem(command->map);
     case CAIRN__NODE_COMMAND__BODY_REFUSAL:
     case CAIRN__NODE_COMMAND__BODY_COMMIT:
     case CAIRN__NODE_COMMAND__BODY_COMMITTED:
@@ -400,8 +483,8 @@ static const char *location_problem(const Cairn__LocationReply *location)
     if (!problem)
         problem = job_text_problem(location->text);
     return problem ? problem
-                   : shards_problem(location->shards, location->n_shards, location->slot_shards,
-                                    location->n_slot_shards);
+                   : heads_problem(location->shards, location->n_shards, location->slot_shards,
+                                   location->n_slot_shards);
 }
 
 static const char *jobs_problem(const Cairn__JobsReply *jobs)

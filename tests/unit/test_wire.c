@@ -5,6 +5,11 @@
 
 #include <string.h>
 
+static bool carries_chunks(enum data_kind kind)
+{
+    return kind == DATA_PUSH || kind == DATA_VALUES || kind == DATA_UPDATE || kind == DATA_SNAPSHOT;
+}
+
 static struct data_header sample(enum data_kind kind)
 {
     struct data_header header;
@@ -17,7 +22,7 @@ static struct data_header sample(enum data_kind kind)
     header.step = 1000;
     header.payload_count = 1;
     header.payloads[0] =
-        (struct data_payload){5, DATA_FLOAT32, kind == DATA_PUSH || kind == DATA_VALUES ? 64 : 0};
+        (struct data_payload){5, DATA_FLOAT32, carries_chunks(kind) ? 64 : 0};
     header.request = 12;
     if (kind == DATA_PUSH) {
         header.node = (struct tree_node){2, 4};
@@ -50,6 +55,10 @@ static struct data_header largest(enum data_kind kind)
         header.samples = WIRE_SAMPLES_MAX;
         header.worker = UINT64_MAX;
         header.subscribe = header.acknowledge = header.exact = true;
+    }
+    if (kind == DATA_UPDATE) {
+        header.step = WIRE_STEP_MAX - 1;
+        header.samples = TREE_LEAVES_MAX * WIRE_SAMPLES_MAX;
     }
     if (kind == DATA_PULL)
         header.committed = header.newest = header.exact = true;
@@ -153,6 +162,41 @@ START_TEST(a_refusal_needs_no_payload)
     header.table = 0;
     header.message[0] = '\0';
     check_round_trip(&header);
+}
+END_TEST
+
+/* What shards of a chain tell each other is always about some chunk, and has a step that others can follow. */
+START_TEST(chains_speak_of_chunks)
+{
+    Cairn__DataHeader packed = CAIRN__DATA_HEADER__INIT;
+    Cairn__Payload payload = CAIRN__PAYLOAD__INIT, *payloads[] = {&payload};
+    unsigned char bytes[WIRE_HEADER_MAX];
+    struct data_header back;
+
+    packed.protocol = PROTOCOL_VERSION;
+    packed.payloads = payloads;
+    payload.type = CAIRN__DATA_TYPE__DATA_TYPE_FLOAT32;
+    for (int kind = DATA_UPDATE; kind <= DATA_ASK; kind++) {
+        packed.kind = (Cairn__DataKind)kind;
+        packed.n_payloads = 0;
+        ck_assert_int_eq(wire_data_unpack(bytes, cairn__data_header__pack(&packed, bytes), &back, NULL),
+                         CAIRN_PROTOCOL);
+        packed.n_payloads = 1;
+        ck_assert_int_eq(wire_data_unpack(bytes, cairn__data_header__pack(&packed, bytes), &back, NULL),
+                         CAIRN_OK);
+        payload.length_bytes = 4;
+        ck_assert_int_eq(wire_data_unpack(bytes, cairn__data_header__pack(&packed, bytes), &back, NULL),
+                         carries_chunks((enum data_kind)kind) ? CAIRN_OK : CAIRN_PROTOCOL);
+        payload.length_bytes = 0;
+    }
+    packed.kind = CAIRN__DATA_KIND__DATA_KIND_UPDATE;
+    packed.step = WIRE_STEP_MAX;
+    ck_assert_int_eq(wire_data_unpack(bytes, cairn__data_header__pack(&packed, bytes), &back, NULL),
+                     CAIRN_PROTOCOL);
+    packed.step = 0;
+    packed.samples = TREE_LEAVES_MAX * WIRE_SAMPLES_MAX + 1;
+    ck_assert_int_eq(wire_data_unpack(bytes, cairn__data_header__pack(&packed, bytes), &back, NULL),
+                     CAIRN_PROTOCOL);
 }
 END_TEST
 
@@ -385,11 +429,11 @@ static Suite *make_suite(void)
     TCase *tests = tcase_create("wire");
 
     tcase_add_test(tests, a_question_for_the_newest_version_has_no_payloads);
-    tcase_add_loop_test(tests, a_header_comes_back_as_it_was, DATA_PUSH, DATA_EXPORT + 1);
-    tcase_add_loop_test(tests, a_header_comes_back_as_it_was, DATA_MISSING, DATA_MISSING + 1);
+    tcase_add_loop_test(tests, a_header_comes_back_as_it_was, DATA_PUSH, DATA_MISSING + 1);
     tcase_add_test(tests, keys_travel_in_pulls_and_nothing_in_pushes);
     tcase_add_test(tests, coded_payloads_have_any_length);
     tcase_add_test(tests, a_refusal_needs_no_payload);
+    tcase_add_test(tests, chains_speak_of_chunks);
     tcase_add_test(tests, members_of_other_kinds_stay_behind);
     tcase_add_test(tests, foreign_numbers_are_bounded);
     tcase_add_test(tests, foreign_nodes_are_in_order);

@@ -382,6 +382,114 @@ START_TEST(preparations_fit_together)
 }
 END_TEST
 
+/* A map of two slots with chains of two places over two shards. */
+struct mapping {
+    struct preparation shards;
+    Cairn__MapCommand body;
+    Cairn__SlotCopy copies[2];
+    Cairn__SlotCopy *pointers[WIRE_COPIES_MAX + 1];
+};
+
+static void mapping_init(struct mapping *mapping)
+{
+    static const uint32_t slots[4] = {0, 1, 1, UINT32_MAX};
+
+    preparation_init(&mapping->shards);
+    cairn__map_command__init(&mapping->body);
+    memcpy(mapping->shards.slots, slots, sizeof(slots));
+    mapping->body.number = 1;
+    mapping->body.n_shards = 2;
+    mapping->body.shards = mapping->shards.pointers;
+    mapping->body.replicas = 2;
+    mapping->body.n_slot_shards = 4;
+    mapping->body.slot_shards = mapping->shards.slots;
+    mapping->body.copies = mapping->pointers;
+    for (uint32_t i = 0; i < WIRE_COPIES_MAX + 1; i++) {
+        cairn__slot_copy__init(&mapping->copies[i % 2]);
+        mapping->pointers[i] = &mapping->copies[i % 2];
+    }
+    mapping->copies[0].slot = 1;
+    mapping->body.n_copies = 1;
+}
+
+static void check_mapping(struct mapping *mapping, const char *what)
+{
+    check_verdict(node_command, NODE_COMMAND(map, MAP, &mapping->body), what);
+    mapping_init(mapping);
+}
+
+START_TEST(maps_fit_together)
+{
+    struct mapping it;
+
+    mapping_init(&it);
+    check_mapping(&it, NULL);
+    it.body.number = 0;
+    check_mapping(&it, "number");
+    it.body.n_shards = 0;
+    check_mapping(&it, "no shards");
+    it.body.replicas = 0;
+    check_mapping(&it, "places");
+    it.body.replicas = 3;
+    check_mapping(&it, "places");
+    it.body.replicas = WIRE_REPLICAS_MAX + 1;
+    check_mapping(&it, "places");
+    it.shards.slots[1] = 2;
+    check_mapping(&it, "does not exist");
+    it.shards.slots[1] = 0;
+    check_mapping(&it, "twice");
+    it.shards.slots[2] = UINT32_MAX;
+    check_mapping(&it, "no shard");
+    it.copies[0].slot = 2;
+    check_mapping(&it, "does not exist");
+    it.copies[0].shard = 2;
+    check_mapping(&it, "does not exist");
+    it.copies[0].slot = 0;
+    check_mapping(&it, "that has it");
+    it.body.n_copies = 2;
+    it.copies[1].slot = 1;
+    check_mapping(&it, "copied twice");
+    it.body.n_copies = WIRE_COPIES_MAX + 1;
+    check_mapping(&it, "at once");
+    it.body.replicas = 1;
+    it.shards.slots[3] = 0;
+    it.body.n_copies = 0;
+    check_mapping(&it, NULL);
+}
+END_TEST
+
+START_TEST(preparations_have_chains)
+{
+    struct preparation it;
+
+    preparation_init(&it);
+    it.body.replicas = 2;
+    check_preparation(&it, NULL);
+    it.body.replicas = 2;
+    it.slots[1] = UINT32_MAX;
+    check_preparation(&it, NULL);
+    it.slots[1] = UINT32_MAX;
+    check_preparation(&it, "no shard");
+    it.body.replicas = 3;
+    check_preparation(&it, "places");
+}
+END_TEST
+
+START_TEST(copies_are_bounded)
+{
+    Cairn__Copied body = CAIRN__COPIED__INIT;
+    Cairn__Mapped mapped = CAIRN__MAPPED__INIT;
+
+    check_verdict(node_message, NODE_MESSAGE(mapped, MAPPED, &mapped), NULL);
+    check_verdict(node_message, NODE_MESSAGE(copied, COPIED, &body), NULL);
+    body.shard = WIRE_SHARDS_MAX;
+    check_verdict(node_message, NODE_MESSAGE(copied, COPIED, &body), "out of bounds");
+    body.shard = 0;
+    body.step = WIRE_STEP_MAX + 1;
+    check_verdict(node_message, NODE_MESSAGE(copied, COPIED, &body), "out of bounds");
+}
+END_TEST
+
 START_TEST(epochs_fit_together)
 {
     char *workers[] = {(char *)"worker-1", (char *)"worker-2"};
@@ -421,6 +529,25 @@ START_TEST(epochs_fit_together)
     second.end = 4;
     workers[1] = (char *)"";
     check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), "name");
+}
+END_TEST
+
+START_TEST(epochs_tell_where_everything_is)
+{
+    struct preparation it;
+    Cairn__EpochCommand body = CAIRN__EPOCH_COMMAND__INIT;
+
+    preparation_init(&it);
+    body.n_shards = 2;
+    body.shards = it.pointers;
+    check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), "belong together");
+    body.n_slot_shards = 4;
+    body.slot_shards = it.slots;
+    check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), NULL);
+    it.slots[2] = 2;
+    check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), "does not exist");
+    it.slots[2] = UINT32_MAX;
+    check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), "no shard");
 }
 END_TEST
 
@@ -643,7 +770,11 @@ static Suite *make_suite(void)
     tcase_add_test(nodes, what_a_worker_found_is_bounded);
     tcase_add_test(nodes, welcomes_leave_time_for_heartbeats);
     tcase_add_test(nodes, preparations_fit_together);
+    tcase_add_test(nodes, preparations_have_chains);
+    tcase_add_test(nodes, maps_fit_together);
+    tcase_add_test(nodes, copies_are_bounded);
     tcase_add_test(nodes, epochs_fit_together);
+    tcase_add_test(nodes, epochs_tell_where_everything_is);
     tcase_add_test(nodes, plain_commands_pass);
     tcase_add_loop_test(clients, requests_name_their_job, 0, 3);
     tcase_add_test(clients, submissions_have_text);
