@@ -151,8 +151,8 @@ enum status cluster_job_connect(const struct crew_place *place, const char *text
 
     if (status != CAIRN_OK)
         return status;
-    params.slot_count = (*assignment)->slot_count;
-    params.slot_shards = (*assignment)->slot_shards;
+    params.slot_count = (*assignment)->map->slot_count;
+    params.slot_shards = (*assignment)->map->slot_shards;
     params.table_count = TABLE_FIRST_USER + (*assignment)->job->table_count;
     tables = calloc(params.table_count, sizeof(tables[0]));
     if (!tables)

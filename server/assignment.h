@@ -1,4 +1,5 @@
-/* What a PrepareCommand gives this server to do: the job, and which chunks and rows are its shard threads'.
+/* What a PrepareCommand gives this server to do: the job, and which chunks and rows are its shard threads' when
+ * they begin.
  *
  * Made once by the main thread and shared, read only, by the shard threads: reference-counted. */
 #ifndef CAIRN_SERVER_ASSIGNMENT_H
@@ -8,6 +9,7 @@
 #include "cluster/placement.h"
 #include "control.pb-c.h"
 #include "job/job.h"
+#include "slot_map.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -19,12 +21,7 @@ struct assignment {
     char *id;
     struct job *job;
     char digest[HASH_TEXT_BYTES];
-    uint32_t thread_count;
-    uint32_t *positions; /* of each shard thread among the job's shards; UINT32_MAX: takes no part */
-    uint32_t slot_count;
-    uint32_t *slot_shards; /* slot -> position */
-    uint32_t shard_count;
-    char **endpoints; /* [shard_count]: of all of the job's shards, by position */
+    struct slot_map *map; /* as the job was prepared */
 };
 
 /* Reads and checks a command for the server of that name with so many shard threads.
@@ -34,15 +31,14 @@ enum status assignment_new(const Cairn__PrepareCommand *command, const char *ser
 struct assignment *assignment_ref(struct assignment *assignment);
 void assignment_unref(struct assignment *assignment);
 
-/* Whether a shard thread takes part at all; whether a chunk is its own. chunk is within its table. */
-bool assignment_takes_part(const struct assignment *assignment, uint32_t thread);
+/* Whether a shard thread has a chunk, as a head or as another in its chain. chunk is within its table. */
 bool assignment_owns(const struct assignment *assignment, uint32_t thread, uint32_t table, uint32_t chunk);
 
 /* Whether the rows of all keys[count] in sparse tables are the thread's. */
 bool assignment_owns_keys(const struct assignment *assignment, uint32_t thread, const uint64_t *keys,
                           size_t count);
 
-/* Which of the job's shards hold chunks of a table of so many, 0: any slot. holds: [shard_count]. */
+/* Which of the job's shards are the heads of chunks of a table of so many, 0: any slot. holds: [shard_count]. */
 void assignment_holders(const struct assignment *assignment, uint32_t table, uint32_t chunk_count,
                         bool *holds);
 

@@ -206,7 +206,7 @@ static void shards_assign(struct server *server, enum shard_command_kind kind, s
         struct shard_command command = {
             .kind = kind, .job = prepare->job, .incarnation = prepare->incarnation, .step = prepare->step};
 
-        if (!assignment_takes_part(assignment, i))
+        if (!slot_map_takes_part(assignment->map, i))
             continue;
         command.assignment = assignment_ref(assignment);
         if (!shard_tell(server, i, &command))
@@ -219,7 +219,7 @@ static uint32_t parts(const struct server *server, const struct assignment *assi
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < server->shard_count; i++)
-        count += assignment_takes_part(assignment, i);
+        count += slot_map_takes_part(assignment->map, i);
     return count;
 }
 

@@ -30,10 +30,10 @@ static void part_send(struct shard *shard, const struct shard_job *job, uint32_t
                                          .table = number,
                                          .request = exchange,
                                          .payload_count = 1},
-                              .endpoint = job->assignment->endpoints[to],
+                              .endpoint = job->assignment->map->endpoints[to],
                               .sums = sums};
 
-    part.header.payloads[0] = (struct data_payload){job->assignment->positions[shard->owner.shard],
+    part.header.payloads[0] = (struct data_payload){job->assignment->map->positions[shard->owner.shard],
                                                     DATA_UINT64, sums->length_bytes};
     shard->events.part(shard->events.context, &part);
 }
@@ -44,7 +44,7 @@ static void sums_send(struct shard *shard, struct shard_job *job, uint32_t numbe
 {
     struct exchange *exchange = norm_rounds_exchange(rounds_of(job, number));
     struct buffer *buffer = buffer_new(exchange_sum_count(exchange) * sizeof(*sums));
-    uint32_t own = job->assignment->positions[shard->owner.shard];
+    uint32_t own = job->assignment->map->positions[shard->owner.shard];
     struct error error;
 
     if (!buffer) {
@@ -53,7 +53,7 @@ static void sums_send(struct shard *shard, struct shard_job *job, uint32_t numbe
         return;
     }
     memcpy(buffer->data, sums, buffer->length_bytes);
-    for (uint32_t position = 0; position < job->assignment->shard_count; position++) {
+    for (uint32_t position = 0; position < job->assignment->map->shard_count; position++) {
         if (position != own && exchange_has(exchange, position) && (to == UINT32_MAX || to == position))
             part_send(shard, job, number, exchange_at, position, buffer);
     }

@@ -36,8 +36,8 @@ static struct norm_params norms_of(const struct assignment *assignment, uint32_t
     assignment_holders(assignment, number, chunk_count, takes_part);
     return (struct norm_params){.spec = optimizer,
                                 .graph = graph,
-                                .shard_count = assignment->shard_count,
-                                .position = assignment->positions[thread],
+                                .shard_count = assignment->map->shard_count,
+                                .position = assignment->map->positions[thread],
                                 .takes_part = takes_part};
 }
 
@@ -59,7 +59,7 @@ static enum status dense_here(struct table *table, const struct assignment *assi
 {
     uint32_t count = 0;
     uint32_t *chunks = chunks_here(assignment, thread, number, params.chunk_count, &count);
-    bool *takes_part = calloc(assignment->shard_count, sizeof(*takes_part));
+    bool *takes_part = calloc(assignment->map->shard_count, sizeof(*takes_part));
     struct norm_params norms;
     enum status status = CAIRN_OK;
 
@@ -280,7 +280,7 @@ static enum status sparse_norms(struct tables *tables, const struct assignment *
                                 uint32_t number, struct error *error)
 {
     struct sparse_table *sparse = tables->items[number].sparse;
-    bool *takes_part = calloc(assignment->shard_count, sizeof(*takes_part));
+    bool *takes_part = calloc(assignment->map->shard_count, sizeof(*takes_part));
     struct norm_params norms;
     enum status status = CAIRN_NO_MEMORY;
 

@@ -436,7 +436,7 @@ static inline void codec_send(struct codec_rig *rig, uint32_t shard, const char 
 
 static inline uint32_t codec_owner(const struct codec_rig *rig, uint32_t chunk)
 {
-    return rig->assignment->slot_shards[placement_slot(CODEC_RIG_DENSE, chunk, rig->assignment->slot_count)];
+    return rig->assignment->map->slot_shards[placement_slot(CODEC_RIG_DENSE, chunk, rig->assignment->map->slot_count)];
 }
 
 static inline enum data_type codec_gradient_type(const struct codec_rig *rig, uint64_t step)

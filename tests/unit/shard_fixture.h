@@ -402,7 +402,7 @@ static inline void reference_step(struct reference *reference)
 
 static inline uint32_t rig_owner(const struct rig *rig, uint32_t table, uint32_t chunk)
 {
-    return rig->assignment->slot_shards[placement_slot(table, chunk, rig->assignment->slot_count)];
+    return rig->assignment->map->slot_shards[placement_slot(table, chunk, rig->assignment->map->slot_count)];
 }
 
 static inline struct data_header rig_header(enum data_kind kind, uint64_t incarnation, uint32_t table,

@@ -44,8 +44,8 @@ START_TEST(each_thread_has_its_chunks)
     order_init(&order);
     ck_assert_int_eq(assignment_new(&order.command, "one", THREADS, &one, &error), CAIRN_OK);
     ck_assert_int_eq(assignment_new(&order.command, "two", THREADS, &two, &error), CAIRN_OK);
-    ck_assert(assignment_takes_part(one, 0) && assignment_takes_part(one, 1));
-    ck_assert(assignment_takes_part(two, 0) && !assignment_takes_part(two, 1));
+    ck_assert(slot_map_takes_part(one->map, 0) && slot_map_takes_part(one->map, 1));
+    ck_assert(slot_map_takes_part(two->map, 0) && !slot_map_takes_part(two->map, 1));
     for (uint32_t table = 0; table < TABLE_COUNT; table++) {
         for (uint32_t chunk = 0; chunk < (table ? 1 : one->job->graph->chunk_count); chunk++) {
             int owners = assignment_owns(one, 0, table, chunk) + assignment_owns(one, 1, table, chunk) +

@@ -248,8 +248,8 @@ static void clients_connect(struct drama *drama, const struct assignment *assign
                                     .incarnation = drama->incarnation,
                                     .shard_count = SHARDS,
                                     .endpoints = endpoints,
-                                    .slot_count = assignment->slot_count,
-                                    .slot_shards = assignment->slot_shards,
+                                    .slot_count = assignment->map->slot_count,
+                                    .slot_shards = assignment->map->slot_shards,
                                     .table_count = 1,
                                     .tables = &weights};
     void *context = zmq_ctx_new();

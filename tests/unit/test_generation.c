@@ -32,8 +32,8 @@ static struct bench bench_new(void)
     struct bench bench = {rig_new(RIG_ADAM, 10), NULL, NULL};
     struct error error;
 
-    for (uint32_t slot = 0; slot < bench.rig->assignment->slot_count; slot++)
-        bench.rig->assignment->slot_shards[slot] = 0;
+    for (uint32_t slot = 0; slot < bench.rig->assignment->map->slot_count; slot++)
+        bench.rig->assignment->map->slot_shards[slot] = 0;
     bench.table = table_at(bench.rig, 0);
     tables_initialize(bench.table, 0, 0);
     ck_assert_msg(store_open(bench.rig->directory, generation_map_bytes(bench.table), &bench.store, &error) ==

@@ -19,7 +19,7 @@ static struct rig *rig_on(const char *optimizer, uint32_t shards)
 {
     struct rig *rig = rig_new(optimizer, 2);
 
-    placement_assign(rig->assignment->slot_shards, rig->assignment->slot_count, shards);
+    placement_assign(rig->assignment->map->slot_shards, rig->assignment->map->slot_count, shards);
     rig_prepare(rig, 1, 0);
     return rig;
 }
