@@ -22,7 +22,8 @@ static enum status map_make(struct assignment *assignment, const Cairn__PrepareC
                                            .place_count = command->n_slot_shards,
                                            .replicas = command->replicas ? command->replicas : 1};
 
-    return slot_map_new(&params, server, thread_count, job_slot_count(assignment->job), &assignment->map, error);
+    return slot_map_new(&params, server, thread_count, job_slot_count(assignment->job), &assignment->map,
+                        error);
 }
 
 enum status assignment_new(const Cairn__PrepareCommand *command, const char *server, uint32_t thread_count,

@@ -1,5 +1,5 @@
-/* What a PrepareCommand gives this server to do: the job, and which chunks and rows are its shard threads' when
- * they begin.
+/* What a PrepareCommand gives this server to do: the job, and which chunks and rows are its shard threads'
+ * when they begin.
  *
  * Made once by the main thread and shared, read only, by the shard threads: reference-counted. */
 #ifndef CAIRN_SERVER_ASSIGNMENT_H
@@ -38,7 +38,8 @@ bool assignment_owns(const struct assignment *assignment, uint32_t thread, uint3
 bool assignment_owns_keys(const struct assignment *assignment, uint32_t thread, const uint64_t *keys,
                           size_t count);
 
-/* Which of the job's shards are the heads of chunks of a table of so many, 0: any slot. holds: [shard_count]. */
+/* Which of the job's shards are the heads of chunks of a table of so many, 0: any slot. holds: [shard_count].
+ */
 void assignment_holders(const struct assignment *assignment, uint32_t table, uint32_t chunk_count,
                         bool *holds);
 

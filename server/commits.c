@@ -130,12 +130,10 @@ enum status commits_reached_dense(struct commits *commits, uint32_t table, const
     struct generation *generation;
     enum status status;
 
-    if (!is_boundary(commits, chunk->version))
+    if (!is_boundary(commits, chunk->version) || !generation_expects(chunk->version, chunk))
         return CAIRN_OK;
     status = queue_open(commits, chunk->version, &generation, error);
-    if (status == CAIRN_OK)
-        generation_capture_dense(generation, commits->tables, table, chunk);
-    return status;
+    return status == CAIRN_OK ? generation_capture_dense(generation, table, chunk, error) : status;
 }
 
 enum status commits_reached_sparse(struct commits *commits, uint32_t table, struct error *error)
@@ -150,15 +148,40 @@ enum status commits_reached_sparse(struct commits *commits, uint32_t table, stru
     return status == CAIRN_OK ? generation_capture_sparse(generation, commits->tables, table, error) : status;
 }
 
+void commits_arrived(struct commits *commits, struct dense_chunk *chunk)
+{
+    for (uint32_t i = 0; i < commits->count; i++) {
+        if (commits->queue[i]->state != GENERATION_COLLECTING &&
+            commits->queue[i]->step > chunk->first_version)
+            chunk->first_version = commits->queue[i]->step;
+    }
+    for (uint32_t i = 0; i < commits->count; i++) {
+        if (commits->queue[i]->state == GENERATION_COLLECTING)
+            generation_arrived(commits->queue[i], chunk);
+    }
+}
+
+void commits_left(struct commits *commits, const struct dense_chunk *chunk)
+{
+    for (uint32_t i = 0; i < commits->count; i++) {
+        if (commits->queue[i]->state == GENERATION_COLLECTING)
+            generation_left(commits->queue[i], chunk);
+    }
+}
+
 /* Captures all pieces of a table. */
 static enum status table_capture(struct generation *generation, const struct tables *tables, uint32_t number,
                                  struct error *error)
 {
     const struct table *table = &tables->items[number];
+    enum status status = CAIRN_OK;
 
-    for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++)
-        generation_capture_dense(generation, tables, number, &table->dense->chunks[i]);
-    return table->sparse ? generation_capture_sparse(generation, tables, number, error) : CAIRN_OK;
+    for (uint32_t i = 0; table->dense && i < table->dense->chunk_count && status == CAIRN_OK; i++) {
+        if (!table->dense->chunks[i]->link.awaits)
+            status = generation_capture_dense(generation, number, table->dense->chunks[i], error);
+    }
+    return table->sparse && status == CAIRN_OK ? generation_capture_sparse(generation, tables, number, error)
+                                               : status;
 }
 
 /* Whether some sparse table's rows are still in a generation, so that they can be captured by no other. */
@@ -249,11 +272,21 @@ bool commits_writing(const struct commits *commits)
     return commits->count > 0 && commits->queue[0]->state == GENERATION_WRITING;
 }
 
+/* Drops the oldest generation. */
+static void queue_pop(struct commits *commits)
+{
+    generation_free(commits->queue[0]);
+    commits->count--;
+    commits->queue[0] = commits->queue[1];
+}
+
 void commits_written(struct commits *commits, bool is_durable)
 {
     BUG_IF(!commits_writing(commits));
     commits->queue[0]->state = GENERATION_WRITTEN;
     generation_drop(commits->queue[0], is_durable);
+    if (commits->queue[0]->step <= commits->committed_step)
+        queue_pop(commits);
 }
 
 void commits_abandon(struct commits *commits)
@@ -269,18 +302,18 @@ static bool written_take(struct commits *commits, uint64_t step)
     if (commits->count == 0 || commits->queue[0]->state != GENERATION_WRITTEN ||
         commits->queue[0]->step != step)
         return false;
-    generation_free(commits->queue[0]);
-    commits->count--;
-    commits->queue[0] = commits->queue[1];
+    queue_pop(commits);
     return true;
 }
 
 enum status commits_confirm(struct commits *commits, uint64_t step, bool *confirmed, struct error *error)
 {
-    *confirmed = written_take(commits, step);
+    *confirmed = step > commits->committed_step;
     if (!*confirmed)
         return CAIRN_OK;
     commits->committed_step = step;
+    while (commits->count > 0 && commits->queue[0]->step <= step && !commits_writing(commits))
+        queue_pop(commits);
     return asked_capture(commits, error);
 }
 

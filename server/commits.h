@@ -74,6 +74,11 @@ enum status commits_reached_dense(struct commits *commits, uint32_t table, const
                                   struct error *error) MUST_CHECK;
 enum status commits_reached_sparse(struct commits *commits, uint32_t table, struct error *error) MUST_CHECK;
 
+/* A dense chunk has come to the shard with its version, or leaves it. One that comes is in no generation that
+ * has been given to the writer: its first_version grows to that. */
+void commits_arrived(struct commits *commits, struct dense_chunk *chunk);
+void commits_left(struct commits *commits, const struct dense_chunk *chunk);
+
 /* Makes the version that every piece now has, `step`, durable. COMMITS_COMING may come to nothing when pieces
  * go on before there is room: commits_missed. Errors: as above. */
 enum status commits_ask(struct commits *commits, uint64_t step, enum commits_answer *answer,
@@ -94,8 +99,9 @@ bool commits_missed(struct commits *commits, uint64_t *step);
 /* The job has failed: nothing more is captured, nobody is held back. What the writer has is left to it. */
 void commits_abandon(struct commits *commits);
 
-/* The job's generation is now `step`: makes room. False when no written generation is of that step.
- * Errors: CAIRN_NO_MEMORY from a generation that was asked for and waited for room. */
+/* The job's generation is now `step`: makes room; what this shard has of it or of an older one that was not
+ * needed is dropped. False: it was so already. Errors: CAIRN_NO_MEMORY from a generation that was asked for
+ * and waited for room. */
 enum status commits_confirm(struct commits *commits, uint64_t step, bool *confirmed,
                             struct error *error) MUST_CHECK;
 

@@ -73,31 +73,10 @@ static struct buffer *filled_new(struct dense_table *table, const struct dense_c
     return array;
 }
 
-static bool chunk_init(struct dense_table *table, struct dense_chunk *chunk, uint32_t number,
-                       uint64_t version)
+static void chunk_free(struct dense_chunk *chunk)
 {
-    const struct dense_params *params = &table->params;
-    uint64_t left;
-    bool whole;
-
-    chunk->table = table;
-    chunk->number = number;
-    chunk->begin = (uint64_t)number * params->chunk_floats;
-    left = params->floats - chunk->begin;
-    chunk->floats = left < params->chunk_floats ? (uint32_t)left : params->chunk_floats;
-    chunk->version = version;
-    chunk->tree = tree_new(params->microbatches, &tree_ops, chunk);
-    chunk->current = filled_new(table, chunk, 0.0f);
-    whole = chunk->tree && chunk->current;
-    for (uint32_t i = 0; i < table->slot_count; i++) {
-        chunk->slots[i] = filled_new(table, chunk, optimizer_slot_initial(table->params.optimizer, i));
-        whole = whole && chunk->slots[i];
-    }
-    return whole;
-}
-
-static void chunk_fini(struct dense_chunk *chunk)
-{
+    if (!chunk)
+        return;
     tree_free(chunk->tree);
     buffer_unref(chunk->current);
     buffer_unref(chunk->previous);
@@ -108,13 +87,43 @@ static void chunk_fini(struct dense_chunk *chunk)
         buffer_unref(chunk->slots[i]);
         buffer_unref(chunk->next_slots[i]);
     }
+    free(chunk);
+}
+
+static struct dense_chunk *chunk_new(struct dense_table *table, uint32_t number, uint64_t version)
+{
+    const struct dense_params *params = &table->params;
+    struct dense_chunk *chunk = calloc(1, sizeof(*chunk));
+    uint64_t left;
+    bool whole;
+
+    if (!chunk)
+        return NULL;
+    chunk->table = table;
+    chunk->number = number;
+    chunk->begin = (uint64_t)number * params->chunk_floats;
+    left = params->floats - chunk->begin;
+    chunk->floats = left < params->chunk_floats ? (uint32_t)left : params->chunk_floats;
+    chunk->version = chunk->first_version = version;
+    chunk->link = chain_alone();
+    chunk->tree = tree_new(params->microbatches, &tree_ops, chunk);
+    chunk->current = filled_new(table, chunk, 0.0f);
+    whole = chunk->tree && chunk->current;
+    for (uint32_t i = 0; i < table->slot_count; i++) {
+        chunk->slots[i] = filled_new(table, chunk, optimizer_slot_initial(table->params.optimizer, i));
+        whole = whole && chunk->slots[i];
+    }
+    if (whole)
+        return chunk;
+    chunk_free(chunk);
+    return NULL;
 }
 
 static bool rounds_make(struct dense_table *table, uint32_t count, uint64_t version)
 {
     struct norm_params params;
 
-    if (!table->params.norms)
+    if (!table->params.norms || count == 0)
         return true;
     params = *table->params.norms;
     params.pieces = count;
@@ -145,13 +154,14 @@ enum status dense_table_new(const struct dense_params *params, const uint32_t *n
         table->params.codec = NULL;
     table->slot_count = optimizer_spec_slot_count(params->optimizer);
     table->pool = buffer_pool_new((size_t)params->chunk_floats * sizeof(float));
-    table->index = calloc(params->chunk_count, sizeof(table->index[0]));
-    table->chunks = calloc(count ? count : 1, sizeof(table->chunks[0]));
+    table->index = calloc(params->chunk_count, sizeof(struct dense_chunk *));
+    table->chunks = calloc(params->chunk_count, sizeof(struct dense_chunk *));
     whole = table->pool && table->index && table->chunks && coded_make(table) &&
             rounds_make(table, count, version);
-    for (; whole && table->chunk_count < count; table->chunk_count++) {
-        whole = chunk_init(table, &table->chunks[table->chunk_count], numbers[table->chunk_count], version);
-        table->index[numbers[table->chunk_count]] = table->chunk_count + 1;
+    for (uint32_t i = 0; whole && i < count; i++) {
+        struct dense_chunk *chunk;
+
+        whole = dense_chunk_add(table, numbers[i], version, &chunk, error) == CAIRN_OK;
     }
     if (!whole) {
         dense_table_free(table);
@@ -167,7 +177,7 @@ void dense_table_free(struct dense_table *table)
     if (!table)
         return;
     for (uint32_t i = 0; i < table->chunk_count; i++)
-        chunk_fini(&table->chunks[i]);
+        chunk_free(table->chunks[i]);
     norm_rounds_free(table->rounds);
     free(table->chunks);
     free(table->index);
@@ -176,13 +186,40 @@ void dense_table_free(struct dense_table *table)
     free(table);
 }
 
+enum status dense_chunk_add(struct dense_table *table, uint32_t number, uint64_t version,
+                            struct dense_chunk **out, struct error *error)
+{
+    struct dense_chunk *chunk = chunk_new(table, number, version);
+    uint32_t at = table->chunk_count;
+
+    if (!chunk)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for chunk %u of table %u", number,
+                         table->params.number);
+    for (; at > 0 && table->chunks[at - 1]->number > number; at--)
+        table->chunks[at] = table->chunks[at - 1];
+    table->chunks[at] = table->index[number] = *out = chunk;
+    table->chunk_count++;
+    return CAIRN_OK;
+}
+
+void dense_chunk_remove(struct dense_table *table, struct dense_chunk *chunk)
+{
+    uint32_t at = 0;
+
+    while (table->chunks[at] != chunk)
+        at++;
+    table->chunk_count--;
+    for (; at < table->chunk_count; at++)
+        table->chunks[at] = table->chunks[at + 1];
+    table->index[chunk->number] = NULL;
+    chunk_free(chunk);
+}
+
 /* ---- use */
 
 struct dense_chunk *dense_find(struct dense_table *table, uint32_t number)
 {
-    uint32_t position = number < table->params.chunk_count ? table->index[number] : 0;
-
-    return position ? &table->chunks[position - 1] : NULL;
+    return number < table->params.chunk_count ? table->index[number] : NULL;
 }
 
 struct buffer *dense_version(const struct dense_chunk *chunk, uint64_t version)
@@ -247,6 +284,33 @@ bool dense_push(struct dense_chunk *chunk, struct tree_node node, struct buffer 
     chunk->sum = payload == &nothing ? NULL : payload;
     chunk->is_summed = true;
     return true;
+}
+
+void dense_take_sum(struct dense_chunk *chunk, struct buffer *sum, uint64_t samples)
+{
+    if (chunk->is_summed) {
+        buffer_unref(sum);
+        return;
+    }
+    tree_clear(chunk->tree);
+    chunk->sum = sum;
+    chunk->sum_samples = samples;
+    chunk->is_summed = true;
+}
+
+static void array_replace(struct buffer **array, struct buffer *by)
+{
+    buffer_unref(*array);
+    *array = by ? buffer_ref(by) : NULL;
+}
+
+void dense_restore(struct dense_chunk *chunk, const struct dense_state *state)
+{
+    chunk->version = chunk->first_version = state->version;
+    array_replace(&chunk->current, state->current);
+    array_replace(&chunk->previous, state->previous);
+    for (uint32_t i = 0; i < chunk->table->slot_count; i++)
+        array_replace(&chunk->slots[i], state->slots[i]);
 }
 
 /* A slot array that may be written: what lamb has made, else the one that is there when nobody else holds it,

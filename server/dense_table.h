@@ -11,6 +11,7 @@
 
 #include "base/buffer.h"
 #include "base/status.h"
+#include "chain.h"
 #include "codec/codec.h"
 #include "math/tree.h"
 #include "norm_rounds.h"
@@ -40,8 +41,9 @@ struct dense_chunk {
     struct dense_table *table; /* borrowed: the one that it is of */
     uint32_t number;           /* in the table's address space */
     uint32_t floats;
-    uint64_t begin;   /* its first float */
-    uint64_t version; /* of current */
+    uint64_t begin;         /* its first float */
+    uint64_t version;       /* of current */
+    uint64_t first_version; /* the one that it came here with: it is in generations of later steps */
     struct buffer *current;
     struct buffer *previous;               /* version - 1; NULL: not known (the table began here) */
     struct buffer *coded, *previous_coded; /* the same in the codec's bytes; NULL: nobody has asked yet */
@@ -53,6 +55,7 @@ struct dense_chunk {
     uint32_t rounds_measured;                       /* of norm_rounds, in this version */
     struct buffer *next_slots[OPTIMIZER_SLOTS_MAX]; /* lamb: made in its round; NULL: not yet */
     struct waiting_list waiting;                    /* the shard's: who waits for version + 1 */
+    struct chain_link link;                         /* the shard's: its place in the chunk's chain */
 };
 
 struct dense_table {
@@ -63,9 +66,9 @@ struct dense_table {
     struct norm_rounds *rounds;     /* NULL: the optimizer needs no norms */
     struct buffer_pool *pool;       /* of buffers of one chunk */
     struct buffer_pool *coded_pool; /* of a chunk's values in the codec; NULL: they travel as they are */
-    uint32_t *index; /* chunk number -> 1 + position in chunks, 0: not here; [params.chunk_count] */
+    struct dense_chunk **index;     /* [params.chunk_count]: by number; NULL: not here */
     uint32_t chunk_count;
-    struct dense_chunk *chunks; /* in order of number */
+    struct dense_chunk **chunks; /* in order of number */
 };
 
 /* A table of the chunks `numbers` (ascending) at `version`, all values zero and all slots as the optimizer
@@ -73,6 +76,12 @@ struct dense_table {
 enum status dense_table_new(const struct dense_params *params, const uint32_t *numbers, uint32_t count,
                             uint64_t version, struct dense_table **out, struct error *error) MUST_CHECK;
 void dense_table_free(struct dense_table *table);
+
+/* Adds a chunk that is not there, less than params.chunk_count, made as above; takes one out again. Only
+ * without rounds. Errors: CAIRN_NO_MEMORY; the table is as it was. */
+enum status dense_chunk_add(struct dense_table *table, uint32_t number, uint64_t version,
+                            struct dense_chunk **out, struct error *error) MUST_CHECK;
+void dense_chunk_remove(struct dense_table *table, struct dense_chunk *chunk);
 
 /* The chunk of that number, NULL when it is not of this piece. Any number. */
 struct dense_chunk *dense_find(struct dense_table *table, uint32_t number);
@@ -95,6 +104,20 @@ enum status dense_decode(const struct dense_chunk *chunk, const struct buffer *b
  * taken in every case; NULL: the node has none. A node that is covered already, or comes while the whole sum
  * waits, is dropped. node is of the job's tree. */
 bool dense_push(struct dense_chunk *chunk, struct tree_node node, struct buffer *gradients, uint64_t samples);
+
+/* Takes the step's whole sum as another shard has formed it; what has come of it here is dropped. sum: as
+ * gradients above; dropped if the whole sum is there. */
+void dense_take_sum(struct dense_chunk *chunk, struct buffer *sum, uint64_t samples);
+
+/* What a chunk is at a version: the values of it and of the one before (NULL: not kept) and the slots. */
+struct dense_state {
+    uint64_t version;
+    struct buffer *current, *previous, *slots[OPTIMIZER_SLOTS_MAX];
+};
+
+/* Puts a chunk into a state; nothing may have been pushed to it. Takes references of its own to the buffers,
+ * of chunk->floats floats each, which nobody else may write to. */
+void dense_restore(struct dense_chunk *chunk, const struct dense_state *state);
 
 /* Measures a chunk whose sum is whole for the round at hand, unless it has been; *is_whole: this shard's part
  * of the round is whole, to be sent. Only with rounds. Errors: CAIRN_NO_MEMORY; nothing has changed then. */

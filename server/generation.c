@@ -19,35 +19,20 @@ _Static_assert(JOB_TABLES_MAX <= 256,
                "a job's own tables, in a row and without others, differ in their lowest byte");
 _Static_assert(DENSE_ARRAYS_MAX <= RECORD_ARRAYS_MAX, "a chunk's arrays fit its record");
 
-/* The pieces of a table, from its first. */
-static void table_pieces(struct generation *generation, const struct tables *tables, uint32_t number)
-{
-    const struct dense_table *dense = tables->items[number].dense;
-    struct generation_piece *piece = &generation->pieces[tables->first_pieces[number]];
-
-    for (uint32_t i = 0; dense && i < dense->chunk_count; i++, piece++) {
-        piece->table = number;
-        piece->chunk = dense->chunks[i].number;
-        piece->array_count = 1 + dense->slot_count;
-    }
-    if (tables->items[number].sparse)
-        piece->table = number;
-}
-
 struct generation *generation_new(const struct tables *tables, uint64_t step)
 {
-    uint32_t count = tables_pieces_at(tables, step);
-    struct generation *generation = calloc(1, sizeof(*generation) + count * sizeof(generation->pieces[0]));
+    struct generation *generation = calloc(1, sizeof(*generation));
 
     if (!generation)
         return NULL;
     generation->step = step;
-    generation->piece_count = count;
-    for (uint32_t number = 0; number < tables->count; number++) {
-        if (tables_has_pieces_at(tables, number, step))
-            table_pieces(generation, tables, number);
-    }
-    return generation;
+    generation->piece_count = generation->room = tables_pieces_at(tables, step);
+    if (generation->room > 0)
+        generation->pieces = calloc(generation->room, sizeof(generation->pieces[0]));
+    if (generation->room == 0 || generation->pieces)
+        return generation;
+    free(generation);
+    return NULL;
 }
 
 void generation_free(struct generation *generation)
@@ -55,29 +40,69 @@ void generation_free(struct generation *generation)
     if (!generation)
         return;
     generation_drop(generation, false);
+    free(generation->pieces);
     free(generation);
 }
 
-void generation_capture_dense(struct generation *generation, const struct tables *tables, uint32_t table,
-                              const struct dense_chunk *chunk)
+void generation_arrived(struct generation *generation, const struct dense_chunk *chunk)
 {
-    struct generation_piece *piece = &generation->pieces[tables_dense_piece(tables, table, chunk)];
+    generation->piece_count += generation_expects(generation->step, chunk);
+}
 
-    BUG_IF(chunk->version != generation->step || piece->arrays[0]);
+void generation_left(struct generation *generation, const struct dense_chunk *chunk)
+{
+    generation->piece_count -=
+        generation_expects(generation->step, chunk) && chunk->version < generation->step;
+}
+
+/* A new piece, all zero; NULL: out of memory. */
+static struct generation_piece *piece_add(struct generation *generation)
+{
+    if (generation->held == generation->room) {
+        uint32_t room = generation->room ? 2 * generation->room : 16;
+        struct generation_piece *pieces = realloc(generation->pieces, room * sizeof(pieces[0]));
+
+        if (!pieces)
+            return NULL;
+        memset(pieces + generation->held, 0, (room - generation->held) * sizeof(pieces[0]));
+        generation->pieces = pieces;
+        generation->room = room;
+    }
+    return &generation->pieces[generation->held++];
+}
+
+enum status generation_capture_dense(struct generation *generation, uint32_t table,
+                                     const struct dense_chunk *chunk, struct error *error)
+{
+    struct generation_piece *piece;
+
+    BUG_IF(chunk->version != generation->step);
+    piece = piece_add(generation);
+    if (!piece)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for chunk %u of table %u", chunk->number,
+                         table);
+    piece->table = table;
+    piece->chunk = chunk->number;
+    piece->array_count = 1 + chunk->table->slot_count;
     piece->arrays[0] = buffer_ref(chunk->current);
     for (uint32_t i = 1; i < piece->array_count; i++)
         piece->arrays[i] = buffer_ref(chunk->slots[i - 1]);
+    generation->piece_count += !generation_expects(generation->step, chunk);
     generation->captured++;
+    return CAIRN_OK;
 }
 
 enum status generation_capture_sparse(struct generation *generation, const struct tables *tables,
                                       uint32_t table, struct error *error)
 {
-    struct generation_piece *piece = &generation->pieces[tables_sparse_piece(tables, table)];
+    struct generation_piece *piece = piece_add(generation);
     struct sparse_table *sparse = tables->items[table].sparse;
     enum status status;
 
-    BUG_IF(sparse->version != generation->step || piece->sparse);
+    if (!piece)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for table %s", sparse->spec->name);
+    BUG_IF(sparse->version != generation->step);
+    piece->table = table;
     piece->sparse = sparse;
     piece->candidates_whole = !sparse->candidates;
     status = rows_capture(sparse->rows, generation->step, &piece->rows, error);
@@ -110,7 +135,7 @@ static enum status piece_capture_more(struct generation_piece *piece, struct err
 enum status generation_capture_more(struct generation *generation, bool *has_more, struct error *error)
 {
     *has_more = false;
-    for (uint32_t i = 0; generation->state == GENERATION_COLLECTING && i < generation->piece_count; i++) {
+    for (uint32_t i = 0; generation->state == GENERATION_COLLECTING && i < generation->held; i++) {
         struct generation_piece *piece = &generation->pieces[i];
         enum status status;
 
@@ -128,7 +153,7 @@ enum status generation_capture_more(struct generation *generation, bool *has_mor
 
 bool generation_holds(const struct generation *generation, const struct sparse_table *sparse)
 {
-    for (uint32_t i = 0; i < generation->piece_count; i++) {
+    for (uint32_t i = 0; i < generation->held; i++) {
         if (generation->pieces[i].sparse == sparse && generation->pieces[i].rows)
             return true;
     }
@@ -155,7 +180,7 @@ static void piece_drop(struct generation_piece *piece, bool is_durable)
 
 void generation_drop(struct generation *generation, bool is_durable)
 {
-    for (uint32_t i = 0; i < generation->piece_count; i++)
+    for (uint32_t i = 0; i < generation->held; i++)
         piece_drop(&generation->pieces[i], is_durable);
 }
 
@@ -204,7 +229,16 @@ static enum status piece_write(const struct generation *generation, struct store
     return status == CAIRN_OK ? status : error_prefix(error, status, "table %s", piece->sparse->spec->name);
 }
 
-enum status generation_write(const struct generation *generation, struct error *error)
+static int piece_compare(const void *left, const void *right)
+{
+    const struct generation_piece *a = left, *b = right;
+
+    if (a->table != b->table)
+        return a->table < b->table ? -1 : 1;
+    return a->chunk < b->chunk ? -1 : a->chunk > b->chunk;
+}
+
+enum status generation_write(struct generation *generation, struct error *error)
 {
     struct store_transaction *transaction;
     enum status status = store_begin_write(generation->store, &transaction, error);
@@ -212,7 +246,9 @@ enum status generation_write(const struct generation *generation, struct error *
     if (status != CAIRN_OK)
         return status;
     BUG_IF(!generation_is_complete(generation));
-    for (uint32_t i = 0; i < generation->piece_count && status == CAIRN_OK; i++)
+    if (generation->held > 0) /* as they came; in the order of the store's keys they lie together */
+        qsort(generation->pieces, generation->held, sizeof(generation->pieces[0]), piece_compare);
+    for (uint32_t i = 0; i < generation->held && status == CAIRN_OK; i++)
         status = piece_write(generation, transaction, &generation->pieces[i], error);
     if (status != CAIRN_OK) {
         store_abort(transaction);
@@ -249,7 +285,7 @@ enum status generation_load(struct store *store, const struct tables *tables, ui
             tables_begins(tables, number, step) ? NULL : tables->items[number].dense;
 
         for (uint32_t i = 0; dense && i < dense->chunk_count && status == CAIRN_OK; i++)
-            status = chunk_load(transaction, number, dense, &dense->chunks[i], error);
+            status = chunk_load(transaction, number, dense, dense->chunks[i], error);
     }
     store_abort(transaction);
     return status;
@@ -260,7 +296,7 @@ static void table_add(const struct dense_table *table, uint32_t *chunks, uint64_
 {
     *chunks += table->chunk_count;
     for (uint32_t i = 0; i < table->chunk_count; i++)
-        *bytes += (1 + table->slot_count) * (uint64_t)table->chunks[i].floats * sizeof(float);
+        *bytes += (1 + table->slot_count) * (uint64_t)table->chunks[i]->floats * sizeof(float);
 }
 
 void generation_log_loaded(const struct tables *tables, const struct job_store_owner *owner, uint64_t job,
@@ -288,7 +324,7 @@ static size_t dense_bytes(const struct dense_table *table)
 
     for (uint32_t i = 0; i < table->chunk_count; i++)
         bytes +=
-            (1 + table->slot_count) * table->chunks[i].floats * sizeof(float) + RECORD_OVERHEAD + 2 * page;
+            (1 + table->slot_count) * table->chunks[i]->floats * sizeof(float) + RECORD_OVERHEAD + 2 * page;
     return bytes;
 }
 

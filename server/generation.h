@@ -1,5 +1,7 @@
 /* A generation: all that a shard holds of a job at one version, weights and optimizer slots, on its way to
- * disk and back. Its pieces are the dense chunks and the sparse tables (tables.h).
+ * disk and back. Its pieces are the dense chunks and the sparse tables (tables.h). Chunks may come to the
+ * shard and leave it meanwhile: one that comes with an older version will be a piece, one that leaves before
+ * it has been captured is none.
  *
  * Capturing a chunk takes references, no copies: the writer thread writes what the shard thread has moved on
  * from. Of a sparse table rows that changed are copied, a few at a time (rows.h). Each piece is captured when
@@ -29,7 +31,8 @@ struct generation {
     struct store *store; /* borrowed */
     uint64_t step, keep_step;
     bool is_asked; /* somebody waits for this one; none of a later step will do */
-    uint32_t piece_count, captured;
+    uint32_t piece_count, captured; /* how many it is to have; how many are whole */
+    uint32_t held, room;            /* pieces there are, and could be */
     struct generation_piece {
         uint32_t table, chunk;
         uint32_t array_count;                    /* of a dense chunk: 1 + optimizer slots */
@@ -37,7 +40,7 @@ struct generation {
         struct sparse_table *sparse;             /* NULL: not captured yet, or a chunk */
         struct rows_capture *rows, *candidates;  /* candidates NULL: the table admits all */
         bool rows_whole, candidates_whole;
-    } pieces[];
+    } * pieces; /* [held], in order of table and chunk once it is written */
 };
 
 /* An empty generation of `step` for all pieces of a job's tables that it has any of. NULL: out of memory.
@@ -45,9 +48,21 @@ struct generation {
 struct generation *generation_new(const struct tables *tables, uint64_t step);
 void generation_free(struct generation *generation);
 
-/* Takes references to a chunk of a table, which must be at the generation's step; once a chunk. */
-void generation_capture_dense(struct generation *generation, const struct tables *tables, uint32_t table,
-                              const struct dense_chunk *chunk);
+/* Whether a chunk is a piece of a generation of this step; one that came later, or with the same version, is
+ * not expected to be. */
+static inline bool generation_expects(uint64_t step, const struct dense_chunk *chunk)
+{
+    return chunk->first_version < step && !chunk->link.awaits;
+}
+
+/* A chunk that is expected has come to the shard, or leaves it. */
+void generation_arrived(struct generation *generation, const struct dense_chunk *chunk);
+void generation_left(struct generation *generation, const struct dense_chunk *chunk);
+
+/* Takes references to a chunk of a table, which must be at the generation's step; once a chunk.
+ * Errors: CAIRN_NO_MEMORY; the generation can never be complete then. */
+enum status generation_capture_dense(struct generation *generation, uint32_t table,
+                                     const struct dense_chunk *chunk, struct error *error) MUST_CHECK;
 
 /* Begins to capture a sparse table, which must be at the generation's step and in no other capture; once a
  * table. generation_capture_more does the rest.
@@ -70,7 +85,7 @@ void generation_drop(struct generation *generation, bool is_durable);
 
 /* Writes a complete generation in one synchronous transaction.
  * Errors: CAIRN_FULL and others of the store; what was durable before is as it was. */
-enum status generation_write(const struct generation *generation, struct error *error) MUST_CHECK;
+enum status generation_write(struct generation *generation, struct error *error) MUST_CHECK;
 
 /* Fills the dense tables' current values and slots from the records of their version, `step`; but for those
  * that begin there.

@@ -104,21 +104,30 @@ static enum status peer_find(struct peers *peers, uint64_t job, const char *endp
     return peer_connect(peers, job, endpoint, out, error);
 }
 
-enum status peers_send(struct peers *peers, const struct shard_part *part, struct error *error)
+static enum status message_fill(struct frames *frames, const struct shard_message *message)
 {
     unsigned char header[WIRE_HEADER_MAX];
-    size_t header_bytes = wire_data_pack(&part->header, header);
+    enum status status = frames_append_copy(frames, header, wire_data_pack(&message->header, header));
+
+    for (uint32_t i = 0; i < message->header.payload_count && status == CAIRN_OK; i++) {
+        if (message->header.payloads[i].length_bytes > 0)
+            status =
+                frames_append_buffer(frames, message->payloads[i], 0, message->payloads[i]->length_bytes);
+    }
+    return status;
+}
+
+enum status peers_send(struct peers *peers, const struct shard_message *message, struct error *error)
+{
     struct peer *peer = NULL;
-    enum status status = peer_find(peers, part->header.job, part->endpoint, &peer, error);
+    enum status status = peer_find(peers, message->header.job, message->endpoint, &peer, error);
 
     if (status != CAIRN_OK)
         return status;
-    status = frames_append_copy(&peers->frames, header, header_bytes);
-    if (status == CAIRN_OK)
-        status = frames_append_buffer(&peers->frames, part->sums, 0, part->sums->length_bytes);
+    status = message_fill(&peers->frames, message);
     if (status != CAIRN_OK) {
         frames_clear(&peers->frames);
-        return error_set(error, status, "%s: out of memory", part->endpoint);
+        return error_set(error, status, "%s: out of memory", message->endpoint);
     }
     return frames_send(peer->socket, &peers->frames, error);
 }

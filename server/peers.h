@@ -1,6 +1,6 @@
-/* A shard's connections to the other shards of its jobs, over which it tells its parts of sums (exchange.h).
- * They are made when first needed. Nothing is received here: what a peer tells comes in by the ROUTER. One
- * thread an object, the shard's. */
+/* A shard's connections to the other shards of its jobs, over which it tells its parts of sums (exchange.h)
+ * and what goes up and down chains (chain.h). They are made when first needed. Nothing is received here: what
+ * a peer tells comes in by the ROUTER. One thread an object, the shard's. */
 #ifndef CAIRN_SERVER_PEERS_H
 #define CAIRN_SERVER_PEERS_H
 
@@ -12,9 +12,10 @@ struct peers;
 struct peers *peers_new(void *zmq_context);
 void peers_free(struct peers *peers);
 
-/* Sends a part; it is queued while the peer is not there. What is lost is told again by shard_nudge.
+/* Sends a message; it is queued while the peer is not there. What is lost is told again by shard_nudge.
  * Errors: CAIRN_IO, CAIRN_NO_MEMORY, naming the endpoint. */
-enum status peers_send(struct peers *peers, const struct shard_part *part, struct error *error) MUST_CHECK;
+enum status peers_send(struct peers *peers, const struct shard_message *message,
+                       struct error *error) MUST_CHECK;
 
 /* Closes a job's connections. */
 void peers_forget(struct peers *peers, uint64_t job);

@@ -167,6 +167,36 @@ static void tell_divergence(struct server *server, const struct shard_report *re
     tell(server, &message);
 }
 
+static void tell_mapped(struct server *server, const struct shard_report *report)
+{
+    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+    Cairn__Mapped body = CAIRN__MAPPED__INIT;
+
+    log_info("job_mapped", "job=%" PRIu64 " map=%" PRIu64, report->job, report->map);
+    body.job = report->job;
+    body.incarnation = report->incarnation;
+    body.number = report->map;
+    message.body_case = CAIRN__NODE_MESSAGE__BODY_MAPPED;
+    message.mapped = &body;
+    tell(server, &message);
+}
+
+static void tell_copied(struct server *server, const struct shard_report *report)
+{
+    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+    Cairn__Copied body = CAIRN__COPIED__INIT;
+
+    body.job = report->job;
+    body.incarnation = report->incarnation;
+    body.slot = report->slot;
+    body.shard = report->position;
+    body.step = report->step;
+    body.number = report->map;
+    message.body_case = CAIRN__NODE_MESSAGE__BODY_COPIED;
+    message.copied = &body;
+    tell(server, &message);
+}
+
 static void tell_split(struct server *server, const struct shard_report *report)
 {
     char reason[128];
@@ -266,6 +296,36 @@ static void handle_extend(struct server *server, const Cairn__PrepareCommand *pr
     assignment_unref(assignment);
 }
 
+static void handle_map(struct server *server, const Cairn__MapCommand *command)
+{
+    const struct slot_map_params params = {.number = command->number,
+                                           .shards = command->shards,
+                                           .shard_count = command->n_shards,
+                                           .slot_shards = command->slot_shards,
+                                           .place_count = command->n_slot_shards,
+                                           .replicas = command->replicas,
+                                           .copies = command->copies,
+                                           .copy_count = command->n_copies};
+    struct slot_map *map = NULL;
+    struct error error;
+
+    if (slot_map_new(&params, server->identity.name, server->shard_count,
+                     (uint32_t)(command->n_slot_shards / command->replicas), &map, &error) != CAIRN_OK) {
+        tell_failed(server, command->job, command->incarnation, error.message);
+        return;
+    }
+    for (uint32_t i = 0; i < server->shard_count; i++) {
+        const struct shard_command to_shard = {.kind = SHARD_COMMAND_MAP,
+                                               .job = command->job,
+                                               .incarnation = command->incarnation,
+                                               .map = slot_map_ref(map)};
+
+        if (!shard_tell(server, i, &to_shard))
+            slot_map_unref(map);
+    }
+    slot_map_unref(map);
+}
+
 /* ---- from the coordinator */
 
 static void handle_committed(struct server *server, const Cairn__CommittedCommand *committed)
@@ -312,6 +372,9 @@ static void handle_command(struct server *server, const Cairn__NodeCommand *comm
         break;
     case CAIRN__NODE_COMMAND__BODY_GO_ON:
         shards_tell(server, SHARD_COMMAND_GO_ON, command->go_on->job, command->go_on->incarnation, 0);
+        break;
+    case CAIRN__NODE_COMMAND__BODY_MAP:
+        handle_map(server, command->map);
         break;
     case CAIRN__NODE_COMMAND__BODY_RELEASE:
         handle_release(server, command->release);
@@ -410,6 +473,12 @@ static void handle_report(struct server *server, const struct shard_report *repo
         break;
     case TALLY_DIVERGED:
         tell_divergence(server, report);
+        break;
+    case TALLY_MAPPED:
+        tell_mapped(server, report);
+        break;
+    case TALLY_COPIED:
+        tell_copied(server, report);
         break;
     }
 }

@@ -55,6 +55,7 @@ static void part_free(struct shard_job *job)
     duplicates_free(job->duplicates);
     tables_free(job->tables);
     store_close(job->store);
+    slot_map_unref(job->map);
     assignment_unref(job->assignment);
     for (uint32_t i = 0; i < job->older_count; i++)
         assignment_unref(job->older[i]);
@@ -63,21 +64,32 @@ static void part_free(struct shard_job *job)
     free(job);
 }
 
-/* The values of version `step`: from the store, or the initial ones in an empty store. */
-static enum status values_load(struct shard *shard, struct shard_job *job, uint64_t step, struct error *error)
+/* Opens the job's store, which has version `step`, or makes an empty one for a job that begins anew. A shard
+ * that has nothing at that version may have a store all the same, whose records the job may need once more.
+ */
+static enum status store_open_for(struct shard *shard, struct shard_job *job, uint64_t step,
+                                  struct error *error)
 {
     size_t map_bytes = generation_map_bytes(job->tables);
-    uint32_t sparse_count = tables_sparse_count(job->assignment, shard->owner.shard, 0);
-    uint64_t began_ns = clock_ns();
     enum status status;
 
-    if (step > 0) {
-        status = job_store_resume(&shard->owner, job->assignment, map_bytes, &job->store, error);
-        if (status == CAIRN_OK)
-            status = generation_load(job->store, job->tables, step, error);
-    } else {
-        status = job_store_begin(&shard->owner, job->assignment, map_bytes, &job->store, error);
-    }
+    if (step == 0)
+        return job_store_begin(&shard->owner, job->assignment, map_bytes, &job->store, error);
+    status = job_store_resume(&shard->owner, job->assignment, map_bytes, &job->store, error);
+    if (status != CAIRN_OK && !assignment_has_state(job->assignment, shard->owner.shard))
+        return job_store_begin(&shard->owner, job->assignment, map_bytes, &job->store, error);
+    return status;
+}
+
+/* The values of version `step`: from the store, or the initial ones. */
+static enum status values_load(struct shard *shard, struct shard_job *job, uint64_t step, struct error *error)
+{
+    uint32_t sparse_count = tables_sparse_count(job->assignment, shard->owner.shard, 0);
+    uint64_t began_ns = clock_ns();
+    enum status status = store_open_for(shard, job, step, error);
+
+    if (status == CAIRN_OK && step > 0)
+        status = generation_load(job->store, job->tables, step, error);
     if (status == CAIRN_OK)
         tables_initialize(job->tables, 0, step);
     if (status == CAIRN_OK)
@@ -99,9 +111,12 @@ static enum status job_open(struct shard *shard, struct assignment *assignment, 
     if (!job)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory");
     job->assignment = assignment_ref(assignment);
+    job->map = slot_map_ref(assignment->map);
     job->incarnation = incarnation;
     shard_announce(job);
     status = tables_new(assignment, shard->owner.shard, step, &job->tables, error);
+    if (status == CAIRN_OK)
+        job->has_chains = tables_link(job->tables, job->map, shard->owner.shard);
     if (status == CAIRN_OK)
         status = values_load(shard, job, step, error);
     if (status == CAIRN_OK && shard_duplicates_open(job) != CAIRN_OK)
@@ -151,6 +166,7 @@ static void job_remove(struct shard *shard, struct shard_job *job)
 {
     struct shard_job **link = &shard->jobs;
 
+    shard_chains_flush(shard);
     while (*link != job)
         link = &(*link)->next;
     *link = job->next;
@@ -172,38 +188,43 @@ struct reply_subject shard_subject(const struct shard_job *job, uint32_t table, 
                                   wait->request};
 }
 
-/* Refuses all who wait in a list. */
-static void waiting_refuse(struct shard *shard, const struct shard_job *job, uint32_t table,
-                           struct waiting_list *list)
+void shard_refuse_waiting(struct shard *shard, const struct shard_job *job, uint32_t table,
+                          struct waiting_list *list, enum data_refused reason, const char *message)
 {
     struct wait wait;
 
     while (subscriber_take(shard->subscribers, list, UINT64_MAX, &wait)) {
         struct reply_subject subject = shard_subject(job, table, &wait);
 
-        shard_reply_check(&subject, replies_refuse(shard->replies, &subject, wait.client, DATA_REFUSED_STALE,
-                                                   "the job was released or has a newer incarnation"));
+        shard_reply_check(&subject, replies_refuse(shard->replies, &subject, wait.client, reason, message));
         wait_release(shard->subscribers, &wait);
     }
 }
 
-static void table_refuse(struct shard *shard, const struct shard_job *job, uint32_t number)
+static void waiting_end(struct shard *shard, const struct shard_job *job, uint32_t table,
+                        struct waiting_list *list)
+{
+    shard_refuse_waiting(shard, job, table, list, DATA_REFUSED_STALE,
+                         "the job was released or has a newer incarnation");
+}
+
+static void table_end(struct shard *shard, const struct shard_job *job, uint32_t number)
 {
     struct table *table = &job->tables->items[number];
 
     for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++)
-        waiting_refuse(shard, job, number, &table->dense->chunks[i].waiting);
+        waiting_end(shard, job, number, &table->dense->chunks[i]->waiting);
     if (table->sums)
-        waiting_refuse(shard, job, number, &table->sums->waiting);
+        waiting_end(shard, job, number, &table->sums->waiting);
     if (table->sparse)
-        waiting_refuse(shard, job, number, &table->sparse->waiting);
+        waiting_end(shard, job, number, &table->sparse->waiting);
 }
 
 /* Ends a job's live state; what the writer still has is waited for. Returns whether the job is gone. */
 static bool job_retire(struct shard *shard, struct shard_job *job)
 {
     for (uint32_t number = 0; number < job->tables->count; number++)
-        table_refuse(shard, job, number);
+        table_end(shard, job, number);
     job->retired = true;
     if (commits_writing(&job->commits))
         return false;
@@ -238,7 +259,10 @@ void shard_advance_dense(struct shard *shard, struct shard_job *job, uint32_t nu
 {
     struct error error;
 
-    if (job->held || !dense_is_due(job->tables->items[number].dense, chunk) ||
+    if (!dense_is_due(job->tables->items[number].dense, chunk))
+        return;
+    shard_forward_dense(shard, job, number, chunk);
+    if (job->held || !chain_allows(&chunk->link, chunk->version + 1) ||
         !commits_allow(&job->commits, chunk->version + 1))
         return;
     if (dense_update(job->tables->items[number].dense, chunk, &error) != CAIRN_OK) {
@@ -247,7 +271,39 @@ void shard_advance_dense(struct shard *shard, struct shard_job *job, uint32_t nu
     }
     if (commits_reached_dense(&job->commits, number, chunk, &error) != CAIRN_OK)
         shard_abandon(shard, job, &error);
+    shard_acknowledge(shard, job, number, chunk->number, &chunk->link, chunk->version);
     dense_answer(shard, job, number, chunk);
+}
+
+/* Answers those who wait for versions that are there, or cannot come any more. */
+static void sums_answer(struct shard *shard, struct shard_job *job, uint32_t number)
+{
+    struct sum_table *sums = job->tables->items[number].sums;
+    struct wait wait;
+
+    while (subscriber_take(shard->subscribers, &sums->waiting, sum_table_version(sums), &wait)) {
+        struct reply_subject subject = shard_subject(job, number, &wait);
+        struct buffer *values = sum_version(sums, wait.version);
+
+        shard_reply_check(&subject,
+                          values ? replies_values(shard->replies, &subject, wait.client, 0, DATA_FLOAT64,
+                                                  wait.answer != ANSWER_EXISTENCE ? values : NULL)
+                                 : replies_refuse(shard->replies, &subject, wait.client, DATA_REFUSED_PASSED,
+                                                  "the step was skipped"));
+        wait_release(shard->subscribers, &wait);
+    }
+}
+
+void shard_advance_sums(struct shard *shard, struct shard_job *job, uint32_t number)
+{
+    struct sum_table *sums = job->tables->items[number].sums;
+
+    shard_forward_sums(shard, job, number);
+    while (sums->whole_count > 0 && chain_allows(&sums->link, sums->whole[0].version)) {
+        sum_update(sums);
+        shard_acknowledge(shard, job, number, 0, &sums->link, sums->kept[0].version);
+        sums_answer(shard, job, number);
+    }
 }
 
 static void sparse_answer(struct shard *shard, struct shard_job *job, uint32_t number)
@@ -284,7 +340,9 @@ void shard_advance_all(struct shard *shard, struct shard_job *job)
         struct table *table = &job->tables->items[number];
 
         for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++)
-            shard_advance_dense(shard, job, number, &table->dense->chunks[i]);
+            shard_advance_dense(shard, job, number, table->dense->chunks[i]);
+        if (table->sums)
+            shard_advance_sums(shard, job, number);
         if (table->sparse)
             shard_advance_sparse(shard, job, number);
     }
@@ -308,6 +366,7 @@ void shard_flush(struct shard *shard)
 {
     struct reply *reply;
 
+    shard_chains_flush(shard);
     for (struct shard_job *job = shard->jobs; job; job = job->next) {
         struct generation *generation = job->retired ? NULL : commits_next(&job->commits);
 
@@ -348,8 +407,9 @@ static void job_begin(struct shard *shard, struct assignment *assignment, uint64
     }
     job->next = shard->jobs;
     shard->jobs = job;
-    shard_tell(shard, assignment, incarnation,
-               (struct shard_report){.kind = SHARD_PREPARED, .holds_pieces = job->tables->piece_count > 0});
+    shard_tell(
+        shard, assignment, incarnation,
+        (struct shard_report){.kind = SHARD_PREPARED, .holds_pieces = tables_have_pieces(job->tables)});
 }
 
 void shard_prepare(struct shard *shard, struct assignment *assignment, uint64_t incarnation, uint64_t step)

@@ -31,32 +31,40 @@ enum shard_report_kind {
     SHARD_FAILED,
     SHARD_HELD,
     SHARD_EXTENDED,
-    SHARD_DIVERGED
+    SHARD_DIVERGED,
+    SHARD_MAPPED,
+    SHARD_COPIED
 };
 
 /* What a shard tells the server about a job. */
 struct shard_report {
     enum shard_report_kind kind;
     uint32_t shard;
-    bool holds_pieces; /* PREPARED, EXTENDED: it has something to make durable: COMMITTED reports will come,
-                        * in a job that was extended of steps after `step` */
+    bool holds_pieces; /* PREPARED, EXTENDED, MAPPED, COPIED: it has something to make durable: COMMITTED
+                        * reports will come, of steps after `step` in the last two and in a job that was
+                        * extended */
     uint64_t job, incarnation;
     uint64_t step; /* COMMITTED; REFUSED: of the commit that cannot be made; the job goes on; HELD: the newest
-                    * version here; EXTENDED: at which tables were added */
+                    * version here; EXTENDED: at which tables were added; MAPPED: the newest version here;
+                    * COPIED: the newest version that came */
     uint32_t tables;   /* EXTENDED: how many there are now */
     struct shard_divergence {
         uint32_t table, chunk;
         struct tree_node node;
         uint64_t worker; /* that came second */
     } divergence;        /* DIVERGED: of sums of step `step` */
+    uint64_t map;      /* MAPPED: the map's number; COPIED: of the one that the copy began with */
+    uint32_t slot;     /* COPIED */
+    uint32_t position; /* COPIED: this shard's place among the job's shards */
     char message[512]; /* REFUSED, FAILED: one line */
 };
 
-/* What a shard tells another one: its part of sums (exchange.h). */
-struct shard_part {
+/* What a shard tells another one: its part of sums (exchange.h), or what goes up and down a chain (chain.h).
+ */
+struct shard_message {
     struct data_header header;
     const char *endpoint; /* of the other */
-    struct buffer *sums;
+    struct buffer *const *payloads; /* of the header; NULL where there is no length */
 };
 
 struct shard_events {
@@ -65,9 +73,10 @@ struct shard_events {
     void (*report)(void *context, const struct shard_report *report);
     /* Write a generation; answer with shard_written. The shard keeps its ownership. */
     void (*write)(void *context, struct generation *generation);
-    /* Tell another shard; the part is valid during the call. */
-    void (*part)(void *context, const struct shard_part *part);
-    /* No more parts of a job will be told. */
+    /* Tell another shard; the message is valid during the call. What is told comes in order, or not at all.
+     */
+    void (*tell)(void *context, const struct shard_message *message);
+    /* No more of a job will be told. */
     void (*parted)(void *context, uint64_t job);
     void *context;
 };
@@ -97,6 +106,11 @@ void shard_extend(struct shard *shard, struct assignment *assignment, uint64_t i
 /* Lets a job that is held go on. */
 void shard_go_on(struct shard *shard, uint64_t job, uint64_t incarnation);
 
+/* Goes by a newer map of the job's slots: chunks leave the shard, are expected from others, or have another
+ * place in their chains; reports MAPPED, and COPIED of each slot that the map has copied here when it is.
+ * Takes a reference of its own to map. */
+void shard_map(struct shard *shard, uint64_t job, uint64_t incarnation, struct slot_map *map);
+
 /* Makes the version `step` durable; reports COMMITTED when it is. */
 void shard_commit(struct shard *shard, uint64_t job, uint64_t incarnation, uint64_t step);
 
@@ -117,9 +131,9 @@ void shard_release(struct shard *shard, uint64_t job, uint64_t incarnation);
 void shard_written(struct shard *shard, struct generation *generation, enum status status,
                    const struct error *error);
 
-/* Handles one message of a client. header: unpacked and bounded by wire_data_unpack; payloads: a buffer for
- * each that has a length, which is the header's, aligned for its type and exclusively the caller's; taken;
- * NULL for the others. */
+/* Handles one message of a client or of another shard. header: unpacked and bounded by wire_data_unpack;
+ * payloads: a buffer for each that has a length, which is the header's, aligned for its type and exclusively
+ * the caller's; taken; NULL for the others. */
 void shard_handle(struct shard *shard, const void *client, size_t client_bytes,
                   const struct data_header *header, struct buffer *const payloads[]);
 

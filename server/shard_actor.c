@@ -194,14 +194,14 @@ static void send_generation(void *context, struct generation *generation)
         log_error("generation_lost", "step=%" PRIu64 " reason=\"%s\"", generation->step, error.message);
 }
 
-static void send_part(void *context, const struct shard_part *part)
+static void send_message(void *context, const struct shard_message *message)
 {
     struct shard_thread *thread = context;
     struct error error;
 
-    if (peers_send(thread->peers, part, &error) != CAIRN_OK)
-        log_warn("part_lost", "job=%" PRIu64 " table=%u reason=\"%s\"", part->header.job, part->header.table,
-                 error.message);
+    if (peers_send(thread->peers, message, &error) != CAIRN_OK)
+        log_warn("message_lost", "job=%" PRIu64 " table=%u kind=%d reason=\"%s\"", message->header.job,
+                 message->header.table, (int)message->header.kind, error.message);
 }
 
 static void close_peers(void *context, uint64_t job)
@@ -345,6 +345,10 @@ static void handle_command(struct shard *shard, const struct shard_command *comm
     case SHARD_COMMAND_BACK:
         shard_set_away(shard, command->kind == SHARD_COMMAND_AWAY);
         break;
+    case SHARD_COMMAND_MAP:
+        shard_map(shard, command->job, command->incarnation, command->map);
+        slot_map_unref(command->map);
+        break;
     }
 }
 
@@ -481,7 +485,8 @@ static enum status waiter_fill(struct shard_thread *thread, struct error *error)
 static enum status thread_init(struct shard_thread *thread, struct shard_actor_params *params,
                                struct error *error)
 {
-    struct shard_events events = {send_reply, send_report, send_generation, send_part, close_peers, thread};
+    struct shard_events events = {send_reply,   send_report, send_generation,
+                                  send_message, close_peers, thread};
     char name[16];
     enum status status;
 

@@ -23,12 +23,14 @@ enum shard_command_kind {
     SHARD_COMMAND_GO_ON,     /* shard_go_on */
     SHARD_COMMAND_FORGO,     /* shard_forgo */
     SHARD_COMMAND_AWAY,      /* shard_set_away, of no job */
-    SHARD_COMMAND_BACK       /* the same: the coordinator is back */
+    SHARD_COMMAND_BACK,      /* the same: the coordinator is back */
+    SHARD_COMMAND_MAP        /* shard_map */
 };
 
 struct shard_command {
     enum shard_command_kind kind;
     struct assignment *assignment; /* PREPARE, EXTEND: one reference, taken */
+    struct slot_map *map;          /* MAP: one reference, taken */
     uint64_t job, incarnation, step;
 };
 

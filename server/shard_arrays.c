@@ -54,7 +54,7 @@ static void answer_chunk(const struct request *request, uint64_t version, struct
 
 /* ---- checks that pushes and pulls share */
 
-/* Whether a payload's chunk is on this shard, and of what type and size it is, coded: at most. */
+/* Whether this shard answers for a payload's chunk, and of what type and size it is, coded: at most. */
 static bool find_layout(const struct request *request, uint32_t chunk, enum data_type *type, uint64_t *bytes)
 {
     const struct dense_chunk *found;
@@ -62,12 +62,12 @@ static bool find_layout(const struct request *request, uint32_t chunk, enum data
     if (request->table->sums) {
         *type = DATA_FLOAT64;
         *bytes = request->table->sums->elements * sizeof(double);
-        return chunk == 0 ||
+        return (chunk == 0 && chain_serves(&request->table->sums->link)) ||
                request_refuse(request, DATA_REFUSED_UNKNOWN, "chunk %u of table %u is not on this shard",
                               chunk, request->header->table);
     }
     found = dense_find(request->table->dense, chunk);
-    if (!found)
+    if (!found || !chain_serves(&found->link))
         return request_refuse(request, DATA_REFUSED_UNKNOWN, "chunk %u of table %u is not on this shard",
                               chunk, request->header->table);
     *type = request->header->kind == DATA_PUSH ? gradient_type(found->table, request->header->step)
@@ -113,9 +113,9 @@ static bool check_version(const struct request *request, uint32_t chunk, uint64_
     } else {
         const struct sum_table *sums = request->table->sums;
 
-        newest = sums->step;
+        newest = sum_table_version(sums);
         kept = sum_version(sums, version) != NULL;
-        waits = version == newest + 1 || (version > newest && sums->may_skip);
+        waits = version > newest && (version <= sums->step + 1 || sums->may_skip);
     }
     if (kept || waits)
         return true;
@@ -166,6 +166,11 @@ static bool check_push(const struct request *request)
             return false;
         if (payload->length_bytes == 0 && request->table->sums)
             return request_refuse(request, DATA_REFUSED_MALFORMED, "a push of no sums");
+        if (request->table->sums && request->table->sums->whole_count == SUMS_WHOLE_MAX &&
+            header->step >= request->table->sums->step)
+            return request_refuse(request, DATA_REFUSED_LOST,
+                                  "the sums of steps before %" PRIu64 " are not at all replicas yet",
+                                  header->step);
         if (!takes_step(request, payload->chunk, header->step, &now) && header->step > now)
             return request_refuse(request, DATA_REFUSED_MALFORMED,
                                   "a push for step %" PRIu64 " of chunk %u, which is at step %" PRIu64,
@@ -229,38 +234,21 @@ static void push_dense(const struct request *request, uint32_t number, struct bu
         shard_summed_dense(request->shard, request->job, header->table, chunk);
 }
 
-/* Answers those who wait for the newest version of a sum table; older waits are over. */
-static void sums_answer(const struct request *request, struct sum_table *sums)
-{
-    struct shard *shard = request->shard;
-    struct wait wait;
-
-    while (subscriber_take(shard->subscribers, &sums->waiting, sum_table_version(sums), &wait)) {
-        struct reply_subject subject = shard_subject(request->job, request->header->table, &wait);
-        struct buffer *values = sum_version(sums, wait.version);
-
-        shard_reply_check(&subject,
-                          values ? replies_values(shard->replies, &subject, wait.client, 0, DATA_FLOAT64,
-                                                  wait.answer != ANSWER_EXISTENCE ? values : NULL)
-                                 : replies_refuse(shard->replies, &subject, wait.client, DATA_REFUSED_PASSED,
-                                                  "the step was skipped"));
-        wait_release(shard->subscribers, &wait);
-    }
-}
-
 static void push_sums(const struct request *request, struct buffer *values)
 {
     const struct data_header *header = request->header;
     struct sum_table *sums = request->table->sums;
 
-    if (!sum_table_takes(sums, header->step)) {
+    if (header->step < sum_table_version(sums)) {
         buffer_unref(values);
         push_answer_sums(request);
         return;
     }
     push_wait(request, &sums->waiting);
-    if (sum_push(sums, header->step, header->node, values))
-        sums_answer(request, sums);
+    if (!sum_table_takes(sums, header->step)) /* its sum is whole, and no version yet */
+        buffer_unref(values);
+    else if (sum_push(sums, header->step, header->node, values))
+        shard_advance_sums(request->shard, request->job, header->table);
 }
 
 static bool refuse_bytes(const struct request *request, const struct error *error)

@@ -193,7 +193,10 @@ static void handle_client(struct shard *shard, const void *client, size_t client
 void shard_handle(struct shard *shard, const void *client, size_t client_bytes,
                   const struct data_header *header, struct buffer *const payloads[])
 {
-    if (header->kind != DATA_PART) {
+    if (header->kind == DATA_UPDATE || header->kind == DATA_SNAPSHOT || header->kind == DATA_TAKEN ||
+        header->kind == DATA_ASK) {
+        shard_take_chain(shard, header, payloads);
+    } else if (header->kind != DATA_PART) {
         handle_client(shard, client, client_bytes, header, payloads);
     } else {
         if (wire_data_frames(header) == 1)

@@ -14,7 +14,7 @@
 
 #define SAMPLE 16
 
-/* Places: the two tables of sums, then the chunks of weights in their order here. */
+/* Places: the two tables of sums, then the chunks of weights, whether they are here or may come. */
 enum { PLACE_METRICS, PLACE_VALIDATION, PLACE_CHUNKS };
 
 enum status shard_duplicates_open(struct shard_job *job)
@@ -23,16 +23,14 @@ enum status shard_duplicates_open(struct shard_job *job)
 
     if (job_has_tables(job->assignment->job))
         return CAIRN_OK;
-    job->duplicates = duplicates_new(PLACE_CHUNKS + (weights ? weights->chunk_count : 0));
+    job->duplicates = duplicates_new(PLACE_CHUNKS + weights->params.chunk_count);
     return job->duplicates ? CAIRN_OK : CAIRN_NO_MEMORY;
 }
 
 static uint32_t place_of(const struct request *request, uint32_t chunk)
 {
-    struct dense_table *dense = request->table->dense;
-
-    if (dense)
-        return PLACE_CHUNKS + (uint32_t)(dense_find(dense, chunk) - dense->chunks);
+    if (request->table->dense)
+        return PLACE_CHUNKS + chunk;
     return request->header->table == TABLE_METRICS ? PLACE_METRICS : PLACE_VALIDATION;
 }
 

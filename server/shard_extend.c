@@ -94,7 +94,7 @@ void shard_extend(struct shard *shard, struct assignment *assignment, uint64_t i
     }
     shard_tell(shard, assignment, incarnation,
                (struct shard_report){.kind = SHARD_EXTENDED,
-                                     .holds_pieces = job->tables->piece_count > 0,
+                                     .holds_pieces = tables_have_pieces(job->tables),
                                      .step = step,
                                      .tables = assignment->job->table_count});
 }

@@ -24,18 +24,18 @@ static struct norm_rounds *rounds_of(const struct shard_job *job, uint32_t numbe
 static void part_send(struct shard *shard, const struct shard_job *job, uint32_t number, uint64_t exchange,
                       uint32_t to, struct buffer *sums)
 {
-    struct shard_part part = {.header = {.kind = DATA_PART,
-                                         .job = job->assignment->number,
-                                         .incarnation = job->incarnation,
-                                         .table = number,
-                                         .request = exchange,
-                                         .payload_count = 1},
-                              .endpoint = job->assignment->map->endpoints[to],
-                              .sums = sums};
+    struct shard_message part = {.header = {.kind = DATA_PART,
+                                            .job = job->assignment->number,
+                                            .incarnation = job->incarnation,
+                                            .table = number,
+                                            .request = exchange,
+                                            .payload_count = 1},
+                                 .endpoint = job->map->endpoints[to],
+                                 .payloads = &sums};
 
-    part.header.payloads[0] = (struct data_payload){job->assignment->map->positions[shard->owner.shard],
-                                                    DATA_UINT64, sums->length_bytes};
-    shard->events.part(shard->events.context, &part);
+    part.header.payloads[0] =
+        (struct data_payload){job->map->positions[shard->owner.shard], DATA_UINT64, sums->length_bytes};
+    shard->events.tell(shard->events.context, &part);
 }
 
 /* Sends sums to one shard, or to all others (to: UINT32_MAX). */
@@ -44,7 +44,7 @@ static void sums_send(struct shard *shard, struct shard_job *job, uint32_t numbe
 {
     struct exchange *exchange = norm_rounds_exchange(rounds_of(job, number));
     struct buffer *buffer = buffer_new(exchange_sum_count(exchange) * sizeof(*sums));
-    uint32_t own = job->assignment->map->positions[shard->owner.shard];
+    uint32_t own = job->map->positions[shard->owner.shard];
     struct error error;
 
     if (!buffer) {
@@ -53,7 +53,7 @@ static void sums_send(struct shard *shard, struct shard_job *job, uint32_t numbe
         return;
     }
     memcpy(buffer->data, sums, buffer->length_bytes);
-    for (uint32_t position = 0; position < job->assignment->map->shard_count; position++) {
+    for (uint32_t position = 0; position < job->map->shard_count; position++) {
         if (position != own && exchange_has(exchange, position) && (to == UINT32_MAX || to == position))
             part_send(shard, job, number, exchange_at, position, buffer);
     }
@@ -79,7 +79,7 @@ static enum status measure_all(const struct table *table, bool *is_whole, struct
         sparse_measure(table->sparse, is_whole);
     for (uint32_t i = 0; table->dense && i < table->dense->chunk_count && !*is_whole && status == CAIRN_OK;
          i++)
-        status = dense_measure(table->dense, &table->dense->chunks[i], is_whole, error);
+        status = dense_measure(table->dense, table->dense->chunks[i], is_whole, error);
     return status;
 }
 
@@ -88,7 +88,7 @@ static void advance_table(struct shard *shard, struct shard_job *job, uint32_t n
     const struct table *table = &job->tables->items[number];
 
     for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++)
-        shard_advance_dense(shard, job, number, &table->dense->chunks[i]);
+        shard_advance_dense(shard, job, number, table->dense->chunks[i]);
     if (table->sparse)
         shard_advance_sparse(shard, job, number);
 }
@@ -194,6 +194,8 @@ static bool table_waits(const struct shard_job *job, uint32_t number)
 bool shard_waits(const struct shard *shard)
 {
     for (const struct shard_job *job = shard->jobs; job; job = job->next) {
+        if (shard_chains_wait(job))
+            return true;
         for (uint32_t number = 0; number < job->tables->count; number++) {
             if (table_waits(job, number))
                 return true;
@@ -205,6 +207,7 @@ bool shard_waits(const struct shard *shard)
 void shard_nudge(struct shard *shard)
 {
     for (struct shard_job *job = shard->jobs; job; job = job->next) {
+        shard_chains_nudge(shard, job);
         for (uint32_t number = 0; number < job->tables->count; number++) {
             if (table_waits(job, number))
                 own_part_send(shard, job, number);

@@ -25,19 +25,21 @@ static struct reply_subject subject_of(const struct request *request, uint64_t v
 
 /* ---- statistics */
 
-/* What a dense table's chunks take: two versions and the slots. Its version is the oldest of a chunk. */
+/* What a dense table's chunks take: two versions and the slots. Its version is the oldest of a chunk that
+ * clients ask for here. */
 static uint64_t dense_statistics(const struct dense_table *dense, uint64_t numbers[STATISTIC_COUNT])
 {
     uint64_t version = UINT64_MAX, floats = 0;
 
     for (uint32_t i = 0; i < dense->chunk_count; i++) {
-        const struct dense_chunk *chunk = &dense->chunks[i];
+        const struct dense_chunk *chunk = dense->chunks[i];
 
-        version = chunk->version < version ? chunk->version : version;
+        if (chain_serves(&chunk->link))
+            version = chunk->version < version ? chunk->version : version;
         floats += chunk->floats * (uint64_t)(1 + (chunk->previous != NULL) + dense->slot_count);
     }
     numbers[STATISTIC_MEMORY_BYTES] = floats * sizeof(float);
-    return dense->chunk_count > 0 ? version : 0;
+    return version < UINT64_MAX ? version : 0;
 }
 
 static void sparse_statistics(const struct sparse_table *sparse, uint64_t numbers[STATISTIC_COUNT])

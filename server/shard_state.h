@@ -16,6 +16,8 @@ struct successor {
 struct shard_job {
     struct shard_job *next;
     struct assignment *assignment;
+    struct slot_map *map;      /* the one in force */
+    bool has_chains;           /* it has chunks that other shards have too */
     struct assignment **older; /* [older_count]: those before tables were added, which these borrow from */
     uint32_t older_count;
     uint32_t tables_told; /* to clients: how many there are, if some were added; else 0 */
@@ -31,12 +33,22 @@ struct shard_job {
     struct successor successor;
 };
 
+/* What is to be told to another shard of a chain: more of the same kind may follow. */
+struct chain_message {
+    struct data_header header; /* no payloads: there is none */
+    struct shard_job *job;
+    uint32_t to; /* its place among the job's shards */
+    uint64_t bytes;
+    struct buffer *payloads[WIRE_PAYLOADS_MAX];
+};
+
 struct shard {
     struct job_store_owner owner;
     uint64_t memory_bytes; /* for the sparse rows of all jobs; 0: no bound */
     struct shard_events events;
     struct subscribers *subscribers;
     struct replies *replies;
+    struct chain_message outgoing;
     struct shard_job *jobs;
     bool is_away; /* the coordinator */
     /* The store of a job that is not live, kept open for the next committed pull. NULL: none. */
@@ -90,6 +102,9 @@ void shard_advance_dense(struct shard *shard, struct shard_job *job, uint32_t nu
                          struct dense_chunk *chunk);
 void shard_advance_sparse(struct shard *shard, struct shard_job *job, uint32_t number);
 
+/* A sum table's sums are whole: makes those versions that may be, and answers who waits for them. */
+void shard_advance_sums(struct shard *shard, struct shard_job *job, uint32_t number);
+
 /* What held pieces back has ended: moves those that are due. */
 void shard_advance_all(struct shard *shard, struct shard_job *job);
 
@@ -101,6 +116,44 @@ void shard_summed_sparse(struct shard *shard, struct shard_job *job, uint32_t nu
 
 /* Takes another shard's part of sums. sums: as the header says, borrowed. */
 void shard_take_part(struct shard *shard, const struct data_header *header, const struct buffer *sums);
+
+/* ---- chains (shard_chain.c) */
+
+/* Sends what is whole down the chain, unless it is on its way. */
+void shard_forward_dense(struct shard *shard, struct shard_job *job, uint32_t number,
+                         struct dense_chunk *chunk);
+void shard_forward_sums(struct shard *shard, struct shard_job *job, uint32_t number);
+
+/* Tells the one before that `version` of a chunk is here; nobody is before a head. */
+void shard_acknowledge(struct shard *shard, struct shard_job *job, uint32_t number, uint32_t chunk,
+                       const struct chain_link *link, uint64_t version);
+
+/* Sends all there is of a chunk, or of sums, to the one after, which has nothing yet, and then what is whole.
+ */
+void shard_snapshot_dense(struct shard *shard, struct shard_job *job, uint32_t number,
+                          struct dense_chunk *chunk);
+void shard_snapshot_sums(struct shard *shard, struct shard_job *job, uint32_t number);
+
+/* Asks the one before for a snapshot. */
+void shard_ask(struct shard *shard, struct shard_job *job, uint32_t number, uint32_t chunk,
+               const struct chain_link *link);
+
+/* Takes what another shard of a chain says. payloads: taken. */
+void shard_take_chain(struct shard *shard, const struct data_header *header, struct buffer *const payloads[]);
+
+/* Whether a job waits for another shard of a chain, and says again what makes that tell. */
+bool shard_chains_wait(const struct shard_job *job);
+void shard_chains_nudge(struct shard *shard, struct shard_job *job);
+
+/* Sends what is to be told; no job's map may change, and none may go, before. */
+void shard_chains_flush(struct shard *shard);
+
+/* Reports each slot that is being copied here as copied when all of it is (shard_map.c). */
+void shard_report_copied(struct shard *shard, struct shard_job *job, uint32_t slot);
+
+/* Refuses all who wait in a list: there will be no answer. */
+void shard_refuse_waiting(struct shard *shard, const struct shard_job *job, uint32_t table,
+                          struct waiting_list *list, enum data_refused reason, const char *message);
 
 /* A message in hand. */
 struct request {

@@ -22,12 +22,13 @@ static enum status slots_copy(struct slot_map *map, const struct slot_map_params
         map->slot_shards[i] = params->slot_shards[i];
     }
     for (uint32_t slot = 0; slot < map->slot_count; slot++)
-        map->copies[slot] = SLOT_NOBODY;
+        map->copies[slot] = (struct slot_copy){SLOT_NOBODY, 0};
     for (size_t i = 0; i < params->copy_count; i++) {
         if (params->copies[i]->slot >= map->slot_count)
             return error_set(error, CAIRN_INVALID, "slot %u of %u is to be copied", params->copies[i]->slot,
                              map->slot_count);
-        map->copies[params->copies[i]->slot] = params->copies[i]->shard;
+        map->copies[params->copies[i]->slot] =
+            (struct slot_copy){params->copies[i]->shard, params->copies[i]->number};
     }
     return CAIRN_OK;
 }
@@ -123,7 +124,7 @@ bool slot_map_takes_part(const struct slot_map *map, uint32_t thread)
 struct slot_place slot_map_place(const struct slot_map *map, uint32_t thread, uint32_t slot)
 {
     const uint32_t *chain = map->slot_shards + (uint64_t)slot * map->replicas;
-    uint32_t own = map->positions[thread], copy = map->copies[slot], length = 0, at;
+    uint32_t own = map->positions[thread], copy = map->copies[slot].to, length = 0, at;
     struct slot_place place = {.before = SLOT_NOBODY, .after = SLOT_NOBODY};
 
     while (length < map->replicas && chain[length] != SLOT_NOBODY)
@@ -144,5 +145,7 @@ struct slot_place slot_map_place(const struct slot_map *map, uint32_t thread, ui
     else if (at + 1 == length)
         place.after = copy;
     place.after_is_copy = at + 1 == length && copy != SLOT_NOBODY;
+    if (place.is_copy || place.after_is_copy)
+        place.copy_number = map->copies[slot].number;
     return place;
 }

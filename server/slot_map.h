@@ -1,5 +1,6 @@
-/* Who holds which slot of a job: for each slot a chain of shards, of which the first, the head, is the one that
- * clients speak to, and at most one shard that the slot is being copied to, which comes after the chain's last.
+/* Who holds which slot of a job: for each slot a chain of shards, of which the first, the head, is the one
+ * that clients speak to, and at most one shard that the slot is being copied to, which comes after the
+ * chain's last.
  *
  * What is common to all shards of a job, by their places in the job's list of shards, and which of these this
  * server's shard threads are. A map never changes; another one with a greater number takes its place. Shared,
@@ -22,8 +23,12 @@ struct slot_map {
     uint32_t thread_count;
     uint32_t *positions; /* of each shard thread among the job's shards; SLOT_NOBODY: takes no part */
     uint32_t slot_count, replicas;
-    uint32_t *slot_shards; /* [slot_count, replicas]: the chain, head first; SLOT_NOBODY: from there on nobody */
-    uint32_t *copies;      /* [slot_count]: whom it is being copied to; SLOT_NOBODY */
+    uint32_t
+        *slot_shards; /* [slot_count, replicas]: the chain, head first; SLOT_NOBODY: from there on nobody */
+    struct slot_copy {
+        uint32_t to;     /* SLOT_NOBODY */
+        uint64_t number; /* of the map that the copy began with: tells it from others to the same shard */
+    } * copies;          /* [slot_count] */
     uint32_t shard_count;
     char **endpoints; /* [shard_count] */
 };
@@ -47,6 +52,7 @@ struct slot_place {
     bool is_copy;           /* it is not in the chain, but being copied to */
     uint32_t before, after; /* its neighbours, copies included; SLOT_NOBODY */
     bool after_is_copy;
+    uint64_t copy_number; /* of its copy, or of the one after */
 };
 
 /* Of the server of that name with so many shard threads, for a job of so many slots. Owns: the caller has one

@@ -67,7 +67,7 @@ static enum status dense_here(struct table *table, const struct assignment *assi
         status = error_set(error, CAIRN_NO_MEMORY, "out of memory");
     if (status == CAIRN_OK)
         dense_norms(&params, &norms, assignment, thread, number, graph, takes_part);
-    if (status == CAIRN_OK && count > 0)
+    if (status == CAIRN_OK)
         status = dense_table_new(&params, chunks, count, version, &table->dense, error);
     if (table->dense)
         table->dense->params.norms = NULL; /* it was for the call */
@@ -93,8 +93,6 @@ static enum status model_tables(struct tables *tables, const struct assignment *
                                     job->graph, version, error);
 
     for (uint32_t number = TABLE_METRICS; status == CAIRN_OK && number <= TABLE_VALIDATION; number++) {
-        if (!assignment_owns(assignment, thread, number, 0))
-            continue;
         tables->items[number].sums = sum_table_new(assignment_metric_elements(assignment), job->microbatches,
                                                    number == TABLE_VALIDATION, version);
         if (!tables->items[number].sums)
@@ -137,40 +135,19 @@ static bool is_sparse_here(const struct job *job, const struct assignment *assig
     return spec && spec->kind == TABLE_KIND_SPARSE && assignment_has_state(assignment, thread);
 }
 
-/* Of the tables from number `first` on. */
-static void count_pieces(struct tables *tables, const struct assignment *assignment, uint32_t thread,
-                         uint32_t first)
-{
-    for (uint32_t number = first; number < tables->count; number++) {
-        const struct table *table = &tables->items[number];
-
-        tables->first_pieces[number] = tables->piece_count;
-        if (table->dense)
-            tables->piece_count += table->dense->chunk_count;
-        else if (is_sparse_here(tables->job, assignment, thread, number))
-            tables->piece_count++;
-    }
-}
-
 /* Makes room for all tables of the job, with nothing in the new places. */
 static enum status places_make(struct tables *tables, struct error *error)
 {
     uint32_t count = TABLE_FIRST_USER + tables->job->table_count, before = tables->count;
     struct table *items = realloc(tables->items, count * sizeof(items[0]));
-    uint32_t *first_pieces;
 
     if (!items)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory");
     tables->items = items;
-    first_pieces = realloc(tables->first_pieces, count * sizeof(first_pieces[0]));
-    if (!first_pieces)
-        return error_set(error, CAIRN_NO_MEMORY, "out of memory");
-    tables->first_pieces = first_pieces;
     for (; before < count; before++) {
         const struct table_spec *spec = job_table(tables->job, before);
 
         items[before] = (struct table){.first_version = spec ? spec->first_version : 0};
-        first_pieces[before] = tables->piece_count;
     }
     tables->count = count;
     return CAIRN_OK;
@@ -194,7 +171,6 @@ enum status tables_new(const struct assignment *assignment, uint32_t thread, uin
         tables_free(tables);
         return status;
     }
-    count_pieces(tables, assignment, thread, 0);
     *out = tables;
     return CAIRN_OK;
 }
@@ -211,7 +187,6 @@ enum status tables_extend(struct tables *tables, const struct assignment *assign
         status = dense_tables(tables, assignment, thread, first, version, error);
     if (status != CAIRN_OK)
         return status;
-    count_pieces(tables, assignment, thread, first);
     tables_initialize(tables, first, version);
     return CAIRN_OK;
 }
@@ -349,7 +324,6 @@ void tables_free(struct tables *tables)
         sparse_table_free(tables->items[i].sparse);
     }
     free(tables->items);
-    free(tables->first_pieces);
     free(tables);
 }
 
@@ -360,7 +334,7 @@ static void dense_initialize(struct dense_table *dense, const struct job *job, u
     if (number >= TABLE_FIRST_USER)
         table_initial_init(&initial, job_table(job, number), number, job->seed);
     for (uint32_t i = 0; i < dense->chunk_count; i++) {
-        struct dense_chunk *chunk = &dense->chunks[i];
+        struct dense_chunk *chunk = dense->chunks[i];
         uint64_t end = chunk->begin + chunk->floats;
 
         if (number < TABLE_FIRST_USER)
@@ -395,14 +369,62 @@ bool tables_has_pieces_at(const struct tables *tables, uint32_t number, uint64_t
     return tables->items[number].first_version < step;
 }
 
+/* The slot of a chunk of a table. */
+static uint32_t slot_of(const struct slot_map *map, uint32_t number, uint32_t chunk)
+{
+    return placement_slot(number, chunk, map->slot_count);
+}
+
+bool tables_link(struct tables *tables, const struct slot_map *map, uint32_t thread)
+{
+    bool has_chains = false;
+
+    for (uint32_t number = 0; number < tables->count; number++) {
+        struct table *table = &tables->items[number];
+
+        for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++) {
+            struct dense_chunk *chunk = table->dense->chunks[i];
+
+            chunk->link.place = slot_map_place(map, thread, slot_of(map, number, chunk->number));
+            has_chains = has_chains || !chain_is_alone(&chunk->link);
+        }
+        if (table->sums) {
+            table->sums->link.place = slot_map_place(map, thread, slot_of(map, number, 0));
+            has_chains = has_chains || !chain_is_alone(&table->sums->link);
+        }
+    }
+    return has_chains;
+}
+
 uint32_t tables_pieces_at(const struct tables *tables, uint64_t step)
 {
-    uint32_t count = tables->piece_count;
+    uint32_t count = 0;
 
-    for (uint32_t number = tables->count; number > 0 && !tables_has_pieces_at(tables, number - 1, step);
-         number--)
-        count = tables->first_pieces[number - 1];
+    for (uint32_t number = 0; number < tables->count; number++) {
+        const struct table *table = &tables->items[number];
+
+        if (!tables_has_pieces_at(tables, number, step))
+            continue;
+        count += table->sparse != NULL;
+        for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++)
+            count += table->dense->chunks[i]->first_version < step && !table->dense->chunks[i]->link.awaits;
+    }
     return count;
+}
+
+bool tables_have_pieces(const struct tables *tables)
+{
+    for (uint32_t number = 0; number < tables->count; number++) {
+        const struct table *table = &tables->items[number];
+
+        if (table->sparse)
+            return true;
+        for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++) {
+            if (!table->dense->chunks[i]->link.awaits)
+                return true;
+        }
+    }
+    return false;
 }
 
 uint64_t tables_newest(const struct tables *tables)
@@ -414,20 +436,12 @@ uint64_t tables_newest(const struct tables *tables)
 
         if (table->sparse && table->sparse->version > newest)
             newest = table->sparse->version;
-        for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++)
-            newest = table->dense->chunks[i].version > newest ? table->dense->chunks[i].version : newest;
+        for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++) {
+            if (!table->dense->chunks[i]->link.awaits && table->dense->chunks[i]->version > newest)
+                newest = table->dense->chunks[i]->version;
+        }
     }
     return newest;
-}
-
-uint32_t tables_dense_piece(const struct tables *tables, uint32_t table, const struct dense_chunk *chunk)
-{
-    return tables->first_pieces[table] + (uint32_t)(chunk - tables->items[table].dense->chunks);
-}
-
-uint32_t tables_sparse_piece(const struct tables *tables, uint32_t table)
-{
-    return tables->first_pieces[table];
 }
 
 bool tables_can_end_at(const struct tables *tables, uint64_t version)
@@ -449,7 +463,7 @@ bool tables_all_at(const struct tables *tables, uint64_t version)
         if (table->sparse && table->sparse->version != version)
             return false;
         for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++) {
-            if (table->dense->chunks[i].version != version)
+            if (!table->dense->chunks[i]->link.awaits && table->dense->chunks[i]->version != version)
                 return false;
         }
     }

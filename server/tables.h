@@ -15,7 +15,8 @@
 
 #include <stdint.h>
 
-/* At most one of the three is set; none: nothing of the table lies here. */
+/* At most one of the three is set. Dense tables and sums are there on every shard, perhaps without any chunk
+ * of theirs; sparse ones only where rows may lie. */
 struct table {
     struct dense_table *dense;
     struct sum_table *sums;
@@ -27,10 +28,6 @@ struct tables {
     const struct job *job; /* borrowed, as are those that it had before tables were added */
     uint32_t count;        /* numbers [0, count) */
     struct table *items;
-    /* What is made durable, in order of table and chunk: each dense chunk is a piece, each sparse table one.
-     */
-    uint32_t piece_count;
-    uint32_t *first_pieces; /* [count]: of each table */
 };
 
 /* The tables of the shard thread `thread` at `version`, dense values zero. Owns: the caller; assignment is
@@ -60,6 +57,10 @@ enum status tables_open_rows(struct tables *tables, const struct assignment *ass
 enum status tables_set_budget(const struct tables *tables, uint64_t table_bytes,
                               struct error *error) MUST_CHECK;
 
+/* Tells the chunks and sums that are here their places in the chains of a map; whether any has a neighbour.
+ */
+bool tables_link(struct tables *tables, const struct slot_map *map, uint32_t thread);
+
 /* Whether a table has its initial values at this version, since it began there or later: nothing of it is
  * durable then. All tables do at version 0. */
 bool tables_begins(const struct tables *tables, uint32_t number, uint64_t version);
@@ -68,19 +69,19 @@ bool tables_begins(const struct tables *tables, uint32_t number, uint64_t versio
  * ones. */
 void tables_initialize(struct tables *tables, uint32_t first, uint64_t version);
 
-/* The table of a number, NULL when nothing of it lies here. Any number. */
+/* The table of a number, NULL when nothing of it can lie here. Any number. */
 struct table *tables_find(const struct tables *tables, uint32_t number);
 
-/* How many pieces a generation of a step has, the first ones; and whether a table's are among them. */
+/* How many pieces a generation of a step has, each dense chunk that has been here since an earlier one and
+ * each sparse table; and whether a table's are among them. */
 uint32_t tables_pieces_at(const struct tables *tables, uint64_t step);
 bool tables_has_pieces_at(const struct tables *tables, uint32_t number, uint64_t step);
 
+/* Whether there is anything here to make durable. */
+bool tables_have_pieces(const struct tables *tables);
+
 /* The newest version of any piece here; 0: there are no pieces. */
 uint64_t tables_newest(const struct tables *tables);
-
-/* The piece that a dense chunk or a sparse table is. */
-uint32_t tables_dense_piece(const struct tables *tables, uint32_t table, const struct dense_chunk *chunk);
-uint32_t tables_sparse_piece(const struct tables *tables, uint32_t table);
 
 /* Whether a version is a state to go on from: of tables whose codec leaves residuals with clients only one
  * that a step which sent all has made. */

@@ -12,7 +12,8 @@ struct tally {
     uint64_t confirmed_step; /* the job's committed one: all shards with pieces in it hold it */
     bool failed;
     struct tally_shard {
-        bool holds_pieces;
+        bool is_prepared, holds_pieces;
+        uint64_t map;          /* the number of the one that it goes by */
         uint64_t empty_until;  /* it holds nothing in generations up to this step */
         uint64_t durable_step; /* of its newest generation; 0: none since it was prepared */
         uint64_t refused_step; /* the newest; 0: none */
@@ -141,15 +142,32 @@ static enum tally_outcome take_held(struct tally *tally, const struct shard_repo
 }
 
 /* A shard that held nothing may hold something now. */
-static enum tally_outcome take_extended(struct tally *tally, const struct shard_report *report)
+static void take_pieces(struct tally *tally, const struct shard_report *report)
 {
     struct tally_shard *shard = &tally->threads[report->shard];
 
-    if (report->holds_pieces && !shard->holds_pieces) {
-        shard->holds_pieces = true;
+    if (report->holds_pieces && !shard->holds_pieces)
         shard->empty_until = report->step;
-    }
+    shard->holds_pieces = report->holds_pieces;
+}
+
+static enum tally_outcome take_extended(struct tally *tally, const struct shard_report *report)
+{
+    take_pieces(tally, report);
     return count_answer(tally, &tally->extended) ? TALLY_EXTENDED : TALLY_WAITS;
+}
+
+/* A map holds here when all shards go by it, or by a later one. */
+static enum tally_outcome take_mapped(const struct tallies *tallies, struct tally *tally,
+                                      const struct shard_report *report)
+{
+    take_pieces(tally, report);
+    tally->threads[report->shard].map = report->map;
+    for (uint32_t i = 0; i < tallies->threads; i++) {
+        if (tally->threads[i].is_prepared && tally->threads[i].map < report->map)
+            return TALLY_WAITS;
+    }
+    return TALLY_MAPPED;
 }
 
 enum tally_outcome tally_report(struct tallies *tallies, const struct shard_report *report)
@@ -163,6 +181,7 @@ enum tally_outcome tally_report(struct tallies *tallies, const struct shard_repo
     shard = &tally->threads[report->shard];
     switch (report->kind) {
     case SHARD_PREPARED:
+        shard->is_prepared = true;
         shard->holds_pieces = report->holds_pieces;
         return ++tally->prepared == tally->shards ? TALLY_PREPARED : TALLY_WAITS;
     case SHARD_COMMITTED:
@@ -182,6 +201,11 @@ enum tally_outcome tally_report(struct tallies *tallies, const struct shard_repo
         return take_extended(tally, report);
     case SHARD_DIVERGED:
         return TALLY_DIVERGED;
+    case SHARD_MAPPED:
+        return take_mapped(tallies, tally, report);
+    case SHARD_COPIED:
+        take_pieces(tally, report);
+        return TALLY_COPIED;
     }
     return TALLY_WAITS;
 }

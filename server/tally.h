@@ -1,6 +1,7 @@
 /* What the server's shards have reported about each job, put together: a server is prepared (or held, or
- * extended) when all its shards are, has a generation when all its shards that hold weights have it, and
- * refuses a commit when all of them do. What stands of that can be told again. Pure; the main thread. */
+ * extended, or goes by a map) when all its shards are, has a generation when all its shards that hold weights
+ * have it, and refuses a commit when all of them do. What stands of that can be told again. Pure; the main
+ * thread. */
 #ifndef CAIRN_SERVER_TALLY_H
 #define CAIRN_SERVER_TALLY_H
 
@@ -17,7 +18,9 @@ enum tally_outcome {
     TALLY_FAILED,    /* tell Failed with the report's message */
     TALLY_HELD,      /* tell Held with the step of tally_newest */
     TALLY_EXTENDED,  /* tell Extended with the report's tables */
-    TALLY_DIVERGED   /* tell Divergence as the report says */
+    TALLY_DIVERGED,  /* tell Divergence as the report says */
+    TALLY_MAPPED,    /* tell Mapped with the report's map */
+    TALLY_COPIED     /* tell Copied with the report's slot, position and step */
 };
 
 struct tallies;

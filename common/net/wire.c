@@ -87,8 +87,9 @@ static const char *kind_problem(const struct data_header *header)
     case DATA_UPDATE:
         if (header->step == WIRE_STEP_MAX)
             return "an update's step has no next one";
-        return header->samples <= TREE_LEAVES_MAX * WIRE_SAMPLES_MAX ? NULL
-                                                                     : "an update's samples are out of bounds";
+        return header->samples <= TREE_LEAVES_MAX * WIRE_SAMPLES_MAX
+                   ? NULL
+                   : "an update's samples are out of bounds";
     case DATA_PULL:
     case DATA_VALUES:
     case DATA_APPLIED:

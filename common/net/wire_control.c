@@ -338,8 +338,8 @@ static const char *prepare_problem(const Cairn__PrepareCommand *prepare)
     if (!problem && prepare->n_shards == 0)
         problem = "there are no shards";
     if (!problem)
-        problem = shards_problem(prepare->shards, prepare->n_shards, prepare->slot_shards,
-                                 prepare->n_slot_shards);
+        problem =
+            shards_problem(prepare->shards, prepare->n_shards, prepare->slot_shards, prepare->n_slot_shards);
     return problem ? problem
                    : chains_problem(prepare->slot_shards, prepare->n_slot_shards,
                                     prepare->replicas ? prepare->replicas : 1);

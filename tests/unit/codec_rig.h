@@ -87,7 +87,7 @@ static inline void codec_on_write(void *context, struct generation *generation)
     side->rig->pending[side->index] = generation;
 }
 
-static inline void codec_on_part(void *context, const struct shard_part *part)
+static inline void codec_on_part(void *context, const struct shard_message *part)
 {
     (void)context, (void)part;
     ck_abort_msg("no norms are asked for");
@@ -436,7 +436,8 @@ static inline void codec_send(struct codec_rig *rig, uint32_t shard, const char 
 
 static inline uint32_t codec_owner(const struct codec_rig *rig, uint32_t chunk)
 {
-    return rig->assignment->map->slot_shards[placement_slot(CODEC_RIG_DENSE, chunk, rig->assignment->map->slot_count)];
+    return rig->assignment->map
+        ->slot_shards[placement_slot(CODEC_RIG_DENSE, chunk, rig->assignment->map->slot_count)];
 }
 
 static inline enum data_type codec_gradient_type(const struct codec_rig *rig, uint64_t step)

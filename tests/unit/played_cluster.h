@@ -259,7 +259,8 @@ static inline void played_extend(struct played_cluster *cluster, const char *tex
     cluster->added[cluster->added_count++] = strdup(text);
     played_assign(cluster, SHARD_COMMAND_EXTEND, SHARD_EXTENDED, step);
     for (uint32_t i = 0; i < PLAYED_SHARDS; i++) {
-        struct shard_command go_on = {SHARD_COMMAND_GO_ON, NULL, PLAYED_JOB, PLAYED_INCARNATION, 0};
+        struct shard_command go_on = {
+            .kind = SHARD_COMMAND_GO_ON, .job = PLAYED_JOB, .incarnation = PLAYED_INCARNATION};
 
         BUG_IF(actor_tell(cluster->shards[i], &go_on, sizeof(go_on), NULL) != CAIRN_OK);
     }
@@ -291,8 +292,10 @@ static inline void played_commit(struct played_cluster *cluster, uint64_t step)
         played_tell(cluster, i, (struct shard_command){.kind = SHARD_COMMAND_COMMIT, .step = step},
                     SHARD_COMMITTED);
     for (uint32_t i = 0; i < PLAYED_SHARDS; i++) {
-        struct shard_command committed = {SHARD_COMMAND_COMMITTED, NULL, PLAYED_JOB, PLAYED_INCARNATION,
-                                          step};
+        struct shard_command committed = {.kind = SHARD_COMMAND_COMMITTED,
+                                          .job = PLAYED_JOB,
+                                          .incarnation = PLAYED_INCARNATION,
+                                          .step = step};
 
         BUG_IF(actor_tell(cluster->shards[i], &committed, sizeof(committed), NULL) != CAIRN_OK);
     }

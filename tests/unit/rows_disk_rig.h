@@ -134,7 +134,7 @@ static inline void disk_on_write(void *context, struct generation *generation)
     side->rig->pending[side->index] = generation;
 }
 
-static inline void disk_on_part(void *context, const struct shard_part *part)
+static inline void disk_on_part(void *context, const struct shard_message *part)
 {
     (void)context, (void)part;
     ck_abort_msg("a part of a sum");
@@ -462,8 +462,8 @@ static inline uint64_t disk_digest(struct disk_rig *rig, uint64_t version)
         answer->is_there = false;
         digest = disk_digest_floats(digest, answer->rows[0], (size_t)count * DISK_DIMENSION);
         if (dense && dense->chunk_count > 0)
-            digest = disk_digest_floats(digest, dense_version(&dense->chunks[0], version)->data,
-                                        DISK_DENSE_FLOATS);
+            digest =
+                disk_digest_floats(digest, dense_version(dense->chunks[0], version)->data, DISK_DENSE_FLOATS);
     }
     return digest;
 }

@@ -135,7 +135,7 @@ static inline void rows_history(struct rows_rig *rig, uint32_t steps)
 
 /* A job at step 0 of incarnation 1, and what its first `steps` steps will give. */
 /* No optimizer here needs norms. */
-static inline void rows_on_part(void *context, const struct shard_part *part)
+static inline void rows_on_part(void *context, const struct shard_message *part)
 {
     (void)context, (void)part;
     ck_abort_msg("a part of a sum");

@@ -127,13 +127,14 @@ static inline void rig_on_write(void *context, struct generation *generation)
     rig->pending[rig->pending_count++] = (struct rig_pending){side->index, generation};
 }
 
-static inline void rig_on_part(void *context, const struct shard_part *part)
+static inline void rig_on_part(void *context, const struct shard_message *part)
 {
     struct rig *rig = ((struct rig_side *)context)->rig;
 
     ck_assert_uint_lt(rig->part_count, RIG_PARTS_MAX);
-    rig->parts[rig->part_count++] = (struct rig_part){
-        part->header, (uint32_t)strtoul(part->endpoint + strlen("shard:"), NULL, 10), buffer_ref(part->sums)};
+    rig->parts[rig->part_count++] =
+        (struct rig_part){part->header, (uint32_t)strtoul(part->endpoint + strlen("shard:"), NULL, 10),
+                          buffer_ref(part->payloads[0])};
 }
 
 static inline void rig_on_parted(void *context, uint64_t job)

@@ -370,9 +370,9 @@ START_TEST(a_shard_makes_the_same_sum_of_microbatches_and_of_covers)
         struct dense_table *table = shard_summed(&codecs[_i], leaves, middle);
 
         for (uint32_t chunk = 0; chunk < CHUNKS; chunk++) {
-            ck_assert(table->chunks[chunk].is_summed && expected->chunks[chunk].is_summed);
-            ck_assert_mem_eq(table->chunks[chunk].sum->data, expected->chunks[chunk].sum->data,
-                             table->chunks[chunk].floats * sizeof(float));
+            ck_assert(table->chunks[chunk]->is_summed && expected->chunks[chunk]->is_summed);
+            ck_assert_mem_eq(table->chunks[chunk]->sum->data, expected->chunks[chunk]->sum->data,
+                             table->chunks[chunk]->floats * sizeof(float));
         }
         dense_table_free(table);
     }

@@ -263,7 +263,7 @@ static bool is_at(const struct world *world, uint32_t shard, uint32_t number, ui
     const struct table *table = &job->tables->items[TABLE_FIRST_USER + number];
 
     for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++) {
-        if (table->dense->chunks[i].version != version)
+        if (table->dense->chunks[i]->version != version)
             return false;
     }
     return !table->sparse || table->sparse->version == version;

@@ -32,8 +32,8 @@ static void chart_init(struct chart *chart)
         cairn__slot_copy__init(&chart->copies[i]);
         chart->copy_pointers[i] = &chart->copies[i];
     }
-    chart->copies[0] = (Cairn__SlotCopy){chart->copies[0].base, 0, 1};
-    chart->copies[1] = (Cairn__SlotCopy){chart->copies[1].base, 2, 0};
+    chart->copies[0] = (Cairn__SlotCopy){chart->copies[0].base, 0, 1, 3};
+    chart->copies[1] = (Cairn__SlotCopy){chart->copies[1].base, 2, 0, 2};
     memcpy(chart->slots, slots, sizeof(slots));
     chart->params = (struct slot_map_params){.number = 3,
                                              .shards = chart->pointers,
@@ -69,7 +69,7 @@ START_TEST(neighbours_see_each_other)
     ck_assert(place.before == SLOT_NOBODY && place.after == 2);
     place = slot_map_place(two, 0, 0);
     ck_assert(place.is_member && !place.is_head && !place.is_copy && place.after_is_copy);
-    ck_assert(place.before == 0 && place.after == 1);
+    ck_assert(place.before == 0 && place.after == 1 && place.copy_number == 3);
     place = slot_map_place(one, 1, 0);
     ck_assert(place.is_member && !place.is_head && place.is_copy);
     ck_assert(place.before == 2 && place.after == SLOT_NOBODY);
@@ -91,7 +91,8 @@ START_TEST(a_chain_may_be_shorter)
     place = slot_map_place(two, 0, 2);
     ck_assert(place.is_head && place.after == 0 && place.after_is_copy && place.before == SLOT_NOBODY);
     place = slot_map_place(one, 0, 2);
-    ck_assert(place.is_copy && place.is_member && !place.is_head && place.before == 2);
+    ck_assert(place.is_copy && place.is_member && !place.is_head && place.before == 2 &&
+              place.copy_number == 2);
     ck_assert_uint_eq(slot_map_head(one, 2), 2);
     ck_assert_uint_eq(slot_map_head(one, 3), 1);
     slot_map_unref(one);

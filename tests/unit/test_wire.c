@@ -21,8 +21,7 @@ static struct data_header sample(enum data_kind kind)
     header.table = 1;
     header.step = 1000;
     header.payload_count = 1;
-    header.payloads[0] =
-        (struct data_payload){5, DATA_FLOAT32, carries_chunks(kind) ? 64 : 0};
+    header.payloads[0] = (struct data_payload){5, DATA_FLOAT32, carries_chunks(kind) ? 64 : 0};
     header.request = 12;
     if (kind == DATA_PUSH) {
         header.node = (struct tree_node){2, 4};
@@ -165,7 +164,8 @@ START_TEST(a_refusal_needs_no_payload)
 }
 END_TEST
 
-/* What shards of a chain tell each other is always about some chunk, and has a step that others can follow. */
+/* What shards of a chain tell each other is always about some chunk, and has a step that others can follow.
+ */
 START_TEST(chains_speak_of_chunks)
 {
     Cairn__DataHeader packed = CAIRN__DATA_HEADER__INIT;

@@ -1,0 +1,50 @@
+/* A shard's place in the chain of a chunk, and what is known of the one after it (docs/design.md,
+ * replication).
+ *
+ * A step's whole sum goes down the chain, and the version that it makes exists on a shard only when it exists
+ * on the one after: so versions never grow down the chain by more than one step, the last shard has all that
+ * any other has, and what a client was told outlives all but the last to die. Plain data and its rules; who
+ * sends and receives is the shard. */
+#ifndef CAIRN_SERVER_CHAIN_H
+#define CAIRN_SERVER_CHAIN_H
+
+#include "slot_map.h"
+
+struct chain_link {
+    struct slot_place place;
+    bool awaits;            /* nothing is here yet: a snapshot is to come */
+    uint64_t sent_version;  /* the newest that the one after has been sent the sum of */
+    uint64_t after_version; /* the newest that it is known to have */
+};
+
+/* A shard of its own: nobody before or after it. */
+static inline struct chain_link chain_alone(void)
+{
+    return (struct chain_link){
+        .place = {.is_member = true, .is_head = true, .before = SLOT_NOBODY, .after = SLOT_NOBODY}};
+}
+
+static inline bool chain_is_alone(const struct chain_link *link)
+{
+    return link->place.before == SLOT_NOBODY && link->place.after == SLOT_NOBODY;
+}
+
+/* Whether clients may ask for the chunk here. */
+static inline bool chain_serves(const struct chain_link *link)
+{
+    return link->place.is_head && !link->awaits;
+}
+
+/* Whether the sum that makes `version` is to be sent to the one after. */
+static inline bool chain_is_to_send(const struct chain_link *link, uint64_t version)
+{
+    return link->place.after != SLOT_NOBODY && link->sent_version < version;
+}
+
+/* Whether `version` may exist here. */
+static inline bool chain_allows(const struct chain_link *link, uint64_t version)
+{
+    return link->place.after == SLOT_NOBODY || link->after_version >= version;
+}
+
+#endif

@@ -1,0 +1,248 @@
+/* Going by another map of the slots while a job runs.
+ *
+ * Every shard hears of a map by itself, at its own time; what it says to its new neighbours before they have
+ * heard is dropped there. So both ends begin: who has somebody new to copy to sends all there is, and who is
+ * copied to asks for it. The order of chains may change at will among those that have the slot: when one of
+ * them has a version, all others have it too or the sum that makes it. */
+#include "shard_state.h"
+
+#include <inttypes.h>
+
+static uint32_t slot_of(const struct shard_job *job, uint32_t number, uint32_t chunk)
+{
+    return placement_slot(number, chunk, job->map->slot_count);
+}
+
+static struct slot_place place_of(const struct shard *shard, const struct shard_job *job, uint32_t number,
+                                  uint32_t chunk)
+{
+    return slot_map_place(job->map, shard->owner.shard, slot_of(job, number, chunk));
+}
+
+/* Whether a shard that has a chunk is copied to all the same: it did not hear of maps in which it had left
+ * the chain, and what it has is old. */
+static bool is_copied_again(const struct chain_link *link, const struct slot_place *place)
+{
+    return place->is_copy && (!link->place.is_copy || link->place.copy_number != place->copy_number);
+}
+
+/* Takes a new place. Returns whether there is somebody new after it, to be copied to. */
+static bool link_move(struct chain_link *link, const struct slot_place *place)
+{
+    bool is_new = place->after != link->place.after ||
+                  (place->after_is_copy &&
+                   (!link->place.after_is_copy || link->place.copy_number != place->copy_number));
+
+    if (is_new)
+        link->sent_version = link->after_version = 0;
+    link->place = *place;
+    return is_new && place->after_is_copy && !link->awaits;
+}
+
+/* A head that is one no more has nobody to answer. */
+static void clients_leave(struct shard *shard, struct shard_job *job, uint32_t number,
+                          struct waiting_list *list)
+{
+    shard_refuse_waiting(shard, job, number, list, DATA_REFUSED_UNKNOWN,
+                         "what was asked for lies on another shard now");
+}
+
+static void chunk_leave(struct shard *shard, struct shard_job *job, uint32_t number,
+                        struct dense_chunk *chunk)
+{
+    clients_leave(shard, job, number, &chunk->waiting);
+    commits_left(&job->commits, chunk);
+    dense_chunk_remove(job->tables->items[number].dense, chunk);
+}
+
+static enum status chunk_come(struct shard *shard, struct shard_job *job, uint32_t number, uint32_t chunk,
+                              struct error *error)
+{
+    struct slot_place place = place_of(shard, job, number, chunk);
+    struct dense_chunk *added = NULL;
+    enum status status;
+
+    if (place.is_head)
+        return error_set(error, CAIRN_INVALID, "shard %u was to have chunk %u of table %u, and does not",
+                         shard->owner.shard, chunk, number);
+    status = dense_chunk_add(job->tables->items[number].dense, chunk, 0, &added, error);
+    if (status != CAIRN_OK)
+        return status;
+    added->link = (struct chain_link){.place = place, .awaits = true};
+    shard_ask(shard, job, number, chunk, &added->link);
+    return CAIRN_OK;
+}
+
+static void chunk_move(struct shard *shard, struct shard_job *job, uint32_t number, struct dense_chunk *chunk,
+                       const struct slot_place *place)
+{
+    bool is_copied = link_move(&chunk->link, place);
+
+    if (!place->is_head)
+        clients_leave(shard, job, number, &chunk->waiting);
+    if (chunk->link.awaits)
+        shard_ask(shard, job, number, chunk->number, &chunk->link);
+    else if (is_copied)
+        shard_snapshot_dense(shard, job, number, chunk);
+}
+
+static enum status dense_move(struct shard *shard, struct shard_job *job, uint32_t number,
+                              struct error *error)
+{
+    struct dense_table *dense = job->tables->items[number].dense;
+    enum status status = CAIRN_OK;
+
+    for (uint32_t i = 0; i < dense->params.chunk_count && status == CAIRN_OK; i++) {
+        struct dense_chunk *chunk = dense_find(dense, i);
+        struct slot_place place = place_of(shard, job, number, i);
+
+        if (chunk && (!place.is_member || is_copied_again(&chunk->link, &place))) {
+            chunk_leave(shard, job, number, chunk);
+            chunk = NULL;
+        }
+        if (place.is_member && chunk)
+            chunk_move(shard, job, number, chunk, &place);
+        else if (place.is_member)
+            status = chunk_come(shard, job, number, i, error);
+    }
+    return status;
+}
+
+static enum status sums_move(struct shard *shard, struct shard_job *job, uint32_t number, struct error *error)
+{
+    struct sum_table *sums = job->tables->items[number].sums;
+    struct slot_place place = place_of(shard, job, number, 0);
+    bool comes = place.is_member && (!sums->link.place.is_member || is_copied_again(&sums->link, &place));
+    bool is_copied = link_move(&sums->link, &place);
+
+    if (comes && place.is_head)
+        return error_set(error, CAIRN_INVALID, "shard %u was to have table %u, and does not",
+                         shard->owner.shard, number);
+    if (!place.is_head)
+        clients_leave(shard, job, number, &sums->waiting);
+    if (!place.is_member || comes)
+        sum_clear(sums);
+    sums->link.awaits = comes || (sums->link.awaits && place.is_member);
+    if (sums->link.awaits && place.is_member)
+        shard_ask(shard, job, number, 0, &sums->link);
+    else if (is_copied)
+        shard_snapshot_sums(shard, job, number);
+    return CAIRN_OK;
+}
+
+/* ---- what has been copied here */
+
+/* Whether all of a slot is here; *newest: the newest version that chunks of it came with. */
+static bool slot_is_whole(const struct shard_job *job, uint32_t slot, uint64_t *newest)
+{
+    *newest = 0;
+    for (uint32_t number = 0; number < job->tables->count; number++) {
+        const struct table *table = &job->tables->items[number];
+
+        if (table->sums && slot_of(job, number, 0) == slot && table->sums->link.awaits)
+            return false;
+        for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++) {
+            const struct dense_chunk *chunk = table->dense->chunks[i];
+
+            if (slot_of(job, number, chunk->number) != slot)
+                continue;
+            if (chunk->link.awaits)
+                return false;
+            *newest = chunk->first_version > *newest ? chunk->first_version : *newest;
+        }
+    }
+    return true;
+}
+
+void shard_report_copied(struct shard *shard, struct shard_job *job, uint32_t slot)
+{
+    uint64_t newest;
+
+    if (slot_map_place(job->map, shard->owner.shard, slot).is_copy && slot_is_whole(job, slot, &newest))
+        shard_tell(
+            shard, job->assignment, job->incarnation,
+            (struct shard_report){.kind = SHARD_COPIED,
+                                  .holds_pieces = tables_have_pieces(job->tables),
+                                  .step = newest,
+                                  .slot = slot,
+                                  .map = slot_map_place(job->map, shard->owner.shard, slot).copy_number,
+                                  .position = job->map->positions[shard->owner.shard]});
+}
+
+/* ---- the command */
+
+static bool has_neighbours(const struct shard *shard, const struct shard_job *job)
+{
+    for (uint32_t slot = 0; slot < job->map->slot_count; slot++) {
+        const struct slot_place place = slot_map_place(job->map, shard->owner.shard, slot);
+
+        if (place.before != SLOT_NOBODY || place.after != SLOT_NOBODY)
+            return true;
+    }
+    return false;
+}
+
+static enum status tables_move(struct shard *shard, struct shard_job *job, struct error *error)
+{
+    enum status status = CAIRN_OK;
+
+    for (uint32_t number = 0; number < job->tables->count && status == CAIRN_OK; number++) {
+        if (job->tables->items[number].dense)
+            status = dense_move(shard, job, number, error);
+        if (status == CAIRN_OK && job->tables->items[number].sums)
+            status = sums_move(shard, job, number, error);
+    }
+    return status;
+}
+
+/* A job's slots are as many as ever, and its shards keep their places; there may be more of them. */
+static enum status check_map(const struct shard *shard, const struct shard_job *job,
+                             const struct slot_map *map, struct error *error)
+{
+    const struct slot_map *before = job->map;
+
+    if (map->slot_count != before->slot_count || map->shard_count < before->shard_count ||
+        map->positions[shard->owner.shard] != before->positions[shard->owner.shard])
+        return error_set(error, CAIRN_INVALID, "map %" PRIu64 " is not of the job's slots and shards",
+                         map->number);
+    if (job_has_tables(job->assignment->job))
+        return error_set(error, CAIRN_UNSUPPORTED, "slots of a job with tables cannot move");
+    return CAIRN_OK;
+}
+
+static enum status map_take(struct shard *shard, struct shard_job *job, struct slot_map *map,
+                            struct error *error)
+{
+    enum status status = check_map(shard, job, map, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    slot_map_unref(job->map);
+    job->map = slot_map_ref(map);
+    job->has_chains = has_neighbours(shard, job);
+    return tables_move(shard, job, error);
+}
+
+void shard_map(struct shard *shard, uint64_t number, uint64_t incarnation, struct slot_map *map)
+{
+    struct shard_job *job = shard_find_incarnation(shard, number, incarnation);
+    struct error error;
+
+    if (!job || map->number <= job->map->number)
+        return;
+    shard_chains_flush(shard);
+    if (map_take(shard, job, map, &error) != CAIRN_OK) {
+        shard_abandon(shard, job, &error);
+        shard_flush(shard);
+        return;
+    }
+    shard_tell(shard, job->assignment, incarnation,
+               (struct shard_report){.kind = SHARD_MAPPED,
+                                     .holds_pieces = tables_have_pieces(job->tables),
+                                     .step = tables_newest(job->tables),
+                                     .map = map->number});
+    for (uint32_t slot = 0; slot < map->slot_count; slot++)
+        shard_report_copied(shard, job, slot);
+    shard_advance_all(shard, job);
+    shard_flush(shard);
+}

@@ -1,0 +1,455 @@
+/* A cluster of servers of one shard each, without sockets or threads: the shards of a model's job in chains,
+ * the messages between them on their way until somebody delivers them, and the part of the coordinator that
+ * says who has what. Test code only.
+ *
+ * What of a message queue is lost, who dies, and when each shard hears of a new map, is the test's to choose.
+ */
+#ifndef CAIRN_TESTS_CHAIN_RIG_H
+#define CAIRN_TESTS_CHAIN_RIG_H
+
+#include "math/philox.h"
+#include "shard_fixture.h"
+
+#define CHAIN_NODES    5
+#define CHAIN_PLACES   4 /* of a chain */
+#define CHAIN_SAID_MAX 4096
+#define CHAIN_WRITES   16
+#define CHAIN_SLOTS    PLACEMENT_SLOTS_MIN
+
+struct chain_said {
+    uint32_t from, to;
+    struct data_header header;
+    struct buffer *payloads[WIRE_PAYLOADS_MAX];
+};
+
+/* A slot that has something in it. */
+struct chain_slot {
+    uint32_t slot;
+    uint32_t nodes[CHAIN_PLACES]; /* SLOT_NOBODY: from there on nobody */
+    uint64_t since[CHAIN_NODES];  /* each node that is in the chain is in generations of later steps */
+    uint32_t copy;                /* whom it is being copied to; SLOT_NOBODY */
+    uint64_t copy_number;
+    uint32_t leaves;                /* who is to go when the others have what is committed; SLOT_NOBODY */
+    uint32_t durable[CHAIN_PLACES]; /* who has it in the job's committed generation */
+};
+
+struct chain_rig;
+
+struct chain_node {
+    struct chain_rig *rig;
+    uint32_t index;
+    struct shard *shard; /* NULL: dead */
+    char directory[FOLDER_BYTES];
+    uint64_t committed; /* the newest generation that it has reported */
+    uint64_t map_heard; /* the number of the newest map that it has been given */
+    struct generation *writes[CHAIN_WRITES];
+    uint32_t write_count;
+};
+
+struct chain_rig {
+    struct assignment *held; /* for the job that it has */
+    const struct job *job;
+    char text[1024];
+    struct chain_node nodes[CHAIN_NODES];
+    struct chain_slot *slots;
+    uint32_t slot_count;
+    Cairn__Shard shards[CHAIN_NODES], *shard_pointers[CHAIN_NODES];
+    char names[CHAIN_NODES][8], endpoints[CHAIN_NODES][16];
+    struct chain_said said[CHAIN_SAID_MAX];
+    uint32_t said_count;
+    uint64_t incarnation, map_number, committed;
+    /* What the shards answered to the client. */
+    void (*on_reply)(void *context, uint32_t node, const struct reply *reply);
+    void *context;
+    struct philox philox;
+    uint32_t drawn;
+};
+
+/* A number below bound. */
+static inline uint32_t chain_draw(struct chain_rig *rig, uint32_t bound)
+{
+    uint32_t counter[4] = {rig->drawn++, 0, 0, 0}, words[4];
+
+    philox_words(rig->philox, counter, words);
+    return words[0] % bound;
+}
+
+static inline bool chain_lives(const struct chain_rig *rig, uint32_t node)
+{
+    return rig->nodes[node].shard != NULL;
+}
+
+/* ---- events */
+
+static inline void chain_on_reply(void *context, struct reply *reply)
+{
+    struct chain_node *node = context;
+
+    node->rig->on_reply(node->rig->context, node->index, reply);
+}
+
+static inline struct chain_slot *chain_slot_of(struct chain_rig *rig, uint32_t slot)
+{
+    for (uint32_t i = 0; i < rig->slot_count; i++) {
+        if (rig->slots[i].slot == slot)
+            return &rig->slots[i];
+    }
+    return NULL;
+}
+
+static inline void chain_copied(struct chain_rig *rig, const struct shard_report *report);
+
+static inline void chain_on_report(void *context, const struct shard_report *report)
+{
+    struct chain_node *node = context;
+
+    ck_assert_msg(report->kind != SHARD_FAILED && report->kind != SHARD_REFUSED, "%s", report->message);
+    if (report->incarnation != node->rig->incarnation)
+        return;
+    if (report->kind == SHARD_COMMITTED && report->step > node->committed)
+        node->committed = report->step;
+    if (report->kind == SHARD_COPIED)
+        chain_copied(node->rig, report);
+}
+
+static inline void chain_on_write(void *context, struct generation *generation)
+{
+    struct chain_node *node = context;
+
+    ck_assert_uint_lt(node->write_count, CHAIN_WRITES);
+    node->writes[node->write_count++] = generation;
+}
+
+static inline void chain_on_tell(void *context, const struct shard_message *message)
+{
+    struct chain_node *node = context;
+    struct chain_rig *rig = node->rig;
+    struct chain_said *said = &rig->said[rig->said_count++];
+    unsigned char packed[WIRE_HEADER_MAX];
+    struct error error;
+
+    ck_assert_uint_le(rig->said_count, CHAIN_SAID_MAX);
+    said->from = node->index;
+    said->to = (uint32_t)strtoul(message->endpoint + strlen("shard:"), NULL, 10);
+    ck_assert_msg(wire_data_unpack(packed, wire_data_pack(&message->header, packed), &said->header, &error) ==
+                      CAIRN_OK,
+                  "%s", error.message);
+    for (uint32_t i = 0; i < message->header.payload_count; i++)
+        said->payloads[i] = message->payloads[i] ? buffer_ref(message->payloads[i]) : NULL;
+}
+
+static inline void chain_on_parted(void *context, uint64_t job)
+{
+    (void)context, (void)job;
+}
+
+/* ---- what is on its way */
+
+static inline void chain_said_drop(struct chain_rig *rig, uint32_t index)
+{
+    struct chain_said *said = &rig->said[index];
+
+    for (uint32_t i = 0; i < said->header.payload_count; i++)
+        buffer_unref(said->payloads[i]);
+    memmove(said, said + 1, (--rig->said_count - index) * sizeof(*said));
+}
+
+/* As it would come by a socket: memory of the receiver's own. */
+static inline struct buffer *chain_received(const struct buffer *sent)
+{
+    struct buffer *copy = buffer_new(sent->length_bytes);
+
+    ck_assert_ptr_nonnull(copy);
+    memcpy(copy->data, sent->data, sent->length_bytes);
+    return copy;
+}
+
+/* Delivers the oldest message between the two that said[index] is between. */
+static inline void chain_deliver(struct chain_rig *rig, uint32_t index)
+{
+    struct buffer *payloads[WIRE_PAYLOADS_MAX];
+    struct data_header header;
+    uint32_t to = rig->said[index].to, from = rig->said[index].from;
+
+    for (index = 0; rig->said[index].to != to || rig->said[index].from != from; index++)
+        ;
+    header = rig->said[index].header;
+    for (uint32_t i = 0; i < header.payload_count; i++)
+        payloads[i] = rig->said[index].payloads[i] ? chain_received(rig->said[index].payloads[i]) : NULL;
+    chain_said_drop(rig, index);
+    if (chain_lives(rig, to)) {
+        shard_handle(rig->nodes[to].shard, "a shard", 7, &header, payloads);
+        return;
+    }
+    for (uint32_t i = 0; i < header.payload_count; i++)
+        buffer_unref(payloads[i]);
+}
+
+/* A connection breaks: all that is on its way by it is lost. */
+static inline void chain_break(struct chain_rig *rig, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = rig->said_count; i > 0; i--) {
+        if (rig->said[i - 1].from == from && rig->said[i - 1].to == to)
+            chain_said_drop(rig, i - 1);
+    }
+}
+
+static inline void chain_deliver_all(struct chain_rig *rig)
+{
+    while (rig->said_count > 0)
+        chain_deliver(rig, 0);
+}
+
+/* ---- who has what */
+
+static inline uint32_t chain_length(const struct chain_slot *slot)
+{
+    uint32_t length = 0;
+
+    while (length < CHAIN_PLACES && slot->nodes[length] != SLOT_NOBODY)
+        length++;
+    return length;
+}
+
+static inline bool chain_has(const struct chain_slot *slot, uint32_t node)
+{
+    for (uint32_t i = 0; i < CHAIN_PLACES; i++) {
+        if (slot->nodes[i] == node)
+            return true;
+    }
+    return false;
+}
+
+static inline void chain_remove(struct chain_slot *slot, uint32_t node)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < CHAIN_PLACES; i++) {
+        if (slot->nodes[i] != node)
+            slot->nodes[kept++] = slot->nodes[i];
+    }
+    while (kept < CHAIN_PLACES)
+        slot->nodes[kept++] = SLOT_NOBODY;
+    if (slot->copy == node)
+        slot->copy = SLOT_NOBODY;
+    if (slot->leaves == node)
+        slot->leaves = SLOT_NOBODY;
+}
+
+/* The slots as commands have them: those without anything in them lie on any node that lives. */
+static inline void chain_fill(const struct chain_rig *rig, bool durable,
+                              uint32_t places[CHAIN_SLOTS * CHAIN_PLACES])
+{
+    uint32_t any = 0;
+
+    while (!chain_lives(rig, any))
+        any++;
+    for (uint32_t i = 0; i < CHAIN_SLOTS * CHAIN_PLACES; i++)
+        places[i] = i % CHAIN_PLACES == 0 ? any : SLOT_NOBODY;
+    for (uint32_t i = 0; i < rig->slot_count; i++)
+        memcpy(&places[rig->slots[i].slot * CHAIN_PLACES],
+               durable ? rig->slots[i].durable : rig->slots[i].nodes, CHAIN_PLACES * sizeof(places[0]));
+}
+
+/* Gives a node the map as it is now. */
+static inline void chain_give_map(struct chain_rig *rig, uint32_t node)
+{
+    static uint32_t places[CHAIN_SLOTS * CHAIN_PLACES];
+    Cairn__SlotCopy copies[16], *pointers[16];
+    struct slot_map_params params = {.number = rig->map_number,
+                                     .shards = rig->shard_pointers,
+                                     .shard_count = CHAIN_NODES,
+                                     .slot_shards = places,
+                                     .place_count = CHAIN_SLOTS * CHAIN_PLACES,
+                                     .replicas = CHAIN_PLACES,
+                                     .copies = pointers};
+    struct slot_map *map = NULL;
+    struct error error;
+
+    chain_fill(rig, false, places);
+    for (uint32_t i = 0; i < rig->slot_count; i++) {
+        if (rig->slots[i].copy == SLOT_NOBODY)
+            continue;
+        cairn__slot_copy__init(&copies[params.copy_count]);
+        copies[params.copy_count].slot = rig->slots[i].slot;
+        copies[params.copy_count].shard = rig->slots[i].copy;
+        copies[params.copy_count].number = rig->slots[i].copy_number;
+        pointers[params.copy_count] = &copies[params.copy_count];
+        params.copy_count++;
+    }
+    ck_assert_msg(slot_map_new(&params, rig->names[node], 1, CHAIN_SLOTS, &map, &error) == CAIRN_OK, "%s",
+                  error.message);
+    rig->nodes[node].map_heard = rig->map_number;
+    shard_map(rig->nodes[node].shard, RIG_JOB, rig->incarnation, map);
+    slot_map_unref(map);
+}
+
+/* There is a new map, of which nobody has heard yet. */
+static inline void chain_map_changed(struct chain_rig *rig)
+{
+    rig->map_number++;
+}
+
+static inline void chain_give_maps(struct chain_rig *rig)
+{
+    for (uint32_t node = 0; node < CHAIN_NODES; node++) {
+        if (chain_lives(rig, node))
+            chain_give_map(rig, node);
+    }
+}
+
+/* A copy is whole: it comes into the chain, last. */
+static inline void chain_copied(struct chain_rig *rig, const struct shard_report *report)
+{
+    struct chain_slot *slot = chain_slot_of(rig, report->slot);
+
+    if (!slot || slot->copy != report->position || slot->copy_number != report->map)
+        return;
+    slot->since[report->position] = report->step;
+    slot->copy = SLOT_NOBODY;
+    slot->nodes[chain_length(slot)] = report->position;
+    chain_map_changed(rig);
+}
+
+/* ---- life */
+
+static inline struct assignment *chain_assignment(struct chain_rig *rig, uint32_t node, bool durable)
+{
+    static uint32_t places[CHAIN_SLOTS * CHAIN_PLACES];
+    Cairn__PrepareCommand command = CAIRN__PREPARE_COMMAND__INIT;
+    Cairn__JobText text = CAIRN__JOB_TEXT__INIT;
+    struct assignment *assignment = NULL;
+    struct error error;
+
+    text.text = rig->text;
+    text.file_name = (char *)"fixture.yaml";
+    text.base_directory = (char *)"/";
+    chain_fill(rig, durable, places);
+    command.job = RIG_JOB;
+    command.job_id = (char *)"fixture-7";
+    command.text = &text;
+    command.n_shards = CHAIN_NODES;
+    command.shards = rig->shard_pointers;
+    command.n_slot_shards = CHAIN_SLOTS * CHAIN_PLACES;
+    command.slot_shards = places;
+    command.replicas = CHAIN_PLACES;
+    ck_assert_msg(assignment_new(&command, rig->names[node], 1, &assignment, &error) == CAIRN_OK, "%s",
+                  error.message);
+    return assignment;
+}
+
+static inline void chain_write(struct chain_rig *rig, uint32_t node)
+{
+    struct chain_node *at = &rig->nodes[node];
+    struct generation *generation = at->writes[0];
+    struct error error;
+    enum status status;
+
+    memmove(at->writes, at->writes + 1, --at->write_count * sizeof(at->writes[0]));
+    status = generation_write(generation, &error);
+    ck_assert_msg(status == CAIRN_OK, "%s", error.message);
+    shard_written(at->shard, generation, status, &error);
+}
+
+/* At the committed step; durable: with what was committed then, else with the slots as they are now. */
+static inline void chain_node_prepare(struct chain_rig *rig, uint32_t node, bool durable)
+{
+    struct assignment *assignment = chain_assignment(rig, node, durable);
+
+    rig->nodes[node].committed = rig->committed;
+    rig->nodes[node].map_heard = 0;
+    shard_prepare(rig->nodes[node].shard, assignment, rig->incarnation, rig->committed);
+    while (rig->nodes[node].write_count > 0) /* of the incarnation before */
+        chain_write(rig, node);
+    assignment_unref(assignment);
+}
+
+/* Starts a server, on its directory as it is. */
+static inline void chain_start(struct chain_rig *rig, uint32_t node)
+{
+    struct chain_node *at = &rig->nodes[node];
+    struct job_store_owner owner = {at->directory, rig->names[node], 0};
+    struct shard_events events = {chain_on_reply, chain_on_report, chain_on_write,
+                                  chain_on_tell,  chain_on_parted, at};
+
+    at->shard = shard_new(&owner, 0, &events);
+    at->write_count = 0;
+    ck_assert_ptr_nonnull(at->shard);
+}
+
+/* A server dies; whatever it had said may have been heard, or not. */
+static inline void chain_kill(struct chain_rig *rig, uint32_t node)
+{
+    shard_free(rig->nodes[node].shard);
+    rig->nodes[node].shard = NULL;
+    rig->nodes[node].write_count = 0;
+    for (uint32_t other = 0; other < CHAIN_NODES; other++) {
+        if (chain_draw(rig, 2) == 0)
+            chain_break(rig, node, other);
+        chain_break(rig, other, node);
+    }
+    for (uint32_t i = 0; i < rig->slot_count; i++)
+        chain_remove(&rig->slots[i], node);
+    chain_map_changed(rig);
+}
+
+/* A job of a model of four chunks, whose slots lie in chains of up to `places` nodes. */
+static inline struct chain_rig *chain_rig_new(const char *optimizer, uint32_t places, uint32_t commit_every,
+                                              uint64_t seed)
+{
+    struct chain_rig *rig = calloc(1, sizeof(*rig));
+    uint32_t chunks;
+
+    ck_assert_ptr_nonnull(rig);
+    rig->philox = philox_for(seed, PHILOX_SYNTHETIC_DATA);
+    rig->incarnation = 1;
+    snprintf(rig->text, sizeof(rig->text), "%s", rig_job_text(optimizer, commit_every, 11));
+    for (uint32_t i = 0; i < CHAIN_NODES; i++) {
+        cairn__shard__init(&rig->shards[i]);
+        snprintf(rig->names[i], sizeof(rig->names[i]), "n%u", i);
+        snprintf(rig->endpoints[i], sizeof(rig->endpoints[i]), "shard:%u", i);
+        rig->shards[i].server = rig->names[i];
+        rig->shards[i].endpoint = rig->endpoints[i];
+        rig->shard_pointers[i] = &rig->shards[i];
+        rig->nodes[i].rig = rig;
+        rig->nodes[i].index = i;
+        folder_make(rig->nodes[i].directory);
+        chain_start(rig, i);
+    }
+    rig->slots = calloc(16, sizeof(rig->slots[0]));
+    ck_assert_ptr_nonnull(rig->slots);
+    chunks = 4;
+    for (uint32_t i = 0; i < chunks + 2; i++) {
+        struct chain_slot *slot = &rig->slots[rig->slot_count++];
+
+        slot->slot = i < chunks ? i : placement_slot(i - chunks + TABLE_METRICS, 0, CHAIN_SLOTS);
+        slot->copy = slot->leaves = SLOT_NOBODY;
+        for (uint32_t place = 0; place < CHAIN_PLACES; place++)
+            slot->nodes[place] = place < places ? (i + place) % CHAIN_NODES : SLOT_NOBODY;
+        memcpy(slot->durable, slot->nodes, sizeof(slot->durable));
+    }
+    return rig;
+}
+
+static inline void chain_prepare_all(struct chain_rig *rig)
+{
+    for (uint32_t node = 0; node < CHAIN_NODES; node++) {
+        if (chain_lives(rig, node))
+            chain_node_prepare(rig, node, true);
+    }
+}
+
+static inline void chain_rig_free(struct chain_rig *rig)
+{
+    while (rig->said_count > 0)
+        chain_said_drop(rig, rig->said_count - 1);
+    for (uint32_t i = 0; i < CHAIN_NODES; i++) {
+        if (chain_lives(rig, i))
+            shard_free(rig->nodes[i].shard);
+        folder_remove(rig->nodes[i].directory);
+    }
+    free(rig->slots);
+    free(rig);
+}
+
+#endif

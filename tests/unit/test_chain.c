@@ -1,0 +1,614 @@
+/* Chains of shards under random schedules: pushes in any order, messages that are lost, servers that die,
+ * come back, are copied to and copied from, maps that each shard hears of at its own time, generations, and
+ * jobs that go back to one. Every version that a client is shown is the one that an undisturbed job has, bit
+ * for bit; none that it was shown is ever lost; what is committed can be gone back to. */
+#include "chain_rig.h"
+#include "check_main.h"
+
+#define STEPS   14
+#define EVERY   3
+#define CHUNKS  4
+#define CASES   60
+#define ACTIONS 60000 /* in one step: so many are never needed */
+
+/* A job in training: the rig, and what its one client knows. */
+struct play {
+    struct chain_rig *rig;
+    float *history[STEPS + 1]; /* the weights of each version */
+    size_t floats;
+    uint64_t step;                /* that the client is at */
+    uint64_t weights[CHUNKS];     /* the newest version that it was shown */
+    const char *client; /* who pushes now */
+    uint32_t answers_to_others; /* values that others than the first client got */
+    uint64_t metrics, validation; /* the same */
+    uint32_t moves;               /* slots that were copied */
+};
+
+/* ---- what the client sees */
+
+static double metric_of(uint64_t step, uint32_t table, uint32_t microbatch)
+{
+    return (double)(1 + step * 1000 + table * 100 + microbatch);
+}
+
+static void check_sums(const struct play *play, uint64_t version, uint32_t table, const double *sums)
+{
+    double expected = 0;
+
+    (void)play;
+    for (uint32_t i = 0; i < RIG_MICROBATCHES; i++)
+        expected += metric_of(version - 1, table, i);
+    ck_assert_double_eq(sums[0], expected);
+}
+
+static void check_weights(const struct play *play, uint64_t version, uint32_t chunk, const float *values)
+{
+    uint64_t begin, end;
+
+    graph_chunk(play->rig->job->graph, chunk, &begin, &end);
+    ck_assert_uint_le(version, STEPS);
+    ck_assert_mem_eq(values, play->history[version] + begin, (end - begin) * sizeof(float));
+}
+
+static uint64_t *shown(struct play *play, uint32_t table, uint32_t chunk)
+{
+    if (table == TABLE_WEIGHTS)
+        return &play->weights[chunk];
+    return table == TABLE_METRICS ? &play->metrics : &play->validation;
+}
+
+static struct chain_slot *slot_of(const struct play *play, uint32_t table, uint32_t chunk)
+{
+    return chain_slot_of(play->rig, placement_slot(table, chunk, CHAIN_SLOTS));
+}
+
+static void on_reply(void *context, uint32_t node, const struct reply *reply)
+{
+    struct play *play = context;
+    const struct data_header *header = &reply->header;
+
+    if (header->incarnation != play->rig->incarnation)
+        return;
+    if (header->kind == DATA_REFUSED) { /* by one that is no head, or not yet */
+        ck_assert_msg(header->refused == DATA_REFUSED_UNKNOWN || header->refused == DATA_REFUSED_PASSED ||
+                          header->refused == DATA_REFUSED_LOST,
+                      "table %u step %llu: %s", header->table, (unsigned long long)header->step,
+                      header->message);
+        return;
+    }
+    for (uint32_t i = 0; i < header->payload_count; i++) {
+        uint32_t chunk = header->payloads[i].chunk;
+        uint64_t *newest = shown(play, header->table, chunk);
+        const struct chain_slot *slot = slot_of(play, header->table, chunk);
+
+        if (header->kind == DATA_VALUES && header->table == TABLE_WEIGHTS)
+            check_weights(play, header->step, chunk, reply->payloads[i]->data);
+        else if (header->kind == DATA_VALUES)
+            check_sums(play, header->step, header->table, reply->payloads[i]->data);
+        else if (slot->nodes[0] == node && play->rig->nodes[node].map_heard == play->rig->map_number)
+            ck_assert_msg(header->step >= *newest, "version %llu was shown, the head has %llu",
+                          (unsigned long long)*newest, (unsigned long long)header->step);
+        play->answers_to_others +=
+            header->kind == DATA_VALUES && memcmp(reply->client->name, "client", 6) != 0;
+        if (header->kind == DATA_VALUES && header->step > *newest)
+            *newest = header->step;
+    }
+}
+
+static void send_to_head(struct play *play, struct data_header *header, uint32_t chunk,
+                         struct buffer *payload)
+{
+    uint32_t head = slot_of(play, header->table, chunk)->nodes[0];
+
+    header->incarnation = play->rig->incarnation;
+    if (chain_lives(play->rig, head))
+        shard_handle(play->rig->nodes[head].shard, play->client, strlen(play->client), header, &payload);
+    else
+        buffer_unref(payload);
+}
+
+static void push_weights(struct play *play, uint32_t chunk, struct tree_node node)
+{
+    struct data_header header = rig_header(DATA_PUSH, 0, TABLE_WEIGHTS, play->step);
+    uint64_t begin, end;
+    struct buffer *payload;
+
+    graph_chunk(play->rig->job->graph, chunk, &begin, &end);
+    payload = buffer_new((end - begin) * sizeof(float));
+    ck_assert_ptr_nonnull(payload);
+    rig_node_sum(play->step, node, begin, payload->data, end - begin);
+    header.node = node;
+    header.samples = rig_samples(node);
+    header.subscribe = true;
+    header.payload_count = 1;
+    header.payloads[0] = (struct data_payload){chunk, DATA_FLOAT32, payload->length_bytes};
+    send_to_head(play, &header, chunk, payload);
+}
+
+static void push_sums(struct play *play, uint32_t table, struct tree_node node)
+{
+    struct data_header header = rig_header(DATA_PUSH, 0, table, play->step);
+    struct buffer *payload = buffer_new(RIG_METRICS * sizeof(double));
+
+    ck_assert_ptr_nonnull(payload);
+    memset(payload->data, 0, payload->length_bytes);
+    for (uint32_t i = node.begin; i < node.end; i++)
+        ((double *)payload->data)[0] += metric_of(play->step, table, i);
+    header.node = node;
+    header.samples = rig_samples(node);
+    header.subscribe = true;
+    header.payload_count = 1;
+    header.payloads[0] = (struct data_payload){0, DATA_FLOAT64, payload->length_bytes};
+    send_to_head(play, &header, 0, payload);
+}
+
+static bool is_validated(uint64_t step)
+{
+    return step % 4 == 1;
+}
+
+static void push_something(struct play *play)
+{
+    struct tree_node nodes[TREE_COVER_MAX];
+    uint32_t workers = 1 + chain_draw(play->rig, 4), lo, hi, what = chain_draw(play->rig, CHUNKS + 2);
+
+    placement_span(RIG_MICROBATCHES, workers, chain_draw(play->rig, workers), &lo, &hi);
+    for (uint32_t i = 0, count = tree_cover(RIG_MICROBATCHES, lo, hi, nodes); i < count; i++) {
+        if (what < CHUNKS)
+            push_weights(play, what, nodes[i]);
+        else if (what == CHUNKS)
+            push_sums(play, TABLE_METRICS, nodes[i]);
+        else if (is_validated(play->step))
+            push_sums(play, TABLE_VALIDATION, nodes[i]);
+    }
+}
+
+/* Asks which version a head has. */
+static void ask_newest(struct play *play, uint32_t chunk)
+{
+    struct data_header header = rig_header(DATA_PULL, 0, TABLE_WEIGHTS, 0);
+
+    header.newest = header.acknowledge = true;
+    header.payload_count = 1;
+    header.payloads[0] = (struct data_payload){chunk, DATA_FLOAT32, 0};
+    send_to_head(play, &header, chunk, NULL);
+}
+
+static bool step_has_ended(const struct play *play)
+{
+    for (uint32_t chunk = 0; chunk < CHUNKS; chunk++) {
+        if (play->weights[chunk] <= play->step)
+            return false;
+    }
+    return play->metrics > play->step && (!is_validated(play->step) || play->validation > play->step);
+}
+
+/* ---- generations: what a coordinator does */
+
+/* Whether a node of a slot's chain has it in its generation of a step. */
+static bool holds(const struct chain_slot *slot, uint32_t node, uint64_t step)
+{
+    return chain_has(slot, node) && slot->since[node] < step;
+}
+
+static bool slot_is_durable(const struct chain_rig *rig, const struct chain_slot *slot, uint64_t step)
+{
+    uint32_t has = 0;
+
+    for (uint32_t node = 0; node < CHAIN_NODES; node++) {
+        if (holds(slot, node, step) && rig->nodes[node].committed < step)
+            return false;
+        has += holds(slot, node, step);
+    }
+    return has > 0;
+}
+
+/* Who is to leave a chain does so when another one has what is committed. */
+static void leave(struct chain_rig *rig, struct chain_slot *slot)
+{
+    for (uint32_t node = 0; node < CHAIN_NODES && slot->leaves != SLOT_NOBODY; node++) {
+        if (node != slot->leaves && holds(slot, node, rig->committed)) {
+            chain_remove(slot, slot->leaves);
+            chain_map_changed(rig);
+        }
+    }
+}
+
+static void commit(struct play *play)
+{
+    struct chain_rig *rig = play->rig;
+    uint64_t step = rig->committed + EVERY;
+
+    for (uint32_t i = 0; i < CHUNKS; i++) {
+        if (!slot_is_durable(rig, &rig->slots[i], step))
+            return;
+    }
+    for (uint32_t i = 0; i < rig->slot_count; i++) {
+        struct chain_slot *slot = &rig->slots[i];
+        uint32_t count = 0;
+
+        for (uint32_t at = 0; at < chain_length(slot) && i < CHUNKS; at++) {
+            if (holds(slot, slot->nodes[at], step))
+                slot->durable[count++] = slot->nodes[at];
+        }
+        while (count < CHAIN_PLACES && i < CHUNKS)
+            slot->durable[count++] = SLOT_NOBODY;
+    }
+    rig->committed = step;
+    for (uint32_t i = 0; i < rig->slot_count; i++)
+        leave(rig, &rig->slots[i]);
+    for (uint32_t node = 0; node < CHAIN_NODES; node++) {
+        if (chain_lives(rig, node))
+            shard_committed(rig->nodes[node].shard, RIG_JOB, rig->incarnation, step);
+    }
+}
+
+/* Whether each slot would still have somebody with all there is, and the next generations somebody to write
+ * them. */
+static bool may_die(const struct chain_rig *rig, uint32_t dies)
+{
+    for (uint32_t i = 0; i < rig->slot_count; i++) {
+        const struct chain_slot *slot = &rig->slots[i];
+        uint32_t left = 0, first = 0, second = 0;
+
+        for (uint32_t node = 0; node < CHAIN_NODES; node++) {
+            if (node == dies || !chain_lives(rig, node))
+                continue;
+            left += chain_has(slot, node);
+            first += holds(slot, node, rig->committed + EVERY);
+            second += holds(slot, node, rig->committed + 2 * EVERY);
+        }
+        if (left == 0 || (i < CHUNKS && (first == 0 || second == 0)))
+            return false;
+    }
+    return true;
+}
+
+/* ---- what happens */
+
+static void kill_somebody(struct play *play)
+{
+    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
+
+    if (!chain_lives(play->rig, node) || !may_die(play->rig, node))
+        return;
+    chain_kill(play->rig, node);
+}
+
+/* A server that was dead starts: it has nothing, but for what is on its disk. */
+static void start_somebody(struct play *play)
+{
+    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
+
+    if (chain_lives(play->rig, node))
+        return;
+    chain_start(play->rig, node);
+    chain_node_prepare(play->rig, node, false);
+}
+
+/* A fresh replica, or a slot that goes from one node to another. */
+static void copy_something(struct play *play)
+{
+    struct chain_slot *slot = &play->rig->slots[chain_draw(play->rig, play->rig->slot_count)];
+    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
+
+    if (slot->copy != SLOT_NOBODY || chain_has(slot, node) || !chain_lives(play->rig, node) ||
+        chain_length(slot) == CHAIN_PLACES)
+        return;
+    slot->copy = node;
+    if (slot->leaves == SLOT_NOBODY && chain_draw(play->rig, 2) == 0)
+        slot->leaves = slot->nodes[chain_draw(play->rig, chain_length(slot))];
+    chain_map_changed(play->rig);
+    slot->copy_number = play->rig->map_number;
+    play->moves++;
+}
+
+static void write_something(struct play *play)
+{
+    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
+
+    if (chain_lives(play->rig, node) && play->rig->nodes[node].write_count > 0)
+        chain_write(play->rig, node);
+}
+
+/* All goes back to the committed step, on whatever servers had it then. */
+static void go_back(struct play *play)
+{
+    struct chain_rig *rig = play->rig;
+
+    for (uint32_t node = 0; node < CHAIN_NODES; node++) {
+        if (!chain_lives(rig, node))
+            chain_start(rig, node);
+    }
+    rig->incarnation++;
+    for (uint32_t i = 0; i < rig->slot_count; i++) {
+        struct chain_slot *slot = &rig->slots[i];
+
+        memcpy(slot->nodes, slot->durable, sizeof(slot->nodes));
+        slot->copy = slot->leaves = SLOT_NOBODY;
+        for (uint32_t node = 0; node < CHAIN_NODES; node++)
+            slot->since[node] = rig->committed;
+    }
+    chain_prepare_all(rig);
+    play->step = play->metrics = play->validation = rig->committed;
+    for (uint32_t chunk = 0; chunk < CHUNKS; chunk++)
+        play->weights[chunk] = rig->committed;
+}
+
+static void something_happens(struct play *play)
+{
+    uint32_t what = chain_draw(play->rig, 40);
+
+    if (what < 8)
+        kill_somebody(play);
+    else if (what < 16)
+        start_somebody(play);
+    else if (what < 39)
+        copy_something(play);
+    else
+        go_back(play);
+}
+
+static void give_map(struct play *play)
+{
+    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
+
+    if (chain_lives(play->rig, node) && play->rig->nodes[node].map_heard < play->rig->map_number)
+        chain_give_map(play->rig, node);
+}
+
+static void nudge(struct play *play)
+{
+    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
+
+    if (chain_lives(play->rig, node) && shard_waits(play->rig->nodes[node].shard))
+        shard_nudge(play->rig->nodes[node].shard);
+}
+
+static void act(struct play *play)
+{
+    struct chain_rig *rig = play->rig;
+    uint32_t what = chain_draw(rig, 200);
+
+    if (what < 90 && rig->said_count > 0)
+        chain_deliver(rig, chain_draw(rig, rig->said_count));
+    else if (what < 160)
+        push_something(play);
+    else if (what < 175)
+        give_map(play);
+    else if (what < 183)
+        write_something(play);
+    else if (what < 187)
+        commit(play);
+    else if (what < 188)
+        chain_break(rig, chain_draw(rig, CHAIN_NODES), chain_draw(rig, CHAIN_NODES));
+    else if (what < 192)
+        nudge(play);
+    else if (what < 196)
+        ask_newest(play, chain_draw(rig, CHUNKS));
+    else
+        something_happens(play);
+}
+
+/* ---- plays */
+
+static void play_init(struct play *play, const char *optimizer, uint32_t places, uint64_t seed)
+{
+    struct reference *reference;
+
+    memset(play, 0, sizeof(*play));
+    play->client = "client";
+    play->rig = chain_rig_new(optimizer, places, EVERY, seed);
+    play->rig->on_reply = on_reply;
+    play->rig->context = play;
+    play->rig->held = chain_assignment(play->rig, 0, true);
+    play->rig->job = play->rig->held->job;
+    ck_assert_uint_eq(play->rig->job->graph->chunk_count, CHUNKS);
+    reference = reference_new(play->rig->job);
+    play->floats = reference->floats;
+    for (uint32_t version = 0; version <= STEPS; version++) {
+        play->history[version] = malloc(reference->floats * sizeof(float));
+        ck_assert_ptr_nonnull(play->history[version]);
+        memcpy(play->history[version], reference->weights, reference->floats * sizeof(float));
+        if (version < STEPS)
+            reference_step(reference);
+    }
+    reference_free(reference);
+    chain_prepare_all(play->rig);
+}
+
+static void play_fini(struct play *play)
+{
+    for (uint32_t version = 0; version <= STEPS; version++)
+        free(play->history[version]);
+    assignment_unref(play->rig->held);
+    chain_rig_free(play->rig);
+}
+
+/* Nothing is lost any more, and everybody hears of everything. */
+static void settle(struct play *play)
+{
+    for (uint32_t round = 0; round < 4; round++) {
+        chain_give_maps(play->rig);
+        for (uint32_t node = 0; node < CHAIN_NODES; node++) {
+            if (chain_lives(play->rig, node) && shard_waits(play->rig->nodes[node].shard))
+                shard_nudge(play->rig->nodes[node].shard);
+            while (chain_lives(play->rig, node) && play->rig->nodes[node].write_count > 0)
+                chain_write(play->rig, node);
+        }
+        chain_deliver_all(play->rig);
+        commit(play);
+    }
+}
+
+static void check_heads(struct play *play)
+{
+    for (uint32_t chunk = 0; chunk < CHUNKS; chunk++) {
+        struct data_header header = rig_header(DATA_PULL, 0, TABLE_WEIGHTS, play->step);
+
+        play->weights[chunk] = 0;
+        header.payload_count = 1;
+        header.payloads[0] = (struct data_payload){chunk, DATA_FLOAT32, 0};
+        send_to_head(play, &header, chunk, NULL);
+        ck_assert_uint_eq(play->weights[chunk], play->step);
+    }
+}
+
+/* Every node of every chain has the last version: each becomes the head and shows it. */
+static void check_all_replicas(struct play *play)
+{
+    for (uint32_t turn = 0; turn < CHAIN_PLACES; turn++) {
+        check_heads(play);
+        for (uint32_t i = 0; i < play->rig->slot_count; i++) {
+            if (chain_length(&play->rig->slots[i]) > 1)
+                chain_remove(&play->rig->slots[i], play->rig->slots[i].nodes[0]);
+        }
+        chain_map_changed(play->rig);
+        settle(play);
+    }
+    check_heads(play);
+}
+
+static void play_all(struct play *play)
+{
+    while (play->step < STEPS) {
+        uint64_t step = play->step;
+        uint32_t actions = 0;
+
+        while (!step_has_ended(play) && actions++ < ACTIONS)
+            act(play);
+        ck_assert_msg(actions < ACTIONS, "step %llu does not end", (unsigned long long)step);
+        play->step++;
+    }
+    settle(play);
+    check_all_replicas(play);
+}
+
+static const char *const optimizers[] = RIG_OPTIMIZERS;
+
+START_TEST(whatever_happens_the_bits_are_the_same)
+{
+    struct play play;
+
+    play_init(&play, optimizers[_i % RIG_OPTIMIZER_COUNT], 1 + (uint32_t)_i % 3, (uint64_t)_i + 1);
+    play_all(&play);
+    ck_assert_uint_gt(play.moves, 0);
+    play_fini(&play);
+}
+END_TEST
+
+/* A whole step of a chunk by one client. */
+static void whole_step(struct play *play, uint64_t step, uint32_t chunk)
+{
+    play->step = step;
+    push_weights(play, chunk, rig_whole);
+    chain_deliver_all(play->rig);
+    ck_assert_uint_eq(play->weights[chunk], step + 1);
+}
+
+/* What comes to a shard before a boundary, but after the shard has given its generation of that to the writer, is in
+ * the next one. */
+START_TEST(who_comes_late_is_in_the_next_generation)
+{
+    struct play play;
+    struct chain_slot *slot;
+    struct chain_node *late;
+
+    play_init(&play, RIG_ADAM, 1, 1);
+    slot = &play.rig->slots[0];
+    late = &play.rig->nodes[play.rig->slots[1].nodes[0]];
+    whole_step(&play, 0, 0);
+    whole_step(&play, 1, 0);
+    for (uint64_t step = 0; step < 3; step++)
+        whole_step(&play, step, 1);
+    ck_assert_uint_eq(late->write_count, 1);
+    slot->copy = late->index;
+    chain_map_changed(play.rig);
+    slot->copy_number = play.rig->map_number;
+    chain_give_maps(play.rig);
+    chain_deliver_all(play.rig);
+    ck_assert_uint_eq(slot->copy, SLOT_NOBODY);
+    ck_assert_uint_eq(slot->since[late->index], 3); /* it came with version 2 */
+    chain_give_maps(play.rig);
+    whole_step(&play, 2, 0);
+    ck_assert_uint_eq(late->writes[0]->held, 1);
+    chain_write(play.rig, late->index);
+    ck_assert_uint_eq(late->committed, 3);
+    shard_committed(late->shard, RIG_JOB, 1, 3);
+    for (uint64_t step = 3; step < 6; step++) {
+        whole_step(&play, step, 0);
+        whole_step(&play, step, 1);
+    }
+    ck_assert_uint_eq(late->write_count, 1);
+    ck_assert_uint_eq(late->writes[0]->held, 2);
+    chain_write(play.rig, late->index);
+    play_fini(&play);
+}
+END_TEST
+
+/* A copy of a chunk that goes away is missed by no generation. */
+START_TEST(who_leaves_is_in_no_generation)
+{
+    struct play play;
+    struct chain_slot *slot;
+    struct chain_node *left;
+
+    play_init(&play, RIG_SGD, 2, 1);
+    slot = &play.rig->slots[0];
+    left = &play.rig->nodes[slot->nodes[1]]; /* the head of slot 1 */
+    for (uint64_t step = 0; step < 3; step++)
+        whole_step(&play, step, 1);
+    ck_assert_uint_eq(left->write_count, 0); /* slot 0 is still to come */
+    chain_remove(slot, left->index);
+    chain_map_changed(play.rig);
+    chain_give_maps(play.rig);
+    ck_assert_uint_eq(left->write_count, 1);
+    ck_assert_uint_eq(left->writes[0]->held, 1);
+    while (left->write_count > 0)
+        chain_write(play.rig, left->index);
+    play_fini(&play);
+}
+END_TEST
+
+/* Who pushes what is summed, and not on all of the chain yet, hears of it all the same; of weights and of sums. */
+START_TEST(who_pushes_again_meanwhile_is_answered)
+{
+    struct play play;
+
+    play_init(&play, RIG_SGD, 2, 1);
+    chain_give_maps(play.rig);
+    push_weights(&play, 0, rig_whole);
+    push_sums(&play, TABLE_METRICS, rig_whole);
+    chain_deliver_all(play.rig);
+    ck_assert_uint_eq(play.weights[0], 1);
+    ck_assert_uint_eq(play.metrics, 1);
+    play.step = 1;
+    push_weights(&play, 0, rig_whole);
+    push_sums(&play, TABLE_METRICS, rig_whole);
+    ck_assert_uint_eq(play.weights[0], 1);
+    ck_assert_uint_eq(play.metrics, 1);
+    play.client = "another";
+    push_weights(&play, 0, rig_whole);
+    push_sums(&play, TABLE_METRICS, rig_whole);
+    chain_deliver_all(play.rig);
+    ck_assert_uint_eq(play.weights[0], 2);
+    ck_assert_uint_eq(play.metrics, 2);
+    ck_assert_uint_eq(play.answers_to_others, 2);
+    play_fini(&play);
+}
+END_TEST
+
+static Suite *chain_suite(void)
+{
+    Suite *suite = suite_create("chain");
+    TCase *tests = tcase_create("chain");
+
+    tcase_add_loop_test(tests, whatever_happens_the_bits_are_the_same, 0, CASES);
+    tcase_add_test(tests, who_comes_late_is_in_the_next_generation);
+    tcase_add_test(tests, who_leaves_is_in_no_generation);
+    tcase_add_test(tests, who_pushes_again_meanwhile_is_answered);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
+
+CHECK_MAIN(chain_suite)
