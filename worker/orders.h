@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include "control.pb-c.h"
+#include "routes.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,10 +18,12 @@ struct orders {
     bool has_work;                   /* this worker is named, with a span that is not empty */
     uint32_t span_begin, span_end;   /* microbatches */
     uint64_t worker;                 /* this worker's number */
+    const struct routes *routes;     /* where the shards are from now on, borrowed; NULL: where they were */
     char output[ORDERS_OUTPUT_MAX];  /* where to write the model at the end; empty: this worker does not */
 };
 
-/* The epoch as seen by worker `name`. Errors: CAIRN_INVALID: the output's path is too long. */
+/* The epoch as seen by worker `name`, but for its routes, which are the caller's to fill in. Errors:
+ * CAIRN_INVALID: the output's path is too long. */
 enum status orders_of(const Cairn__EpochCommand *epoch, const char *name, struct orders *orders,
                       struct error *error) MUST_CHECK;
 

@@ -77,12 +77,35 @@ static enum status check_orders(const struct step *step, struct error *error)
     if (orders->span_end > microbatches)
         return error_set(error, CAIRN_PROTOCOL, "the epoch gives this worker microbatches [%u, %u) of %u",
                          orders->span_begin, orders->span_end, microbatches);
+    if (orders->routes && orders->routes->slot_count != step->params.prepare->n_slot_shards)
+        return error_set(error, CAIRN_PROTOCOL, "the epoch places %u slots where the model has %zu",
+                         orders->routes->slot_count, step->params.prepare->n_slot_shards);
     return CAIRN_OK;
+}
+
+/* Where the shards are. */
+static struct session_params session_of(const struct step *step)
+{
+    const Cairn__PrepareCommand *prepare = step->params.prepare;
+    const struct routes *routes = step->orders.routes;
+    struct session_params params = {.job = prepare->job,
+                                    .incarnation = prepare->incarnation,
+                                    .shard_count = (uint32_t)prepare->n_shards,
+                                    .endpoints = step->endpoints,
+                                    .slot_count = (uint32_t)prepare->n_slot_shards,
+                                    .slot_shards = prepare->slot_shards,
+                                    .worker = step->orders.worker};
+
+    if (routes) {
+        params.shard_count = routes->shard_count;
+        params.endpoints = (const char *const *)routes->endpoints;
+        params.slot_shards = routes->slot_shards;
+    }
+    return params;
 }
 
 static struct training_params params_of(struct step *step)
 {
-    const Cairn__PrepareCommand *prepare = step->params.prepare;
 
     return (struct training_params){
         .zmq_context = actor_self_context(step->telling.self),
@@ -96,13 +119,7 @@ static struct training_params params_of(struct step *step)
         .lane_count = lane_count(step),
         .make_backend = step->params.make_backend,
         .record = step->record,
-        .session = {.job = prepare->job,
-                    .incarnation = prepare->incarnation,
-                    .shard_count = (uint32_t)prepare->n_shards,
-                    .endpoints = step->endpoints,
-                    .slot_count = (uint32_t)prepare->n_slot_shards,
-                    .slot_shards = prepare->slot_shards,
-                    .worker = step->orders.worker},
+        .session = session_of(step),
         .history = &step->history,
         .events = {.progress = tell_progress, .validated = tell_validated, .context = &step->telling}};
 }
@@ -142,10 +159,13 @@ static enum status begin_training(struct step *step, struct error *error)
 
 static void take_orders(struct step *step, const struct orders *orders)
 {
+    const struct routes *routes = orders->routes ? orders->routes : step->orders.routes;
+
     if (step->is_over || (step->has_orders && orders->number <= step->orders.number))
         return;
     drop_training(step);
     step->orders = *orders;
+    step->orders.routes = routes;
     step->has_orders = true;
     step->is_wanted = orders->has_work;
     patience_begin(&step->patience, step->params.patience_ms, clock_ms());

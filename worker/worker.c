@@ -33,6 +33,7 @@ struct work {
     Cairn__NodeCommand *prepare; /* NULL: there is none */
     uint64_t epoch;              /* the newest one's number */
     struct actor *step;
+    struct routes *routes; /* that the step thread has been told; it may read any of them */
     struct standing standing;
 };
 
@@ -134,6 +135,7 @@ static void release(struct worker *worker)
     struct work *work = &worker->work;
 
     actor_stop(work->step);
+    routes_free(&work->routes);
     if (work->prepare) {
         member_disengage(worker->member, work->prepare->prepare->job, work->prepare->prepare->incarnation);
         cairn__node_command__free_unpacked(work->prepare, NULL);
@@ -198,6 +200,18 @@ static void tell_step(struct worker *worker, const struct step_command *command)
         log_error("step_not_told", "reason=\"%s\"", error.message);
 }
 
+static enum status take_epoch(struct worker *worker, const Cairn__EpochCommand *epoch, struct error *error)
+{
+    struct orders *orders = &worker->command.orders;
+    enum status status = orders_of(epoch, worker->name, orders, error);
+
+    if (status == CAIRN_OK && epoch->n_shards > 0) {
+        status = routes_add(&worker->work.routes, epoch, error);
+        orders->routes = worker->work.routes;
+    }
+    return status;
+}
+
 /* Each epoch is the next one's past: only the newest counts. */
 static void begin_epoch(struct worker *worker, const Cairn__EpochCommand *epoch)
 {
@@ -209,7 +223,7 @@ static void begin_epoch(struct worker *worker, const Cairn__EpochCommand *epoch)
     }
     worker->work.epoch = epoch->number;
     worker->command.kind = STEP_ORDERS;
-    if (orders_of(epoch, worker->name, &worker->command.orders, &error) == CAIRN_OK)
+    if (take_epoch(worker, epoch, &error) == CAIRN_OK)
         tell_step(worker, &worker->command);
     else
         tell_failure(worker, epoch->job, epoch->incarnation, &error);
