@@ -1,6 +1,8 @@
 /* Generations of a job's servers. */
 #include "commits.h"
 
+#include "chains.h"
+#include "interrupt.h"
 #include "life.h"
 #include "net/wire.h"
 
@@ -70,6 +72,7 @@ static void commit_generation(struct turn *turn, struct job_entry *entry, uint64
     Cairn__CommittedCommand body = CAIRN__COMMITTED_COMMAND__INIT;
 
     entry_status(entry)->committed_step = step;
+    chains_committed(turn, entry);
     if (entry_has_tables(entry)) /* all that is known of how far clients have come */
         life_set_step(entry, step);
     entry->revision++;
@@ -151,6 +154,25 @@ void commits_made(struct turn *turn, struct job_entry *entry, struct participant
         commits_update(turn, entry);
 }
 
+/* Nobody that lives has all of a generation: who had a part of it has died since it was copied from him. */
+static void give_up_generation(struct turn *turn, struct job_entry *entry, uint64_t step)
+{
+    if (entry_status(entry)->state == JOB_STATE(COMMITTING)) {
+        life_go_back(turn, entry);
+        entry_tell(turn, entry, "a part of step %" PRIu64 " was lost before it was durable: going back",
+                   step);
+        return;
+    }
+    for (size_t i = 0; i < entry->servers.count; i++) {
+        struct participant *server = &entry->servers.items[i];
+
+        if (server->committed_step != step || server->abandoned_step == step)
+            continue;
+        server->abandoned_step = step;
+        tell_abandon(turn, entry, server);
+    }
+}
+
 void commits_update(struct turn *turn, struct job_entry *entry)
 {
     uint64_t newest = newest_generation(entry);
@@ -159,6 +181,10 @@ void commits_update(struct turn *turn, struct job_entry *entry)
         return;
     if (!all_hold(entry, newest)) {
         abandon_older(turn, entry, newest);
+        return;
+    }
+    if (!chains_hold(entry, newest)) {
+        give_up_generation(turn, entry, newest);
         return;
     }
     commit_generation(turn, entry, newest);

@@ -1,25 +1,28 @@
 /* Draining. */
 #include "drain.h"
 
+#include "chains.h"
 #include "life.h"
 #include "server_choice.h"
 
-static enum status check_server(const struct jobs *jobs, const struct node *node, struct error *error)
+static enum status check_server(const struct jobs *jobs, const struct nodes *nodes, const struct node *node,
+                                struct error *error)
 {
     for (size_t i = 0; i < jobs->count; i++) {
-        if (server_is_needed(jobs->items[i], node))
+        if (server_is_needed(jobs->items[i], node) && !chains_can_spare(jobs->items[i], nodes, node))
             return error_set(
                 error, CAIRN_INVALID,
-                "server %s holds state of %s, which cannot go on without it: a server is drained "
-                "when no job needs it any more",
+                "server %s holds state of %s, which cannot go on without it: a server is drained when no job "
+                "needs it any more, or while a model trains that others have room for",
                 node_name(node), entry_status(jobs->items[i])->id);
     }
     return CAIRN_OK;
 }
 
-enum status drain_node(struct turn *turn, const struct jobs *jobs, struct node *node, struct error *error)
+enum status drain_node(struct turn *turn, const struct jobs *jobs, const struct nodes *nodes,
+                       struct node *node, struct error *error)
 {
-    enum status status = node_is_worker(node) ? CAIRN_OK : check_server(jobs, node, error);
+    enum status status = node_is_worker(node) ? CAIRN_OK : check_server(jobs, nodes, node, error);
 
     if (status != CAIRN_OK || node->draining)
         return status;

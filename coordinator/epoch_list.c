@@ -1,6 +1,7 @@
 /* Making epochs. Knows nothing of when one is due. */
 #include "epoch_list.h"
 
+#include "chains.h"
 #include "cluster/placement.h"
 #include "life.h"
 #include "math/tree.h"
@@ -160,6 +161,29 @@ static void set_output(struct turn *turn, const struct job_entry *entry, Cairn__
     free(output);
 }
 
+/* Where everything is, if that has changed since workers were told to prepare. */
+static void set_heads(struct turn *turn, struct job_entry *entry, Cairn__EpochCommand *epoch)
+{
+    const Cairn__JobRecord *record = entry->record;
+
+    if (!record->map)
+        return;
+    epoch->slot_shards = chains_heads(turn, entry, true);
+    if (!epoch->slot_shards)
+        return;
+    epoch->n_slot_shards = record->map->n_slot_shards / record->map->replicas;
+    epoch->shards = calloc(record->n_shards, sizeof(epoch->shards[0]));
+    for (size_t i = 0; epoch->shards && i < record->n_shards; i++) {
+        epoch->shards[i] = turn_copy(turn, record->shards[i]);
+        if (!epoch->shards[i])
+            return;
+        epoch->n_shards++;
+    }
+    if (!epoch->shards)
+        turn->effects->failed = true;
+    entry->heads_changed = false;
+}
+
 /* The next epoch of these workers becomes the record's. NULL: memory is out. */
 static Cairn__EpochCommand *make(struct turn *turn, struct job_entry *entry, const struct crew_list *list)
 {
@@ -178,6 +202,7 @@ static Cairn__EpochCommand *make(struct turn *turn, struct job_entry *entry, con
         name_worker(turn, epoch, list->workers[i], i > 0 ? list->ends[i - 1] : 0, list->ends[i]);
     if (status->output[0] == '\0' && status->output_error[0] == '\0')
         set_output(turn, entry, epoch);
+    set_heads(turn, entry, epoch);
     message_free(record->epoch);
     record->epoch = epoch;
     status->workers = list->count;

@@ -2,6 +2,7 @@
 #include "epochs.h"
 
 #include "begin.h"
+#include "chains.h"
 #include "epoch_list.h"
 #include "life.h"
 #include "trials.h"
@@ -14,7 +15,7 @@
 static bool all_prepared(const struct participants *participants)
 {
     for (size_t i = 0; i < participants->count; i++) {
-        if (!participants->items[i].prepared)
+        if (!participants->items[i].prepared && !participants->items[i].is_newcomer)
             return false;
     }
     return true;
@@ -40,6 +41,8 @@ void epochs_prepared(struct turn *turn, struct job_entry *entry, struct particip
         !begin_admits(turn, entry, participant))
         return;
     participant->prepared = true;
+    if (participant->is_newcomer)
+        chains_tell(turn, entry, participant->node);
 }
 
 /* ---- the end */
@@ -117,7 +120,7 @@ static void go_to_the_end(struct turn *turn, struct job_entry *entry)
     Cairn__JobStatus *status = entry_status(entry);
 
     if (count_on_their_way(entry) > 0) {
-        if (!end_is_in_sight(entry))
+        if (!end_is_in_sight(entry) || chains_want_epoch(entry))
             epoch_begin(turn, entry);
         return;
     }
@@ -219,7 +222,8 @@ static void train(struct turn *turn, struct job_entry *entry)
         expect(turn, entry);
     else if (!entry_has_begun(entry) && !begin_is_sound(turn, entry))
         epochs_update(turn, entry); /* it has failed, or has a worker less */
-    else if (!entry_has_begun(entry) || membership_changed(entry) || epoch_is_unfair(turn, entry))
+    else if (!entry_has_begun(entry) || membership_changed(entry) || chains_want_epoch(entry) ||
+             epoch_is_unfair(turn, entry))
         epoch_begin(turn, entry);
     else if (nobody_knows_where(entry))
         life_fail(turn, entry, "loss is not finite at step %" PRIu64, entry->not_finite_step);

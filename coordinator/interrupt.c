@@ -1,6 +1,7 @@
 /* Losses. Knows nothing of how they are noticed. */
 #include "interrupt.h"
 
+#include "chains.h"
 #include "life.h"
 #include "trials.h"
 
@@ -21,6 +22,10 @@ void interrupt_server(struct turn *turn, struct job_entry *entry, const char *se
     struct line line = {.length = 0};
 
     line_add(&line, "server %s %s", server, why);
+    if (chains_lose(turn, entry, server)) {
+        entry_tell(turn, entry, "%s: the job goes on without it", line.text);
+        return;
+    }
     if (life_is_stopping(entry)) {
         life_end_stop(turn, entry, line.text);
         return;

@@ -1,8 +1,9 @@
 /* What the loss of a node does to a job.
  *
- * A worker is no loss: the next epoch goes on without it (epochs.h). A server takes the job's newest steps
- * with it: the job goes back to its committed step under a new incarnation and waits for that server
- * (scheduling.h). A stop that a person asked for then ends there. */
+ * A worker is no loss: the next epoch goes on without it (epochs.h). Nor is a server if others have all
+ * that it had (chains.h). Else it takes the job's newest steps with it: the job goes back to its committed
+ * step under a new incarnation and waits for that server (scheduling.h). A stop that a person asked for then
+ * ends there. */
 #ifndef CAIRN_COORDINATOR_INTERRUPT_H
 #define CAIRN_COORDINATOR_INTERRUPT_H
 

@@ -39,6 +39,8 @@ struct participant {
     uint64_t refused_step;   /* server: the newest generation that it did not make when asked; 0: none */
     uint64_t empty_until;    /* server: it holds nothing in generations up to this step */
     bool answered;           /* server: the command of a growth that is under way */
+    bool is_newcomer;        /* server: it came while the job runs, and nobody waits for it to be prepared */
+    uint64_t mapped;         /* server: the number of the map that it goes by */
 };
 
 struct participants {
@@ -72,6 +74,13 @@ struct job_entry {
     size_t awaited_count;
     int64_t awaited_until_ms; /* monotonic */
     struct outcome outcome;
+    bool heads_changed; /* workers push to others than the newest epoch says */
+    bool is_moving;     /* slots have been copied since it was last said that all are where they should be */
+    struct chain_facts {
+        uint64_t map, committed_step;
+        size_t servers, prepared, draining;
+    } planned;                 /* what was so when nothing was left to move; all zero: never */
+    int64_t copy_due_ms;       /* when the next slot may be copied, monotonic; 0: now (chains.h) */
     bool is_thinner;           /* a worker that the newest epoch names is gone, and has not reached the end */
     int64_t spans_ms;          /* when spans were last made, monotonic */
     int64_t server_wait_ms;    /* since when a server that holds its state is missed, monotonic; 0: none is */

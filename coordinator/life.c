@@ -2,6 +2,7 @@
  * (interrupt.c). */
 #include "life.h"
 
+#include "chains.h"
 #include "growth.h"
 
 #include <inttypes.h>
@@ -59,12 +60,20 @@ static void release_all(struct turn *turn, struct job_entry *entry)
     entry->is_thinner = false;
     entry->server_wait_ms = 0;
     entry->asked_step = 0;
+    chains_forget(entry);
 }
 
 void life_release_worker(struct turn *turn, struct job_entry *entry, struct node *worker)
 {
     tell_release(turn, entry, worker);
     entry_drop(entry, worker);
+}
+
+void life_release_server(struct turn *turn, struct job_entry *entry, struct node *server)
+{
+    entry_tell(turn, entry, "server %s has nothing of the job any more", node_name(server));
+    tell_release(turn, entry, server);
+    entry_drop(entry, server);
 }
 
 void life_close(struct turn *turn, struct job_entry *entry, Cairn__JobState state, const char *reason)

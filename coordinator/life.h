@@ -32,9 +32,18 @@ void life_prepare(struct turn *turn, struct job_entry *entry, const struct crew 
 /* Takes one more worker for a live job: it is told to prepare, and named in the first epoch after that. */
 void life_join(struct turn *turn, struct job_entry *entry, struct node *worker);
 
-/* The newest generation that counts as a server's when it begins at the committed step: it, or, of a server
- * that holds none of the job's state, all that there will be. */
-uint64_t life_first_generation(const struct job_entry *entry, const struct node *server);
+/* Sets which generations count as a server's when it is taken, or taken back: of one that holds none of the
+ * job's state all that there will be, of one whose slots were copied to it those after that. */
+void life_count_generations(const struct job_entry *entry, struct participant *server);
+
+/* Adds the shards of a server that has none in the record; false: memory is out. */
+bool life_add_shards(struct turn *turn, Cairn__JobRecord *record, const struct node *server);
+
+/* Tells a server that comes while the job runs to prepare: with nothing. */
+void life_prepare_server(struct turn *turn, struct job_entry *entry, struct participant *server);
+
+/* Takes a server that holds nothing of a live job out of it. */
+void life_release_server(struct turn *turn, struct job_entry *entry, struct node *server);
 
 /* Takes a live worker out of a job, which goes on without it. */
 void life_release_worker(struct turn *turn, struct job_entry *entry, struct node *worker);

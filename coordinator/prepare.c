@@ -2,7 +2,9 @@
  * prepared is in epochs.h. */
 #include "life.h"
 
-#include "cluster/placement.h"
+#include "chain_view.h"
+#include "chains.h"
+#include "server_choice.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -65,53 +67,53 @@ static void list_shards(struct turn *turn, Cairn__JobRecord *record, const struc
 
 static void place(struct turn *turn, struct job_entry *entry, const struct crew *crew)
 {
-    Cairn__JobRecord *record = entry->record;
-    uint32_t slots = job_slot_count(entry->job);
-
-    free_shards(record);
-    list_shards(turn, record, crew);
-    record->slot_shards = calloc(slots, sizeof(record->slot_shards[0]));
-    if (!record->slot_shards || turn->effects->failed) {
-        turn->effects->failed = true;
-        return;
-    }
-    record->n_slot_shards = slots;
-    placement_assign(record->slot_shards, slots, (uint32_t)record->n_shards);
+    free_shards(entry->record);
+    list_shards(turn, entry->record, crew);
+    if (!turn->effects->failed)
+        chains_place(turn, entry);
 }
 
 /* Servers come back under other endpoints; the shards keep their places. */
 static void find_endpoints(struct turn *turn, struct job_entry *entry, const struct crew *crew)
 {
-    Cairn__JobRecord *record = entry->record;
-    size_t next = 0;
+    for (size_t i = 0; i < crew->server_count; i++)
+        shards_found(turn, entry->record, crew->servers[i]);
+}
 
-    for (size_t i = 0; i < crew->server_count; i++) {
-        const Cairn__Registration *server = crew->servers[i]->registration;
+bool life_add_shards(struct turn *turn, Cairn__JobRecord *record, const struct node *server)
+{
+    size_t count = server->registration->n_endpoints;
+    Cairn__Shard **shards = realloc(record->shards, (record->n_shards + count) * sizeof(*shards));
 
-        for (size_t j = 0; j < server->n_endpoints && next < record->n_shards; j++)
-            turn_set_text(turn, &record->shards[next++]->endpoint, "%s", server->endpoints[j]);
+    if (!shards) {
+        turn->effects->failed = true;
+        return false;
     }
+    record->shards = shards;
+    for (size_t i = 0; i < count; i++) {
+        Cairn__Shard *shard = shard_new(turn, server, (uint32_t)i);
+
+        if (!shard)
+            return false;
+        record->shards[record->n_shards++] = shard;
+    }
+    return true;
 }
 
 /* Whether any of the job's state lies on the server: small models have fewer chunks than there may be shards.
  */
 static bool holds_state(const struct job_entry *entry, const struct node *server)
 {
-    const Cairn__JobRecord *record = entry->record;
-
-    if (record->n_slot_shards != job_slot_count(entry->job))
-        return true; /* a record that does not fit its job: the server will say so */
-    for (uint32_t slot = 0; slot < record->n_slot_shards; slot++) {
-        if (strcmp(record->shards[record->slot_shards[slot]]->server, node_name(server)) == 0 &&
-            job_slot_has_state(entry->job, slot))
-            return true;
-    }
-    return false;
+    return chains_first_generation(entry, node_name(server)) != UINT64_MAX;
 }
 
-uint64_t life_first_generation(const struct job_entry *entry, const struct node *server)
+void life_count_generations(const struct job_entry *entry, struct participant *server)
 {
-    return holds_state(entry, server) ? entry->record->status->committed_step : UINT64_MAX;
+    uint64_t committed = entry->record->status->committed_step;
+    uint64_t first = chains_first_generation(entry, node_name(server->node));
+
+    server->committed_step = first == UINT64_MAX ? UINT64_MAX : committed;
+    server->empty_until = first != UINT64_MAX && first > committed ? first : 0;
 }
 
 static void enlist(struct turn *turn, struct job_entry *entry, const struct crew *crew)
@@ -120,7 +122,7 @@ static void enlist(struct turn *turn, struct job_entry *entry, const struct crew
         struct participant *server = entry_add(turn, entry, crew->servers[i], 0);
 
         if (server)
-            server->committed_step = life_first_generation(entry, crew->servers[i]);
+            life_count_generations(entry, server);
     }
     for (size_t i = 0; i < crew->worker_count; i++)
         (void)entry_add(turn, entry, crew->workers[i], 0);
@@ -141,6 +143,7 @@ void life_describe(const struct job_entry *entry, uint64_t step, Cairn__PrepareC
     body->shards = record->shards;
     body->n_slot_shards = record->n_slot_shards;
     body->slot_shards = record->slot_shards;
+    body->replicas = record->replicas;
     body->step = step;
 }
 
@@ -156,7 +159,7 @@ void life_count_holders(struct job_entry *entry, uint64_t step)
     }
 }
 
-static void tell_prepare(struct turn *turn, const struct job_entry *entry, const struct participants *nodes)
+static void tell_servers(struct turn *turn, const struct job_entry *entry, const struct participants *servers)
 {
     Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
     Cairn__PrepareCommand body;
@@ -164,7 +167,41 @@ static void tell_prepare(struct turn *turn, const struct job_entry *entry, const
     life_describe(entry, entry_status(entry)->committed_step, &body);
     command.body_case = CAIRN__NODE_COMMAND__BODY_PREPARE;
     command.prepare = &body;
-    participants_command(turn, nodes, &command);
+    participants_command(turn, servers, &command);
+}
+
+/* Workers hear of the heads alone, as they are now. */
+static void tell_workers(struct turn *turn, const struct job_entry *entry, const struct participants *workers)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    uint32_t *heads = chains_heads(turn, entry, true);
+    Cairn__PrepareCommand body;
+
+    if (!heads)
+        return;
+    life_describe(entry, entry_status(entry)->committed_step, &body);
+    body.slot_shards = heads;
+    body.n_slot_shards /= body.replicas > 0 ? body.replicas : 1;
+    body.replicas = 0;
+    command.body_case = CAIRN__NODE_COMMAND__BODY_PREPARE;
+    command.prepare = &body;
+    participants_command(turn, workers, &command);
+    free(heads);
+}
+
+void life_prepare_server(struct turn *turn, struct job_entry *entry, struct participant *server)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    struct chain_view view = chain_view_live(entry->record);
+    Cairn__PrepareCommand body;
+
+    life_describe(entry, entry_status(entry)->committed_step, &body);
+    body.slot_shards = view.places;
+    body.n_slot_shards = (size_t)view.slots * view.width;
+    body.replicas = view.width;
+    command.body_case = CAIRN__NODE_COMMAND__BODY_PREPARE;
+    command.prepare = &body;
+    node_command(turn, server->node, &command);
 }
 
 static void add_names(struct line *line, const struct participants *participants)
@@ -178,10 +215,13 @@ void life_prepare(struct turn *turn, struct job_entry *entry, const struct crew 
     Cairn__JobStatus *status = entry_status(entry);
     struct line line = {.length = 0};
 
-    if (status->committed_step == 0)
+    chains_forget(entry);
+    if (status->committed_step == 0) {
         place(turn, entry, crew);
-    else
+    } else {
         find_endpoints(turn, entry, crew);
+        chains_resume(turn, entry, crew->servers, crew->server_count);
+    }
     if (turn->effects->failed)
         return;
     enlist(turn, entry, crew);
@@ -198,8 +238,8 @@ void life_prepare(struct turn *turn, struct job_entry *entry, const struct crew 
         add_names(&line, &entry->workers);
     }
     entry_tell(turn, entry, "%s", line.text);
-    tell_prepare(turn, entry, &entry->servers);
-    tell_prepare(turn, entry, &entry->workers);
+    tell_servers(turn, entry, &entry->servers);
+    tell_workers(turn, entry, &entry->workers);
 }
 
 void life_join(struct turn *turn, struct job_entry *entry, struct node *worker)
@@ -210,5 +250,5 @@ void life_join(struct turn *turn, struct job_entry *entry, struct node *worker)
     if (!participant)
         return;
     entry_tell(turn, entry, "worker %s joins", node_name(worker));
-    tell_prepare(turn, entry, &one);
+    tell_workers(turn, entry, &one);
 }

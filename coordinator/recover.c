@@ -3,6 +3,7 @@
 
 #include "job/job_message.h"
 #include "life.h"
+#include "net/wire.h"
 #include "retake.h"
 
 #include <inttypes.h>
@@ -73,6 +74,30 @@ static bool is_whole_epoch(const Cairn__EpochCommand *epoch)
     return epoch->n_workers == epoch->n_spans && epoch->n_workers == epoch->n_worker_numbers;
 }
 
+static bool are_whole_chains(const Cairn__JobRecord *record)
+{
+    const Cairn__MapCommand *map = record->map;
+
+    if (record->replicas > WIRE_REPLICAS_MAX ||
+        record->n_slot_shards % (record->replicas ? record->replicas : 1) != 0)
+        return false;
+    if (!map)
+        return true;
+    if (map->replicas == 0 || map->replicas > WIRE_REPLICAS_MAX || map->n_slot_shards % map->replicas != 0 ||
+        record->n_map_since != map->n_slot_shards)
+        return false;
+    for (size_t i = 0; i < map->n_slot_shards; i++) {
+        if (map->slot_shards[i] >= record->n_shards && map->slot_shards[i] != UINT32_MAX)
+            return false;
+    }
+    for (size_t i = 0; i < map->n_copies; i++) {
+        if (map->copies[i]->slot >= map->n_slot_shards / map->replicas ||
+            map->copies[i]->shard >= record->n_shards)
+            return false;
+    }
+    return true;
+}
+
 static bool is_whole(const Cairn__JobRecord *record, const struct jobs *jobs)
 {
     const Cairn__JobStatus *status = record->status;
@@ -80,9 +105,11 @@ static bool is_whole(const Cairn__JobRecord *record, const struct jobs *jobs)
     if (record->format == 0 || record->format > RECORD_FORMAT || !status || !record->text)
         return false;
     for (size_t i = 0; i < record->n_slot_shards; i++) {
-        if (record->slot_shards[i] >= record->n_shards)
+        if (record->slot_shards[i] >= record->n_shards && record->slot_shards[i] != UINT32_MAX)
             return false;
     }
+    if (!are_whole_chains(record))
+        return false;
     if (record->epoch && !is_whole_epoch(record->epoch))
         return false;
     return status->number >= jobs_next_number(jobs) && status->incarnation > 0 &&

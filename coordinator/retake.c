@@ -1,6 +1,7 @@
 /* Engagements. Knows nothing of peers. */
 #include "retake.h"
 
+#include "chains.h"
 #include "epochs.h"
 #include "growth.h"
 #include "interrupt.h"
@@ -16,8 +17,13 @@ void retake_await(struct turn *turn, struct job_entry *entry, uint32_t lease_ms)
 {
     const Cairn__JobRecord *record = entry->record;
 
-    for (size_t first = 0, next; first < record->n_shards; first = next)
-        entry_await(turn, entry, recorded_server(record, first, &next), false);
+    for (size_t first = 0, next; first < record->n_shards; first = next) {
+        const char *server = recorded_server(record, first, &next);
+
+        if (chains_name(record, server))
+            entry_await(turn, entry, server, false);
+    }
+    entry->heads_changed = record->map != NULL; /* whether workers have heard of it is not known */
     if (record->status->state != JOB_STATE(COMMITTING) && record->epoch) {
         for (size_t i = 0; i < record->epoch->n_workers; i++)
             entry_await(turn, entry, record->epoch->workers[i], true);
@@ -88,6 +94,7 @@ static void repeat_to_server(struct turn *turn, const struct job_entry *entry,
 
     if (!server->prepared)
         return;
+    chains_tell(turn, entry, server->node);
     if (status->committed_step > 0)
         tell_committed(turn, entry, server->node);
     if (wanted > status->committed_step)
@@ -131,7 +138,7 @@ static void take_back(struct turn *turn, struct job_entry *entry, struct node *n
     participant->training_samples = entry->record->training_samples;
     participant->validation_samples = entry->record->validation_samples;
     if (!is_worker)
-        participant->committed_step = life_first_generation(entry, node);
+        life_count_generations(entry, participant);
     entry_tell(turn, entry, "%s %s is back at work", node_kind_name(node), node_name(node));
     repeat(turn, entry, participant);
 }
@@ -196,22 +203,21 @@ bool retake_is_under_way(const struct jobs *jobs)
 
 static void give_up_late(struct turn *turn, struct job_entry *entry)
 {
-    struct line server = {.length = 0};
-
     if (entry->awaited_count == 0 || turn->now.monotonic_ms < entry->awaited_until_ms)
         return;
-    for (size_t i = 0; i < entry->awaited_count; i++) {
-        const struct awaited *awaited = &entry->awaited[i];
+    while (entry->awaited_count > 0) {
+        struct awaited awaited = entry->awaited[entry->awaited_count - 1];
+        struct line name = {.length = 0};
 
-        entry_tell(turn, entry, "%s %s has not come back", awaited->is_worker ? "worker" : "server",
-                   awaited->name);
-        entry->is_thinner = entry->is_thinner || awaited->is_worker;
-        if (!awaited->is_worker && server.length == 0)
-            line_add(&server, "%s", awaited->name);
+        line_add(&name, "%s", awaited.name);
+        entry_await_no_more(entry, name.text, awaited.is_worker);
+        entry_tell(turn, entry, "%s %s has not come back", awaited.is_worker ? "worker" : "server",
+                   name.text);
+        if (awaited.is_worker)
+            entry->is_thinner = true;
+        else
+            interrupt_server(turn, entry, name.text, "has not come back since the coordinator started again");
     }
-    entry_await_nobody(entry);
-    if (server.length > 0)
-        interrupt_server(turn, entry, server.text, "has not come back since the coordinator started again");
 }
 
 void retake_tick(struct turn *turn, struct jobs *jobs)

@@ -2,6 +2,7 @@
 #include "scheduling.h"
 
 #include "allocation.h"
+#include "chains.h"
 #include "commits.h"
 #include "epochs.h"
 #include "growth.h"
@@ -324,6 +325,7 @@ void schedule(struct turn *turn, struct jobs *jobs, const struct nodes *nodes)
             explain_unplaced(turn, &pass, jobs->items[i], nodes);
         commits_update(turn, jobs->items[i]);
         growth_update(turn, jobs->items[i]);
+        chains_update(turn, jobs->items[i], nodes);
         epochs_update(turn, jobs->items[i]);
     }
     for (size_t i = 0; i < nodes->count; i++)
@@ -340,6 +342,7 @@ int64_t schedule_deadline_ms(const struct jobs *jobs)
         const struct job_entry *entry = jobs->items[i];
         int64_t due_ms = entry->awaited_count > 0 ? entry->awaited_until_ms : server_wait_deadline_ms(entry);
 
+        due_ms = due_ms < chains_deadline_ms(entry) ? due_ms : chains_deadline_ms(entry);
         deadline_ms = due_ms < deadline_ms ? due_ms : deadline_ms;
     }
     return deadline_ms;

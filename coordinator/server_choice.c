@@ -1,6 +1,7 @@
 /* Choosing servers. Knows nothing of workers. */
 #include "server_choice.h"
 
+#include "chains.h"
 #include "cluster/placement.h"
 #include "life.h"
 
@@ -19,12 +20,22 @@ const char *recorded_server(const Cairn__JobRecord *record, size_t first, size_t
     return name;
 }
 
+void shards_found(struct turn *turn, Cairn__JobRecord *record, const struct node *server)
+{
+    for (size_t i = 0; i < record->n_shards; i++) {
+        Cairn__Shard *shard = record->shards[i];
+
+        if (strcmp(shard->server, node_name(server)) == 0 && shard->index < server->registration->n_endpoints)
+            turn_set_text(turn, &shard->endpoint, "%s", server->registration->endpoints[shard->index]);
+    }
+}
+
 uint32_t recorded_servers(const Cairn__JobRecord *record)
 {
     uint32_t count = 0;
 
-    if (record->status->committed_step == 0)
-        return 0;
+    if (record->status->committed_step == 0 || record->replicas > 1)
+        return 0; /* its slots may be elsewhere by now */
     for (size_t next = 0; next < record->n_shards; count++)
         recorded_server(record, next, &next);
     return count;
@@ -47,16 +58,30 @@ static void choose_servers(const struct job *job, const struct nodes *nodes, str
         choice->count = job->servers;
 }
 
-/* The servers that hold the job's state. false: one came back in another shape, and the job has failed. */
+static bool is_not_there(const void *nodes, const char *server)
+{
+    const struct node *node = nodes_named(nodes, server);
+
+    return !node || node_is_worker(node);
+}
+
+/* The servers that hold the job's state; those that are away are waited for only if others do not have what
+ * they have. false: one came back in another shape, and the job has failed. */
 static bool find_servers(struct turn *turn, struct job_entry *entry, const struct nodes *nodes,
                          struct server_choice *choice)
 {
     const Cairn__JobRecord *record = entry->record;
+    bool can_do_without = chains_can_resume(entry, is_not_there, nodes);
 
     for (size_t first = 0, next; first < record->n_shards; first = next) {
         const char *name = recorded_server(record, first, &next);
         struct node *node = nodes_named(nodes, name);
 
+        if (!chains_name(record, name))
+            continue;
+        if ((!node || node_is_worker(node)) && can_do_without) {
+            continue;
+        }
         if (!node || node_is_worker(node)) {
             line_add(&choice->missing, "%sserver %s, which holds its state",
                      choice->missing.length ? ", " : "", name);
@@ -155,9 +180,5 @@ bool server_is_needed(const struct job_entry *entry, const struct node *server)
     if (record->status->state == JOB_STATE(COMPLETED) ||
         (record->status->committed_step == 0 && !entry_is_live(entry)))
         return false;
-    for (size_t i = 0; i < record->n_shards; i++) {
-        if (strcmp(record->shards[i]->server, node_name(server)) == 0)
-            return true;
-    }
-    return false;
+    return chains_name(record, node_name(server));
 }

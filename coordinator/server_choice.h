@@ -25,6 +25,9 @@ int64_t server_wait_deadline_ms(const struct job_entry *entry);
 /* The number of servers that hold a job's committed state; 0: nothing is committed yet. */
 uint32_t recorded_servers(const Cairn__JobRecord *record);
 
+/* A server is there, perhaps under other endpoints, which the record gets. */
+void shards_found(struct turn *turn, Cairn__JobRecord *record, const struct node *server);
+
 /* The shards [first, *next) of a record are those of one server: returns its name. first < n_shards. */
 const char *recorded_server(const Cairn__JobRecord *record, size_t first, size_t *next);
 

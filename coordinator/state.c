@@ -1,6 +1,7 @@
 /* Events to rules: who may say what, and what everything leads to. */
 #include "state.h"
 
+#include "chains.h"
 #include "commits.h"
 #include "drain.h"
 #include "epochs.h"
@@ -105,6 +106,8 @@ static bool report_subject(const Cairn__NodeMessage *message, uint64_t *job, uin
         SUBJECT(EXTENDED, extended)
         SUBJECT(NOT_FINITE, not_finite)
         SUBJECT(DIVERGENCE, divergence)
+        SUBJECT(MAPPED, mapped)
+        SUBJECT(COPIED, copied)
     default:
         return false;
     }
@@ -142,6 +145,12 @@ static void take_servers_report(struct turn *turn, struct state *state, struct j
         break;
     case CAIRN__NODE_MESSAGE__BODY_DIVERGENCE:
         fault_divergence(turn, entry, message->divergence);
+        break;
+    case CAIRN__NODE_MESSAGE__BODY_MAPPED:
+        chains_mapped(entry, server, message->mapped->number);
+        break;
+    case CAIRN__NODE_MESSAGE__BODY_COPIED:
+        chains_copied(turn, entry, server, message->copied);
         break;
     default:
         break;
@@ -204,7 +213,7 @@ static void take_drain(struct turn *turn, struct state *state, struct node *node
 {
     struct error error;
 
-    if (drain_node(turn, &state->jobs, node, &error) != CAIRN_OK)
+    if (drain_node(turn, &state->jobs, &state->membership.nodes, node, &error) != CAIRN_OK)
         turn_note(turn, LOG_LEVEL_WARN, "node_not_drained", "name=%s reason=\"%s\"", node_name(node),
                   error.message);
 }

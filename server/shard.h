@@ -53,9 +53,9 @@ struct shard_report {
         struct tree_node node;
         uint64_t worker; /* that came second */
     } divergence;        /* DIVERGED: of sums of step `step` */
-    uint64_t map;      /* MAPPED: the map's number; COPIED: of the one that the copy began with */
-    uint32_t slot;     /* COPIED */
-    uint32_t position; /* COPIED: this shard's place among the job's shards */
+    uint64_t map;        /* MAPPED: the map's number; COPIED: of the one that the copy began with */
+    uint32_t slot;       /* COPIED */
+    uint32_t position;   /* COPIED: this shard's place among the job's shards */
     char message[512]; /* REFUSED, FAILED: one line */
 };
 
@@ -106,9 +106,9 @@ void shard_extend(struct shard *shard, struct assignment *assignment, uint64_t i
 /* Lets a job that is held go on. */
 void shard_go_on(struct shard *shard, uint64_t job, uint64_t incarnation);
 
-/* Goes by a newer map of the job's slots: chunks leave the shard, are expected from others, or have another
- * place in their chains; reports MAPPED, and COPIED of each slot that the map has copied here when it is.
- * Takes a reference of its own to map. */
+/* Goes by a map of the job's slots, unless it is an older one than that which is in force: chunks leave the
+ * shard, are expected from others, or have another place in their chains; reports MAPPED, and COPIED of each
+ * slot that the map has copied here when it is. Takes a reference of its own to map. */
 void shard_map(struct shard *shard, uint64_t job, uint64_t incarnation, struct slot_map *map);
 
 /* Makes the version `step` durable; reports COMMITTED when it is. */

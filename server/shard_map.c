@@ -228,10 +228,10 @@ void shard_map(struct shard *shard, uint64_t number, uint64_t incarnation, struc
     struct shard_job *job = shard_find_incarnation(shard, number, incarnation);
     struct error error;
 
-    if (!job || map->number <= job->map->number)
+    if (!job)
         return;
     shard_chains_flush(shard);
-    if (map_take(shard, job, map, &error) != CAIRN_OK) {
+    if (map->number > job->map->number && map_take(shard, job, map, &error) != CAIRN_OK) {
         shard_abandon(shard, job, &error);
         shard_flush(shard);
         return;
@@ -240,8 +240,8 @@ void shard_map(struct shard *shard, uint64_t number, uint64_t incarnation, struc
                (struct shard_report){.kind = SHARD_MAPPED,
                                      .holds_pieces = tables_have_pieces(job->tables),
                                      .step = tables_newest(job->tables),
-                                     .map = map->number});
-    for (uint32_t slot = 0; slot < map->slot_count; slot++)
+                                     .map = job->map->number});
+    for (uint32_t slot = 0; slot < job->map->slot_count; slot++)
         shard_report_copied(shard, job, slot);
     shard_advance_all(shard, job);
     shard_flush(shard);

@@ -85,6 +85,7 @@ struct job {
     bool record_hashes;            /* workers record the hashes of each version's tensors; default false */
     bool terminate_on_nan;         /* a loss that is no finite number ends the training; default true */
     uint32_t servers;              /* default 1 */
+    uint32_t replicas;             /* servers that have each part of a model's state; default 1 */
     uint32_t workers_min, workers_max;
     uint32_t threads_per_worker;   /* lanes; 0: the machine's cores */
     enum device device;

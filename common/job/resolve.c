@@ -322,6 +322,16 @@ static enum status resolve_cluster(struct resolve *resolve)
     job->worker_tries = form->worker_tries;
     job->server_timeout = form->server_timeout;
     job->straggler_factor = form->straggler_factor;
+    job->replicas = form->replicas;
+    if (job->replicas > job->servers)
+        return resolve_wrong(
+            resolve, "cluster.replicas",
+            "%u replicas, allowed: up to cluster.servers, which is %u, as each is on another", job->replicas,
+            job->servers);
+    if (job->replicas > 1 && optimizer_spec_needs_norms(&job->optimizer))
+        return resolve_wrong(resolve, "cluster.replicas",
+                             "%u replicas, allowed: 1 with an optimizer that clips by a norm, or lamb",
+                             job->replicas);
     if (job->workers_max > job->microbatches)
         return resolve_wrong(
             resolve, "cluster.workers",

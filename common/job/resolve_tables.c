@@ -24,6 +24,7 @@ static const struct {
     {"cluster.device", "a job with tables has no workers"},
     {"cluster.worker_tries", "a job with tables has no workers"},
     {"cluster.straggler_factor", "a job with tables has no workers"},
+    {"cluster.replicas", "a job with tables has one replica of each"},
     {"output", "a job with tables writes no model file"},
 };
 
@@ -164,5 +165,6 @@ enum status resolve_tables_job(struct resolve *resolve)
     job->commit_every = form->train.commit_every;
     job->servers = resolve->overrides->servers != 0 ? resolve->overrides->servers : form->cluster.servers;
     job->server_timeout = form->cluster.server_timeout;
+    job->replicas = 1;
     return status;
 }

@@ -243,6 +243,7 @@ static const cyaml_schema_field_t workers_fields[] = {
 };
 static const cyaml_schema_field_t cluster_fields[] = {
     CYAML_FIELD_UINT("servers", OPTIONAL, struct form_cluster, servers),
+    CYAML_FIELD_UINT("replicas", OPTIONAL, struct form_cluster, replicas),
     CYAML_FIELD_MAPPING("workers", OPTIONAL, struct form_cluster, workers, workers_fields),
     CYAML_FIELD_UINT("threads_per_worker", OPTIONAL, struct form_cluster, threads_per_worker),
     FIELD_ENUM("device", OPTIONAL, struct form_cluster, device, devices),
@@ -281,6 +282,7 @@ const cyaml_schema_value_t job_schema = {
 #define STEPS_MAXIMUM        0x1p53    /* whole numbers that a JSON reader keeps exact */
 #define MICROBATCHES_MAXIMUM 4096      /* the reduction tree's leaves */
 #define NODES_MAXIMUM        4096
+#define REPLICAS_MAXIMUM     7
 #define THREADS_MAXIMUM      1024
 #define TRIES_MAXIMUM        1000
 #define SECONDS_MAXIMUM      (365 * 86400)
@@ -384,6 +386,7 @@ const struct field_rule job_rules[] = {
     {.fields = normal_fields, .key = "stddev", .maximum = INITIAL_MAXIMUM, .fallback = "0.05"},
 
     {.fields = cluster_fields, .key = "servers", .minimum = 1, .maximum = NODES_MAXIMUM, .fallback = "1"},
+    {.fields = cluster_fields, .key = "replicas", .minimum = 1, .maximum = REPLICAS_MAXIMUM, .fallback = "1"},
     {.fields = cluster_fields, .key = "threads_per_worker", .minimum = 1, .maximum = THREADS_MAXIMUM},
     FALLBACK(cluster_fields, "device", "auto"),
     {.fields = cluster_fields,

@@ -94,7 +94,7 @@ struct form_workers { /* max: 0 if not given */
 };
 
 struct form_cluster { /* threads_per_worker: 0 if not given */
-    uint32_t servers;
+    uint32_t servers, replicas;
     struct form_workers workers;
     uint32_t threads_per_worker;
     enum device device;

@@ -8,7 +8,7 @@
 #define STEPS   14
 #define EVERY   3
 #define CHUNKS  4
-#define CASES   60
+#define CASES   30
 #define ACTIONS 60000 /* in one step: so many are never needed */
 
 /* A job in training: the rig, and what its one client knows. */
@@ -18,8 +18,8 @@ struct play {
     size_t floats;
     uint64_t step;                /* that the client is at */
     uint64_t weights[CHUNKS];     /* the newest version that it was shown */
-    const char *client; /* who pushes now */
-    uint32_t answers_to_others; /* values that others than the first client got */
+    const char *client;           /* who pushes now */
+    uint32_t answers_to_others;   /* values that others than the first client got */
     uint64_t metrics, validation; /* the same */
     uint32_t moves;               /* slots that were copied */
 };
@@ -506,8 +506,8 @@ static void whole_step(struct play *play, uint64_t step, uint32_t chunk)
     ck_assert_uint_eq(play->weights[chunk], step + 1);
 }
 
-/* What comes to a shard before a boundary, but after the shard has given its generation of that to the writer, is in
- * the next one. */
+/* What comes to a shard before a boundary, but after the shard has given its generation of that to the
+ * writer, is in the next one. */
 START_TEST(who_comes_late_is_in_the_next_generation)
 {
     struct play play;
@@ -570,7 +570,8 @@ START_TEST(who_leaves_is_in_no_generation)
 }
 END_TEST
 
-/* Who pushes what is summed, and not on all of the chain yet, hears of it all the same; of weights and of sums. */
+/* Who pushes what is summed, and not on all of the chain yet, hears of it all the same; of weights and of
+ * sums. */
 START_TEST(who_pushes_again_meanwhile_is_answered)
 {
     struct play play;

@@ -220,6 +220,18 @@ static void connect_anew(struct play *play, struct player *player)
 
 /* ---- commands */
 
+/* Whether a server is to have anything of the committed step. */
+static bool is_holder(const struct player *player, const Cairn__PrepareCommand *command)
+{
+    for (size_t i = 0; i < command->n_slot_shards; i++) {
+        uint32_t shard = command->slot_shards[i];
+
+        if (shard < command->n_shards && strcmp(command->shards[shard]->server, player->name) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void prepare(struct play *play, struct player *player, const Cairn__PrepareCommand *command)
 {
     struct holding *holding = &player->jobs[command->job];
@@ -236,7 +248,7 @@ static void prepare(struct play *play, struct player *player, const Cairn__Prepa
         say_prepared(play, player, command->job);
         return;
     }
-    if (is_server(player) && command->step > 0)
+    if (is_server(player) && command->step > 0 && is_holder(player, command))
         HOLD(durable[0] == command->step || durable[1] == command->step);
     *holding = (struct holding){
         .incarnation = command->incarnation, .newest = command->step, .confirmed = command->step};
@@ -314,6 +326,20 @@ static void commit(struct play *play, struct player *player, const Cairn__Commit
         say_committed(play, player, command->job);
 }
 
+/* Copies are made at once. */
+static void go_by_map(struct play *play, const struct player *player, const Cairn__MapCommand *map)
+{
+    if (player->jobs[map->job].incarnation != map->incarnation)
+        return;
+    POST(play, player, MAPPED, mapped, Mapped, map->job, body.number = map->number);
+    for (size_t i = 0; i < map->n_copies; i++) {
+        if (strcmp(map->shards[map->copies[i]->shard]->server, player->name) == 0)
+            POST(play, player, COPIED, copied, Copied, map->job, body.slot = map->copies[i]->slot;
+                 body.shard = map->copies[i]->shard; body.number = map->copies[i]->number;
+                 body.step = play->trainings[map->job].step);
+    }
+}
+
 static void obey(struct play *play, struct player *player, const Cairn__NodeCommand *command)
 {
     switch (command->body_case) {
@@ -327,6 +353,9 @@ static void obey(struct play *play, struct player *player, const Cairn__NodeComm
         break;
     case CAIRN__NODE_COMMAND__BODY_PREPARE:
         prepare(play, player, command->prepare);
+        break;
+    case CAIRN__NODE_COMMAND__BODY_MAP:
+        go_by_map(play, player, command->map);
         break;
     case CAIRN__NODE_COMMAND__BODY_EPOCH:
         adopt(play, player, command->epoch);

@@ -325,8 +325,12 @@ START_TEST(clients_drain_nodes)
     ck_assert(GOT(&cluster, "w3", RELEASE) && GOT(&cluster, "w3", DISMISS));
     message_free(ask_drain("s3")); /* nothing lies there */
     ck_assert(GOT(&cluster, "s3", DISMISS));
-    reply = ask_drain("s1");
-    ck_assert_msg(strstr(reply->error->message, "server s1 holds state of tiny-1"), "%s",
+    reply = ask_drain("s1"); /* what it has can go to s2 */
+    ck_assert(reply->nodes->nodes[0]->draining);
+    message_free(reply);
+    ck_assert(GOT(&cluster, "s1", MAP) && !GOT(&cluster, "s1", DISMISS));
+    reply = ask_drain("s2");
+    ck_assert_msg(strstr(reply->error->message, "server s2 holds state of tiny-1"), "%s",
                   reply->error->message);
     message_free(reply);
     reply = ask_drain("nobody");

@@ -1,0 +1,81 @@
+/* Which generations have what of a job whose slots move. */
+#include "chain_view.h"
+#include "chains.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Whether a place of a slot's chain is in generations of a step. */
+static bool place_holds(const struct job_entry *entry, uint32_t slot, uint32_t place, uint64_t step)
+{
+    struct chain_view view = chain_view_live(entry->record);
+    size_t at = (size_t)slot * view.width + place;
+
+    return view.places[at] != CHAIN_NOBODY && (!entry->record->map || entry->record->map_since[at] < step);
+}
+
+static bool slot_is_held(const struct job_entry *entry, uint32_t slot, uint64_t step)
+{
+    struct chain_view view = chain_view_live(entry->record);
+
+    for (uint32_t place = 0; place < view.width; place++) {
+        if (place_holds(entry, slot, place, step))
+            return true;
+    }
+    return false;
+}
+
+bool chains_hold(const struct job_entry *entry, uint64_t step)
+{
+    struct chain_view view = chain_view_live(entry->record);
+
+    for (uint32_t slot = 0; entry->record->map && slot < view.slots; slot++) {
+        if (job_slot_has_state(entry->job, slot) && !slot_is_held(entry, slot, step))
+            return false;
+    }
+    return true;
+}
+
+void chains_committed(struct turn *turn, struct job_entry *entry)
+{
+    Cairn__JobRecord *record = entry->record;
+    struct chain_view view = chain_view_live(record);
+    uint64_t step = entry_status(entry)->committed_step;
+    bool keep[CHAIN_WIDTH_MAX];
+    uint32_t *durable;
+
+    if (!record->map)
+        return;
+    durable = malloc(record->map->n_slot_shards * sizeof(durable[0]));
+    if (!durable) {
+        turn->effects->failed = true;
+        return;
+    }
+    memcpy(durable, record->map->slot_shards, record->map->n_slot_shards * sizeof(durable[0]));
+    for (uint32_t slot = 0; slot < view.slots; slot++) {
+        for (uint32_t place = 0; place < view.width; place++)
+            keep[place] = place_holds(entry, slot, place, step) || !job_slot_has_state(entry->job, slot);
+        chain_compact(durable + (size_t)slot * view.width, NULL, view.width, keep);
+    }
+    free(record->slot_shards);
+    record->slot_shards = durable;
+    record->n_slot_shards = record->map->n_slot_shards;
+    record->replicas = view.width;
+}
+
+uint64_t chains_first_generation(const struct job_entry *entry, const char *server)
+{
+    struct chain_view view = chain_view_live(entry->record);
+    uint64_t first = UINT64_MAX, committed = entry_status(entry)->committed_step;
+
+    if (view.slots != job_slot_count(entry->job))
+        return committed; /* a record that does not fit its job: the server will say so */
+    for (size_t i = 0; i < (size_t)view.slots * view.width; i++) {
+        uint64_t since = entry->record->map ? entry->record->map_since[i] : committed;
+
+        if (chain_is_on(entry->record, view.places[i], server) &&
+            job_slot_has_state(entry->job, (uint32_t)(i / view.width)) && since < first)
+            first = since;
+    }
+    return first;
+}

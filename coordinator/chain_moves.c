@@ -1,0 +1,379 @@
+/* What happens to chains while a job trains. What is to be copied and who leaves: chain_plan.c. */
+#include "chain_plan.h"
+#include "chains.h"
+#include "life.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COPY_PAUSE_MS 20
+
+/* The map of now; the first one is what the incarnation began with. NULL: memory is out. */
+static Cairn__MapCommand *map_of(struct turn *turn, struct job_entry *entry)
+{
+    Cairn__JobRecord *record = entry->record;
+    struct chain_view from = chain_view_durable(record);
+    uint32_t width = entry->job->replicas + 1; /* as what is committed has, or one more */
+    size_t count = (size_t)from.slots * width;
+    Cairn__MapCommand *map;
+
+    if (record->map)
+        return record->map;
+    map = malloc(sizeof(*map));
+    if (map)
+        cairn__map_command__init(map);
+    if (map)
+        map->slot_shards = malloc(count * sizeof(map->slot_shards[0]));
+    record->map_since = calloc(count, sizeof(record->map_since[0]));
+    if (!map || !map->slot_shards || !record->map_since) {
+        turn->effects->failed = true;
+        message_free(map);
+        return NULL;
+    }
+    map->replicas = width;
+    map->n_slot_shards = record->n_map_since = count;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t slot = (uint32_t)(i / width), place = (uint32_t)(i % width);
+
+        map->slot_shards[i] =
+            place < from.width ? from.places[(size_t)slot * from.width + place] : CHAIN_NOBODY;
+        record->map_since[i] = record->epoch->first_step; /* an epoch has begun */
+    }
+    record->map = map;
+    return map;
+}
+
+void chains_tell(struct turn *turn, const struct job_entry *entry, const struct node *server)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__MapCommand map;
+
+    if (!entry->record->map || entry->record->map->number == 0)
+        return;
+    map = *entry->record->map;
+    map.job = entry_status(entry)->number;
+    map.incarnation = entry_status(entry)->incarnation;
+    map.n_shards = entry->record->n_shards;
+    map.shards = entry->record->shards;
+    command.body_case = CAIRN__NODE_COMMAND__BODY_MAP;
+    command.map = &map;
+    node_command(turn, server, &command);
+}
+
+/* Of servers that have nothing any more no generations are expected. */
+static void count_leavers(struct job_entry *entry)
+{
+    for (size_t i = 0; i < entry->servers.count; i++) {
+        struct participant *server = &entry->servers.items[i];
+
+        if (chains_first_generation(entry, node_name(server->node)) == UINT64_MAX)
+            server->committed_step = UINT64_MAX;
+    }
+}
+
+/* The map has changed: it is stored, and told. */
+static void map_changed(struct turn *turn, struct job_entry *entry)
+{
+    entry->record->map->number++;
+    entry->unsaved = true;
+    count_leavers(entry);
+    for (size_t i = 0; i < entry->servers.count; i++) {
+        if (entry->servers.items[i].prepared)
+            chains_tell(turn, entry, entry->servers.items[i].node);
+    }
+}
+
+void chains_mapped(struct job_entry *entry, struct participant *server, uint64_t number)
+{
+    (void)entry;
+    if (number > server->mapped)
+        server->mapped = number;
+}
+
+static bool all_mapped(const struct job_entry *entry)
+{
+    for (size_t i = 0; i < entry->servers.count; i++) {
+        const struct participant *server = &entry->servers.items[i];
+
+        if (server->prepared && server->mapped < entry->record->map->number)
+            return false;
+    }
+    return true;
+}
+
+bool chains_want_epoch(const struct job_entry *entry)
+{
+    return entry->heads_changed && entry->record->map && all_mapped(entry);
+}
+
+static void drop_copy(Cairn__MapCommand *map, size_t index)
+{
+    message_free(map->copies[index]);
+    map->copies[index] = map->copies[--map->n_copies];
+}
+
+/* Takes shards out of all chains; true: some head is another one. leaves: of a slot's place. */
+static bool map_remove(struct job_entry *entry,
+                       bool (*leaves)(const struct job_entry *entry, uint32_t slot, uint32_t place,
+                                      const void *context),
+                       const void *context)
+{
+    struct chain_view view = chain_view_live(entry->record);
+    bool keep[CHAIN_WIDTH_MAX], heads = false;
+
+    for (uint32_t slot = 0; slot < view.slots; slot++) {
+        uint32_t *chain = view.places + (size_t)slot * view.width, head = chain[0];
+
+        for (uint32_t place = 0; place < view.width; place++)
+            keep[place] = chain[place] != CHAIN_NOBODY && !leaves(entry, slot, place, context);
+        chain_compact(chain, entry->record->map_since + (size_t)slot * view.width, view.width, keep);
+        heads = heads || chain[0] != head;
+    }
+    return heads;
+}
+
+static bool is_of_server(const struct job_entry *entry, uint32_t slot, uint32_t place, const void *server)
+{
+    struct chain_view view = chain_view_live(entry->record);
+
+    return chain_is_on(entry->record, view.places[(size_t)slot * view.width + place], server);
+}
+
+/* Whether a server alone has a slot with something in it. */
+static bool is_alone(const struct job_entry *entry, const char *server)
+{
+    struct chain_view view = chain_view_live(entry->record);
+
+    for (uint32_t slot = 0; slot < view.slots; slot++) {
+        const uint32_t *chain = view.places + (size_t)slot * view.width;
+
+        if (chain_slot_is_used(entry, slot) && chain_is_on(entry->record, chain[0], server) &&
+            (view.width == 1 || chain[1] == CHAIN_NOBODY))
+            return true;
+    }
+    return false;
+}
+
+static uint32_t any_shard(const struct job_entry *entry)
+{
+    const Cairn__JobRecord *record = entry->record;
+
+    for (uint32_t shard = 0; shard < record->n_shards; shard++) {
+        for (size_t i = 0; i < entry->servers.count; i++) {
+            const struct participant *server = &entry->servers.items[i];
+
+            if (server->prepared && chain_is_on(record, shard, node_name(server->node)))
+                return shard;
+        }
+    }
+    return CHAIN_NOBODY;
+}
+
+static bool can_change(const struct job_entry *entry)
+{
+    Cairn__JobState state = entry_status(entry)->state;
+
+    return entry_is_live(entry) && entry_has_begun(entry) && !entry_has_tables(entry) &&
+           state != JOB_STATE(PREPARING);
+}
+
+bool chains_lose(struct turn *turn, struct job_entry *entry, const char *server)
+{
+    Cairn__MapCommand *map;
+
+    if (!can_change(entry) || is_alone(entry, server) || any_shard(entry) == CHAIN_NOBODY)
+        return false;
+    map = map_of(turn, entry);
+    if (!map)
+        return false;
+    for (size_t i = map->n_copies; i > 0; i--) {
+        if (chain_is_on(entry->record, map->copies[i - 1]->shard, server))
+            drop_copy(map, i - 1);
+    }
+    entry->heads_changed = map_remove(entry, is_of_server, server) || entry->heads_changed;
+    chain_fill_empty(chain_view_live(entry->record), any_shard(entry));
+    map_changed(turn, entry);
+    return true;
+}
+
+static void copy_begin(struct turn *turn, struct job_entry *entry, uint32_t slot, uint32_t shard)
+{
+    Cairn__MapCommand *map = map_of(turn, entry);
+    Cairn__SlotCopy **copies = map ? realloc(map->copies, (map->n_copies + 1) * sizeof(*copies)) : NULL;
+    Cairn__SlotCopy *copy = malloc(sizeof(*copy));
+
+    if (copies)
+        map->copies = copies;
+    if (!copies || !copy) {
+        turn->effects->failed = true;
+        free(copy);
+        return;
+    }
+    cairn__slot_copy__init(copy);
+    copy->slot = slot;
+    copy->shard = shard;
+    copy->number = map->number + 1;
+    map->copies[map->n_copies++] = copy;
+    entry->is_moving = true;
+    map_changed(turn, entry);
+}
+
+/* The first piece that a server has of the job: generations are expected of it from then on. */
+static void count_holder(struct job_entry *entry, struct participant *server, uint64_t since)
+{
+    if (server->committed_step != UINT64_MAX)
+        return;
+    server->committed_step = entry_status(entry)->committed_step;
+    server->empty_until = since;
+}
+
+void chains_copied(struct turn *turn, struct job_entry *entry, struct participant *server,
+                   const Cairn__Copied *copied)
+{
+    Cairn__MapCommand *map = entry->record->map;
+    struct chain_view view;
+
+    for (size_t i = 0; map && i < map->n_copies; i++) {
+        uint32_t place = 0;
+
+        if (map->copies[i]->slot != copied->slot || map->copies[i]->shard != copied->shard ||
+            map->copies[i]->number != copied->number ||
+            !chain_is_on(entry->record, copied->shard, node_name(server->node)))
+            continue;
+        view = chain_view_live(entry->record);
+        while (place < view.width && view.places[(size_t)copied->slot * view.width + place] != CHAIN_NOBODY)
+            place++;
+        if (place < view.width) {
+            view.places[(size_t)copied->slot * view.width + place] = copied->shard;
+            entry->record->map_since[(size_t)copied->slot * view.width + place] = copied->step;
+        }
+        drop_copy(map, i);
+        if (job_slot_has_state(entry->job, copied->slot))
+            count_holder(entry, server, copied->step);
+        entry->copy_due_ms = turn->now.monotonic_ms + COPY_PAUSE_MS;
+        map_changed(turn, entry);
+        return;
+    }
+}
+
+static bool leaves_by_plan(const struct job_entry *entry, uint32_t slot, uint32_t place, const void *plan)
+{
+    return chain_plan_leaves(plan, entry, slot, place);
+}
+
+static uint32_t count_places(const struct job_entry *entry)
+{
+    struct chain_view view = chain_view_live(entry->record);
+    uint32_t count = 0;
+
+    for (size_t i = 0; i < (size_t)view.slots * view.width; i++)
+        count += view.places[i] != CHAIN_NOBODY;
+    return count;
+}
+
+/* Those leave that others can do without. Returns whether any did. */
+static bool leave(struct turn *turn, struct job_entry *entry, const struct chain_plan *plan)
+{
+    uint32_t before;
+
+    if (!entry->record->map || !chain_plan_has_leavers(plan, entry))
+        return false;
+    before = count_places(entry);
+    entry->heads_changed = map_remove(entry, leaves_by_plan, plan) || entry->heads_changed;
+    chain_fill_empty(chain_view_live(entry->record), chain_plan_anybody(plan));
+    if (count_places(entry) == before && !entry->heads_changed)
+        return false;
+    map_changed(turn, entry);
+    return true;
+}
+
+/* A server that is to end and has nothing of the job any more is let go. */
+static void let_go(struct turn *turn, struct job_entry *entry)
+{
+    for (size_t i = entry->servers.count; i > 0; i--) {
+        struct participant *server = &entry->servers.items[i - 1];
+
+        if (server->node->draining && server->prepared &&
+            !chains_name(entry->record, node_name(server->node)))
+            life_release_server(turn, entry, server->node);
+    }
+}
+
+static bool is_settled(const struct job_entry *entry)
+{
+    return !entry->record->map || (entry->record->map->n_copies == 0 && all_mapped(entry));
+}
+
+/* All that a plan follows from, but for who has what, which only maps change. */
+static struct chain_facts facts_of(const struct job_entry *entry)
+{
+    struct chain_facts facts = {.map = entry->record->map ? entry->record->map->number : 0,
+                                .committed_step = entry_status(entry)->committed_step,
+                                .servers = entry->servers.count};
+
+    for (size_t i = 0; i < entry->servers.count; i++) {
+        facts.prepared += entry->servers.items[i].prepared;
+        facts.draining += entry->servers.items[i].node->draining;
+    }
+    return facts;
+}
+
+static bool is_planned(const struct job_entry *entry)
+{
+    struct chain_facts now = facts_of(entry), then = entry->planned;
+
+    return now.map == then.map && now.committed_step == then.committed_step && now.servers == then.servers &&
+           now.prepared == then.prepared && now.draining == then.draining;
+}
+
+static void say_settled(struct turn *turn, struct job_entry *entry, const struct chain_plan *plan)
+{
+    uint32_t replicas = chain_plan_fewest(plan, entry);
+
+    entry->planned = facts_of(entry);
+    if (!entry->is_moving)
+        return;
+    entry->is_moving = false;
+    entry_tell(turn, entry, "every slot has %u replica%s%s", replicas, replicas > 1 ? "s" : "",
+               replicas < entry->job->replicas ? ": there are too few servers for more" : "");
+}
+
+void chains_update(struct turn *turn, struct job_entry *entry, const struct nodes *nodes)
+{
+    struct chain_plan plan;
+    uint32_t slot, shard;
+
+    if (!can_change(entry) || entry->awaited_count > 0 || turn->effects->failed ||
+        entry_status(entry)->state != JOB_STATE(RUNNING))
+        return;
+    let_go(turn, entry);
+    chain_recruit(turn, entry, nodes);
+    if (!is_settled(entry) || is_planned(entry) || !chain_plan_init(turn, entry, &plan))
+        return;
+    if (!leave(turn, entry, &plan) && turn->now.monotonic_ms >= entry->copy_due_ms) {
+        entry->copy_due_ms = 0;
+        if (chain_plan_copy(&plan, entry, &slot, &shard))
+            copy_begin(turn, entry, slot, shard);
+        else
+            say_settled(turn, entry, &plan);
+    }
+    chain_plan_fini(&plan);
+}
+
+int64_t chains_deadline_ms(const struct job_entry *entry)
+{
+    return entry->copy_due_ms > 0 && can_change(entry) ? entry->copy_due_ms : INT64_MAX;
+}
+
+bool chains_can_spare(const struct job_entry *entry, const struct nodes *nodes, const struct node *server)
+{
+    uint32_t others = 0;
+
+    if (!can_change(entry) || entry_status(entry)->state != JOB_STATE(RUNNING) ||
+        optimizer_spec_needs_norms(&entry->job->optimizer))
+        return false;
+    for (size_t i = 0; i < nodes->count; i++)
+        others += !node_is_worker(nodes->items[i]) && nodes->items[i] != server && !nodes->items[i]->draining;
+    return others >= entry->job->replicas;
+}

@@ -1,0 +1,307 @@
+/* Loads, and what they ask for. */
+#include "chain_plan.h"
+
+#include "chains.h"
+#include "cluster/placement.h"
+#include "life.h"
+#include "server_choice.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BALANCE 0.1 /* of the mean load, that servers may differ by */
+
+/* ---- what there is */
+
+static const struct participant *server_of(const struct job_entry *entry, uint32_t shard)
+{
+    for (size_t i = 0; i < entry->servers.count; i++) {
+        if (chain_is_on(entry->record, shard, node_name(entry->servers.items[i].node)))
+            return &entry->servers.items[i];
+    }
+    return NULL;
+}
+
+static bool same_server(const struct job_entry *entry, uint32_t a, uint32_t b)
+{
+    return strcmp(entry->record->shards[a]->server, entry->record->shards[b]->server) == 0;
+}
+
+static void add_loads(const struct job_entry *entry, struct chain_plan *plan)
+{
+    struct chain_view view = chain_view_live(entry->record);
+
+    for (uint32_t slot = 0; slot < view.slots; slot++) {
+        for (uint32_t place = 0; job_slot_has_state(entry->job, slot) && place < view.width; place++) {
+            uint32_t shard = view.places[(size_t)slot * view.width + place];
+
+            if (shard != CHAIN_NOBODY)
+                plan->shards[shard].load += place == 0 ? 2 : 1;
+        }
+    }
+    for (size_t first = 0, next; first < plan->shard_count; first = next) {
+        uint32_t load = 0;
+
+        (void)recorded_server(entry->record, first, &next);
+        for (size_t i = first; i < next; i++)
+            load += plan->shards[i].load;
+        for (size_t i = first; i < next; i++)
+            plan->shards[i].server_load = load;
+    }
+}
+
+bool chain_plan_init(struct turn *turn, const struct job_entry *entry, struct chain_plan *plan)
+{
+    plan->shard_count = (uint32_t)entry->record->n_shards;
+    plan->shards = calloc(plan->shard_count ? plan->shard_count : 1, sizeof(plan->shards[0]));
+    if (!plan->shards) {
+        turn->effects->failed = true;
+        return false;
+    }
+    for (uint32_t shard = 0; shard < plan->shard_count; shard++) {
+        const struct participant *server = server_of(entry, shard);
+
+        plan->shards[shard].leaves = server && server->node->draining;
+        plan->shards[shard].may_take = server && server->prepared && !server->node->draining;
+    }
+    add_loads(entry, plan);
+    return true;
+}
+
+void chain_plan_fini(struct chain_plan *plan)
+{
+    free(plan->shards);
+}
+
+uint32_t chain_plan_anybody(const struct chain_plan *plan)
+{
+    for (uint32_t shard = 0; shard < plan->shard_count; shard++) {
+        if (plan->shards[shard].may_take)
+            return shard;
+    }
+    return 0;
+}
+
+/* ---- who leaves */
+
+static uint32_t chain_length(struct chain_view view, uint32_t slot)
+{
+    uint32_t length = 0;
+
+    while (length < view.width && view.places[(size_t)slot * view.width + length] != CHAIN_NOBODY)
+        length++;
+    return length;
+}
+
+/* Whether another one of the chain has the committed generation. */
+static bool others_hold(const struct job_entry *entry, struct chain_view view, uint32_t slot, uint32_t except)
+{
+    for (uint32_t place = 0; place < chain_length(view, slot); place++) {
+        if (place != except &&
+            entry->record->map_since[(size_t)slot * view.width + place] < entry_status(entry)->committed_step)
+            return true;
+    }
+    return false;
+}
+
+/* Whom a chain that is too long can best do without: who is to end, else the one with most to do. */
+static uint32_t victim(const struct chain_plan *plan, struct chain_view view, uint32_t slot)
+{
+    const uint32_t *chain = view.places + (size_t)slot * view.width;
+    uint32_t chosen = 0;
+
+    for (uint32_t place = 1; place < chain_length(view, slot); place++) {
+        const struct chain_shard *best = &plan->shards[chain[chosen]], *other = &plan->shards[chain[place]];
+
+        if (other->leaves != best->leaves ? other->leaves : other->server_load > best->server_load)
+            chosen = place;
+    }
+    return chosen;
+}
+
+bool chain_plan_leaves(const struct chain_plan *plan, const struct job_entry *entry, uint32_t slot,
+                       uint32_t place)
+{
+    struct chain_view view = chain_view_live(entry->record);
+    uint32_t shard = view.places[(size_t)slot * view.width + place];
+
+    if (!chain_slot_is_used(entry, slot))
+        return plan->shards[shard].leaves;
+    return chain_length(view, slot) > entry->job->replicas && place == victim(plan, view, slot) &&
+           (others_hold(entry, view, slot, place) || !job_slot_has_state(entry->job, slot));
+}
+
+bool chain_plan_has_leavers(const struct chain_plan *plan, const struct job_entry *entry)
+{
+    struct chain_view view = chain_view_live(entry->record);
+
+    for (uint32_t slot = 0; slot < view.slots; slot++) {
+        for (uint32_t place = 0; place < chain_length(view, slot); place++) {
+            if (chain_plan_leaves(plan, entry, slot, place))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* ---- what is copied */
+
+static bool has_server(const struct job_entry *entry, struct chain_view view, uint32_t slot, uint32_t shard)
+{
+    for (uint32_t place = 0; place < chain_length(view, slot); place++) {
+        if (same_server(entry, view.places[(size_t)slot * view.width + place], shard))
+            return true;
+    }
+    return false;
+}
+
+/* The shard with least to do that may take a slot; CHAIN_NOBODY: none may. */
+static uint32_t idlest(const struct chain_plan *plan, const struct job_entry *entry, struct chain_view view,
+                       uint32_t slot)
+{
+    uint32_t chosen = CHAIN_NOBODY;
+
+    for (uint32_t shard = 0; shard < plan->shard_count; shard++) {
+        const struct chain_shard *other = &plan->shards[shard];
+
+        if (!other->may_take || has_server(entry, view, slot, shard))
+            continue;
+        if (chosen == CHAIN_NOBODY || other->server_load < plan->shards[chosen].server_load ||
+            (other->server_load == plan->shards[chosen].server_load &&
+             other->load < plan->shards[chosen].load))
+            chosen = shard;
+    }
+    return chosen;
+}
+
+/* How many of a chain stay. */
+static uint32_t count_staying(const struct chain_plan *plan, struct chain_view view, uint32_t slot)
+{
+    uint32_t count = 0;
+
+    for (uint32_t place = 0; place < chain_length(view, slot); place++)
+        count += !plan->shards[view.places[(size_t)slot * view.width + place]].leaves;
+    return count;
+}
+
+uint32_t chain_plan_fewest(const struct chain_plan *plan, const struct job_entry *entry)
+{
+    struct chain_view view = chain_view_live(entry->record);
+    uint32_t fewest = entry->job->replicas;
+
+    for (uint32_t slot = 0; slot < view.slots; slot++) {
+        if (chain_slot_is_used(entry, slot) && count_staying(plan, view, slot) < fewest)
+            fewest = count_staying(plan, view, slot);
+    }
+    return fewest;
+}
+
+/* Whether a slot lies on a server that has more to do than another one should; *shard: that other one. */
+static bool is_unfair(const struct chain_plan *plan, const struct job_entry *entry, struct chain_view view,
+                      uint32_t slot, double mean, uint32_t *shard)
+{
+    uint32_t from = view.places[(size_t)slot * view.width + victim(plan, view, slot)];
+    uint32_t more, less;
+
+    *shard = idlest(plan, entry, view, slot);
+    if (*shard == CHAIN_NOBODY)
+        return false;
+    more = plan->shards[from].server_load;
+    less = plan->shards[*shard].server_load;
+    return more >= less + 4 && more - less > BALANCE * mean;
+}
+
+static double mean_load(const struct chain_plan *plan, const struct job_entry *entry)
+{
+    double sum = 0;
+    uint32_t servers = 0;
+
+    for (uint32_t shard = 0; shard < plan->shard_count; shard++)
+        sum += plan->shards[shard].load;
+    for (size_t i = 0; i < entry->servers.count; i++)
+        servers += entry->servers.items[i].prepared && !entry->servers.items[i].node->draining;
+    return servers > 0 ? sum / servers : 0;
+}
+
+/* Whether servers have come or gone: what a job began with stays as it is. */
+static bool has_changed(const struct job_entry *entry)
+{
+    for (size_t i = 0; i < entry->servers.count; i++) {
+        if (entry->servers.items[i].is_newcomer)
+            return true;
+    }
+    return entry->record->map != NULL;
+}
+
+bool chain_plan_copy(const struct chain_plan *plan, const struct job_entry *entry, uint32_t *slot,
+                     uint32_t *shard)
+{
+    struct chain_view view = chain_view_live(entry->record);
+    uint32_t width = entry->job->replicas + 1;
+    double mean = mean_load(plan, entry);
+
+    for (*slot = 0; *slot < view.slots; (*slot)++) {
+        if (!chain_slot_is_used(entry, *slot) || chain_length(view, *slot) >= width ||
+            count_staying(plan, view, *slot) >= entry->job->replicas)
+            continue;
+        *shard = idlest(plan, entry, view, *slot);
+        if (*shard != CHAIN_NOBODY)
+            return true;
+    }
+    for (*slot = 0; has_changed(entry) && *slot < view.slots; (*slot)++) {
+        if (job_slot_has_state(entry->job, *slot) && chain_length(view, *slot) < width &&
+            is_unfair(plan, entry, view, *slot, mean, shard))
+            return true;
+    }
+    return false;
+}
+
+/* ---- servers that come */
+
+/* Whether the record has the server's shards, or has room for them. false: it came in another shape. */
+static bool has_shards_for(struct turn *turn, Cairn__JobRecord *record, const struct node *server)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < record->n_shards; i++)
+        count += chain_is_on(record, (uint32_t)i, node_name(server));
+    if (count == 0)
+        return record->n_shards + server->registration->n_endpoints <= PLACEMENT_SHARDS_MAX &&
+               life_add_shards(turn, record, server);
+    shards_found(turn, record, server);
+    return count == server->registration->n_endpoints;
+}
+
+static void take_on(struct turn *turn, struct job_entry *entry, struct node *server)
+{
+    struct participant *participant;
+
+    if (!has_shards_for(turn, entry->record, server))
+        return;
+    participant = entry_add(turn, entry, server, 0);
+    if (!participant)
+        return;
+    participant->committed_step = UINT64_MAX;
+    participant->is_newcomer = true;
+    entry->unsaved = true;
+    entry_tell(turn, entry, "server %s joins", node_name(server));
+    life_prepare_server(turn, entry, participant);
+}
+
+void chain_recruit(struct turn *turn, struct job_entry *entry, const struct nodes *nodes)
+{
+    uint32_t count = 0;
+
+    if (optimizer_spec_needs_norms(&entry->job->optimizer))
+        return;
+    for (size_t i = 0; i < entry->servers.count; i++)
+        count += !entry->servers.items[i].node->draining;
+    for (size_t i = 0; i < nodes->count && count < entry->job->servers; i++) {
+        struct node *node = nodes->items[i];
+
+        if (node_is_worker(node) || node->draining || entry_participant(entry, node))
+            continue;
+        take_on(turn, entry, node);
+        count++;
+    }
+}

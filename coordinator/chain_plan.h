@@ -1,0 +1,40 @@
+/* Which slot is copied next and where, and who leaves a chain: rules over a job's map and its servers. Pure
+ * but for chain_recruit. */
+#ifndef CAIRN_COORDINATOR_CHAIN_PLAN_H
+#define CAIRN_COORDINATOR_CHAIN_PLAN_H
+
+#include "chain_view.h"
+#include "jobs.h"
+
+/* What servers have now. */
+struct chain_plan {
+    struct chain_shard {
+        bool may_take;              /* its server is prepared and stays */
+        bool leaves;                /* its server is to end */
+        uint32_t load, server_load; /* places in chains of slots with weights, counting heads twice */
+    } * shards;                     /* [shard_count], owned */
+    uint32_t shard_count;
+};
+
+bool chain_plan_init(struct turn *turn, const struct job_entry *entry, struct chain_plan *plan);
+void chain_plan_fini(struct chain_plan *plan);
+
+/* Whether somebody may leave, and whether it is this one. */
+bool chain_plan_has_leavers(const struct chain_plan *plan, const struct job_entry *entry);
+bool chain_plan_leaves(const struct chain_plan *plan, const struct job_entry *entry, uint32_t slot,
+                       uint32_t place);
+
+/* A shard that slots with nothing in them can be on. */
+uint32_t chain_plan_anybody(const struct chain_plan *plan);
+
+/* The next copy; false: all is as it should be. */
+bool chain_plan_copy(const struct chain_plan *plan, const struct job_entry *entry, uint32_t *slot,
+                     uint32_t *shard);
+
+/* How many of the shards of a slot stay, of the slot with fewest. */
+uint32_t chain_plan_fewest(const struct chain_plan *plan, const struct job_entry *entry);
+
+/* Takes servers on in place of those that are gone or are to go, as long as there are any. */
+void chain_recruit(struct turn *turn, struct job_entry *entry, const struct nodes *nodes);
+
+#endif

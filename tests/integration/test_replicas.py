@@ -1,0 +1,131 @@
+"""Servers that die, come and go while a model trains: with replicas nothing is trained again, and the bits are those of
+an undisturbed job."""
+
+import os
+import random
+import sys
+
+from support import Daemons, expect, main, make_digits, train, wait_until, write_job
+
+
+def write(folder, name, epochs, cluster):
+    path = write_job(os.path.join(folder, name + ".yaml"), folder, epochs=epochs)
+    with open(path, encoding="ascii") as file:
+        text = file.read()
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text.replace("cluster: {threads_per_worker: 1}", f"cluster: {{threads_per_worker: 1, {cluster}}}"))
+    return path
+
+
+def step_of(daemons, job):
+    return daemons.json("status", job)["step"]
+
+
+def go_on(daemons, job, steps):
+    """Waits until a job has done so many more steps."""
+    begin = step_of(daemons, job)
+    wait_until(lambda: step_of(daemons, job) >= begin + steps, f"{steps} more steps after {begin}", 60)
+
+
+def logs(daemons, job):
+    return daemons.cairn("logs", job).stdout
+
+
+def finish(daemons, job, wanted):
+    result = daemons.json("wait", job, timeout=240)
+    expect(result["status"] == "completed", str(result))
+    expect(result["model_hash"] == wanted, f"another model: {result['model_hash']}, undisturbed {wanted}\n" + logs(daemons, job))
+    expect(" as incarnation 2" not in logs(daemons, job), "the job went back:\n" + logs(daemons, job))
+
+
+def deaths(folder, wanted, epochs):
+    """Two servers are killed one after the other; a third takes the place of the first."""
+    job = write(folder, "deaths", epochs, "servers: 2, replicas: 2, workers: 2")
+    home = os.path.join(folder, "deaths")
+    os.mkdir(home)
+    with Daemons(home) as daemons:
+        daemons.start_coordinator("tcp://127.0.0.1:0", "--lease", 2000)
+        for name in ("s1", "s2"):
+            daemons.start_server(name, "--shards", 2)
+        for name in ("w1", "w2"):
+            daemons.start_worker(name)
+        name = daemons.json("submit", job)["job"]
+        wait_until(lambda: step_of(daemons, name) > 20, "a running job", 60)
+        daemons.processes["s1"].kill()
+        wait_until(lambda: "server s1 was lost" in logs(daemons, name), "the loss to be noticed", 30)
+        go_on(daemons, name, 20)
+        daemons.start_server("s3", "--shards", 2)
+        wait_until(lambda: "server s3 joins" in logs(daemons, name), "the new server to be taken on", 30)
+        wait_until(lambda: is_restored(logs(daemons, name), "s1"), "fresh replicas", 60)
+        go_on(daemons, name, 30)
+        daemons.processes["s2"].kill()
+        wait_until(lambda: "server s2 was lost" in logs(daemons, name), "the second loss to be noticed", 30)
+        finish(daemons, name, wanted)
+
+
+def is_restored(text, victim):
+    """Whether all is on two servers again since one of them was lost."""
+    return "every slot has 2 replicas" in text.partition(f"server {victim} was lost")[2]
+
+
+def storm(folder, wanted, epochs, seed):
+    """Servers and workers are killed by chance, each time once what the last one had is on two servers again."""
+    chance = random.Random(seed)
+    job = write(folder, "storm", epochs, "servers: 3, replicas: 2, workers: 2")
+    home = os.path.join(folder, "storm")
+    os.mkdir(home)
+    print(f"storm: seed {seed}", flush=True)
+    with Daemons(home) as daemons:
+        daemons.start_coordinator("tcp://127.0.0.1:0", "--lease", 2000)
+        servers, workers = ["s0", "s1", "s2"], ["w0", "w1"]
+        for name in servers:
+            daemons.start_server(name, "--shards", chance.randint(1, 3))
+        for name in workers:
+            daemons.start_worker(name)
+        name = daemons.json("submit", job)["job"]
+        wait_until(lambda: step_of(daemons, name) > 10, "a running job", 60)
+        for turn in range(3, 7):
+            victim = servers.pop(chance.randrange(3))
+            daemons.processes[victim].kill()
+            if chance.random() < 0.5:
+                daemons.processes[workers[0]].kill()
+                workers = [workers[1], f"w{turn}"]
+                daemons.start_worker(workers[1])
+            servers.append(f"s{turn}")
+            daemons.start_server(servers[-1], "--shards", chance.randint(1, 3))
+            wait_until(lambda: is_restored(logs(daemons, name), victim), f"replicas after {victim}'s end", 60)
+        finish(daemons, name, wanted)
+
+
+def drain(folder, wanted, epochs):
+    """A server without replicas is emptied and let go; what it had goes to another one."""
+    job = write(folder, "drain", epochs, "servers: 2, workers: 2")
+    home = os.path.join(folder, "drain")
+    os.mkdir(home)
+    with Daemons(home) as daemons:
+        daemons.start_coordinator()
+        for name in ("s1", "s2"):
+            daemons.start_server(name, "--shards", 2)
+        for name in ("w1", "w2"):
+            daemons.start_worker(name)
+        name = daemons.json("submit", job)["job"]
+        wait_until(lambda: step_of(daemons, name) > 20, "a running job", 60)
+        daemons.start_server("s3", "--shards", 1)
+        wait_until(lambda: len(daemons.json("nodes")["nodes"]) == 5, "the third server")
+        done = daemons.cairn("drain", "s1")
+        expect(done.returncode == 0, done.stderr)
+        expect(daemons.processes["s1"].wait(timeout=60) == 0, "the drained server did not end cleanly")
+        go_on(daemons, name, 5)
+        finish(daemons, name, wanted)
+
+
+def test(folder):
+    make_digits(folder)
+    epochs = 60
+    wanted = train(write(folder, "alone", epochs, "workers: 2"), state=os.path.join(folder, "alone"), timeout=240)["model_hash"]
+    deaths(folder, wanted, epochs)
+    drain(folder, wanted, epochs)
+    storm(folder, wanted, epochs, int(sys.argv[1]) if len(sys.argv) > 1 else 1)
+
+
+main(test)
