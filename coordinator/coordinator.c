@@ -259,6 +259,7 @@ static enum status perform(struct coordinator *coordinator, const struct effect 
         log_event(effect->level, effect->event, "%s", (const char *)effect->bytes);
         break;
     case EFFECT_RECORD:
+    case EFFECT_DRAINING:
     case EFFECT_ENTRY:
         break; /* stored already */
     }
@@ -343,6 +344,20 @@ static enum status take_record(void *context, const Cairn__JobRecord *record, ui
     return handle(context, &event, error);
 }
 
+static enum status take_draining(struct coordinator *coordinator, struct error *error)
+{
+    struct event event = {.type = EVENT_DRAINING};
+    Cairn__DrainingNodes *draining;
+    enum status status = records_load_draining(coordinator->records, &draining, error);
+
+    if (status != CAIRN_OK || !draining)
+        return status;
+    event.draining = draining;
+    status = handle(coordinator, &event, error);
+    cairn__draining_nodes__free_unpacked(draining, NULL);
+    return status;
+}
+
 static enum status set_option(void *socket, int option, int value, struct error *error)
 {
     if (zmq_setsockopt(socket, option, &value, sizeof(value)) == 0)
@@ -380,6 +395,8 @@ static enum status begin(struct coordinator *coordinator, void *zmq_context,
 {
     enum status status = records_open(options->data, &coordinator->records, error);
 
+    if (status == CAIRN_OK)
+        status = take_draining(coordinator, error);
     if (status == CAIRN_OK)
         status = records_load(coordinator->records, take_record, coordinator, error);
     if (status == CAIRN_OK)

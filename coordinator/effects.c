@@ -119,6 +119,11 @@ void effects_entry(struct effects *effects, uint64_t job, const Cairn__LogEntry 
     effect->number = entry->number;
 }
 
+void effects_draining(struct effects *effects, const Cairn__DrainingNodes *record)
+{
+    (void)append_packed(effects, EFFECT_DRAINING, &record->base);
+}
+
 void effects_note(struct effects *effects, enum log_level level, const char *event, const char *fields)
 {
     char *copy = strdup(fields);

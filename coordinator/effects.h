@@ -30,12 +30,13 @@ struct peer {
 bool peer_equal(const struct peer *a, const struct peer *b);
 
 enum effect_type {
-    EFFECT_COMMAND, /* send bytes (a packed NodeCommand) to the node at peer */
-    EFFECT_REPLY,   /* send bytes (a packed ClientReply) to the client at peer */
-    EFFECT_LOGS,    /* send the client at peer the job's log entries after `after`, as a LogsReply */
-    EFFECT_RECORD,  /* store bytes (a packed JobRecord) as the job's record */
-    EFFECT_ENTRY,   /* store bytes (a packed LogEntry) as the job's log entry `number` */
-    EFFECT_NOTE     /* write event and bytes (a text with its end) to the program's own log */
+    EFFECT_COMMAND,  /* send bytes (a packed NodeCommand) to the node at peer */
+    EFFECT_REPLY,    /* send bytes (a packed ClientReply) to the client at peer */
+    EFFECT_LOGS,     /* send the client at peer the job's log entries after `after`, as a LogsReply */
+    EFFECT_RECORD,   /* store bytes (a packed JobRecord) as the job's record */
+    EFFECT_DRAINING, /* store bytes (a packed DrainingNodes) as who is to end */
+    EFFECT_ENTRY,    /* store bytes (a packed LogEntry) as the job's log entry `number` */
+    EFFECT_NOTE      /* write event and bytes (a text with its end) to the program's own log */
 };
 
 struct effect {
@@ -72,6 +73,7 @@ void effects_reply(struct effects *effects, const struct peer *peer, Cairn__Clie
 void effects_logs(struct effects *effects, const struct effect *logs);
 void effects_record(struct effects *effects, const Cairn__JobRecord *record);
 void effects_entry(struct effects *effects, uint64_t job, const Cairn__LogEntry *entry);
+void effects_draining(struct effects *effects, const Cairn__DrainingNodes *record);
 void effects_note(struct effects *effects, enum log_level level, const char *event, const char *fields);
 
 #endif

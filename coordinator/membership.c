@@ -156,6 +156,7 @@ void membership_leave(struct turn *turn, struct membership *membership, struct j
 {
     struct line why = {.length = 0};
 
+    draining_remove(turn, &membership->nodes.draining, node_name(node));
     line_add(&why, "left%s%s%s", leave->reason[0] ? " (" : "", leave->reason, leave->reason[0] ? ")" : "");
     lose(turn, membership, jobs, node, why.text);
 }

@@ -24,6 +24,7 @@ void nodes_fini(struct nodes *nodes)
     for (size_t i = 0; i < nodes->count; i++)
         node_free(nodes->items[i]);
     free(nodes->items);
+    draining_fini(&nodes->draining);
     nodes_init(nodes);
 }
 
@@ -77,6 +78,7 @@ struct node *nodes_add(struct turn *turn, struct nodes *nodes, const struct peer
         free(node);
         return NULL;
     }
+    node->draining = draining_includes(turn, &nodes->draining, registration);
     nodes->items[nodes->count++] = node;
     return node;
 }

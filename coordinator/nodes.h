@@ -10,6 +10,7 @@
 #ifndef CAIRN_COORDINATOR_NODES_H
 #define CAIRN_COORDINATOR_NODES_H
 
+#include "draining.h"
 #include "turn.h"
 
 #include <stdbool.h>
@@ -37,6 +38,7 @@ struct node {
 struct nodes {
     struct node **items;
     size_t count, capacity;
+    struct draining draining; /* of those that were registered, too */
 };
 
 void nodes_init(struct nodes *nodes);
@@ -47,7 +49,7 @@ struct node *nodes_at(const struct nodes *nodes, const struct peer *peer);
 struct node *nodes_named(const struct nodes *nodes, const char *name);
 
 /* Adds a node; the registration is copied. The caller has checked that name and peer are new. NULL: memory is
- * out. */
+ * out. A process that was drained before is draining at once. */
 struct node *nodes_add(struct turn *turn, struct nodes *nodes, const struct peer *peer,
                        const Cairn__Registration *registration);
 

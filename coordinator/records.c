@@ -15,6 +15,7 @@
 
 #define JOB_PREFIX "job/"
 #define KEY_BYTES  64
+#define DRAINING   "draining"
 
 struct records {
     struct store *store;
@@ -148,6 +149,34 @@ enum status records_load(struct records *records, records_visit *visit, void *co
     return status;
 }
 
+static enum status read_draining(struct records *records, struct store_transaction *transaction,
+                                 Cairn__DrainingNodes **out, struct error *error)
+{
+    const void *value;
+    size_t bytes;
+    enum status status = store_get(transaction, DRAINING, strlen(DRAINING), &value, &bytes, error);
+
+    *out = NULL;
+    if (status != CAIRN_OK)
+        return status == CAIRN_NOT_FOUND ? CAIRN_OK : status;
+    *out = cairn__draining_nodes__unpack(NULL, bytes, value);
+    if (*out)
+        return CAIRN_OK;
+    return error_set(error, CAIRN_CORRUPT, "%s: the record " DRAINING " is damaged", records->directory);
+}
+
+enum status records_load_draining(struct records *records, Cairn__DrainingNodes **out, struct error *error)
+{
+    struct store_transaction *transaction = NULL;
+    enum status status = store_begin_read(records->store, &transaction, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    status = read_draining(records, transaction, out, error);
+    store_abort(transaction);
+    return status;
+}
+
 /* ---- storing */
 
 static enum status store_entry(struct store_transaction *transaction, const struct effect *effect,
@@ -173,6 +202,8 @@ static enum status store_effect(struct store_transaction *transaction, const str
 
     if (effect->type == EFFECT_ENTRY)
         return store_entry(transaction, effect, error);
+    if (effect->type == EFFECT_DRAINING)
+        return store_put(transaction, DRAINING, strlen(DRAINING), effect->bytes, effect->length, error);
     if (effect->type != EFFECT_RECORD)
         return CAIRN_OK;
     key = key_job(effect->job);
@@ -182,7 +213,9 @@ static enum status store_effect(struct store_transaction *transaction, const str
 static bool has_anything_to_store(const struct effects *effects)
 {
     for (size_t i = 0; i < effects->count; i++) {
-        if (effects->items[i].type == EFFECT_RECORD || effects->items[i].type == EFFECT_ENTRY)
+        enum effect_type type = effects->items[i].type;
+
+        if (type == EFFECT_RECORD || type == EFFECT_DRAINING || type == EFFECT_ENTRY)
             return true;
     }
     return false;

@@ -1,8 +1,9 @@
 /* The coordinator's durable state: one record a job, and the newest entries of each job's log.
  *
- * Keys: "job/NUMBER" a packed JobRecord; "log/JOB/NUMBER" a packed LogEntry; "newest/JOB" the number of the
- * newest entry. Numbers have 20 digits, so that keys sort as numbers do. Entries older than the newest
- * JOB_ENTRIES_MAX are removed as new ones come. Records of later formats are refused. One thread an object.
+ * Keys: "draining" a packed DrainingNodes; "job/NUMBER" a packed JobRecord; "log/JOB/NUMBER" a packed
+ * LogEntry; "newest/JOB" the number of the newest entry. Numbers have 20 digits, so that keys sort as numbers
+ * do. Entries older than the newest JOB_ENTRIES_MAX are removed as new ones come. Records of later formats
+ * are refused. One thread an object.
  */
 #ifndef CAIRN_COORDINATOR_RECORDS_H
 #define CAIRN_COORDINATOR_RECORDS_H
@@ -23,6 +24,11 @@ typedef enum status records_visit(void *context, const Cairn__JobRecord *record,
                                   struct error *error);
 enum status records_load(struct records *records, records_visit *visit, void *context,
                          struct error *error) MUST_CHECK;
+
+/* Reads who is to end. *out is NULL when nobody ever was. Owns: the caller, with
+ * cairn__draining_nodes__free_unpacked. Errors: CAIRN_CORRUPT for what does not unpack. */
+enum status records_load_draining(struct records *records, Cairn__DrainingNodes **out,
+                                  struct error *error) MUST_CHECK;
 
 /* Stores all records and log entries among the effects, durably, in one transaction (none when there are
  * none). Errors: nothing was stored. */

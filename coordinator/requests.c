@@ -294,6 +294,7 @@ static enum status answer_drain(struct turn *turn, const struct desk *desk, cons
     status = drain_node(turn, desk->jobs, desk->nodes, node, error);
     if (status != CAIRN_OK)
         return status;
+    draining_add(turn, &desk->nodes->draining, node->registration);
     describe_node(turn, node, &node_status);
     body.n_nodes = 1;
     body.nodes = &pointer;

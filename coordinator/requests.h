@@ -11,7 +11,7 @@
 /* All that a request may look at or change. */
 struct desk {
     struct jobs *jobs;
-    const struct nodes *nodes;
+    struct nodes *nodes;
     struct subscriptions *subscriptions;
 };
 

@@ -146,7 +146,7 @@ static void take_back(struct turn *turn, struct job_entry *entry, struct node *n
 /* A name that a job awaits has come. */
 static void meet(struct turn *turn, struct job_entry *entry, struct node *node)
 {
-    bool is_free = !node_is_worker(node) || !node->job;
+    bool is_free = !node_is_worker(node) || (!node->job && !node->draining);
 
     if (is_engaged(node, entry) && is_free)
         take_back(turn, entry, node);

@@ -268,6 +268,9 @@ static enum status dispatch(struct turn *turn, struct state *state, const struct
     switch (event->type) {
     case EVENT_RECORD:
         return recover_job(turn, &state->jobs, event, state->membership.lease_ms, error);
+    case EVENT_DRAINING:
+        draining_load(turn, &state->membership.nodes.draining, event->draining);
+        break;
     case EVENT_NODE:
         handle_node(turn, state, event);
         break;

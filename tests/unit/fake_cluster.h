@@ -46,6 +46,7 @@ struct cluster {
     struct effects outbox; /* commands, replies and logs that no test has taken yet */
     struct moment now;
     struct stored_job jobs[FAKE_JOBS_MAX]; /* by number */
+    struct stored_job draining;
 };
 
 static inline struct peer peer_named(const char *name)
@@ -72,6 +73,7 @@ static inline void cluster_fini(struct cluster *cluster)
     effects_fini(&cluster->outbox);
     for (size_t i = 0; i < FAKE_JOBS_MAX; i++)
         free(cluster->jobs[i].bytes);
+    free(cluster->draining.bytes);
 }
 
 /* ---- what the machine wants done */
@@ -128,6 +130,11 @@ static inline void cluster_absorb(struct cluster *cluster, struct effects *effec
         case EFFECT_RECORD:
             keep_record(cluster, effect);
             break;
+        case EFFECT_DRAINING:
+            free(cluster->draining.bytes);
+            cluster->draining = (struct stored_job){.bytes = effect->bytes, .length = effect->length};
+            effect->bytes = NULL;
+            break;
         case EFFECT_ENTRY:
             keep_entry(cluster, effect);
             break;
@@ -166,6 +173,18 @@ static inline void cluster_forget(struct cluster *cluster)
     effects_clear(&cluster->outbox);
 }
 
+static inline void load_draining(struct cluster *cluster)
+{
+    struct event event = {.type = EVENT_DRAINING};
+    Cairn__DrainingNodes *record =
+        cairn__draining_nodes__unpack(NULL, cluster->draining.length, cluster->draining.bytes);
+
+    MUST(record != NULL, "record");
+    event.draining = record;
+    cluster_handle(cluster, &event);
+    cairn__draining_nodes__free_unpacked(record, NULL);
+}
+
 /* Ends the machine and begins a new one on what was stored. */
 static inline void cluster_restart(struct cluster *cluster)
 {
@@ -173,6 +192,8 @@ static inline void cluster_restart(struct cluster *cluster)
     state_free(cluster->state);
     cluster->state = state_new(FAKE_LEASE_MS);
     MUST(cluster->state != NULL, "cluster->state");
+    if (cluster->draining.bytes)
+        load_draining(cluster);
     for (size_t i = 0; i < FAKE_JOBS_MAX; i++) {
         struct event event = {.type = EVENT_RECORD, .newest_entry = cluster->jobs[i].newest_entry};
         Cairn__JobRecord *record;

@@ -162,6 +162,29 @@ START_TEST(older_formats_are_read)
 }
 END_TEST
 
+START_TEST(who_is_to_end_is_kept)
+{
+    Cairn__DrainingNodes stored = CAIRN__DRAINING_NODES__INIT, *loaded;
+    Cairn__Registration node = CAIRN__REGISTRATION__INIT, *nodes[] = {&node};
+
+    ck_assert_int_eq(records_load_draining(records, &loaded, &error), CAIRN_OK);
+    ck_assert_ptr_null(loaded);
+    node.name = "w1";
+    stored.nodes = nodes;
+    for (size_t count = 2; count-- > 0;) {
+        stored.n_nodes = count;
+        effects_draining(&effects, &stored);
+        store();
+        ck_assert_int_eq(records_load_draining(records, &loaded, &error), CAIRN_OK);
+        ck_assert_ptr_nonnull(loaded);
+        ck_assert_uint_eq(loaded->n_nodes, count);
+        if (count > 0)
+            ck_assert_str_eq(loaded->nodes[0]->name, "w1");
+        cairn__draining_nodes__free_unpacked(loaded, NULL);
+    }
+}
+END_TEST
+
 START_TEST(other_formats_are_refused)
 {
     struct seen seen = {0};
@@ -226,7 +249,8 @@ static Suite *make_suite(void)
 {
     const TTest *const tests[] = {records_come_back_in_order, visitor_may_end_the_loading,
                                   log_is_read_from_anywhere,  log_is_bounded,
-                                  older_formats_are_read,     other_formats_are_refused,  damaged_records_are_refused,
+                                  older_formats_are_read,     who_is_to_end_is_kept,
+                                  other_formats_are_refused,  damaged_records_are_refused,
                                   damaged_logs_are_refused,   second_coordinator_is_refused};
     Suite *suite = suite_create("coordinator_records");
     TCase *group = tcase_create("records");

@@ -339,6 +339,54 @@ START_TEST(clients_drain_nodes)
 }
 END_TEST
 
+static void lose_connection(const char *peer)
+{
+    struct event gone = {.type = EVENT_PEER_GONE, .peer = peer_named(peer), .reason = "gone"};
+
+    cluster_handle(&cluster, &gone);
+}
+
+/* The worker was out of reach when it was told to end, and comes back to another coordinator, or by another
+ * connection after it was given up. */
+START_TEST(a_drain_is_not_forgotten)
+{
+    run_alone();
+    join("w3");
+    message_free(ask_drain("w2"));
+    ck_assert(GOT(&cluster, "w2", RELEASE) && GOT(&cluster, "w2", DISMISS));
+    cluster_restart(&cluster);
+    register_engaged(&cluster, "w2", 0, 1);
+    ck_assert(GOT(&cluster, "w2", RELEASE) && GOT(&cluster, "w2", DISMISS));
+    register_engaged(&cluster, "s1", 2, 1);
+    register_engaged(&cluster, "s2", 2, 1);
+    register_engaged(&cluster, "w1", 0, 1);
+    register_engaged(&cluster, "w3", 0, 1);
+    pass(&cluster, 250);
+    ck_assert(!GOT(&cluster, "w2", PREPARE));
+    lose_connection("w2");
+    register_engaged(&cluster, "w2", 0, 1);
+    ck_assert(GOT(&cluster, "w2", DISMISS));
+    EXPECT_STATE(&cluster, RUNNING, "");
+}
+END_TEST
+
+START_TEST(a_drained_node_that_is_started_again_works)
+{
+    register_worker(&cluster, "w1");
+    register_worker(&cluster, "w2");
+    message_free(ask_drain("w1"));
+    message_free(ask_drain("w2"));
+    leave(&cluster, "w1"); /* it has ended */
+    cluster_restart(&cluster);
+    register_worker(&cluster, "w1");
+    register_from(&cluster, "w2", "w2", 2, 0); /* another process: the drained one was killed */
+    ck_assert(!GOT(&cluster, "w1", DISMISS) && !GOT(&cluster, "w2", DISMISS));
+    cluster_restart(&cluster);
+    register_worker(&cluster, "w2");
+    ck_assert(!GOT(&cluster, "w2", DISMISS)); /* it was forgotten durably */
+}
+END_TEST
+
 START_TEST(draining_nodes_get_no_jobs)
 {
     register_server(&cluster, "s1");
@@ -678,6 +726,7 @@ static Suite *make_suite(void)
                                    fast_workers_get_more};
     const TTest *const scaling[] = {scaling_changes_the_crew, scaling_is_checked, scale_survives_a_restart};
     const TTest *const draining[] = {a_worker_that_is_to_end_hands_over, clients_drain_nodes,
+                                     a_drain_is_not_forgotten, a_drained_node_that_is_started_again_works,
                                      draining_nodes_get_no_jobs};
     const TTest *const failing[] = {a_failure_is_a_try,
                                     tries_are_counted_over_a_restart,
