@@ -148,7 +148,7 @@ struct node {
     Cairn__NodeCommand *kept; /* that came while another node's was waited for */
 };
 
-static void join(struct node *node, Cairn__NodeKind kind, const char *name, uint32_t process)
+static void describe(struct node *node, Cairn__NodeKind kind, const char *name, uint32_t process)
 {
     cairn__registration__init(&node->registration);
     node->kept = NULL;
@@ -162,6 +162,11 @@ static void join(struct node *node, Cairn__NodeKind kind, const char *name, uint
     node->registration.lanes = kind == CAIRN__NODE_KIND__NODE_KIND_WORKER;
     node->registration.n_endpoints = kind == CAIRN__NODE_KIND__NODE_KIND_SERVER;
     node->registration.endpoints = node->endpoints;
+}
+
+static void join(struct node *node, Cairn__NodeKind kind, const char *name, uint32_t process)
+{
+    describe(node, kind, name, process);
     ck_assert_int_eq(
         member_new(context, coordinator_endpoint(coordinator), &node->registration, &node->member, &error),
         CAIRN_OK);
@@ -415,8 +420,7 @@ START_TEST(dead_connections_are_noticed_at_once)
     int64_t begin_ms;
 
     join(&other, CAIRN__NODE_KIND__NODE_KIND_WORKER, "w1", 1);
-    join(&gone, CAIRN__NODE_KIND__NODE_KIND_WORKER, "w2", 2);
-    member_free(gone.member, NULL);
+    describe(&gone, CAIRN__NODE_KIND__NODE_KIND_WORKER, "w2", 2);
     message.protocol = PROTOCOL_VERSION;
     message.body_case = CAIRN__NODE_MESSAGE__BODY_REGISTRATION;
     message.registration = &gone.registration;
