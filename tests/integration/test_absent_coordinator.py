@@ -7,7 +7,7 @@ import time
 
 from support import Daemons, expect, main, make_digits, train, wait_until, write_job
 
-LEASE_MS = 1000  # silence is noticed after two heartbeats, of a fifth of it
+LEASE_MS = 10000  # silence is noticed after two heartbeats of 1 s: the end of a connection is what tells of the absence
 AWAY_S = 2
 EPOCHS = 300
 COMMIT_EVERY = 5
