@@ -62,8 +62,8 @@ static size_t count_on_their_way(const struct job_entry *entry)
     return count;
 }
 
-/* Whether nobody need write the model any more: it is told what became of it, or the training was stopped before
- * its end, and then none is written. */
+/* Whether nobody need write the model any more: it is told what became of it, or the training was stopped
+ * before its end, and then none is written. */
 static bool output_is_settled(const struct job_entry *entry)
 {
     const Cairn__JobStatus *status = entry_status(entry);

@@ -2,8 +2,8 @@
  *
  * A node that is silent for a lease is lost; one whose connection is gone, or that leaves, is lost at once,
  * unless its process has come by another connection before that was noticed. A registration under a name that
- * is in use contends for it (nodes.h). A pause of our own is not taken for the nodes' silence, nor for that of
- * nodes that are awaited (retake.h), provided that membership_tick is called by membership_deadline_ms. */
+ * is in use contends for it (nodes.h). A pause of our own is not taken for the nodes' silence, nor for that
+ * of nodes that are awaited (retake.h), provided that membership_tick is called by membership_deadline_ms. */
 #ifndef CAIRN_COORDINATOR_MEMBERSHIP_H
 #define CAIRN_COORDINATOR_MEMBERSHIP_H
 

@@ -71,7 +71,8 @@ void report_progress(struct turn *turn, struct job_entry *entry, struct particip
     entry->revision++;
 }
 
-/* Whether the status tells this very validation: one that is repeated to a coordinator that has begun anew. */
+/* Whether the status tells this very validation: one that is repeated to a coordinator that has begun anew.
+ */
 static bool is_told(const Cairn__JobStatus *status, const Cairn__Validated *validated)
 {
     bool is_same = validated->step == status->validation_step && validated->n_metrics == status->n_validation;

@@ -23,8 +23,8 @@ void retake_forgive(struct jobs *jobs, int64_t gap_ms);
 /* Whether some job awaits nodes. */
 bool retake_is_under_way(const struct jobs *jobs);
 
-/* Gives up the nodes that have not come in time. Only when it is known how long we paused, if we did: not with
- * any message that is read after it. */
+/* Gives up the nodes that have not come in time. Only when it is known how long we paused, if we did: not
+ * with any message that is read after it. */
 void retake_tick(struct turn *turn, struct jobs *jobs);
 
 #endif

@@ -3,12 +3,11 @@
 
 void patience_begin(struct patience *patience, uint32_t limit_ms, int64_t now_ms)
 {
-    *patience = (struct patience){
-        .since_ms = now_ms,
-        .retry_ms = now_ms,
-        .pause_ms = PATIENCE_FIRST_PAUSE_MS,
-        .limit_ms = limit_ms > 0 ? limit_ms : PATIENCE_MS,
-        .is_told = false};
+    *patience = (struct patience){.since_ms = now_ms,
+                                  .retry_ms = now_ms,
+                                  .pause_ms = PATIENCE_FIRST_PAUSE_MS,
+                                  .limit_ms = limit_ms > 0 ? limit_ms : PATIENCE_MS,
+                                  .is_told = false};
 }
 
 void patience_trouble(struct patience *patience, int64_t now_ms)

@@ -1,6 +1,6 @@
 /* How a worker bears with shards that it cannot reach, or that dropped something: it tries again after a
- * pause that grows, says so once, and gives up when nothing succeeds for as long as the caller says. Pure: the
- * caller gives the time, on clock_ms(). One thread. */
+ * pause that grows, says so once, and gives up when nothing succeeds for as long as the caller says. Pure:
+ * the caller gives the time, on clock_ms(). One thread. */
 #ifndef CAIRN_WORKER_PATIENCE_H
 #define CAIRN_WORKER_PATIENCE_H
 

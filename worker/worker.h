@@ -40,7 +40,8 @@ void worker_free(struct worker *worker);
 /* Serves until the coordinator has nothing more for this worker. When stop_descriptor (a signalfd, an
  * eventfd) can be read, which is then done, the coordinator is asked to give the job in hand to others, while
  * it goes on; it ends when that is done. The second time, or without an answer for ten seconds
- * (worker_limit_drain), it ends at once. Errors: CAIRN_CLOSED when the coordinator refused this node for good. */
+ * (worker_limit_drain), it ends at once. Errors: CAIRN_CLOSED when the coordinator refused this node for
+ * good. */
 enum status worker_run(struct worker *worker, int stop_descriptor, struct error *error) MUST_CHECK;
 
 /* daemon_keep_memory, and one heap for all threads, which free each other's blocks. Before other threads

@@ -1,7 +1,7 @@
 /* A node's connection to the coordinator. Knows nothing of jobs.
  *
- * A process that is killed closes its connections: so the end of a coordinator is known at once, without waiting
- * for its silence, and the next connection begins with a registration, as nobody knows us there.
+ * A process that is killed closes its connections: so the end of a coordinator is known at once, without
+ * waiting for its silence, and the next connection begins with a registration, as nobody knows us there.
  *
  * The coordinator answers every registration and every heartbeat of a node that it knows with a Welcome, so
  * silence means that it is gone, or stopped for a while, or has forgotten us. After a lease of silence we

@@ -3,8 +3,9 @@
  * The object owns one DEALER socket and belongs to one thread (the node's main thread), which polls
  * member_socket() and member_link() together with its own sockets, up to member_deadline_ms(), and calls
  * member_receive(). It registers at once and again whenever the connection was made anew, the coordinator was
- * silent for a lease, or asks for it, so daemons start in any order and outlive a coordinator's restart; it logs when it waits and when it is in. With each
- * registration it tells what the node is at work on: a coordinator that has begun anew finds its jobs so. */
+ * silent for a lease, or asks for it, so daemons start in any order and outlive a coordinator's restart; it
+ * logs when it waits and when it is in. With each registration it tells what the node is at work on: a
+ * coordinator that has begun anew finds its jobs so. */
 #ifndef CAIRN_CLUSTER_MEMBER_H
 #define CAIRN_CLUSTER_MEMBER_H
 

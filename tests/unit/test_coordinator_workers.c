@@ -738,9 +738,11 @@ static Suite *make_suite(void)
                                     sums_that_differ_are_counted_and_told,
                                     what_is_computed_for_others_is_counted};
     const TTest *const ending[] = {the_end_needs_nobody_who_has_reached_it,
-                                   who_is_left_goes_on_to_the_same_end, nobody_who_writes_is_told,
+                                   who_is_left_goes_on_to_the_same_end,
+                                   nobody_who_writes_is_told,
                                    a_stopped_training_has_no_model_file,
-                                   a_stop_does_not_wait_for_workers, a_waiting_job_stops_at_once};
+                                   a_stop_does_not_wait_for_workers,
+                                   a_waiting_job_stops_at_once};
     Suite *suite = suite_create("coordinator_workers");
 
     ADD(suite, "coming", coming);

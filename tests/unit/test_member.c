@@ -466,8 +466,8 @@ START_TEST(silence_of_two_heartbeats_is_noticed)
 }
 END_TEST
 
-/* A coordinator that is killed is missed at once, and the next one is told at once who is there: nothing of this
- * waits for a heartbeat or a lease. */
+/* A coordinator that is killed is missed at once, and the next one is told at once who is there: nothing of
+ * this waits for a heartbeat or a lease. */
 START_TEST(a_connection_that_ends_is_noticed_at_once)
 {
     struct rig rig;
