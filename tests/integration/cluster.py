@@ -6,9 +6,11 @@ import os
 import signal
 import time
 
+from small_disk import SmallDisk
 from support import Daemons, expect, wait_until
 
-UP, DOWN, PAUSED, LEAVING, GONE = "up", "down", "paused", "leaving", "gone"
+UP, DOWN, PAUSED, LEAVING, GONE, NO_ROOM = "up", "down", "paused", "leaving", "gone", "without room"
+FULL_TEXT = "No space left on device"
 
 
 class Node:
@@ -27,13 +29,35 @@ class Cluster(Daemons):
         super().__init__(folder)
         self.transport, self.lease_ms = transport, lease_ms
         self.nodes = {}
+        self.disks = {}  # name -> the small disk that the node's directory is on
         self.workers_made = 0
 
-    def start_all(self, servers, workers):
+    def __exit__(self, *arguments):
+        super().__exit__(*arguments)
+        for disk in self.disks.values():
+            disk.close()
+
+    def use_small_disk(self, name, mib):
+        """For the directory of a node that is still to be started."""
+        self.disks[name] = SmallDisk(os.path.join(self.folder, name), mib)
+
+    def full(self):
+        """The names of nodes whose disks are full."""
+        return sorted(name for name, disk in self.disks.items() if disk.is_full())
+
+    def links_up(self):
+        return []
+
+    def disturbed(self):
+        """The names of links that something was done to."""
+        return []
+
+    def start_all(self, servers, workers, shards=1):
         self._add("coordinator", "coordinator", self._start_coordinator)
         for number in range(servers):
             name = f"s{number}"
-            self._add(name, "server", lambda name=name: self.start_server(name, "--listen", self._listen(name)))
+            self._add(name, "server", lambda name=name: self.start_server(
+                name, "--shards", shards, *self._listen_arguments(name, shards)))
         for _ in range(workers):
             self.add_worker()
 
@@ -81,10 +105,14 @@ class Cluster(Daemons):
     # ---- what is seen of them
 
     def check(self):
-        """Takes notice of nodes that left. A node that ended by itself is a failure."""
+        """Takes notice of nodes that left. A node that ended by itself is a failure, unless its disk is full and it
+        says so."""
         for node in self.nodes.values():
             code = self.processes[node.name].poll() if node.name in self.processes else None
-            if node.state in (DOWN, GONE) or code is None:
+            if node.state in (DOWN, GONE, NO_ROOM) or code is None:
+                continue
+            if node.name in self.full() and code == 1 and FULL_TEXT in self.log_end(node.name):
+                node.become(NO_ROOM)
                 continue
             expect(node.state == LEAVING and code == 0,
                    f"{node.name}, which was {node.state}, ended with exit code {code}: {self.log_end(node.name)}")
@@ -98,6 +126,9 @@ class Cluster(Daemons):
     def _add(self, name, kind, start):
         self.nodes[name] = Node(name, kind, start)
         self.start_again(name)
+
+    def _listen_arguments(self, server, _shards):
+        return "--listen", self._listen(server)
 
     def _listen(self, name):
         return f"ipc://{self.folder}/{name}.socket" if self.transport == "ipc" else "tcp://127.0.0.1:0"

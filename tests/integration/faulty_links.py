@@ -25,13 +25,13 @@ class Pipe:
 
 
 class Link:
-    """A relay to (host, port). All methods may be called from any thread."""
+    """A relay from the address `at` to `target`, each (host, port). All methods may be called from any thread."""
 
-    def __init__(self, host, port):
-        self.target = (host, port)
-        self.listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, target, at=("127.0.0.1", 0)):
+        self.target = target
+        self.listener = socket.create_server(at)
         self.listener.setblocking(False)
-        self.port = self.listener.getsockname()[1]
+        self.host, self.port = self.listener.getsockname()
         self.lock = threading.Lock()
         self.pipes = {}  # socket -> the pipe that it is the source of
         self.stopped = False
@@ -43,11 +43,12 @@ class Link:
 
     # ---- faults
 
-    def cut(self):
-        """Resets all connections; new ones are taken."""
+    def cut(self, one=None):
+        """Resets all connections, or one of them, by number; new ones are taken."""
         with self.lock:
-            for connection in list(self.pipes):
-                self._reset(connection)
+            ends = list(self.pipes)
+            for end in ends if one is None or not ends else [ends[one % len(ends)]]:
+                self._reset(end)
         self._ring()
 
     def stop(self):
@@ -58,6 +59,9 @@ class Link:
     def go_on(self):
         self.stopped = False
         self._ring()
+
+    def is_disturbed(self):
+        return self.stopped or self.delay_s > 0
 
     def slow(self, seconds):
         """What comes from now on arrives so much later; 0: at once."""

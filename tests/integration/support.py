@@ -169,12 +169,16 @@ class Daemons:
             return os.path.exists(file) and open(file, encoding="ascii").read().strip()
         self.endpoint = wait_until(read, "the coordinator's endpoint file")
 
+    def coordinator_of(self, _name):
+        """Where a node is told that the coordinator is."""
+        return self.endpoint
+
     def start_server(self, name, *arguments):
-        return self.start(name, "cairn-server", "--coordinator", self.endpoint, "--name", name,
+        return self.start(name, "cairn-server", "--coordinator", self.coordinator_of(name), "--name", name,
                           "--data", os.path.join(self.folder, name), *arguments)
 
     def start_worker(self, name, *arguments):
-        return self.start(name, "cairn-worker", "--coordinator", self.endpoint, "--name", name, *arguments)
+        return self.start(name, "cairn-worker", "--coordinator", self.coordinator_of(name), "--name", name, *arguments)
 
     def cairn(self, *arguments, timeout=60):
         return run("cairn", *arguments, "--coordinator", self.endpoint, timeout=timeout)

@@ -1,12 +1,14 @@
 """Chaos: nodes of a cluster die, stand still, leave, come back and join at chosen steps while a job trains, and the job
-is scaled up and down. It must complete, with the model of an undisturbed run, and every version that any worker had on
-the way must be that run's.
+is scaled up and down; connections are reset, stand still and become slow; disks fill. It must complete, with the model
+of an undisturbed run, and every version that any worker had on the way must be that run's. A job that failed for want
+of room on a disk is resumed when there is some.
 
-    test_chaos.py [--seed S] [--schedules N] [--faults F] [--only I]
+    test_chaos.py [--seed S] [--schedules N] [--faults F] [--from I] [--only I] [--summary FILE]
 
-Each schedule is a function of the seed and its number: its cluster, and which faults come at which steps. They are
-printed before it begins, and --only plays one again. (Which node a fault meets, when several will do, is by number among
-those that are up, so moments still have a say.)"""
+Each schedule is a function of the seed and its number (chaos_schedule.py): its cluster, and which faults come at which
+steps. They are printed before it begins, and --only plays one again. (Which node a fault meets, when several will do, is
+by number among those that are up, so moments still have a say.) With --summary a schedule that failed is told and the
+next one played; a line for each is added to the file."""
 
 import argparse
 import json
@@ -17,66 +19,25 @@ import subprocess
 import sys
 import time
 
-from cluster import Cluster, DOWN, LEAVING, PAUSED, newest_step
+import small_disk
+from chaos_schedule import LEASE_MS, WORKERS_MAX, Schedule
+from cluster import Cluster, DOWN, FULL_TEXT, LEAVING, NO_ROOM, PAUSED, newest_step
+from linked_cluster import LinkedCluster
 from support import Failure, expect, last_json, main, make_digits, program, run, train, write_job
 
-LEASE_MS = 1000
-STEPS_PER_EPOCH = 25
-STEPS_PER_FAULT = 100
-FIRST_FAULT, LAST_STEPS = 5, 50  # no fault before this step, nor in the last ones
 SLOW = 4 if os.environ.get("CAIRN_SANITIZE") else 1
 NO_PROGRESS_S = 60 * SLOW        # without a new step, while nothing is down
 LEAVES_WITHIN_S = 60 * SLOW
 ASKED_AGAIN_S = 15               # a drain that a coordinator may have forgotten as it died
 PATIENCE_S = 20                  # with a command that is refused: the coordinator may not know all nodes again yet
-WORKERS_MAX = 4
-
-# kind -> how often it is drawn
-FAULTS = {
-    "kill worker": 4, "kill server": 3, "kill coordinator": 2, "pause worker": 2, "pause server": 1,
-    "pause coordinator": 1, "terminate worker": 2, "drain worker": 1, "add worker": 2, "scale": 2,
-}
-
-
-class Fault:
-    """At which step, what, which of those that will do, and for how long."""
-
-    def __init__(self, chance, step):
-        self.step = step
-        self.kind = chance.choices(list(FAULTS), list(FAULTS.values()))[0]
-        self.which = chance.randrange(1000)
-        self.seconds = chance.uniform(1.1, 3) * LEASE_MS / 1000 if "pause" in self.kind else chance.uniform(0, 2)
-        self.workers = chance.randint(1, WORKERS_MAX)
-
-    def __str__(self):
-        more = f" to {self.workers} workers" if self.kind == "scale" else f" number {self.which}, {self.seconds:.2f} s"
-        return f"step {self.step}: {self.kind}{more}"
-
-
-class Schedule:
-    """A cluster and what happens to it: a function of the seed and the number."""
-
-    def __init__(self, seed, number, fault_count):
-        chance = random.Random(f"{seed} {number}")
-        self.number = number
-        self.transport = chance.choice(["ipc", "tcp"])
-        self.servers, self.workers = chance.randint(1, 3), chance.randint(1, WORKERS_MAX)
-        self.codec = chance.choice(["float32", "float32", "bfloat16", "int8"])
-        self.commit_every = chance.choice([1, 7, 25, 1000000])
-        self.epochs = max(STEPS_PER_FAULT * fault_count, 2 * LAST_STEPS) // STEPS_PER_EPOCH
-        steps = self.epochs * STEPS_PER_EPOCH
-        self.faults = [Fault(chance, step) for step in
-                       sorted(chance.randint(FIRST_FAULT, steps - LAST_STEPS) for _ in range(fault_count))]
-
-    def __str__(self):
-        head = (f"schedule {self.number}: {self.transport}, servers {self.servers}, workers {self.workers}, "
-                f"{self.codec}, commit_every {self.commit_every}, {self.epochs * STEPS_PER_EPOCH} steps")
-        return "\n  ".join([head, *map(str, self.faults)])
+DISK_MIB = 24
 
 
 def write_recorded_job(path, data, schedule):
     """The small job, with hashes recorded, for one worker or many."""
-    write_job(path, data, epochs=schedule.epochs, commit_every=schedule.commit_every, codec=schedule.codec)
+    clips = ", global_clipnorm: 1" if schedule.clips else ""
+    write_job(path, data, epochs=schedule.epochs, commit_every=schedule.commit_every, codec=schedule.codec,
+              optimizer=f"{{adam: {{learning_rate: 0.005{clips}}}}}")
     with open(path, encoding="ascii") as file:
         text = file.read()
     text = text.replace("cluster: {", f"cluster: {{servers: {schedule.servers}, workers: {{min: 1, max: {WORKERS_MAX}}}, ")
@@ -128,13 +89,17 @@ class Play:
     def __init__(self, folder, schedule, job):
         self.schedule, self.job = schedule, job
         self.records = os.path.splitext(job)[0] + ".h5.hashes"
-        self.cluster = Cluster(folder, schedule.transport, LEASE_MS)
+        self.cluster = LinkedCluster(folder, LEASE_MS) if schedule.transport == "links" else \
+            Cluster(folder, schedule.transport, LEASE_MS)
         self.faults = list(schedule.faults)
         self.later = []  # (moment, what, name): what undoes a fault
         self.commands = []
         self.drained = {}  # name -> when that was asked for last
         self.step, self.step_at = -1, time.monotonic()
         self.events = []
+        self.met = []    # kinds of faults that met somebody
+        self.failed_for_room = 0
+        self.is_resumed_by = None
         self.began = time.monotonic()
 
     def note(self, text):
@@ -144,37 +109,57 @@ class Play:
 
     def candidates(self, kind):
         """Whom a fault of this kind may meet now; the last worker that is up does not leave."""
-        up = self.cluster.up(kind.split()[1])
-        return up[1:] if kind in ("terminate worker", "drain worker") else up
+        what, kind = kind.split()
+        if kind == "link":
+            return self.cluster.links_up()
+        up = self.cluster.up(kind)
+        if what == "fill":
+            return [name for name in up if name in self.cluster.disks and not self.cluster.disks[name].is_full()]
+        return up[1:] if what in ("terminate", "drain") else up
 
     def act(self, fault):
         if fault.kind == "scale":
             self.commands.append(Command(self.cluster, "scale", self.name, "--workers", str(fault.workers)))
             self.note(f"scale to {fault.workers}")
-            return
-        if fault.kind == "add worker":
+        elif fault.kind == "add worker":
             self.note(f"add worker {self.cluster.add_worker()}")
-            return
-        candidates = self.candidates(fault.kind)
-        if not candidates:
-            self.note(f"{fault.kind}: there is none")
-            return
-        name = candidates[fault.which % len(candidates)]
-        self.note(f"{fault.kind.split()[0]} {name} for {fault.seconds:.2f} s")
-        self.do(fault.kind.split()[0], name)
-        if fault.kind.split()[0] in ("kill", "pause"):
-            self.later.append((time.monotonic() + fault.seconds, fault.kind.split()[0], name))
+        else:
+            candidates = self.candidates(fault.kind)
+            if not candidates:
+                self.note(f"{fault.kind}: there is none")
+                return
+            self.do(fault, candidates[fault.which % len(candidates)])
+        self.met.append(fault.kind)
 
-    def do(self, what, name):
+    def do(self, fault, name):
+        what = fault.kind.split()[0]
+        self.note(f"{what} {name}{f' by {1000 * fault.delay_s:.0f} ms' if what == 'slow' else ''} for {fault.seconds:.2f} s")
         if what == "kill":
             self.cluster.kill(name)
         elif what == "pause":
             self.cluster.pause(name)
         elif what == "terminate":
             self.cluster.ask_to_leave(name)
-        else:
+        elif what == "drain":
             self.drain(name)
             self.cluster.is_told_to_leave(name)
+        elif what == "fill":
+            self.fill(fault, name)
+        elif what == "cut":
+            self.cluster.links[name].cut(fault.which if fault.which % 2 else None)
+        elif what == "stop":
+            self.cluster.links[name].stop()
+        else:
+            self.cluster.links[name].slow(fault.delay_s)
+        if what not in ("terminate", "drain", "cut"):
+            self.later.append((time.monotonic() + fault.seconds, what, name))
+
+    def fill(self, fault, name):
+        """What has blocks already does not notice; so a coordinator, and every other server, is to start on it too."""
+        self.cluster.disks[name].fill()
+        if name == "coordinator" or fault.which % 2:
+            self.cluster.kill(name)
+            self.cluster.start_again(name)
 
     def drain(self, name):
         self.drained[name] = time.monotonic()
@@ -184,11 +169,25 @@ class Play:
         self.commands.append(Command(self.cluster, "drain", name))
 
     def undo(self, what, name):
-        self.note(f"{name} is {'started again' if what == 'kill' else 'going on'}")
         if what == "kill":
+            self.note(f"{name} is started again")
             self.cluster.start_again(name)
-        else:
+        elif what == "pause":
+            self.note(f"{name} is going on")
             self.cluster.resume(name)
+        elif what == "fill":
+            self.free(name)
+        else:
+            self.note(f"{name} is as it was")
+            self.cluster.links[name].slow(0)
+            self.cluster.links[name].go_on()
+
+    def free(self, name):
+        self.note(f"there is room for {name}, which was {self.cluster.nodes[name].state}")
+        self.cluster.disks[name].free()
+        self.cluster.check()
+        if name in self.cluster.in_state(NO_ROOM):
+            self.cluster.start_again(name)
 
     # ---- the loop
 
@@ -197,7 +196,7 @@ class Play:
         step, now = newest_step(self.records), time.monotonic()
         if step > self.step:
             self.step, self.step_at = step, now
-        if self.cluster.in_state(DOWN, PAUSED):
+        if self.cluster.in_state(DOWN, PAUSED, NO_ROOM) or self.cluster.disturbed():
             self.step_at = now
         expect(now - self.step_at < NO_PROGRESS_S, f"no new step for {NO_PROGRESS_S} s, at step {self.step}")
         for name in self.cluster.in_state(LEAVING):
@@ -225,23 +224,54 @@ class Play:
         if self.faults and self.faults[0].step <= self.step:
             self.act(self.faults.pop(0))
 
-    def run(self):
-        """Until the job has ended; its result."""
-        self.cluster.start_all(self.schedule.servers, self.schedule.workers)
+    def start(self):
+        if self.schedule.has_small_disks and small_disk.possible():
+            for name in ["coordinator", *(f"s{number}" for number in range(self.schedule.servers))]:
+                self.cluster.use_small_disk(name, DISK_MIB)
+        self.cluster.start_all(self.schedule.servers, self.schedule.workers, self.schedule.shards)
         self.name = self.cluster.json("submit", self.job)["job"]
         self.end = Command(self.cluster, "wait", self.name)
+
+    def resume(self, result):
+        """A job that failed: for want of room, or for no good reason. There is room later."""
+        expect(FULL_TEXT in result.get("reason", "") and "fill server" in self.met, f"it ended as {json.dumps(result)}")
+        self.note(f"the job failed: {result['reason']}")
+        self.failed_for_room += 1
+        for item in [item for item in self.later if item[1] == "fill"]:
+            self.later.remove(item)
+            self.undo(*item[1:])
+        self.step_at = time.monotonic()
+        self.commands.append(Command(self.cluster, "submit", self.job, "--resume"))
+        self.is_resumed_by = self.commands[-1]
+
+    def ended(self):
+        """The job's result when it has ended for good."""
+        if self.is_resumed_by is not None:
+            if self.is_resumed_by not in self.commands:
+                self.is_resumed_by = None
+                self.end = Command(self.cluster, "wait", self.name)
+            return None
+        result = self.end.result()
+        if result is None or result["status"] != "failed":
+            return result
+        self.resume(result)
+        return None
+
+    def run(self):
+        """Until the job has ended; its result."""
+        self.start()
         deadline = time.monotonic() + (60 + 6 * len(self.faults)) * SLOW
         result = None
         while result is None:
             expect(time.monotonic() < deadline, "the job did not end in time")
             self.turn()
-            result = self.end.result()
+            result = self.ended()
             time.sleep(0.005)
         return result
 
     def status(self):
         """What the coordinator says of the job when it has ended."""
-        for what, name in [(what, name) for _, what, name in self.later if name == "coordinator"]:
+        for what, name in [(what, name) for _, what, name in self.later if name.endswith("coordinator")]:
             self.undo(what, name)
         return self.cluster.json("status", self.name)
 
@@ -263,16 +293,31 @@ class Play:
 
 
 def undisturbed(folder, data, schedule, known):
-    """The result of a run that nothing happens to, and its records: of each length and codec once."""
-    key = (schedule.epochs, schedule.codec)
+    """The result of a run that nothing happens to, and its records: of each kind of job once."""
+    key = schedule.job_key()
     if key not in known:
-        name = os.path.join(folder, f"whole-{schedule.epochs}-{schedule.codec}")
+        name = os.path.join(folder, "whole-" + "-".join(map(str, key)))
         job = write_recorded_job(name + ".yaml", data, schedule)
         known[key] = train(job, "--workers", 2, "--servers", 1, state=name, timeout=300)
     return known[key]
 
 
+def judge(one, result, whole):
+    expect(result["status"] == "completed", f"it ended as {json.dumps(result)}")
+    expect(result["model_hash"] == whole["model_hash"],
+           f"another model: {json.dumps(result)}, undisturbed {json.dumps(whole)}")
+    status = one.status()
+    expect(status["divergences"] == 0, "sums came twice and differed")
+    if status["validation_step"] == status["final_step"]:
+        expect(result["metrics"] == whole["metrics"], f"other metrics: {result}, undisturbed {whole}")
+    else:  # it was told to a coordinator that died
+        one.note(f"the newest validation that the coordinator knows is of step {status['validation_step']}")
+    done = run("cairn", "verify", whole["output"], one.records)
+    expect(done.returncode == 0, f"other versions on the way: {done.stdout} {done.stderr}")
+
+
 def play(folder, data, schedule, known):
+    """Plays a schedule; what became of it."""
     print(schedule, flush=True)
     whole = undisturbed(folder, data, schedule, known)
     place = os.path.join(folder, f"s{schedule.number}")
@@ -281,18 +326,7 @@ def play(folder, data, schedule, known):
     one = Play(place, schedule, job)
     with one.cluster:
         try:
-            result = one.run()
-            expect(result["status"] == "completed", f"it ended as {json.dumps(result)}")
-            expect(result["model_hash"] == whole["model_hash"],
-                   f"another model: {json.dumps(result)}, undisturbed {json.dumps(whole)}")
-            status = one.status()
-            expect(status["divergences"] == 0, "sums came twice and differed")
-            if status["validation_step"] == status["final_step"]:
-                expect(result["metrics"] == whole["metrics"], f"other metrics: {result}, undisturbed {whole}")
-            else:  # it was told to a coordinator that died
-                one.note(f"the newest validation that the coordinator knows is of step {status['validation_step']}")
-            done = run("cairn", "verify", whole["output"], one.records)
-            expect(done.returncode == 0, f"other versions on the way: {done.stdout} {done.stderr}")
+            judge(one, one.run(), whole)
         except (Failure, subprocess.TimeoutExpired) as failure:
             one.tell(failure)
             raise
@@ -300,6 +334,8 @@ def play(folder, data, schedule, known):
             one.close()
     print(f"  completed in {time.monotonic() - one.began:.1f} s; what happened:", *one.events, sep="\n    ", flush=True)
     shutil.rmtree(place)
+    return {"seconds": round(time.monotonic() - one.began, 1), "met": one.met, "failed_for_room": one.failed_for_room,
+            "model_hash": whole["model_hash"]}
 
 
 def options():
@@ -307,19 +343,37 @@ def options():
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--schedules", type=int, default=3)
     parser.add_argument("--faults", type=int, default=10)
+    parser.add_argument("--from", type=int, default=0, metavar="I", dest="first")
     parser.add_argument("--only", type=int, default=None, metavar="I")
+    parser.add_argument("--summary", default=None, metavar="FILE")
     return parser.parse_args()
+
+
+def summarise(path, seed, number, outcome):
+    if path:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"seed": seed, "schedule": number, **outcome}) + "\n")
 
 
 def test(folder):
     given = options()
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(1 << 32)
-    known = {}
+    known, failures = {}, []
     data = os.path.join(folder, "digits")
+    if not small_disk.possible():
+        print("no disk may be mounted here: none will be filled", flush=True)
     make_digits(data)
-    for number in [given.only] if given.only is not None else range(given.schedules):
+    for number in [given.only] if given.only is not None else range(given.first, given.first + given.schedules):
         print(f"seed {seed} (again: --seed {seed} --faults {given.faults} --only {number})", flush=True)
-        play(folder, data, Schedule(seed, number, given.faults), known)
+        try:
+            summarise(given.summary, seed, number, dict(equal=True, **play(folder, data, Schedule(seed, number, given.faults),
+                                                                          known)))
+        except (Failure, subprocess.TimeoutExpired) as failure:
+            summarise(given.summary, seed, number, {"equal": False, "failure": str(failure)[:500]})
+            failures.append(number)
+            if not given.summary:
+                raise
+    expect(not failures, f"schedules {failures} of seed {seed} failed")
 
 
 main(test)
