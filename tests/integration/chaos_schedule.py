@@ -1,4 +1,4 @@
-"""What test_chaos.py plays: clusters, and faults that come at steps of a job. A function of seed and number alone, so that a
+"""What chaos_play.py plays: clusters, and faults that come at steps of a job. A function of seed and number alone, so that a
 schedule can be played again; whether a fault meets somebody is seen when it is played."""
 
 import random
@@ -46,10 +46,12 @@ class Fault:
 class Schedule:
     """A cluster and what happens to it."""
 
-    def __init__(self, seed, number, fault_count):
+    def __init__(self, seed, number, fault_count, transport=None):
+        """`transport`: which, else by chance: ipc, tcp, links (linked_cluster.py) or hosts (network.py)."""
         chance = random.Random(f"{seed} {number}")
         self.number = number
         self.transport = chance.choice(["ipc", "tcp", "links", "links"])
+        self.transport = transport or self.transport
         self.has_small_disks = chance.random() < 0.3
         self.servers, self.workers = chance.randint(1, 3), chance.randint(1, WORKERS_MAX)
         self.shards = chance.choice([1, 1, 2, 3])
@@ -57,7 +59,7 @@ class Schedule:
         self.clips = chance.random() < 0.3
         self.commit_every = chance.choice([1, 7, 25, 100, 1000000])
         self.epochs = max(STEPS_PER_FAULT * fault_count, 2 * LAST_STEPS) // STEPS_PER_EPOCH
-        kinds = dict(NODE_FAULTS, **(LINK_FAULTS if self.transport == "links" else {}),
+        kinds = dict(NODE_FAULTS, **(LINK_FAULTS if self.transport in ("links", "hosts") else {}),
                      **(DISK_FAULTS if self.has_small_disks else {}))
         steps = self.epochs * STEPS_PER_EPOCH
         self.faults = [Fault(chance, step, kinds) for step in

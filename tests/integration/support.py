@@ -152,7 +152,7 @@ class Daemons:
 
     def start(self, name, executable, *arguments):
         with open(os.path.join(self.folder, name + ".log"), "ab") as log:
-            self.processes[name] = subprocess.Popen([program(executable), *map(str, arguments)],
+            self.processes[name] = subprocess.Popen([*self.place_of(name), program(executable), *map(str, arguments)],
                                                     stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         return self.processes[name]
 
@@ -168,6 +168,10 @@ class Daemons:
                 raise Failure("the coordinator ended: " + self.log("coordinator"))
             return os.path.exists(file) and open(file, encoding="ascii").read().strip()
         self.endpoint = wait_until(read, "the coordinator's endpoint file")
+
+    def place_of(self, _name):
+        """The words before a program that run it where this node is."""
+        return ()
 
     def coordinator_of(self, _name):
         """Where a node is told that the coordinator is."""
@@ -196,6 +200,11 @@ class Daemons:
     def log(self, name):
         with open(os.path.join(self.folder, name + ".log"), encoding="utf-8", errors="replace") as file:
             return file.read()
+
+
+def skip(reason):
+    print(f"skipped: {reason}")
+    sys.exit(SKIPPED)
 
 
 def main(test):
