@@ -7,8 +7,10 @@
 /* Nodes speak at least so often, however long the lease is. */
 #define HEARTBEAT_MAX_MS   1000
 #define HEARTBEATS_A_LEASE 5
-/* Heartbeats that the holder of a contended name may miss. */
-#define CONTENDED_HEARTBEATS 2
+/* For so many heartbeats after a name was contended its holder's words may be older, and be its last ones;
+ * when it has said nothing after so many it is gone. */
+#define LAST_WORDS_HEARTBEATS 1
+#define CONTENDED_HEARTBEATS  3
 /* The longest time between two ticks, and a gap between them that can only be our own pause. */
 #define TICK_MS  500
 #define PAUSE_MS 1000
@@ -29,6 +31,15 @@ void membership_fini(struct membership *membership)
     nodes_fini(&membership->nodes);
 }
 
+/* The holder of a name has spoken: refuses who contends for it, unless that may have been said before. */
+static void defend_name(struct turn *turn, const struct membership *membership, struct node *node)
+{
+    int64_t since_ms = turn->now.monotonic_ms - node->contended_ms;
+
+    if (node->contended && since_ms >= (int64_t)LAST_WORDS_HEARTBEATS * membership->heartbeat_ms)
+        node_refuse_contender(turn, node);
+}
+
 struct node *membership_hear(struct turn *turn, struct membership *membership, const struct peer *peer)
 {
     struct node *node = nodes_at(&membership->nodes, peer);
@@ -36,7 +47,7 @@ struct node *membership_hear(struct turn *turn, struct membership *membership, c
     if (!node)
         return NULL;
     node->heard_ms = turn->now.monotonic_ms;
-    node_refuse_contender(turn, node);
+    defend_name(turn, membership, node);
     return node;
 }
 
@@ -142,7 +153,7 @@ void membership_register(struct turn *turn, struct membership *membership, struc
     if (!node) {
         admit(turn, membership, jobs, peer, registration);
     } else if (registration_same_process(node->registration, registration)) {
-        node_refuse_contender(turn, node);
+        defend_name(turn, membership, node);
         renew(turn, membership, jobs, node, peer, registration);
     } else {
         node_contend(turn, node, peer, registration);

@@ -2,8 +2,9 @@
  *
  * Names are unique in the cluster. A registration under a name that is in use waits as a contender until it
  * is known whether the holder still lives: the holder speaks (the contender is refused), or its connection is
- * gone or it stays silent (the contender takes the name). So a restarted node gets its name back at once, and
- * a second node of a name never takes it from a live one.
+ * gone or it stays silent (the contender takes the name). What the holder says at first does not count, for
+ * it may have died since: its last words and its heir's registration come by two connections, in any order.
+ * So a restarted node gets its name back at once, and a second node of a name never takes it from a live one.
  *
  * Invariants: names and peers are unique; nodes are in the order of their registration. Knows nothing of what
  * nodes do for jobs. */

@@ -74,9 +74,26 @@ START_TEST(second_live_node_of_a_name_is_refused)
     register_from(&cluster, "b", "w1", 2, 0);
     ck_assert(!GOT(&cluster, "b", REFUSAL));
     ck_assert(!GOT(&cluster, "b", WELCOME));
+    pass(&cluster, 1000);
     heartbeat(&cluster, "a");
     ck_assert(GOT(&cluster, "b", REFUSAL));
     pass(&cluster, 4000);
+    ck_assert_uint_eq(count_nodes(), 1);
+}
+END_TEST
+
+/* What a node said before it died may be read after its heir's registration, as when the coordinator stood
+ * still. */
+START_TEST(last_words_of_a_dead_node_refuse_nobody)
+{
+    register_from(&cluster, "a", "w1", 1, 0);
+    register_from(&cluster, "b", "w1", 2, 0);
+    heartbeat(&cluster, "a");
+    register_from(&cluster, "a", "w1", 1, 0);
+    ck_assert(!GOT(&cluster, "b", REFUSAL));
+    pass(&cluster, 3000);
+    ck_assert(GOT(&cluster, "b", WELCOME));
+    ck_assert(!GOT(&cluster, "b", REFUSAL));
     ck_assert_uint_eq(count_nodes(), 1);
 }
 END_TEST
@@ -85,7 +102,7 @@ START_TEST(name_of_a_silent_node_is_inherited)
 {
     register_from(&cluster, "a", "w1", 1, 0);
     register_from(&cluster, "b", "w1", 2, 0);
-    pass(&cluster, 1750);
+    pass(&cluster, 2750);
     ck_assert(!GOT(&cluster, "b", WELCOME));
     pass(&cluster, 250);
     ck_assert(GOT(&cluster, "b", WELCOME));
@@ -159,6 +176,7 @@ static Suite *make_suite(void)
                                   name_of_a_silent_node_is_inherited,
                                   name_of_a_gone_connection_is_inherited_at_once,
                                   same_process_replaces_itself,
+                                  last_words_of_a_dead_node_refuse_nobody,
                                   contenders_that_think_again_are_forgotten,
                                   nonsensical_registrations_are_refused};
     Suite *suite = suite_create("coordinator_nodes");
