@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "generation_writer.h"
 #include "net/frames.h"
+#include "net/silence.h"
 #include "net/waiter.h"
 #include "net/wire.h"
 #include "outbox.h"
@@ -446,7 +447,8 @@ static int router_options(void *router)
         zmq_setsockopt(router, ZMQ_ROUTER_HANDOVER, &yes, sizeof(yes)) != 0 ||
         zmq_setsockopt(router, ZMQ_RCVHWM, &receive_queue, sizeof(receive_queue)) != 0 ||
         zmq_setsockopt(router, ZMQ_SNDHWM, &none, sizeof(none)) != 0 ||
-        zmq_setsockopt(router, ZMQ_MAXMSGSIZE, &frame_bytes_max, sizeof(frame_bytes_max)) != 0)
+        zmq_setsockopt(router, ZMQ_MAXMSGSIZE, &frame_bytes_max, sizeof(frame_bytes_max)) != 0 ||
+        silence_watch(router) != 0)
         return -1;
     return 0;
 }

@@ -8,6 +8,7 @@
 #include "session.h"
 
 #include "base/clock.h"
+#include "net/silence.h"
 #include "session_state.h"
 
 #include <inttypes.h>
@@ -211,7 +212,7 @@ static enum status connect_shard(struct session *session, void *zmq_context, uin
         return error_set(error, CAIRN_NO_MEMORY, "session: out of memory");
     if (zmq_setsockopt(socket, ZMQ_LINGER, &none, sizeof(none)) != 0 ||
         zmq_setsockopt(socket, ZMQ_SNDHWM, &none, sizeof(none)) != 0 ||
-        zmq_setsockopt(socket, ZMQ_RCVHWM, &none, sizeof(none)) != 0)
+        zmq_setsockopt(socket, ZMQ_RCVHWM, &none, sizeof(none)) != 0 || silence_watch(socket) != 0)
         return error_set(error, CAIRN_IO, "session: cannot set up a socket: %s", zmq_strerror(zmq_errno()));
     status = watch_connection(session, zmq_context, shard, error);
     if (status != CAIRN_OK)

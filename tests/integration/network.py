@@ -29,7 +29,7 @@ def _ip(*words):
 
 def lacks():
     """What is missing to have hosts here, or None. This process is then on a network of its own."""
-    missing = [tool for tool in ("ip", "tc", "nsenter", "unshare") if shutil.which(tool) is None]
+    missing = [tool for tool in ("ip", "tc", "ss", "nsenter", "unshare") if shutil.which(tool) is None]
     if missing:
         return f"there is no {missing[0]}"
     library = ctypes.CDLL(None, use_errno=True)
@@ -87,6 +87,16 @@ class Host:
         """Down and up: what was on its way is lost, and no connection ends."""
         self.stop()
         self.go_on()
+
+    def forget(self, port):
+        """Nothing passes any more over the connections to a port that stand now, for good, and neither end is told; new
+        ones are as ever. So it is when a firewall between them forgets."""
+        shown = subprocess.run([*self.place, "ss", "--no-header", "--tcp", "--numeric", "dport", "=", f":{port}"],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True).stdout
+        ports = [line.split()[3].rsplit(":", 1)[1] for line in shown.splitlines()]
+        for number in ports:
+            self._inside("ip", "rule", "add", "ipproto", "tcp", "sport", number, "blackhole")
+        return len(ports)
 
     def slow(self, seconds):
         self.is_slow = seconds > 0
