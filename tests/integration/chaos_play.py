@@ -138,9 +138,9 @@ class Play:
             self.later.append((time.monotonic() + fault.seconds, what, name))
 
     def fill(self, fault, name):
-        """What has blocks already does not notice; so a coordinator, and every other server, is to start on it too."""
+        """What has blocks already does not notice; so every other node is to start on it too."""
         self.cluster.disks[name].fill()
-        if name == "coordinator" or fault.which % 2:
+        if fault.which % 2:
             self.cluster.kill(name)
             self.cluster.start_again(name)
 
