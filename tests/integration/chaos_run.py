@@ -16,7 +16,7 @@ import time
 
 from chaos_play import Play
 from chaos_schedule import WORKERS_MAX, Schedule
-from support import Failure, expect, make_digits, run, train, write_job
+from support import Failure, expect, make_digits, record_hashes, run, train, write_job
 
 
 def write_recorded_job(path, data, schedule):
@@ -24,11 +24,12 @@ def write_recorded_job(path, data, schedule):
     clips = ", global_clipnorm: 1" if schedule.clips else ""
     write_job(path, data, epochs=schedule.epochs, commit_every=schedule.commit_every, codec=schedule.codec,
               optimizer=f"{{adam: {{learning_rate: 0.005{clips}}}}}")
+    record_hashes(path)
     with open(path, encoding="ascii") as file:
         text = file.read()
     text = text.replace("cluster: {", f"cluster: {{servers: {schedule.servers}, workers: {{min: 1, max: {WORKERS_MAX}}}, ")
     with open(path, "w", encoding="ascii") as file:
-        file.write(text.replace("  commit_every:", "  record_hashes: true\n  commit_every:"))
+        file.write(text)
     return path
 
 

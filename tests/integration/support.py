@@ -91,6 +91,15 @@ def write_job(path, data, **changes):
     return path
 
 
+def record_hashes(path):
+    """Has a job that write_job wrote record the hashes of all versions; the folder of the records."""
+    with open(path, encoding="ascii") as file:
+        text = file.read()
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text.replace("  commit_every:", "  record_hashes: true\n  commit_every:"))
+    return os.path.splitext(path)[0] + ".h5.hashes"
+
+
 def last_json(text):
     lines = text.strip().splitlines()
     expect(lines, "no JSON line was printed")

@@ -6,7 +6,7 @@ import os
 import network
 from cluster import newest_step, wait_for_step
 from network import HostsCluster
-from support import expect, main, make_digits, skip, train, wait_until, write_job
+from support import expect, main, make_digits, record_hashes, skip, train, wait_until, write_job
 
 LEASE_MS = 1000
 NOTICED_WITHIN_S = 60
@@ -27,12 +27,7 @@ def test(folder):
     make_digits(data)
     whole = train(write_job(os.path.join(folder, "whole.yaml"), data, epochs=20), state=os.path.join(folder, "whole"))
     job = write_job(os.path.join(folder, "job.yaml"), data, epochs=20)
-    with open(job, "a+", encoding="ascii") as file:
-        file.seek(0)
-        text = file.read().replace("  commit_every:", "  record_hashes: true\n  commit_every:")
-        file.truncate(0)
-        file.write(text)
-    records = os.path.join(folder, "job.h5.hashes")
+    records = record_hashes(job)
     with HostsCluster(folder, LEASE_MS) as cluster:
         cluster.start_all(servers=1, workers=1)
         name = cluster.json("submit", job)["job"]

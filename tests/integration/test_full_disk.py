@@ -5,7 +5,7 @@ import os
 
 import small_disk
 from cluster import FULL_TEXT, NO_ROOM, Cluster, newest_step, wait_for_step
-from support import expect, main, make_digits, skip, train, wait_until, write_job
+from support import expect, main, make_digits, record_hashes, skip, train, wait_until, write_job
 
 LEASE_MS = 1000
 DISK_MIB = 24
@@ -13,13 +13,8 @@ EPOCHS = 40
 COMMENT_BYTES = 200000  # of a job file, which the coordinator keeps
 
 
-def write_recorded_job(folder, name, data, commit_every):
-    path = write_job(os.path.join(folder, name + ".yaml"), data, epochs=EPOCHS, commit_every=commit_every)
-    with open(path, encoding="ascii") as file:
-        text = file.read()
-    with open(path, "w", encoding="ascii") as file:
-        file.write(text.replace("  commit_every:", "  record_hashes: true\n  commit_every:"))
-    return path, os.path.join(folder, name + ".h5.hashes")
+def write_long_job(folder, name, data, commit_every):
+    return write_job(os.path.join(folder, name + ".yaml"), data, epochs=EPOCHS, commit_every=commit_every)
 
 
 def expect_model(result, whole):
@@ -30,7 +25,8 @@ def expect_model(result, whole):
 def check_server(folder, data, whole):
     """The first generation finds no room."""
     os.mkdir(folder)
-    job, records = write_recorded_job(folder, "job", data, commit_every=200)
+    job = write_long_job(folder, "job", data, commit_every=200)
+    records = record_hashes(job)
     with Cluster(folder, "ipc", LEASE_MS) as cluster:
         cluster.use_small_disk("s0", DISK_MIB)
         cluster.start_all(servers=1, workers=1)
@@ -49,7 +45,7 @@ def check_server(folder, data, whole):
 
 def use_up_reserve(cluster, folder, data):
     """Gives the coordinator so much to keep that it needs room, and so ends."""
-    path, _ = write_recorded_job(folder, "large", data, commit_every=1)
+    path = write_long_job(folder, "large", data, commit_every=1)
     with open(path, "a", encoding="ascii") as file:
         file.write("".join(f"# {'x' * 98}\n" for _ in range(COMMENT_BYTES // 100)))
     submit = None
@@ -69,7 +65,8 @@ def use_up_reserve(cluster, folder, data):
 
 def check_coordinator(folder, data, whole):
     os.mkdir(folder)
-    job, records = write_recorded_job(folder, "job", data, commit_every=10)
+    job = write_long_job(folder, "job", data, commit_every=10)
+    records = record_hashes(job)
     with Cluster(folder, "ipc", LEASE_MS) as cluster:
         cluster.use_small_disk("coordinator", DISK_MIB)
         cluster.start_all(servers=1, workers=1)

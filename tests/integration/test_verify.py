@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 
-from support import expect, last_json, main, make_digits, program, run, train, wait_until, write_job
+from support import expect, last_json, main, make_digits, program, record_hashes, run, train, wait_until, write_job
 
 EPOCHS = 2
 STEPS = 50
@@ -13,10 +13,7 @@ STEPS = 50
 
 def recorded(folder, name, data, **changes):
     job = write_job(os.path.join(folder, name + ".yaml"), data, epochs=EPOCHS, **changes)
-    with open(job, encoding="ascii") as file:
-        text = file.read()
-    with open(job, "w", encoding="ascii") as file:
-        file.write(text.replace("  commit_every:", "  record_hashes: true\n  commit_every:"))
+    record_hashes(job)
     return job
 
 
