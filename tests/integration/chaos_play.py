@@ -79,6 +79,7 @@ class Play:
         self.commands = []
         self.drained = {}  # name -> when that was asked for last
         self.step, self.step_at = -1, time.monotonic()
+        self.longest_still_s = 0  # without a new step, while nothing was down
         self.events = []
         self.met = []    # kinds of faults that met somebody
         self.failed_for_room = 0
@@ -116,7 +117,8 @@ class Play:
 
     def do(self, fault, name):
         what = fault.kind.split()[0]
-        self.note(f"{what} {name}{f' by {1000 * fault.delay_s:.0f} ms' if what == 'slow' else ''} for {fault.seconds:.2f} s")
+        by = f" by {1000 * fault.delay_s:.0f} ms" if what == "slow" else ""
+        self.note(f"{what} {name}{by} for {fault.seconds:.2f} s")
         if what == "kill":
             self.cluster.kill(name)
         elif what == "pause":
@@ -177,6 +179,7 @@ class Play:
     def look(self):
         """What the records say; a run that stands still while all are there is a failure."""
         step, now = newest_step(self.records), time.monotonic()
+        self.longest_still_s = max(self.longest_still_s, now - self.step_at)
         if step > self.step:
             self.step, self.step_at = step, now
         if self.cluster.in_state(DOWN, PAUSED, NO_ROOM) or self.cluster.disturbed():

@@ -75,8 +75,8 @@ def play(folder, data, schedule, known):
             one.close()
     print(f"  completed in {time.monotonic() - one.began:.1f} s; what happened:", *one.events, sep="\n    ", flush=True)
     shutil.rmtree(place)
-    return {"seconds": round(time.monotonic() - one.began, 1), "met": one.met, "failed_for_room": one.failed_for_room,
-            "model_hash": whole["model_hash"]}
+    return {"seconds": round(time.monotonic() - one.began, 1), "still": round(one.longest_still_s, 1), "met": one.met,
+            "failed_for_room": one.failed_for_room, "model_hash": whole["model_hash"]}
 
 
 def options(schedules, faults):

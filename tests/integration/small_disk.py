@@ -1,5 +1,5 @@
-"""Disks of a few MiB that a test can fill: tmpfs mounts which only this process and its children see, and which end with
-them. Where none may be mounted, `possible` says so."""
+"""Disks of a few MiB that a test can fill: tmpfs mounts which only this process and its children see, and which end
+with them. Where none may be mounted, `possible` says so."""
 
 import ctypes
 import errno

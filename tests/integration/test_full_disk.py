@@ -1,5 +1,5 @@
-"""Disks that fill under a cluster. A server's fails the job, with a reason that names it, and the job goes on when it is
-resumed with room; a coordinator's ends the coordinator, under which steps go on. The model is the undisturbed run's."""
+"""Disks that fill under a cluster. A server's fails the job, with a reason that names it, and the job goes on when it
+is resumed with room; a coordinator's ends the coordinator, under which steps go on. The model is the undisturbed run's."""
 
 import os
 
