@@ -40,6 +40,8 @@ def lacks():
         _ip("link", "add", BRIDGE, "type", "bridge")
         _ip("address", "add", ADDRESS.format(HUB) + "/24", "dev", BRIDGE)
         _ip("link", "set", BRIDGE, "up")
+        _ip("link", "add", "trial", "type", "veth", "peer", "name", "trial-end")
+        _ip("link", "delete", "trial")
     except OSError as error:
         return str(error)
     return None
