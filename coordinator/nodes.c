@@ -111,9 +111,6 @@ void nodes_remove(struct nodes *nodes, struct node *node)
 void node_contend(struct turn *turn, struct node *node, const struct peer *peer,
                   const Cairn__Registration *registration)
 {
-    /* A contender that lost patience comes again over another connection: that is no second one. */
-    if (node->contended && !registration_same_process(node->contender, registration))
-        node_refuse_contender(turn, node);
     if (!node->contended)
         node->contended_ms = turn->now.monotonic_ms;
     message_free(node->contender);

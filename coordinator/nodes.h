@@ -61,8 +61,8 @@ void nodes_renew(struct turn *turn, struct node *node, const struct peer *peer,
 /* Removes and frees a node. */
 void nodes_remove(struct nodes *nodes, struct node *node);
 
-/* Makes the sender of a registration the contender for a node's name, in place of an earlier one (which is
- * refused). */
+/* Makes the sender of a registration the contender for a node's name, in place of an earlier one. That one is
+ * told nothing: either may be dead, whichever was read first, and who lives registers again. */
 void node_contend(struct turn *turn, struct node *node, const struct peer *peer,
                   const Cairn__Registration *registration);
 

@@ -138,12 +138,32 @@ START_TEST(same_process_replaces_itself)
 }
 END_TEST
 
+/* A node has died twice while the coordinator stood still, which reads the second registration before the
+ * first. */
+START_TEST(dead_heirs_refuse_nobody)
+{
+    struct event gone = {
+        .type = EVENT_PEER_GONE, .peer = peer_named("a"), .reason = "its connection is gone"};
+
+    register_from(&cluster, "a", "w1", 1, 0);
+    register_from(&cluster, "c", "w1", 3, 0);
+    register_from(&cluster, "b", "w1", 2, 0);
+    cluster_handle(&cluster, &gone);
+    gone.peer = peer_named("b");
+    cluster_handle(&cluster, &gone);
+    ck_assert(!GOT(&cluster, "c", REFUSAL));
+    register_from(&cluster, "c", "w1", 3, 0); /* it has waited for an answer */
+    ck_assert(GOT(&cluster, "c", WELCOME));
+    ck_assert_uint_eq(count_nodes(), 1);
+}
+END_TEST
+
 START_TEST(contenders_that_think_again_are_forgotten)
 {
     register_from(&cluster, "a", "w1", 1, 0);
     register_from(&cluster, "b", "w1", 2, 0);
-    register_from(&cluster, "c", "w1", 3, 0); /* b is refused: one contender is enough */
-    ck_assert(GOT(&cluster, "b", REFUSAL));
+    register_from(&cluster, "c", "w1", 3, 0); /* b is forgotten: one contender is enough */
+    ck_assert(!GOT(&cluster, "b", REFUSAL));
     register_from(&cluster, "c", "w2", 3, 0);
     ck_assert(GOT(&cluster, "c", WELCOME));
     pass(&cluster, 4000);
@@ -177,6 +197,7 @@ static Suite *make_suite(void)
                                   name_of_a_gone_connection_is_inherited_at_once,
                                   same_process_replaces_itself,
                                   last_words_of_a_dead_node_refuse_nobody,
+                                  dead_heirs_refuse_nobody,
                                   contenders_that_think_again_are_forgotten,
                                   nonsensical_registrations_are_refused};
     Suite *suite = suite_create("coordinator_nodes");
