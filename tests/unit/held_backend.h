@@ -117,7 +117,8 @@ static inline void hold_ops(struct op_ops *ops, const struct op_ops *plain, enum
             return status;                                                                                   \
         pthread_mutex_lock(&hold_mutex);                                                                     \
         if (!held_backends[index].plan) {                                                                    \
-            held_plain = held_plain ? held_plain : (*out)->ops;                                              \
+            if (!held_plain)                                                                                 \
+                held_plain = (*out)->ops;                                                                    \
             held_backends[index] = *held_plain;                                                              \
             held_backends[index].plan = held_plan_##index;                                                   \
         }                                                                                                    \

@@ -11,8 +11,8 @@
 #define STEPS 24
 #endif
 #define WORKERS 3
-/* Operations of a worker in a step at most, so that there is a pace when one is held. */
-#define STEP_OPERATIONS 80
+/* Operations of a worker in a step, about: when one is held there is a pace, and there are steps to come. */
+#define STEP_OPERATIONS 36
 
 static const char *const codecs[] = {"", "  codec: bfloat16\n", "  codec: int8\n"};
 #define CODECS (int)(sizeof(codecs) / sizeof(codecs[0]))

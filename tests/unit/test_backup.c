@@ -30,8 +30,8 @@ static void stand_still(const char *codec, uint32_t held, uint32_t lanes, uint64
 
 START_TEST(others_go_on_when_one_stands_still)
 {
-    stand_still(codecs[_i], 1, 1, 5 * STEP_OPERATIONS);
-    stand_still(codecs[_i], 2, 2, 6 * STEP_OPERATIONS + 7);
+    stand_still(codecs[_i], 1, 1, 6 * STEP_OPERATIONS);
+    stand_still(codecs[_i], 2, 2, 7 * STEP_OPERATIONS + 7);
 }
 END_TEST
 
@@ -40,7 +40,7 @@ START_TEST(nobody_helps_when_the_job_says_never)
 {
     struct cluster *cluster = open_cluster("", "0", 1);
 
-    hold_after(0, 5 * STEP_OPERATIONS);
+    hold_after(0, 6 * STEP_OPERATIONS);
     start_some_held(cluster, 1);
     begin_epoch(cluster, 0, STEPS, "");
     while (!hold_holds(0))
