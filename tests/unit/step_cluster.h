@@ -68,7 +68,8 @@ static inline void start_shard(struct cluster *cluster, uint32_t index)
                   "%s", error.message);
 }
 
-static inline void make_prepare(struct cluster *cluster, uint64_t incarnation, uint64_t step)
+/* Where the job lies: once, since workers read it from then on. */
+static inline void describe_places(struct cluster *cluster)
 {
     cairn__prepare_command__init(&cluster->prepare);
     cairn__job_text__init(&cluster->text);
@@ -85,12 +86,18 @@ static inline void make_prepare(struct cluster *cluster, uint64_t incarnation, u
     placement_assign(cluster->slot_shards, PLACEMENT_SLOTS_MIN, cluster->shard_count);
     cluster->prepare.job = 1;
     cluster->prepare.job_id = "small-1";
-    cluster->prepare.incarnation = incarnation;
     cluster->prepare.text = &cluster->text;
     cluster->prepare.n_shards = cluster->shard_count;
     cluster->prepare.shards = cluster->shard_pointers;
     cluster->prepare.n_slot_shards = PLACEMENT_SLOTS_MIN;
     cluster->prepare.slot_shards = cluster->slot_shards;
+}
+
+static inline void make_prepare(struct cluster *cluster, uint64_t incarnation, uint64_t step)
+{
+    if (cluster->prepare.n_shards == 0)
+        describe_places(cluster);
+    cluster->prepare.incarnation = incarnation;
     cluster->prepare.step = step;
 }
 
