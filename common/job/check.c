@@ -241,9 +241,6 @@ static enum status walk_enum(struct walk *walk, int node, const cyaml_schema_val
         if (strcmp(schema->enumeration.strings[i].str, text) == 0)
             return CAIRN_OK;
     }
-    if (has_word(rule->planned, text))
-        return mistake(walk, node, "%s is not supported yet, allowed: %s", document_quote(text, quoted),
-                       allowed_value(schema, rule, allowed));
     return mistake(walk, node, "unknown word %s%s", document_quote(text, quoted),
                    allowed_words(schema, text, allowed));
 }

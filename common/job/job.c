@@ -38,6 +38,11 @@ char *job_path(const struct job *job, const char *path)
 
 /* ---- tables */
 
+bool job_is_throughput(const struct job *job)
+{
+    return job->mode != TRAIN_SYNC;
+}
+
 bool job_has_tables(const struct job *job)
 {
     return job->table_count > 0;
@@ -304,6 +309,11 @@ static void tables_digest(const struct job *job, char text[HASH_TEXT_BYTES])
     hash_text(&hash, text);
 }
 
+static const char *mode_name(enum train_mode mode)
+{
+    return mode == TRAIN_SYNC ? "sync" : mode == TRAIN_ASYNC ? "async" : "ssp";
+}
+
 void job_digest(const struct job *job, char text[HASH_TEXT_BYTES])
 {
     struct hash hash;
@@ -316,8 +326,10 @@ void job_digest(const struct job *job, char text[HASH_TEXT_BYTES])
     add(&hash, "cairn job 1\nseed %" PRIu64 "\n", job->seed);
     add_model(&hash, &job->model);
     add_source(&hash, &job->training);
-    add(&hash, "shuffle %d batch_size %u microbatches %u threads_per_microbatch %u mode sync\n", job->shuffle,
-        job->batch_size, job->microbatches, job->threads_per_microbatch);
+    add(&hash, "shuffle %d batch_size %u microbatches %u threads_per_microbatch %u mode %s\n", job->shuffle,
+        job->batch_size, job->microbatches, job->threads_per_microbatch, mode_name(job->mode));
+    if (job_is_throughput(job))
+        add(&hash, "staleness %u damping %d\n", job->staleness, job->staleness_damping);
     add_optimizer(&hash, &job->optimizer);
     if (job->codec.type != CODEC_FLOAT32) /* so the digests of older jobs stay */
         add_codec(&hash, &job->codec);

@@ -34,6 +34,13 @@ struct data_source {
     uint32_t line;      /* in the job file */
 };
 
+/* How the updates of workers become one model (docs/design.md, sections 5 and 12). */
+enum train_mode {
+    TRAIN_SYNC,  /* all of a step's gradients in one sum: the same model, whatever happens */
+    TRAIN_ASYNC, /* each worker's gradients by themselves, at once */
+    TRAIN_SSP    /* likewise, but no worker is more than `staleness` steps ahead of the last */
+};
+
 enum device { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
 
 #define JOB_TABLES_MAX          256 /* those that were added to the running job included */
@@ -78,6 +85,9 @@ struct job {
     uint64_t steps;
     uint32_t batch_size;
     uint32_t microbatches;         /* default: the greatest of 1..8 that divides into batch_size; <= batch_size */
+    enum train_mode mode;
+    uint32_t staleness;              /* ssp; else 0 */
+    bool staleness_damping;          /* async, ssp: updates of old gradients count less */
     struct optimizer_spec optimizer; /* of the model; each table has its own */
     uint32_t threads_per_microbatch;
     struct codec_spec codec;       /* how the model's gradients and weights travel; never top_k; default float32 */
@@ -126,6 +136,9 @@ void job_free(struct job *job);
 /* path made absolute with the job's base directory. Owns: the caller, free(); NULL: out of memory. */
 char *job_path(const struct job *job, const char *path);
 
+/* Whether each worker's gradients are an update of their own: the mode is not sync. */
+bool job_is_throughput(const struct job *job);
+
 /* Whether it is a tables job. */
 bool job_has_tables(const struct job *job);
 
@@ -154,9 +167,9 @@ uint32_t job_slot_count(const struct job *job);
 bool job_slot_has_state(const struct job *job, uint32_t slot);
 
 /* The digest of all that the final model, or the tables' state, depends on: model or tables, data paths and
- * formats, seed, optimizer, batch, microbatches, threads_per_microbatch, codec, but not the cluster, the
- * output, commit_every, record_hashes, terminate_on_nan or the length of the training; nor tables that were
- * added, for the file says nothing of them. */
+ * formats, seed, optimizer, batch, microbatches, threads_per_microbatch, mode, codec, but not the cluster,
+ * the output, commit_every, record_hashes, terminate_on_nan or the length of the training; nor tables that
+ * were added, for the file says nothing of them. */
 void job_digest(const struct job *job, char text[HASH_TEXT_BYTES]);
 
 /* What a model file says of the job's training; borrows from the job. */

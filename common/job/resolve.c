@@ -277,6 +277,44 @@ static uint32_t default_microbatches(uint32_t batch_size)
     return count;
 }
 
+/* What goes with each mode. Where every worker's gradients are an update of their own, there is no moment at
+ * which a whole step's sums, or all weights of one version, are anywhere. */
+static enum status resolve_mode(struct resolve *resolve)
+{
+    const struct form_train *form = &resolve->form->train;
+    const bool has_staleness = document_has(resolve->document, "train.staleness");
+    struct job *job = resolve->job;
+
+    job->mode = (enum train_mode)form->mode;
+    job->staleness = form->staleness;
+    job->staleness_damping = form->staleness_damping;
+    if (has_staleness && job->mode != TRAIN_SSP)
+        return resolve_wrong(resolve, "train.staleness", "given with another mode, allowed: with mode: ssp");
+    if (!has_staleness && job->mode == TRAIN_SSP)
+        return resolve_wrong(resolve, "train.mode",
+                             "ssp without \"staleness\", allowed: a whole number of steps from 0");
+    if (job->staleness_damping && !job_is_throughput(job))
+        return resolve_wrong(
+            resolve, "train.staleness_damping",
+            "given with mode sync, in which no gradient is stale, allowed: with async and ssp");
+    if (job->record_hashes && job_is_throughput(job))
+        return resolve_wrong(
+            resolve, "train.record_hashes",
+            "given with mode async or ssp, in which no two runs are alike, allowed: with sync");
+    return CAIRN_OK;
+}
+
+/* Norms are over whole parameters, whose gradients of one step must be on all shards at once. */
+static enum status check_norms(struct resolve *resolve)
+{
+    if (!job_is_throughput(resolve->job) || !optimizer_spec_needs_norms(&resolve->job->optimizer))
+        return CAIRN_OK;
+    return resolve_wrong(
+        resolve, "train.optimizer",
+        "clipnorm, global_clipnorm and lamb need the sums of all workers, allowed: with mode "
+        "sync; clipvalue with all modes");
+}
+
 static enum status resolve_train(struct resolve *resolve)
 {
     const struct form_train *form = &resolve->form->train;
@@ -298,7 +336,7 @@ static enum status resolve_train(struct resolve *resolve)
     job->commit_every = form->commit_every;
     job->record_hashes = form->record_hashes;
     job->terminate_on_nan = form->terminate_on_nan;
-    return resolve_model_codec(resolve);
+    return resolve_mode(resolve);
 }
 
 /* ---- cluster, output */
@@ -376,6 +414,10 @@ static enum status resolve_model_job(struct resolve *resolve)
     if (status == CAIRN_OK)
         status = resolve_optimizer(resolve, "train.optimizer", resolve->form->train.optimizer,
                                    &resolve->job->optimizer);
+    if (status == CAIRN_OK)
+        status = check_norms(resolve);
+    if (status == CAIRN_OK)
+        status = resolve_model_codec(resolve);
     if (status == CAIRN_OK)
         status = resolve_cluster(resolve);
     if (status == CAIRN_OK)

@@ -18,6 +18,8 @@ static const struct {
     {"train.threads_per_microbatch", "a job with tables has no workers"},
     {"train.record_hashes", "a job with tables has no workers"},
     {"train.terminate_on_nan", "a job with tables computes no loss"},
+    {"train.staleness", "a job with tables has mode sync: its programs agree on steps"},
+    {"train.staleness_damping", "a job with tables has mode sync: its programs agree on steps"},
     {"train.codec", "a job with tables has a codec a table"},
     {"cluster.workers", "a job with tables has no workers"},
     {"cluster.threads_per_worker", "a job with tables has no workers"},
@@ -152,6 +154,10 @@ enum status resolve_tables_job(struct resolve *resolve)
     struct job *job = resolve->job;
     enum status status = refuse_foreign(resolve);
 
+    if (status == CAIRN_OK && form->train.mode != TRAIN_SYNC)
+        status = resolve_wrong(resolve, "train.mode",
+                               "async and ssp are for trainings of models, allowed: sync with tables, whose "
+                               "programs agree on steps");
     if (status != CAIRN_OK)
         return status;
     job->tables = calloc(form->tables_count, sizeof(*job->tables));

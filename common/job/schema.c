@@ -24,7 +24,7 @@ static const cyaml_strval_t metrics[] = {METRIC_LIST(X)};
 #undef X
 
 static const cyaml_strval_t formats[] = {{"idx", DATA_FORMAT_IDX}, {"csv", DATA_FORMAT_CSV}};
-static const cyaml_strval_t modes[] = {{"sync", 0}};
+static const cyaml_strval_t modes[] = {{"sync", TRAIN_SYNC}, {"async", TRAIN_ASYNC}, {"ssp", TRAIN_SSP}};
 static const cyaml_strval_t devices[] = {{"auto", DEVICE_AUTO}, {"cpu", DEVICE_CPU}, {"cuda", DEVICE_CUDA}};
 
 /* An enum field, in this project's argument order. */
@@ -164,6 +164,8 @@ static const cyaml_schema_field_t train_fields[] = {
     CYAML_FIELD_UINT("batch_size", OPTIONAL, struct form_train, batch_size),
     CYAML_FIELD_UINT("microbatches", OPTIONAL, struct form_train, microbatches),
     FIELD_ENUM("mode", OPTIONAL, struct form_train, mode, modes),
+    CYAML_FIELD_UINT("staleness", OPTIONAL, struct form_train, staleness),
+    CYAML_FIELD_BOOL("staleness_damping", OPTIONAL, struct form_train, staleness_damping),
     CYAML_FIELD_MAPPING_PTR("optimizer", OPTIONAL, struct form_train, optimizer, optimizer_fields),
     CYAML_FIELD_UINT("threads_per_microbatch", OPTIONAL, struct form_train, threads_per_microbatch),
     CYAML_FIELD_UINT("commit_every", OPTIONAL, struct form_train, commit_every),
@@ -331,7 +333,9 @@ const struct field_rule job_rules[] = {
     {.fields = train_fields, .key = "steps", .minimum = 1, .maximum = STEPS_MAXIMUM},
     {.fields = train_fields, .key = "batch_size", .minimum = 1, .maximum = SAMPLES_MAXIMUM, .fallback = "32"},
     {.fields = train_fields, .key = "microbatches", .minimum = 1, .maximum = MICROBATCHES_MAXIMUM},
-    {.fields = train_fields, .key = "mode", .fallback = "sync", .planned = "ssp async"},
+    FALLBACK(train_fields, "mode", "sync"),
+    {.fields = train_fields, .key = "staleness", .maximum = INT32_MAX},
+    FALLBACK(train_fields, "staleness_damping", "false"),
     {.fields = train_fields,
      .key = "threads_per_microbatch",
      .minimum = 1,

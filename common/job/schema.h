@@ -84,6 +84,8 @@ struct form_train { /* epochs, steps, microbatches: 0 if not given; optimizer: N
     struct form_optimizer *optimizer;
     uint32_t threads_per_microbatch;
     uint64_t commit_every;
+    uint32_t staleness;
+    bool staleness_damping;
     struct form_codec codec;
     bool record_hashes;
     bool terminate_on_nan;
@@ -136,7 +138,6 @@ struct field_rule {
     bool above_minimum, below_maximum; /* the bound itself is not allowed */
     unsigned forms;                    /* enum field_form */
     const char *fallback; /* the value when the key is missing, as one would write it; NULL: none */
-    const char *planned;  /* the words that will be allowed one day, "a b"; NULL: none */
 };
 
 /* The whole document: a struct job_form. */

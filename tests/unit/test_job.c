@@ -562,6 +562,9 @@ static const struct {
     {HEAD MODEL DATA "train: {epochs: 2, optimizer: adam, codec: float32}\n", true},
     {HEAD MODEL DATA "train: {epochs: 2, optimizer: adam, record_hashes: true}\n", true},
     {HEAD MODEL DATA "train: {epochs: 2, optimizer: adam, codec: bfloat16}\n", false},
+    {HEAD MODEL DATA "train: {epochs: 2, optimizer: adam, mode: sync}\n", true},
+    {HEAD MODEL DATA "train: {epochs: 2, optimizer: adam, mode: async}\n", false},
+    {HEAD MODEL DATA "train: {epochs: 2, optimizer: adam, mode: ssp, staleness: 0}\n", false},
 };
 
 START_TEST(digest_is_of_what_the_model_depends_on)
@@ -574,6 +577,25 @@ START_TEST(digest_is_of_what_the_model_depends_on)
     ck_assert_int_eq(strcmp(a, b) == 0, digests[_i].same);
     job_free(good);
     job_free(other);
+}
+END_TEST
+
+START_TEST(modes_arrive_in_the_model)
+{
+    struct job *job = load(HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, mode: ssp, staleness: 3, "
+                                           "staleness_damping: true}\n");
+
+    ck_assert_int_eq(job->mode, TRAIN_SSP);
+    ck_assert_uint_eq(job->staleness, 3);
+    ck_assert(job->staleness_damping && job_is_throughput(job));
+    job_free(job);
+    job = load(HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, mode: async}\n");
+    ck_assert_int_eq(job->mode, TRAIN_ASYNC);
+    ck_assert(!job->staleness_damping && job_is_throughput(job));
+    job_free(job);
+    job = load(GOOD);
+    ck_assert(job->mode == TRAIN_SYNC && !job_is_throughput(job));
+    job_free(job);
 }
 END_TEST
 
@@ -904,9 +926,22 @@ static const struct {
     {HEAD MODEL DATA "train: {epochs: 1, optimizer: [adam]}\n", 11,
      "train.optimizer: a list, allowed: one of sgd, adam"},
     {HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, mode: ssp}\n", 11,
-     "train.mode: \"ssp\" is not supported yet, allowed: sync"},
-    {HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, mode: async}\n", 11,
-     "train.mode: \"async\" is not supported yet, allowed: sync"},
+     "train.mode: ssp without \"staleness\", allowed: a whole number of steps from 0"},
+    {HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, mode: async, staleness: 0}\n", 11,
+     "train.staleness: given with another mode, allowed: with mode: ssp"},
+    {HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, staleness_damping: true}\n", 11,
+     "train.staleness_damping: given with mode sync, in which no gradient is stale, allowed: with async and "
+     "ssp"},
+    {HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, mode: async, record_hashes: true}\n", 11,
+     "train.record_hashes: given with mode async or ssp, in which no two runs are alike, allowed: with sync"},
+    {HEAD MODEL DATA "train: {epochs: 1, optimizer: lamb, mode: async}\n", 11,
+     "train.optimizer: clipnorm, global_clipnorm and lamb need the sums of all workers, allowed: with mode "
+     "sync"},
+    {HEAD MODEL DATA "train: {epochs: 1, optimizer: {sgd: {clipnorm: 1}}, mode: ssp, staleness: 2}\n", 11,
+     "train.optimizer: clipnorm, global_clipnorm and lamb need the sums of all workers, allowed: with mode "
+     "sync"},
+    {HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, mode: ssp, staleness: 2147483648}\n", 11,
+     "train.staleness: \"2147483648\", allowed: a whole number from 0 to 2147483647"},
     {HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, mode: snyc}\n", 11,
      "unknown word \"snyc\", did you mean \"sync\"?"},
     {HEAD MODEL DATA "train:\n  epochs: 1\n  optimizer: adam\n  batch_size: 8\n  microbatches: 9\n", 15,
@@ -1012,6 +1047,7 @@ static Suite *make_suite(void)
     tcase_add_test(use, every_argument_of_an_optimizer_is_in_the_digest);
     tcase_add_loop_test(use, every_number_of_a_specification_is_in_its_arguments, 0, OPTIMIZER_COUNT);
     tcase_add_test(use, a_model_file_names_the_optimizer);
+    tcase_add_test(use, modes_arrive_in_the_model);
     tcase_add_test(use, files_are_read_whole);
     tcase_add_test(use, rules_name_keys_that_are_there_once);
     tcase_add_test(use, numbers_have_bounds);
