@@ -49,7 +49,7 @@ void commits_set_away(struct commits *commits, bool is_away)
  * pieces later than by others. */
 static bool is_boundary(const struct commits *commits, uint64_t version)
 {
-    return !commits->abandoned && version % commits->every == 0 &&
+    return !commits->abandoned && commits->every > 0 && version % commits->every == 0 &&
            (version > commits->dropped_step || queue_find(commits, version));
 }
 
@@ -198,6 +198,12 @@ static bool rows_are_held(const struct commits *commits)
     return false;
 }
 
+/* Whether a generation of this step may be captured from what the pieces have now. */
+static bool is_at(const struct commits *commits, uint64_t step)
+{
+    return commits->every == 0 || tables_all_at(commits->tables, step);
+}
+
 /* Captures all pieces at once, when there is room for the asked generation. */
 static enum status asked_capture(struct commits *commits, struct error *error)
 {
@@ -207,7 +213,7 @@ static enum status asked_capture(struct commits *commits, struct error *error)
     if (!commits->asked || commits->count == COMMITS_UNDER_WAY || rows_are_held(commits))
         return CAIRN_OK;
     commits->asked = false;
-    commits->missed = !tables_all_at(commits->tables, commits->asked_step);
+    commits->missed = !is_at(commits, commits->asked_step);
     if (commits->missed)
         return CAIRN_OK;
     status = queue_open(commits, commits->asked_step, &generation, error);
@@ -238,7 +244,7 @@ enum status commits_ask(struct commits *commits, uint64_t step, enum commits_ans
         generation->is_asked = true;
         return CAIRN_OK;
     }
-    if (commits->abandoned || !tables_all_at(commits->tables, step)) {
+    if (commits->abandoned || !is_at(commits, step)) {
         *answer = COMMITS_WRONG;
         return CAIRN_OK;
     }

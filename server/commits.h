@@ -32,7 +32,7 @@
 struct commits {
     const struct tables *tables; /* borrowed, as the store */
     struct store *store;
-    uint64_t every;
+    uint64_t every;       /* 0: only those that are asked for, whatever versions the pieces have */
     uint64_t committed_step;                     /* the job's */
     struct generation *queue[COMMITS_UNDER_WAY]; /* oldest first */
     uint32_t count;
@@ -51,6 +51,7 @@ enum commits_answer {
     COMMITS_WRONG    /* some piece is at another version, or tables cannot end at it */
 };
 
+/* every: 0, or how often a generation is due by itself. */
 void commits_init(struct commits *commits, const struct tables *tables, struct store *store, uint64_t every,
                   uint64_t committed_step);
 /* Frees what is under way; nothing may be with the writer. */
@@ -79,7 +80,8 @@ enum status commits_reached_sparse(struct commits *commits, uint32_t table, stru
 void commits_arrived(struct commits *commits, struct dense_chunk *chunk);
 void commits_left(struct commits *commits, const struct dense_chunk *chunk);
 
-/* Makes the version that every piece now has, `step`, durable. COMMITS_COMING may come to nothing when pieces
+/* Makes the version that every piece now has, `step`, durable; with `every` 0 what they have, as step `step`.
+ * COMMITS_COMING may come to nothing when pieces
  * go on before there is room: commits_missed. Errors: as above. */
 enum status commits_ask(struct commits *commits, uint64_t step, enum commits_answer *answer,
                         struct error *error) MUST_CHECK;

@@ -83,6 +83,9 @@ static void chunk_free(struct dense_chunk *chunk)
     buffer_unref(chunk->coded);
     buffer_unref(chunk->previous_coded);
     buffer_unref(chunk->sum);
+    if (chunk->clocks)
+        clocks_fini(chunk->clocks);
+    free(chunk->clocks);
     for (uint32_t i = 0; i < OPTIMIZER_SLOTS_MAX; i++) {
         buffer_unref(chunk->slots[i]);
         buffer_unref(chunk->next_slots[i]);
@@ -108,7 +111,9 @@ static struct dense_chunk *chunk_new(struct dense_table *table, uint32_t number,
     chunk->link = chain_alone();
     chunk->tree = tree_new(params->microbatches, &tree_ops, chunk);
     chunk->current = filled_new(table, chunk, 0.0f);
-    whole = chunk->tree && chunk->current;
+    if (params->has_clocks)
+        chunk->clocks = calloc(1, sizeof(*chunk->clocks));
+    whole = chunk->tree && chunk->current && (chunk->clocks || !params->has_clocks);
     for (uint32_t i = 0; i < table->slot_count; i++) {
         chunk->slots[i] = filled_new(table, chunk, optimizer_slot_initial(table->params.optimizer, i));
         whole = whole && chunk->slots[i];
@@ -501,4 +506,30 @@ enum status dense_update(struct dense_table *table, struct dense_chunk *chunk, s
     }
     move_on(chunk, next);
     return CAIRN_OK;
+}
+
+enum status dense_apply(struct dense_chunk *chunk, struct buffer *gradients, uint64_t samples, double divisor,
+                        struct error *error)
+{
+    struct dense_table *table = chunk->table;
+    enum status status;
+
+    BUG_IF(chunk->is_summed || table->rounds);
+    if (samples == 0) {
+        buffer_unref(gradients);
+        gradients = NULL;
+    }
+    chunk->sum = gradients;
+    chunk->sum_samples = samples;
+    chunk->is_summed = true;
+    optimizer_prepare_damped(table->params.optimizer, chunk->version + 1, divisor, &table->optimizer_step);
+    table->prepared = chunk->version + 1;
+    status = dense_update(table, chunk, error);
+    table->prepared = 0; /* damped for this one */
+    if (status == CAIRN_OK)
+        return status;
+    buffer_unref(gradients);
+    chunk->sum = NULL;
+    chunk->is_summed = false;
+    return status;
 }

@@ -12,6 +12,7 @@
 #include "base/buffer.h"
 #include "base/status.h"
 #include "chain.h"
+#include "clocks.h"
 #include "codec/codec.h"
 #include "math/tree.h"
 #include "norm_rounds.h"
@@ -33,6 +34,7 @@ struct dense_params {
     const struct codec_spec *codec;         /* borrowed likewise; NULL: float32 */
     uint64_t seed;                          /* the job's, and the table's number: what the codec's chance */
     uint32_t number;                        /* is drawn from */
+    bool has_clocks;                        /* each push is an update by itself (dense_apply) */
 };
 
 struct dense_table;
@@ -56,6 +58,7 @@ struct dense_chunk {
     struct buffer *next_slots[OPTIMIZER_SLOTS_MAX]; /* lamb: made in its round; NULL: not yet */
     struct waiting_list waiting;                    /* the shard's: who waits for version + 1 */
     struct chain_link link;                         /* the shard's: its place in the chunk's chain */
+    struct clocks *clocks; /* whose updates it has; NULL: not params.has_clocks */
 };
 
 struct dense_table {
@@ -118,6 +121,13 @@ struct dense_state {
 /* Puts a chunk into a state; nothing may have been pushed to it. Takes references of its own to the buffers,
  * of chunk->floats floats each, which nobody else may write to. */
 void dense_restore(struct dense_chunk *chunk, const struct dense_state *state);
+
+/* In place of dense_push and dense_update: applies the gradients of one push, the mean of which over its samples
+ * is an update by itself: the version grows by one. gradients: as dense_push's; with samples 0 they count for
+ * nothing. divisor: of the learning rate, >= 1. Only with params.has_clocks.
+ * Errors: CAIRN_NO_MEMORY; nothing has changed then. */
+enum status dense_apply(struct dense_chunk *chunk, struct buffer *gradients, uint64_t samples, double divisor,
+                        struct error *error) MUST_CHECK;
 
 /* Measures a chunk whose sum is whole for the round at hand, unless it has been; *is_whole: this shard's part
  * of the round is whole, to be sent. Only with rounds. Errors: CAIRN_NO_MEMORY; nothing has changed then. */

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "clock_record.h"
 #include "cluster/placement.h"
 #include "record.h"
 
@@ -71,12 +72,27 @@ static struct generation_piece *piece_add(struct generation *generation)
     return &generation->pieces[generation->held++];
 }
 
+static enum status clocks_capture(struct generation_piece *piece, const struct dense_chunk *chunk,
+                                  struct error *error)
+{
+    const struct clocks *clocks = chunk->clocks;
+
+    piece->clocks = malloc((clocks->count ? clocks->count : 1) * sizeof(piece->clocks[0]));
+    if (!piece->clocks)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for the clocks of chunk %u", chunk->number);
+    for (uint32_t i = 0; i < clocks->count; i++)
+        piece->clocks[i] = clocks->items[i];
+    piece->clock_count = clocks->count;
+    piece->version = chunk->version;
+    return CAIRN_OK;
+}
+
 enum status generation_capture_dense(struct generation *generation, uint32_t table,
                                      const struct dense_chunk *chunk, struct error *error)
 {
     struct generation_piece *piece;
 
-    BUG_IF(chunk->version != generation->step);
+    BUG_IF(chunk->version != generation->step && !chunk->clocks);
     piece = piece_add(generation);
     if (!piece)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory for chunk %u of table %u", chunk->number,
@@ -84,6 +100,8 @@ enum status generation_capture_dense(struct generation *generation, uint32_t tab
     piece->table = table;
     piece->chunk = chunk->number;
     piece->array_count = 1 + chunk->table->slot_count;
+    if (chunk->clocks && clocks_capture(piece, chunk, error) != CAIRN_OK)
+        return CAIRN_NO_MEMORY;
     piece->arrays[0] = buffer_ref(chunk->current);
     for (uint32_t i = 1; i < piece->array_count; i++)
         piece->arrays[i] = buffer_ref(chunk->slots[i - 1]);
@@ -171,6 +189,8 @@ static void piece_drop(struct generation_piece *piece, bool is_durable)
         buffer_unref(piece->arrays[i]);
         piece->arrays[i] = NULL;
     }
+    free(piece->clocks);
+    piece->clocks = NULL;
     if (piece->rows)
         rows_captured(piece->sparse->rows, piece->rows, is_durable);
     if (piece->candidates)
@@ -210,10 +230,21 @@ static enum status chunk_write(const struct generation *generation, struct store
                             .chunk = piece->chunk,
                             .arrays = piece->array_count,
                             .array_bytes = piece->arrays[0]->length_bytes};
+    const struct clock_record clocks = {.step = generation->step,
+                                        .table = piece->table,
+                                        .chunk = piece->chunk,
+                                        .version = piece->version,
+                                        .count = piece->clock_count,
+                                        .clocks = piece->clocks};
+    uint32_t place = place_choose(generation, transaction, piece);
+    enum status status;
 
     for (uint32_t i = 0; i < record.arrays; i++)
         record.values[i] = piece->arrays[i]->data;
-    return record_write(transaction, place_choose(generation, transaction, piece), &record, error);
+    status = record_write(transaction, place, &record, error);
+    if (status == CAIRN_OK && piece->clocks)
+        status = clock_record_write(transaction, place, &clocks, error);
+    return status;
 }
 
 static enum status piece_write(const struct generation *generation, struct store_transaction *transaction,
@@ -266,10 +297,15 @@ static enum status chunk_load(struct store_transaction *transaction, uint32_t nu
                             .arrays = 1 + table->slot_count,
                             .array_bytes = chunk->current->length_bytes};
     void *arrays[DENSE_ARRAYS_MAX] = {chunk->current->data};
+    enum status status;
 
     for (uint32_t i = 0; i < table->slot_count; i++)
         arrays[1 + i] = chunk->slots[i]->data;
-    return record_load(transaction, &wanted, arrays, error);
+    status = record_load(transaction, &wanted, arrays, error);
+    if (status == CAIRN_OK && chunk->clocks)
+        status = clock_record_load(transaction, number, chunk->number, wanted.step, &chunk->version,
+                                   chunk->clocks, error);
+    return status;
 }
 
 enum status generation_load(struct store *store, const struct tables *tables, uint64_t step,

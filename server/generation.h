@@ -37,6 +37,9 @@ struct generation {
         uint32_t table, chunk;
         uint32_t array_count;                    /* of a dense chunk: 1 + optimizer slots */
         struct buffer *arrays[DENSE_ARRAYS_MAX]; /* [0] NULL: not captured yet, or no chunk */
+        uint64_t version;                        /* of a chunk with clocks, and these: */
+        struct clock *clocks;                    /* [clock_count], owned; NULL: it has none */
+        uint32_t clock_count;
         struct sparse_table *sparse;             /* NULL: not captured yet, or a chunk */
         struct rows_capture *rows, *candidates;  /* candidates NULL: the table admits all */
         bool rows_whole, candidates_whole;
@@ -59,7 +62,8 @@ static inline bool generation_expects(uint64_t step, const struct dense_chunk *c
 void generation_arrived(struct generation *generation, const struct dense_chunk *chunk);
 void generation_left(struct generation *generation, const struct dense_chunk *chunk);
 
-/* Takes references to a chunk of a table, which must be at the generation's step; once a chunk.
+/* Takes references to a chunk of a table, which must be at the generation's step, unless it has clocks: they are
+ * copied, and tell the version that it is at; once a chunk.
  * Errors: CAIRN_NO_MEMORY; the generation can never be complete then. */
 enum status generation_capture_dense(struct generation *generation, uint32_t table,
                                      const struct dense_chunk *chunk, struct error *error) MUST_CHECK;
@@ -88,7 +92,7 @@ void generation_drop(struct generation *generation, bool is_durable);
 enum status generation_write(struct generation *generation, struct error *error) MUST_CHECK;
 
 /* Fills the dense tables' current values and slots from the records of their version, `step`; but for those
- * that begin there.
+ * that begin there. Chunks with clocks get these, and the version that they tell.
  * Errors: CAIRN_NOT_FOUND, CAIRN_CORRUPT (also when a record does not fit the table); the values are
  * unspecified then, the store is never changed. */
 enum status generation_load(struct store *store, const struct tables *tables, uint64_t step,

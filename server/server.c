@@ -348,6 +348,23 @@ static void handle_release(struct server *server, const Cairn__ReleaseCommand *r
     shards_tell(server, SHARD_COMMAND_RELEASE, release->job, release->incarnation, 0);
 }
 
+/* Shards of jobs of mode sync pass it over: there an epoch concerns workers only. */
+static void handle_epoch(struct server *server, const Cairn__EpochCommand *epoch)
+{
+    struct shard_command command = {
+        .kind = SHARD_COMMAND_EPOCH, .job = epoch->job, .incarnation = epoch->incarnation};
+
+    for (uint32_t i = 0; i < server->shard_count; i++) {
+        command.roster = roster_of(epoch);
+        if (!command.roster) {
+            tell_failed(server, epoch->job, epoch->incarnation, "out of memory for an epoch");
+            return;
+        }
+        if (!shard_tell(server, i, &command))
+            free(command.roster);
+    }
+}
+
 static void handle_command(struct server *server, const Cairn__NodeCommand *command)
 {
     switch (command->body_case) {
@@ -375,6 +392,9 @@ static void handle_command(struct server *server, const Cairn__NodeCommand *comm
         break;
     case CAIRN__NODE_COMMAND__BODY_MAP:
         handle_map(server, command->map);
+        break;
+    case CAIRN__NODE_COMMAND__BODY_EPOCH:
+        handle_epoch(server, command->epoch);
         break;
     case CAIRN__NODE_COMMAND__BODY_RELEASE:
         handle_release(server, command->release);

@@ -125,7 +125,8 @@ static enum status job_open(struct shard *shard, struct assignment *assignment, 
         part_free(job);
         return status;
     }
-    commits_init(&job->commits, job->tables, job->store, assignment->job->commit_every, step);
+    commits_init(&job->commits, job->tables, job->store,
+                 job_is_throughput(assignment->job) ? 0 : assignment->job->commit_every, step);
     commits_set_away(&job->commits, shard->is_away);
     *out = job;
     return CAIRN_OK;
@@ -225,6 +226,7 @@ static bool job_retire(struct shard *shard, struct shard_job *job)
 {
     for (uint32_t number = 0; number < job->tables->count; number++)
         table_end(shard, job, number);
+    shard_log_updates(shard, job);
     job->retired = true;
     if (commits_writing(&job->commits))
         return false;

@@ -10,6 +10,8 @@
  * version.
  * - A pull names a version: the newest or the one before is answered, the next one waits, others are refused.
  * - A committed pull is answered from disk, also when the job is not live.
+ * - In the throughput modes a push is applied at once, if its worker is in the newest epoch and has not been here with
+ * that step before; what it is answered with, and to whom answers wait: shard_updates.c.
  *
  * One thread an object; the generation writer owns a generation between events.write and shard_written. */
 #ifndef CAIRN_SERVER_SHARD_H
@@ -20,6 +22,7 @@
 #include "job_store.h"
 #include "net/wire.h"
 #include "replies.h"
+#include "roster.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -111,7 +114,12 @@ void shard_go_on(struct shard *shard, uint64_t job, uint64_t incarnation);
  * slot that the map has copied here when it is. Takes a reference of its own to map. */
 void shard_map(struct shard *shard, uint64_t job, uint64_t incarnation, struct slot_map *map);
 
-/* Makes the version `step` durable; reports COMMITTED when it is. */
+/* Who takes part in a job of a throughput mode from now on; those who waited for others that have gone are
+ * answered. An epoch that is not newer than those before is ignored, and so is any of a job of mode sync. */
+void shard_begin_epoch(struct shard *shard, uint64_t job, uint64_t incarnation, const struct roster *roster);
+
+/* Makes the version `step` durable (in throughput modes: what is there, as the generation `step`); reports
+ * COMMITTED when it is. */
 void shard_commit(struct shard *shard, uint64_t job, uint64_t incarnation, uint64_t step);
 
 /* The job's generation is `step` on all shards. */

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
 
@@ -349,6 +350,10 @@ static void handle_command(struct shard *shard, const struct shard_command *comm
     case SHARD_COMMAND_MAP:
         shard_map(shard, command->job, command->incarnation, command->map);
         slot_map_unref(command->map);
+        break;
+    case SHARD_COMMAND_EPOCH:
+        shard_begin_epoch(shard, command->job, command->incarnation, command->roster);
+        free(command->roster);
         break;
     }
 }

@@ -24,13 +24,15 @@ enum shard_command_kind {
     SHARD_COMMAND_FORGO,     /* shard_forgo */
     SHARD_COMMAND_AWAY,      /* shard_set_away, of no job */
     SHARD_COMMAND_BACK,      /* the same: the coordinator is back */
-    SHARD_COMMAND_MAP        /* shard_map */
+    SHARD_COMMAND_MAP,       /* shard_map */
+    SHARD_COMMAND_EPOCH      /* shard_begin_epoch */
 };
 
 struct shard_command {
     enum shard_command_kind kind;
     struct assignment *assignment; /* PREPARE, EXTEND: one reference, taken */
     struct slot_map *map;          /* MAP: one reference, taken */
+    struct roster *roster;         /* EPOCH: taken */
     uint64_t job, incarnation, step;
 };
 

@@ -152,6 +152,12 @@ static bool check_samples(const struct request *request)
                           request->header->samples, job->batch_size);
 }
 
+/* In the throughput modes a push is no part of a step's tree, so what it may be is another question. */
+static bool has_clocks(const struct request *request)
+{
+    return request->table->dense && request->table->dense->params.has_clocks;
+}
+
 static bool check_push(const struct request *request)
 {
     const struct data_header *header = request->header;
@@ -164,6 +170,8 @@ static bool check_push(const struct request *request)
 
         if (!check_payload(request, payload))
             return false;
+        if (has_clocks(request))
+            continue;
         if (payload->length_bytes == 0 && request->table->sums)
             return request_refuse(request, DATA_REFUSED_MALFORMED, "a push of no sums");
         if (request->table->sums && request->table->sums->whole_count == SUMS_WHOLE_MAX &&
@@ -179,7 +187,7 @@ static bool check_push(const struct request *request)
             !check_version(request, payload->chunk, header->step + 1))
             return false;
     }
-    return true;
+    return !has_clocks(request) || request_check_updates(request);
 }
 
 /* How a push that subscribes, or a pull, is answered. */
@@ -293,6 +301,10 @@ void request_push_arrays(const struct request *request, struct buffer *const pay
         request_drop(request->header, payloads);
         return;
     }
+    if (has_clocks(request)) {
+        request_push_updates(request, arrays);
+        return;
+    }
     for (uint32_t i = 0; i < request->header->payload_count; i++) {
         shard_duplicates_check(request, request->header->payloads[i].chunk, arrays[i]);
         if (request->table->dense)
@@ -312,7 +324,8 @@ static bool check_pull(const struct request *request)
         return request_refuse(request, DATA_REFUSED_MALFORMED, "of sums the newest version is only told");
     for (uint32_t i = 0; i < header->payload_count; i++) {
         if (!check_payload(request, &header->payloads[i]) ||
-            (!header->newest && !check_version(request, header->payloads[i].chunk, header->step)))
+            (!header->newest && !has_clocks(request) &&
+             !check_version(request, header->payloads[i].chunk, header->step)))
             return false;
     }
     return true;
@@ -360,17 +373,25 @@ static void pull_array(const struct request *request, uint32_t number)
         pull_sums(request, request->table->sums);
 }
 
+static void pull_arrays(const struct request *request)
+{
+    if (has_clocks(request)) {
+        request_pull_updates(request);
+        return;
+    }
+    for (uint32_t i = 0; i < request->header->payload_count; i++) {
+        if (request->header->newest)
+            pull_newest(request, request->header->payloads[i].chunk);
+        else
+            pull_array(request, request->header->payloads[i].chunk);
+    }
+}
+
 void request_pull_arrays(const struct request *request, struct buffer *const payloads[])
 {
     if (wire_data_frames(request->header) > 0)
         request_refuse(request, DATA_REFUSED_MALFORMED, "table %u has no keys", request->header->table);
-    else if (check_pull(request)) {
-        for (uint32_t i = 0; i < request->header->payload_count; i++) {
-            if (request->header->newest)
-                pull_newest(request, request->header->payloads[i].chunk);
-            else
-                pull_array(request, request->header->payloads[i].chunk);
-        }
-    }
+    else if (check_pull(request))
+        pull_arrays(request);
     request_drop(request->header, payloads);
 }

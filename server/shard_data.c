@@ -44,7 +44,7 @@ void request_drop(const struct data_header *header, struct buffer *const payload
 void request_wait(const struct request *request, struct waiting_list *list, uint64_t version,
                   enum answer answer, struct buffer *keys)
 {
-    struct wait wait = {request->client, version, request->header->request, answer, keys};
+    struct wait wait = {request->client, version, request->header->request, answer, keys, 0};
     enum status status = subscribe(request->shard->subscribers, list, &wait);
 
     if (status != CAIRN_OK)

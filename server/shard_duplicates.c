@@ -1,4 +1,5 @@
-/* Comparing what is pushed twice, in trainings: what programs push to tables of their own is theirs.
+/* Comparing what is pushed twice, in trainings of mode sync: in others what is pushed again was computed from
+ * other weights, and what programs push to tables of their own is theirs.
  *
  * A duplicate shows only when it comes, and then the first one has been added to others: so what comes first
  * has to be remembered, in all steps. Checksums of all of it cost 8 % of a push-pull of 16 MiB. So sums of
@@ -21,7 +22,7 @@ enum status shard_duplicates_open(struct shard_job *job)
 {
     const struct dense_table *weights = job->tables->items[TABLE_WEIGHTS].dense;
 
-    if (job_has_tables(job->assignment->job))
+    if (job_has_tables(job->assignment->job) || job_is_throughput(job->assignment->job))
         return CAIRN_OK;
     job->duplicates = duplicates_new(PLACE_CHUNKS + weights->params.chunk_count);
     return job->duplicates ? CAIRN_OK : CAIRN_NO_MEMORY;

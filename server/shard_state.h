@@ -27,6 +27,7 @@ struct shard_job {
     struct commits commits;
     uint32_t dropped_told;         /* generations that were dropped, as the log tells */
     struct duplicates *duplicates; /* NULL: what comes twice is not compared */
+    uint64_t epoch;                /* throughput modes: the newest one's number; 0: none yet */
     bool held;    /* no piece goes on to another version */
     bool failed;  /* reported */
     bool retired; /* released or replaced: only its last write is waited for */
@@ -55,6 +56,8 @@ struct shard {
     struct store *archive;
     uint64_t archive_job;
 };
+
+struct request;
 
 /* A live job, NULL when there is none of that number, or of that incarnation. */
 struct shard_job *shard_find(struct shard *shard, uint64_t job);
@@ -91,8 +94,20 @@ enum status shard_duplicates_open(struct shard_job *job) MUST_CHECK;
 
 /* Compares what a push that is in order has brought for a chunk with what came for the same node before, and
  * reports it when it differs. array: NULL, the node has none. */
-struct request;
 void shard_duplicates_check(const struct request *request, uint32_t chunk, const struct buffer *array);
+
+/* ---- the throughput modes: each push is an update by itself (shard_updates.c) */
+
+/* Handle a push or pull for weights that have clocks, whose job, payloads and samples are checked. arrays: of a
+ * push, decoded; taken. */
+void request_push_updates(const struct request *request, struct buffer *const arrays[]);
+void request_pull_updates(const struct request *request);
+
+/* Whether a push is of a worker that may push, and of steps that are in order; else refuses. */
+bool request_check_updates(const struct request *request);
+
+/* Says in the log whose updates a job has that ends here. */
+void shard_log_updates(const struct shard *shard, const struct shard_job *job);
 
 /* ---- what is due */
 

@@ -44,6 +44,7 @@ struct wait {
     uint64_t request; /* the client's number for it */
     enum answer answer;
     struct buffer *keys; /* sparse tables: whose rows; NULL otherwise */
+    uint64_t worker;     /* throughput modes: the client's number by the epoch; 0 otherwise */
 };
 
 struct subscription {

@@ -88,7 +88,8 @@ static enum status model_tables(struct tables *tables, const struct assignment *
                                         .optimizer = &job->optimizer,
                                         .codec = &job->codec,
                                         .seed = job->seed,
-                                        .number = TABLE_WEIGHTS};
+                                        .number = TABLE_WEIGHTS,
+                                        .has_clocks = job_is_throughput(job)};
     enum status status = dense_here(&tables->items[TABLE_WEIGHTS], assignment, thread, TABLE_WEIGHTS, params,
                                     job->graph, version, error);
 

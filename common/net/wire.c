@@ -165,6 +165,7 @@ static void pack_fields(Cairn__DataHeader *packed, const struct data_header *hea
     if (header->kind == DATA_UPDATE)
         packed->samples = header->samples;
     if (header->kind == DATA_PULL) {
+        packed->worker = header->worker;
         packed->committed = header->committed;
         packed->newest = header->newest;
         packed->exact = header->exact;

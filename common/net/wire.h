@@ -101,7 +101,7 @@ struct data_header {
     uint64_t request;
     struct tree_node node; /* DATA_PUSH only */
     uint64_t samples;      /* DATA_PUSH, DATA_UPDATE */
-    uint64_t worker;       /* DATA_PUSH only */
+    uint64_t worker;       /* DATA_PUSH and DATA_PULL */
     bool subscribe;        /* DATA_PUSH only */
     bool exact;            /* DATA_PUSH and DATA_PULL */
     bool acknowledge;      /* DATA_PUSH, and DATA_PULL with newest */

@@ -384,6 +384,8 @@ static const char *epoch_problem(const Cairn__EpochCommand *epoch)
 {
     if (epoch->n_workers != epoch->n_spans || epoch->n_workers != epoch->n_worker_numbers)
         return "workers, spans and numbers do not belong together";
+    if (epoch->n_worker_steps != 0 && epoch->n_worker_steps != epoch->n_workers)
+        return "workers and their first steps do not belong together";
     if (epoch->first_step > epoch->final_step || epoch->final_step > WIRE_STEP_MAX)
         return "the steps are out of bounds";
     for (size_t i = 0; i < epoch->n_workers; i++) {
@@ -393,6 +395,10 @@ static const char *epoch_problem(const Cairn__EpochCommand *epoch)
             return "a worker has no number";
         if (epoch->spans[i]->begin > epoch->spans[i]->end || epoch->spans[i]->end > TREE_LEAVES_MAX)
             return "a span is out of bounds";
+    }
+    for (size_t i = 0; i < epoch->n_worker_steps; i++) {
+        if (epoch->worker_steps[i] > epoch->final_step)
+            return "a worker's first step is out of bounds";
     }
     return heads_problem(epoch->shards, epoch->n_shards, epoch->slot_shards, epoch->n_slot_shards);
 }

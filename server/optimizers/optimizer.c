@@ -30,7 +30,13 @@ float optimizer_slot_initial(const struct optimizer_spec *spec, uint32_t slot)
 
 void optimizer_prepare(const struct optimizer_spec *spec, uint64_t number, struct optimizer_step *step)
 {
-    double learning_rate = schedule_learning_rate(spec, number - 1);
+    optimizer_prepare_damped(spec, number, 1, step);
+}
+
+void optimizer_prepare_damped(const struct optimizer_spec *spec, uint64_t number, double divisor,
+                              struct optimizer_step *step)
+{
+    double learning_rate = schedule_learning_rate(spec, number - 1) / divisor;
 
     *step = (struct optimizer_step){
         .decay = (float)(spec->weight_decay * learning_rate),

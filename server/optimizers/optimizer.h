@@ -77,6 +77,10 @@ float optimizer_slot_initial(const struct optimizer_spec *spec, uint32_t slot);
 /* The step of update `number`: 1 for the first, so that step t is update t + 1. spec is only read here. */
 void optimizer_prepare(const struct optimizer_spec *spec, uint64_t number, struct optimizer_step *step);
 
+/* The same with the learning rate of that update divided, once it has been decayed: divisor >= 1. */
+void optimizer_prepare_damped(const struct optimizer_spec *spec, uint64_t number, double divisor,
+                              struct optimizer_step *step);
+
 /* lamb: the second phase, which reads the slots that optimizer_measure wrote and writes none. */
 void optimizer_apply(const struct optimizer_step *step, const struct optimizer_update *update);
 

@@ -73,7 +73,7 @@ static const char *take_all(struct subscribers *subscribers, struct waiting_list
 static void wait_for(struct subscribers *subscribers, struct waiting_list *list, struct client *client,
                      uint64_t version)
 {
-    const struct wait wait = {client, version, 0, ANSWER_VALUES, NULL};
+    const struct wait wait = {client, version, 0, ANSWER_VALUES, NULL, 0};
 
     ck_assert_int_eq(subscribe(subscribers, list, &wait), CAIRN_OK);
 }
@@ -107,9 +107,9 @@ START_TEST(waits_for_rows_and_for_existence_are_their_own)
     struct client *a = get(subscribers, "a");
     struct waiting_list list = {NULL, NULL};
     struct buffer *keys = buffer_new(16);
-    struct wait rows = {a, 7, 1, ANSWER_VALUES, keys}, existence = {a, 7, 2, ANSWER_EXISTENCE, NULL};
-    struct wait exact = {a, 7, 0, ANSWER_EXACT, NULL};
-    struct wait other = {a, 7, 3, ANSWER_EXISTENCE, NULL}, nameless = {a, 7, 0, ANSWER_VALUES, keys};
+    struct wait rows = {a, 7, 1, ANSWER_VALUES, keys, 0}, existence = {a, 7, 2, ANSWER_EXISTENCE, NULL, 0};
+    struct wait exact = {a, 7, 0, ANSWER_EXACT, NULL, 0};
+    struct wait other = {a, 7, 3, ANSWER_EXISTENCE, NULL, 0}, nameless = {a, 7, 0, ANSWER_VALUES, keys, 0};
 
     wait_for(subscribers, &list, a, 7);
     ck_assert_int_eq(subscribe(subscribers, &list, &existence), CAIRN_OK);
@@ -136,7 +136,7 @@ START_TEST(what_a_client_waits_for_is_bounded)
     struct client *greedy = get(subscribers, "greedy"), *modest = get(subscribers, "modest");
     struct waiting_list list = {NULL, NULL};
     struct buffer *keys = buffer_new(1 << 20);
-    struct wait wait = {greedy, 1, 0, ANSWER_VALUES, keys}, other = {modest, 1, 0, ANSWER_VALUES, keys};
+    struct wait wait = {greedy, 1, 0, ANSWER_VALUES, keys, 0}, other = {modest, 1, 0, ANSWER_VALUES, keys, 0};
     uint64_t count = 0;
 
     while (subscribe(subscribers, &list, &wait) == CAIRN_OK)

@@ -495,7 +495,7 @@ START_TEST(epochs_fit_together)
     char *workers[] = {(char *)"worker-1", (char *)"worker-2"};
     Cairn__Span first = CAIRN__SPAN__INIT, second = CAIRN__SPAN__INIT;
     Cairn__Span *spans[] = {&first, &second};
-    uint64_t numbers[] = {1, 2};
+    uint64_t numbers[] = {1, 2}, steps[] = {0, 11};
     Cairn__EpochCommand body = CAIRN__EPOCH_COMMAND__INIT;
 
     first.end = second.begin = 4;
@@ -527,6 +527,14 @@ START_TEST(epochs_fit_together)
     second.end = 3;
     check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), "span");
     second.end = 4;
+    body.worker_steps = steps;
+    body.n_worker_steps = 1;
+    check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), "first steps");
+    body.n_worker_steps = 2;
+    check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), NULL);
+    steps[1] = 12;
+    check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), "first step");
+    steps[1] = 3;
     workers[1] = (char *)"";
     check_verdict(node_command, NODE_COMMAND(epoch, EPOCH, &body), "name");
 }

@@ -1,0 +1,20 @@
+/* Copying only; the wire has checked that the lists belong together. */
+#include "roster.h"
+
+#include <stdlib.h>
+
+struct roster *roster_of(const Cairn__EpochCommand *epoch)
+{
+    struct roster *roster = malloc(sizeof(*roster) + epoch->n_workers * sizeof(roster->workers[0]));
+
+    if (!roster)
+        return NULL;
+    roster->number = epoch->number;
+    roster->count = 0;
+    for (size_t i = 0; i < epoch->n_workers && i < epoch->n_worker_steps; i++) {
+        if (epoch->spans[i]->begin < epoch->spans[i]->end)
+            roster->workers[roster->count++] =
+                (struct clock_start){epoch->worker_numbers[i], epoch->worker_steps[i]};
+    }
+    return roster;
+}
