@@ -240,8 +240,10 @@ static void climb(struct fold *fold, uint32_t leaf, uint32_t unit)
 
 static uint32_t leaf_of(const struct fold *fold, uint32_t microbatch)
 {
-    BUG_IF(microbatch < fold->params.span_begin || microbatch >= fold->params.span_end);
-    return microbatch - fold->params.span_begin;
+    uint32_t leaf = microbatch - fold->params.first_microbatch;
+
+    BUG_IF(leaf < fold->params.span_begin || leaf >= fold->params.span_end);
+    return leaf - fold->params.span_begin;
 }
 
 void fold_enter(struct fold *fold, uint64_t step, uint32_t microbatch, struct arena *arena,

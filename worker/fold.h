@@ -43,8 +43,9 @@ struct completion {
 
 struct fold_params {
     const struct graph *graph;      /* borrowed for the fold's life */
-    uint32_t microbatches;          /* leaves of the job's tree */
-    uint32_t span_begin, span_end;  /* this worker's, not empty */
+    uint32_t first_microbatch;     /* which one is the tree's first leaf: 0, or one of a tree of ours alone */
+    uint32_t microbatches;         /* leaves of the tree: the job's, or as above */
+    uint32_t span_begin, span_end; /* this worker's leaves, not empty */
     uint32_t metric_count;          /* elements of a metrics vector */
     const struct codec_spec *codec; /* of the gradients, borrowed likewise */
     uint64_t seed;                  /* the job's, of the codec's chance */

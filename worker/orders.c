@@ -27,6 +27,8 @@ enum status orders_of(const Cairn__EpochCommand *epoch, const char *name, struct
     orders->span_end = epoch->spans[index]->end;
     orders->has_work = orders->span_begin < orders->span_end;
     orders->worker = index < epoch->n_worker_numbers ? epoch->worker_numbers[index] : 0;
+    orders->is_closing = epoch->closing;
+    orders->is_first = index == 0;
     if (index > 0)
         return CAIRN_OK;
     if (length >= sizeof(orders->output))

@@ -19,6 +19,8 @@ struct orders {
     uint32_t span_begin, span_end;   /* microbatches */
     uint64_t worker;                 /* this worker's number */
     const struct routes *routes;     /* where the shards are from now on, borrowed; NULL: where they were */
+    bool is_first;                   /* it validates, in the throughput modes */
+    bool is_closing; /* throughput modes: all have ended; the model is to be read and written */
     char output[ORDERS_OUTPUT_MAX];  /* where to write the model at the end; empty: this worker does not */
 };
 

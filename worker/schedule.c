@@ -10,7 +10,14 @@ struct schedule schedule_of(const struct job *job, uint64_t training_samples, ui
                              .first_step = first_step,
                              .final_step = final_step,
                              .steps_per_epoch = job_steps_per_epoch(job, training_samples),
-                             .whole_steps = job_final_step(job, training_samples)};
+                             .whole_steps = job_final_step(job, training_samples),
+                             .leaf_count = job->microbatches};
+}
+
+void schedule_narrow(struct schedule *schedule, uint32_t begin, uint32_t end)
+{
+    schedule->leaf_begin = begin;
+    schedule->leaf_count = end - begin;
 }
 
 bool schedule_epoch_ends(const struct schedule *schedule, uint64_t step)
@@ -86,7 +93,9 @@ void schedule_part(uint64_t samples, uint32_t leaves, struct tree_node node, uin
 void schedule_validation_range(const struct schedule *schedule, struct tree_node node, uint64_t *begin,
                                uint64_t *end)
 {
-    schedule_part(schedule->validation_samples, schedule->job->microbatches, node, begin, end);
+    const struct tree_node leaves = {node.begin - schedule->leaf_begin, node.end - schedule->leaf_begin};
+
+    schedule_part(schedule->validation_samples, schedule->leaf_count, leaves, begin, end);
 }
 
 uint32_t schedule_validation_batch(const struct job *job)

@@ -18,6 +18,7 @@ struct schedule {
     uint64_t steps_per_epoch;
     uint64_t whole_steps;    /* after which the training is over; a final_step before is a stop */
     bool first_is_validated; /* what is due at first_step was done before */
+    uint32_t leaf_begin, leaf_count; /* microbatches that sums are over: all, or a worker's own */
 };
 
 enum round_kind { ROUND_TRAIN, ROUND_VALIDATE, ROUND_END };
@@ -31,6 +32,10 @@ struct round {
 /* first_step <= final_step. */
 struct schedule schedule_of(const struct job *job, uint64_t training_samples, uint64_t validation_samples,
                             uint64_t first_step, uint64_t final_step);
+
+/* Makes the sums those of a worker by itself, over the microbatches [begin, end): so is a validation, which
+ * these then cut into parts. */
+void schedule_narrow(struct schedule *schedule, uint32_t begin, uint32_t end);
 
 /* Whether there is a validation once `step` steps are done: at the end of a training epoch and of training,
  * but not where training is stopped. */
@@ -52,7 +57,8 @@ uint64_t schedule_node_samples(const struct schedule *schedule, uint64_t step, s
 /* A tree node's share of `samples` samples over `leaves` leaves: [*begin, *end). */
 void schedule_part(uint64_t samples, uint32_t leaves, struct tree_node node, uint64_t *begin, uint64_t *end);
 
-/* A tree node's share of the validation set: samples [*begin, *end). */
+/* A tree node's share of the validation set: samples [*begin, *end). The node is over the sums' microbatches.
+ */
 void schedule_validation_range(const struct schedule *schedule, struct tree_node node, uint64_t *begin,
                                uint64_t *end);
 

@@ -21,9 +21,10 @@ static enum status make_fold(struct share *share, const struct share_params *par
 {
     const struct job *job = params->schedule->job;
     const struct fold_params fold = {.graph = job->graph,
-                                     .microbatches = job->microbatches,
-                                     .span_begin = params->span_begin,
-                                     .span_end = params->span_end,
+                                     .first_microbatch = params->schedule->leaf_begin,
+                                     .microbatches = params->schedule->leaf_count,
+                                     .span_begin = params->span_begin - params->schedule->leaf_begin,
+                                     .span_end = params->span_end - params->schedule->leaf_begin,
                                      .metric_count = params->metric_count,
                                      .codec = &job->codec,
                                      .seed = job->seed,

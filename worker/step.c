@@ -116,6 +116,8 @@ static struct training_params params_of(struct step *step)
         .final_step = step->orders.final_step,
         .span_begin = step->orders.span_begin,
         .span_end = step->orders.span_end,
+        .is_first = step->orders.is_first,
+        .is_closing = step->orders.is_closing,
         .lane_count = lane_count(step),
         .make_backend = step->params.make_backend,
         .record = step->record,
@@ -226,6 +228,16 @@ static void finish(struct step *step)
     step->is_wanted = false;
 }
 
+/* Throughput modes: the model is what all have left behind, which the one that is told to close will read. */
+static void end_own_part(struct step *step, const struct training_end *end)
+{
+    tell_done(&step->telling, end->step);
+    log_info("steps_end", "job=%s worker=%" PRIu64 " step=%" PRIu64, step->params.prepare->job_id,
+             step->orders.worker, end->step);
+    drop_training(step);
+    step->is_wanted = false;
+}
+
 static void end_training(struct step *step, const struct training_end *end)
 {
     const struct training_figures *figures = &step->telling.figures;
@@ -309,7 +321,10 @@ static enum status look_at_training(struct step *step, struct error *error)
         tell_not_finite(&step->telling, &fault, is_ours);
         finish(step);
     } else if (training_ended(step->training, &end)) {
-        end_training(step, &end);
+        if (job_is_throughput(step->opened.job) && !step->orders.is_closing)
+            end_own_part(step, &end);
+        else
+            end_training(step, &end);
     }
     return CAIRN_OK;
 }

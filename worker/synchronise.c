@@ -70,6 +70,8 @@ void synchronise_told(struct synchronise *synchronise, uint32_t table, uint32_t 
     synchronise->left--;
     if (table == TABLE_WEIGHTS && version < synchronise->versions.weights)
         synchronise->versions.weights = version;
+    if (table == TABLE_WEIGHTS && version > synchronise->weights_most)
+        synchronise->weights_most = version;
 }
 
 bool synchronise_is_complete(const struct synchronise *synchronise)

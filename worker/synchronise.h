@@ -39,6 +39,7 @@ struct synchronise {
     uint64_t *chunks; /* [chunk_count]: the newest version of each; UINT64_MAX before */
     uint32_t left;    /* answers that are still to come: of chunks, metrics, validation */
     struct versions versions;
+    uint64_t weights_most; /* the greatest of all chunks */
 };
 
 /* Errors: CAIRN_NO_MEMORY. It may be finished even then, or when it is zero. */

@@ -118,6 +118,12 @@ void tell_reached(struct telling *telling, uint64_t step, const float *weights, 
     send_report(telling);
 }
 
+void tell_done(struct telling *telling, uint64_t step)
+{
+    report_of(telling, STEP_REACHED)->figures.step = step;
+    send_report(telling);
+}
+
 static const char *layer_name(const struct graph *graph, uint32_t layer)
 {
     if (layer == PLAN_INPUTS)

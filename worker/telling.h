@@ -21,6 +21,9 @@ void tell_validated(void *context, uint64_t done, const double *means, uint32_t 
  * it is told too; a file that cannot be written does not undo a training. */
 void tell_reached(struct telling *telling, uint64_t step, const float *weights, const char *output);
 
+/* Throughput modes: this worker has done its last step; who closes tells of the model. */
+void tell_done(struct telling *telling, uint64_t step);
+
 /* fault->layer and microbatch count if it is ours. */
 void tell_not_finite(struct telling *telling, const struct lanes_fault *fault, bool is_ours);
 void tell_failed(struct telling *telling, const struct error *error);

@@ -80,7 +80,10 @@ void training_version_told(void *context, uint32_t table, uint32_t chunk, uint64
 {
     struct training *training = context;
 
-    synchronise_told(&training->synchronise, table, chunk, version);
+    if (training->phase == TRAINING_ASKS)
+        synchronise_told(&training->synchronise, table, chunk, version);
+    else if (training_is_own(training))
+        training_own_applied(training, version);
 }
 
 /* ---- figures */
@@ -158,7 +161,7 @@ static void account_root(struct training *training)
 
 bool training_has_copies(const struct training *training)
 {
-    return codec_carries_values(training->params.job->codec.type);
+    return !training_is_own(training) && codec_carries_values(training->params.job->codec.type);
 }
 
 void training_arrive(struct training *training, bool has_root)
@@ -189,6 +192,7 @@ static void begin_step(struct training *training)
     training->expected = training->done + 1;
     training->await_metrics = true;
     training->metrics.left_to_push = training->gradients_left = training->share.cover_count;
+    training->applied_left = training->graph->chunk_count;
     weights_expect(training->weights, training->expected);
 }
 
@@ -214,8 +218,10 @@ static void open_step(struct training *training)
         begin_step(training);
 }
 
-static bool step_has_ended(const struct training *training)
+static bool step_has_ended(struct training *training)
 {
+    if (training_is_own(training))
+        return training_own_step_has_ended(training);
     return training->is_open && !training->is_last && !training->await_metrics &&
            !training->await_validation && weights_complete(training->weights);
 }
@@ -228,6 +234,8 @@ static void go_on(struct training *training)
         training->is_open = false;
         training_arrive(training, true);
     }
+    if (training_is_own(training))
+        training_own_heed_vote(training);
     if (!training->is_open && !training->not_finite && weights_complete(training->weights))
         open_step(training);
 }
@@ -259,7 +267,9 @@ enum status training_turn(struct training *training, struct error *error)
         go_on(training);
     if (status == CAIRN_OK && training->is_open)
         status = training_push(training, error);
-    return status == CAIRN_OK ? training_back_up(training, error) : status;
+    if (status != CAIRN_OK || training_is_own(training)) /* there each one's steps are its own */
+        return status;
+    return training_back_up(training, error);
 }
 
 void training_vote(struct training *training)
@@ -279,11 +289,16 @@ bool training_is_in_trouble(const struct training *training)
 
 bool training_ended(const struct training *training, struct training_end *end)
 {
-    if (!training->is_open || !training->is_last || training->await_validation ||
-        !weights_complete(training->weights))
-        return false;
-    *end = (struct training_end){.step = training->done, .is_whole = !training->stopped};
-    return true;
+    bool is_over = training_is_own(training)
+                       ? training_own_is_over(training)
+                       : training->is_open && training->is_last && !training->await_validation &&
+                             weights_complete(training->weights);
+
+    if (is_over)
+        *end = (struct training_end){.step = training->params.is_closing ? training->params.final_step
+                                                                         : training->done,
+                                     .is_whole = !training->stopped};
+    return is_over;
 }
 
 bool training_is_not_finite(const struct training *training, struct lanes_fault *fault, bool *is_ours)

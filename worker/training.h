@@ -63,6 +63,8 @@ struct training_params {
     const struct reader *validation; /* NULL: none */
     uint64_t first_step, final_step; /* of the incarnation; first_step <= final_step */
     uint32_t span_begin, span_end;   /* not empty */
+    bool is_first;                   /* throughput modes: it validates, for all */
+    bool is_closing; /* throughput modes: all have ended; reads what there is, computes no step */
     uint32_t lane_count;
     backend_maker *make_backend;
     struct hash_record *record;    /* borrowed; NULL: none is kept */
@@ -107,9 +109,9 @@ void training_vote(struct training *training);
 uint64_t training_done(const struct training *training);
 
 /* Whether the end is reached, by the last step or by votes; then training_weights are those of version step,
- * as the shards hold them. */
+ * as the shards hold them. In the throughput modes that is so of a training that closes alone. */
 struct training_end {
-    uint64_t step; /* steps done */
+    uint64_t step; /* steps done; of a training that closes, those of the job */
     bool is_whole; /* all of the training: not stopped before */
 };
 bool training_ended(const struct training *training, struct training_end *end);

@@ -15,7 +15,9 @@ static enum status ask(struct training *training, struct error *error)
 {
     enum status status = CAIRN_OK;
 
-    for (uint32_t table = 0; table < TABLE_COUNT && status == CAIRN_OK; table++)
+    const uint32_t tables = training_is_own(training) ? TABLE_WEIGHTS + 1 : TABLE_COUNT;
+
+    for (uint32_t table = 0; table < tables && status == CAIRN_OK; table++)
         status = session_ask_versions(training->session, table, NULL, error);
     return status;
 }
@@ -38,8 +40,12 @@ static enum status pull(struct training *training, uint32_t table, uint64_t vers
 static enum status find_standing(struct training *training, struct error *error)
 {
     struct standing *standing = &training->standing;
-    enum status status = standing_of(&training->schedule, &training->synchronise.versions, standing, error);
+    enum status status = CAIRN_OK;
 
+    if (training_is_own(training))
+        training_own_standing(training);
+    else
+        status = standing_of(&training->schedule, &training->synchronise.versions, standing, error);
     if (status != CAIRN_OK)
         return status;
     training->phase = TRAINING_READS;
@@ -82,7 +88,9 @@ static enum status begin(struct training *training, struct error *error)
     training_arrive(training, training->standing.has_root);
     if (training->not_finite)
         return CAIRN_OK;
-    exact = training->is_last && training_has_copies(training);
+    exact = (training->is_last && training_has_copies(training)) || training->params.is_closing;
+    if (training_is_own(training) && training->is_last && !training->params.is_closing)
+        return CAIRN_OK; /* who closes reads what there is */
     status = pull(training, TABLE_WEIGHTS, training->done, exact, error);
     if (status == CAIRN_OK && training->standing.is_validated) {
         training->await_validation = true;
@@ -141,12 +149,15 @@ static enum status open_session(struct training *training, struct error *error)
 
 static void training_init(struct training *training, const struct training_params *params)
 {
-    uint64_t validation = params->validation ? reader_count(params->validation) : 0;
+    bool validates = params->validation && (params->is_first || !job_is_throughput(params->job));
+    uint64_t validation = validates ? reader_count(params->validation) : 0;
 
     training->params = *params;
     training->graph = params->job->graph;
     training->schedule = schedule_of(params->job, reader_count(params->training), validation,
                                      params->first_step, params->final_step);
+    if (training_is_own(training))
+        schedule_narrow(&training->schedule, params->span_begin, params->span_end);
     training->metric_count = lanes_metric_count(training->graph);
     training->metrics.table = TABLE_METRICS;
     training->validation.table = TABLE_VALIDATION;
@@ -165,6 +176,8 @@ enum status training_new(const struct training_params *params, struct training *
     status = mailbox_init(&training->mailbox, error);
     if (status == CAIRN_OK)
         status = synchronise_init(&training->synchronise, training->graph->chunk_count, error);
+    if (status == CAIRN_OK && training_is_own(training))
+        training_own_init(training);
     if (status == CAIRN_OK)
         status = weights_new(training->graph, &training->weights, error);
     if (status == CAIRN_OK)

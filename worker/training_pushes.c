@@ -98,16 +98,24 @@ enum status training_push_vector(struct training *training, enum table_id table,
     return push(training, &message, error);
 }
 
-static enum status push_vector(struct training *training, struct vectors *vectors, uint32_t cover,
-                               struct error *error)
+static void vector_done(struct vectors *vectors, uint32_t cover)
 {
-    enum status status =
-        training_push_vector(training, vectors->table, fold_cover(training->share.fold, cover),
-                             vectors->ready[cover], vectors->left_to_push == 1, error);
-
     buffer_unref(vectors->ready[cover]);
     vectors->ready[cover] = NULL;
     vectors->left_to_push--;
+}
+
+static enum status push_vector(struct training *training, struct vectors *vectors, uint32_t cover,
+                               struct error *error)
+{
+    enum status status = CAIRN_OK;
+
+    if (training_is_own(training))
+        training_own_vector(training, vectors, vectors->ready[cover]->data);
+    else
+        status = training_push_vector(training, vectors->table, fold_cover(training->share.fold, cover),
+                                      vectors->ready[cover], vectors->left_to_push == 1, error);
+    vector_done(vectors, cover);
     return status;
 }
 
@@ -123,6 +131,23 @@ static enum status push_vectors(struct training *training, struct vectors *vecto
     return status;
 }
 
+/* What due gradients are of. In the throughput modes the node says nothing: they are the worker's whole part,
+ * an update by itself, of which it wants to hear when it is applied as well as what there is then. */
+static void describe(const struct training *training, const struct share *share, uint32_t cover,
+                     struct session_push *message)
+{
+    struct tree_node node = fold_cover(share->fold, cover);
+    const struct training_params *params = &training->params;
+
+    message->node = node;
+    if (training_is_own(training)) {
+        node = (struct tree_node){params->span_begin, params->span_end};
+        message->node = (struct tree_node){0, params->job->microbatches};
+        message->acknowledge = true;
+    }
+    message->samples = schedule_node_samples(&training->schedule, training->done, node);
+}
+
 enum status training_push_gradients(struct training *training, struct share *share, uint32_t *left,
                                     bool subscribes, struct error *error)
 {
@@ -130,12 +155,8 @@ enum status training_push_gradients(struct training *training, struct share *sha
     struct due due;
 
     while (status == CAIRN_OK && *left > 0 && pushes_next(share->pushes, &due)) {
-        struct tree_node node = fold_cover(share->fold, due.cover);
         struct session_push message = {.table = TABLE_WEIGHTS,
                                        .step = training->done,
-                                       .node = node,
-                                       .samples =
-                                           schedule_node_samples(&training->schedule, training->done, node),
                                        .first_chunk = due.first_chunk,
                                        .chunk_count = due.chunk_count,
                                        .buffer = fold_gradients(share->fold, due.cover),
@@ -143,6 +164,7 @@ enum status training_push_gradients(struct training *training, struct share *sha
                                        .subscribe = subscribes && due.subscribe,
                                        .exact = training->expected == training->end};
 
+        describe(training, share, due.cover, &message);
         status = push(training, &message, error);
         if (due.last) {
             fold_release(share->fold, due.cover);

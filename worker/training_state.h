@@ -87,6 +87,9 @@ struct training {
     uint64_t backup_due_ns; /* when to look at what others have pushed, since pushed_ns */
     bool is_backed_up;      /* others were late in the step in hand */
     struct backup *backup;  /* NULL: nobody was ever late */
+
+    uint32_t applied_left; /* throughput modes: chunks of step `done` that shards have yet to acknowledge */
+    bool is_torn;          /* the same: some have step `done` already: it must be made */
 };
 
 /* ---- training_pushes.c */
@@ -149,6 +152,31 @@ bool training_must_validate(const struct training *training);
 /* Whether weights come as copies in the codec. The model is what the shards hold, so those of the last
  * version must come as they are, which a step's pushes ask for. */
 bool training_has_copies(const struct training *training);
+
+/* ---- training_own.c: the throughput modes */
+
+bool training_is_own(const struct training *training);
+
+/* Before anything is asked; once all versions are told. */
+void training_own_init(struct training *training);
+void training_own_standing(struct training *training);
+
+/* A vector of metrics, or of a validation, is whole. */
+void training_own_vector(struct training *training, struct vectors *vectors, const double *vector);
+
+/* A shard has applied a chunk of the step before `version`. */
+void training_own_applied(struct training *training, uint64_t version);
+
+/* Whether step `done` has ended: who is to stop then, or at the end, needs no weights to go on with. */
+bool training_own_step_has_ended(struct training *training);
+
+/* A vote to stop ends a training that is between two steps at once. */
+void training_own_heed_vote(struct training *training);
+
+/* As training_ended. */
+bool training_own_is_over(const struct training *training);
+
+/* ---- training.c */
 
 /* Adds what the lanes did to the history; they may be asked no more. */
 void training_keep_history(struct training *training);
