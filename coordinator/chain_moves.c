@@ -2,6 +2,7 @@
 #include "chain_plan.h"
 #include "chains.h"
 #include "life.h"
+#include "throughput.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -170,12 +171,14 @@ static uint32_t any_shard(const struct job_entry *entry)
     return CHAIN_NOBODY;
 }
 
+/* Tables jobs stay where they are, and so do those of the throughput modes: what one shard tells another of a
+ * chunk has no clocks. */
 static bool can_change(const struct job_entry *entry)
 {
     Cairn__JobState state = entry_status(entry)->state;
 
     return entry_is_live(entry) && entry_has_begun(entry) && !entry_has_tables(entry) &&
-           state != JOB_STATE(PREPARING);
+           !throughput_is(entry) && state != JOB_STATE(PREPARING);
 }
 
 bool chains_lose(struct turn *turn, struct job_entry *entry, const char *server)

@@ -5,6 +5,7 @@
 #include "cluster/placement.h"
 #include "life.h"
 #include "math/tree.h"
+#include "throughput.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -46,10 +47,10 @@ static double mean_speed(const struct crew_list *list)
     return known > 0 ? sum / known : 0;
 }
 
-static void cut_spans(struct crew_list *list, uint32_t microbatches)
+static void cut_spans(const struct job_entry *entry, struct crew_list *list)
 {
-    double weights[TREE_LEAVES_MAX], mean = mean_speed(list);
-    uint32_t begin;
+    uint32_t microbatches = entry->job->microbatches, begin;
+    double weights[TREE_LEAVES_MAX], mean = throughput_is(entry) ? 0 : mean_speed(list);
 
     for (uint32_t i = 0; i < list->count; i++) {
         weights[i] = list->workers[i]->speed > 0 ? list->workers[i]->speed : mean;
@@ -92,7 +93,7 @@ bool epoch_is_unfair(const struct turn *turn, struct job_entry *entry)
     struct crew_list list;
     uint32_t ends[TREE_LEAVES_MAX];
 
-    if (entry_status(entry)->state != JOB_STATE(RUNNING) ||
+    if (entry_status(entry)->state != JOB_STATE(RUNNING) || throughput_is(entry) ||
         turn->now.monotonic_ms - entry->spans_ms < BALANCE_MS)
         return false;
     list_workers(entry, &list);
@@ -102,7 +103,7 @@ bool epoch_is_unfair(const struct turn *turn, struct job_entry *entry)
     }
     if (!present_spans(entry, &list, ends))
         return false;
-    cut_spans(&list, entry->job->microbatches);
+    cut_spans(entry, &list);
     return step_time(&list, list.ends) <= (1 - BALANCE_GAIN) * step_time(&list, ends);
 }
 
@@ -123,7 +124,8 @@ static Cairn__EpochCommand *epoch_new(struct turn *turn, size_t count)
     epoch->workers = calloc(count, sizeof(epoch->workers[0]));
     epoch->spans = calloc(count, sizeof(epoch->spans[0]));
     epoch->worker_numbers = calloc(count, sizeof(epoch->worker_numbers[0]));
-    if (epoch->workers && epoch->spans && epoch->worker_numbers)
+    epoch->worker_steps = calloc(count, sizeof(epoch->worker_steps[0]));
+    if (epoch->workers && epoch->spans && epoch->worker_numbers && epoch->worker_steps)
         return epoch;
     turn->effects->failed = true;
     message_free(epoch);
@@ -200,6 +202,10 @@ static Cairn__EpochCommand *make(struct turn *turn, struct job_entry *entry, con
     epoch->final_step = entry->outcome.is_known ? entry->outcome.step : status->final_step;
     for (uint32_t i = 0; i < list->count; i++)
         name_worker(turn, epoch, list->workers[i], i > 0 ? list->ends[i - 1] : 0, list->ends[i]);
+    if (throughput_is(entry)) {
+        for (uint32_t i = 0; i < list->count && i < epoch->n_workers; i++)
+            epoch->worker_steps[epoch->n_worker_steps++] = list->workers[i]->first_step;
+    }
     if (status->output[0] == '\0' && status->output_error[0] == '\0')
         set_output(turn, entry, epoch);
     set_heads(turn, entry, epoch);
@@ -214,16 +220,22 @@ static Cairn__EpochCommand *make(struct turn *turn, struct job_entry *entry, con
 }
 
 /* All hear the same, but that only the first one is told where to write the model. */
-void epoch_tell(struct turn *turn, const struct job_entry *entry, const struct node *worker)
+void epoch_tell(struct turn *turn, const struct job_entry *entry, const struct node *node)
 {
     Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
     Cairn__EpochCommand epoch = *entry->record->epoch;
 
-    if (epoch.n_workers == 0 || strcmp(epoch.workers[0], node_name(worker)) != 0)
+    if (epoch.n_workers == 0 || strcmp(epoch.workers[0], node_name(node)) != 0)
         epoch.output = (char *)protobuf_c_empty_string;
     command.body_case = CAIRN__NODE_COMMAND__BODY_EPOCH;
     command.epoch = &epoch;
-    node_command(turn, worker, &command);
+    node_command(turn, node, &command);
+}
+
+static void tell_servers(struct turn *turn, const struct job_entry *entry)
+{
+    for (size_t i = 0; throughput_is(entry) && i < entry->servers.count; i++)
+        epoch_tell(turn, entry, entry->servers.items[i].node);
 }
 
 static void describe(struct line *line, const Cairn__EpochCommand *epoch)
@@ -246,6 +258,7 @@ static void mark_named(const struct turn *turn, struct job_entry *entry, const s
         if (worker->number > 0)
             continue;
         worker->number = ++entry->record->newest_worker;
+        worker->first_step = throughput_first_step(entry);
         worker->joined_ms = turn->now.monotonic_ms;
     }
 }
@@ -259,7 +272,7 @@ void epoch_begin(struct turn *turn, struct job_entry *entry)
 
     entry_order_workers(entry);
     list_workers(entry, &list);
-    cut_spans(&list, entry->job->microbatches);
+    cut_spans(entry, &list);
     mark_named(turn, entry, &list);
     epoch = make(turn, entry, &list);
     if (!epoch)
@@ -269,10 +282,27 @@ void epoch_begin(struct turn *turn, struct job_entry *entry)
         entry_set_state(turn, entry, JOB_STATE(RUNNING));
     describe(&line, epoch);
     entry_tell(turn, entry, "%s", line.text);
+    tell_servers(turn, entry);
     for (uint32_t i = 0; i < list.count; i++)
         epoch_tell(turn, entry, list.workers[i]->node);
     if (status->state == JOB_STATE(STOPPING))
         life_tell_all_stop(turn, entry);
+}
+
+void epoch_close(struct turn *turn, struct job_entry *entry)
+{
+    const struct crew_list one = {
+        .workers = {&entry->workers.items[0]}, .ends = {entry->job->microbatches}, .count = 1};
+    Cairn__EpochCommand *epoch;
+
+    mark_named(turn, entry, &one);
+    epoch = make(turn, entry, &one);
+    if (!epoch)
+        return;
+    epoch->closing = true;
+    entry_tell(turn, entry, "all workers have ended, %s reads the model", node_name(one.workers[0]->node));
+    tell_servers(turn, entry);
+    epoch_tell(turn, entry, one.workers[0]->node);
 }
 
 void epoch_pause(struct turn *turn, struct job_entry *entry)
@@ -282,6 +312,7 @@ void epoch_pause(struct turn *turn, struct job_entry *entry)
     mark_named(turn, entry, &nobody);
     if (!make(turn, entry, &nobody))
         return;
+    tell_servers(turn, entry);
     for (size_t i = 0; i < entry->workers.count; i++) {
         if (entry->workers.items[i].number > 0)
             epoch_tell(turn, entry, entry->workers.items[i].node);

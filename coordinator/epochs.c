@@ -5,6 +5,7 @@
 #include "chains.h"
 #include "epoch_list.h"
 #include "life.h"
+#include "throughput.h"
 #include "trials.h"
 
 #include <inttypes.h>
@@ -81,16 +82,18 @@ struct epochs_need epochs_need(const struct job_entry *entry)
 {
     if (!entry->outcome.is_known)
         return (struct epochs_need){entry_minimum(entry), entry_target(entry)};
-    if (output_is_settled(entry) || count_on_their_way(entry) > 0)
+    if (output_is_settled(entry) || count_on_their_way(entry) > 0 ||
+        (throughput_is(entry) && entry->workers.count > 0))
         return (struct epochs_need){0, 0};
     return (struct epochs_need){1, 1};
 }
 
 void epochs_recycle(struct turn *turn, struct job_entry *entry)
 {
-    if (!entry->outcome.is_known || entry->outcome.is_recycled || entry->workers.count == 0 ||
-        entry->awaited_count > 0 || entry_status(entry)->state == JOB_STATE(COMMITTING) ||
-        output_is_settled(entry) || count_on_their_way(entry) > 0 || has_unprepared(entry))
+    if (!entry->outcome.is_known || entry->outcome.is_recycled || throughput_is(entry) ||
+        entry->workers.count == 0 || entry->awaited_count > 0 ||
+        entry_status(entry)->state == JOB_STATE(COMMITTING) || output_is_settled(entry) ||
+        count_on_their_way(entry) > 0 || has_unprepared(entry))
         return;
     entry->outcome.is_recycled = true;
     while (entry->workers.count > 0)
@@ -124,6 +127,8 @@ static void go_to_the_end(struct turn *turn, struct job_entry *entry)
             epoch_begin(turn, entry);
         return;
     }
+    if (throughput_is(entry) && !has_unprepared(entry) && throughput_end(turn, entry))
+        return;
     if (output_is_settled(entry)) {
         life_commit(turn, entry);
     } else if (is_given_up(entry)) {

@@ -32,6 +32,7 @@ struct participant {
     bool not_finite; /* worker: the loss is no finite number, though all of its own outputs are */
     uint64_t training_samples, validation_samples; /* worker, when prepared */
     uint64_t number;                               /* worker: as epochs number it; 0: none has named it yet */
+    uint64_t first_step; /* worker, throughput modes: the step that it began at, by that number */
     double speed;                                  /* worker: microbatches a second; 0: not known yet */
     int64_t joined_ms;                             /* worker: when it was taken for the job, monotonic */
     uint64_t committed_step;                       /* server: its newest generation */

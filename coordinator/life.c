@@ -235,8 +235,9 @@ static void finish(struct turn *turn, struct job_entry *entry)
     if (!completed)
         snprintf(reason, sizeof(reason), "stopped at step %" PRIu64 " as asked", status->step);
     life_close(turn, entry, completed ? JOB_STATE(COMPLETED) : JOB_STATE(STOPPED), reason);
-    entry_tell(turn, entry, "%s at step %" PRIu64 ", model %s%s%s", completed ? "completed" : "stopped",
-               status->step, status->model_hash, status->output[0] ? ", written to " : "", status->output);
+    entry_tell(turn, entry, "%s at step %" PRIu64 "%s%s%s%s", completed ? "completed" : "stopped",
+               status->step, status->model_hash[0] ? ", model " : "", status->model_hash,
+               status->output[0] ? ", written to " : "", status->output);
     if (status->output_error[0])
         entry_log(turn, entry, "error", "coordinator", status->output_error);
 }

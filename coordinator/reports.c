@@ -2,6 +2,7 @@
 #include "reports.h"
 
 #include "life.h"
+#include "throughput.h"
 #include "trials.h"
 
 #include <inttypes.h>
@@ -63,6 +64,7 @@ void report_progress(struct turn *turn, struct job_entry *entry, struct particip
     if (progress->step > status->step) {
         life_set_step(entry, progress->step);
         trials_progress(entry);
+        throughput_progress(turn, entry);
     }
     if (is_first(entry, worker) && progress->step >= entry->figures_step) {
         entry->figures_step = progress->step;
@@ -153,6 +155,10 @@ void report_reached(struct turn *turn, struct job_entry *entry, struct participa
     Cairn__JobStatus *status = entry_status(entry);
     const char *name = node_name(worker->node);
 
+    if (throughput_is(entry)) {
+        throughput_reached(turn, entry, worker, reached);
+        return;
+    }
     if (!entry_has_begun(entry) || status->state == JOB_STATE(COMMITTING) || worker->reached ||
         !check_end(turn, entry, name, reached->step))
         return;

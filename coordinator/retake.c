@@ -2,11 +2,13 @@
 #include "retake.h"
 
 #include "chains.h"
+#include "epoch_list.h"
 #include "epochs.h"
 #include "growth.h"
 #include "interrupt.h"
 #include "life.h"
 #include "server_choice.h"
+#include "throughput.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -95,6 +97,8 @@ static void repeat_to_server(struct turn *turn, const struct job_entry *entry,
     if (!server->prepared)
         return;
     chains_tell(turn, entry, server->node);
+    if (throughput_is(entry) && entry_has_begun(entry))
+        epoch_tell(turn, entry, server->node);
     if (status->committed_step > 0)
         tell_committed(turn, entry, server->node);
     if (wanted > status->committed_step)
@@ -124,6 +128,18 @@ static uint64_t number_of(const struct job_entry *entry, const char *worker)
     return 0;
 }
 
+/* The step that the newest epoch lets a worker begin at; throughput modes only. */
+static uint64_t first_step_of(const struct job_entry *entry, uint64_t number)
+{
+    const Cairn__EpochCommand *epoch = entry->record->epoch;
+
+    for (size_t i = 0; i < epoch->n_workers && i < epoch->n_worker_steps; i++) {
+        if (epoch->worker_numbers[i] == number)
+            return epoch->worker_steps[i];
+    }
+    return 0;
+}
+
 static void take_back(struct turn *turn, struct job_entry *entry, struct node *node)
 {
     bool is_worker = node_is_worker(node);
@@ -132,6 +148,8 @@ static void take_back(struct turn *turn, struct job_entry *entry, struct node *n
 
     if (!participant)
         return;
+    if (is_worker)
+        participant->first_step = first_step_of(entry, participant->number);
     participant->prepared = true;
     participant->named = is_worker;
     participant->joined_ms = entry->awaited_until_ms; /* all alike: their order says who was first */

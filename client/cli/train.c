@@ -92,8 +92,8 @@ static const struct settings_table table = {"cairn train",
                                             "One that dies is started again and goes on from what it holds; "
                                             "training waits only when no worker or a server is missing. "
                                             "Ctrl-C stops after the step in hand, which --resume goes on "
-                                            "from. The model is the same for any number of "
-                                            "servers and workers.",
+                                            "from. In mode sync the model is the same for any "
+                                            "number of servers and workers.",
                                             rows, sizeof(rows) / sizeof(rows[0])};
 
 /* All that one run of the command holds. */
@@ -229,8 +229,9 @@ static void print_next_commands(const struct train *train, const Cairn__JobStatu
     printf("next:\n");
     if (train->file.job->has_validation && status->output[0] != '\0')
         printf("  cairn evaluate %s --job %s\n", status->output, train->settings.file);
-    printf("  cairn train %s --workers %" PRIu32 " --fresh    # the same hash\n", train->settings.file,
-           train->workers % train->file.job->microbatches + 1);
+    if (!job_is_throughput(train->file.job))
+        printf("  cairn train %s --workers %" PRIu32 " --fresh    # the same hash\n", train->settings.file,
+               train->workers % train->file.job->microbatches + 1);
 }
 
 static void print_how_to_resume(const struct train *train)
