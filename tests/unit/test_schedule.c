@@ -84,6 +84,23 @@ START_TEST(nodes_have_their_share_of_samples)
 }
 END_TEST
 
+/* Who validates by itself does so with its own microbatches, and the whole set. */
+START_TEST(a_narrow_schedule_cuts_validations_for_one)
+{
+    struct schedule schedule = schedule_of(&job, 53, 13, 0, 8);
+    uint64_t begin, end, next = 0;
+
+    schedule_narrow(&schedule, 3, 6);
+    for (uint32_t leaf = 3; leaf < 6; leaf++) {
+        schedule_validation_range(&schedule, (struct tree_node){leaf, leaf + 1}, &begin, &end);
+        ck_assert_uint_eq(begin, next);
+        next = end;
+    }
+    ck_assert_uint_eq(next, 13);
+    ck_assert_uint_eq(schedule_node_samples(&schedule, 0, (struct tree_node){3, 6}), 6); /* of the batch */
+}
+END_TEST
+
 START_TEST(means_are_of_the_epoch_so_far)
 {
     const double step[] = {0, 8, 6, 16}, other[] = {0, 16, 10, 16};
@@ -166,6 +183,7 @@ static Suite *make_suite(void)
     tcase_add_test(test, validations_end_epochs_and_trainings);
     tcase_add_test(test, a_stop_is_not_validated);
     tcase_add_test(test, nodes_have_their_share_of_samples);
+    tcase_add_test(test, a_narrow_schedule_cuts_validations_for_one);
     tcase_add_test(test, means_are_of_the_epoch_so_far);
     tcase_add_test(test, a_lane_has_a_speed_of_its_own);
     tcase_add_test(test, speed_forgets_what_is_old_and_what_was_no_training);

@@ -59,8 +59,10 @@ static struct data_header largest(enum data_kind kind)
         header.step = WIRE_STEP_MAX - 1;
         header.samples = TREE_LEAVES_MAX * WIRE_SAMPLES_MAX;
     }
-    if (kind == DATA_PULL)
+    if (kind == DATA_PULL) {
+        header.worker = UINT64_MAX;
         header.committed = header.newest = header.exact = true;
+    }
     if (kind == DATA_VALUES || kind == DATA_APPLIED)
         header.tables = UINT32_MAX;
     if (kind == DATA_REFUSED) {
