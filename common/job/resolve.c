@@ -370,6 +370,11 @@ static enum status resolve_cluster(struct resolve *resolve)
         return resolve_wrong(resolve, "cluster.replicas",
                              "%u replicas, allowed: 1 with an optimizer that clips by a norm, or lamb",
                              job->replicas);
+    if (job->replicas > 1 && job_is_throughput(job))
+        return resolve_wrong(
+            resolve, "cluster.replicas",
+            "%u replicas, allowed: 1 with mode async or ssp, whose updates go to one server each",
+            job->replicas);
     if (job->workers_max > job->microbatches)
         return resolve_wrong(
             resolve, "cluster.workers",

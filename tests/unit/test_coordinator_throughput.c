@@ -225,6 +225,30 @@ START_TEST(new_numbers_begin_at_the_committed_step_when_servers_go_back)
 }
 END_TEST
 
+/* What a chunk's copy would be told has no clocks, so slots stay on the servers that the job began with. */
+START_TEST(slots_stay_where_they_are)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__DrainRequest drain = CAIRN__DRAIN_REQUEST__INIT;
+    Cairn__ClientReply *reply;
+
+    run_async();
+    register_server(&cluster, "s3");
+    progress(&cluster, "w1", 1, 5);
+    commit_step(1, 5);
+    drain.node = (char *)"s1";
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_DRAIN;
+    request.drain = &drain;
+    ask(&cluster, "drainer", &request);
+    reply = take_reply(&cluster, "drainer");
+    ck_assert_int_eq(reply->body_case, CAIRN__CLIENT_REPLY__BODY_ERROR);
+    ck_assert_msg(strstr(reply->error->message, "server s1 holds state of tiny-1"), "%s",
+                  reply->error->message);
+    message_free(reply);
+    EXPECT_STATE(&cluster, RUNNING, "");
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     const TTest *const tests[] = {
@@ -239,6 +263,7 @@ static Suite *make_suite(void)
         an_end_that_nobody_asked_for_fails,
         a_coordinator_that_begins_again_tells_servers_the_epoch,
         new_numbers_begin_at_the_committed_step_when_servers_go_back,
+        slots_stay_where_they_are,
     };
     Suite *suite = suite_create("coordinator_throughput");
 
