@@ -1,5 +1,5 @@
-/* Layout: a row of uint64: format, step, table and chunk, version, count, then worker, first, next of each clock,
- * and a checksum over all before it. */
+/* Layout: a row of uint64: format, step, table and chunk, version, count, then worker, first, next of each
+ * clock, and a checksum over all before it. */
 #include "clock_record.h"
 
 #include "base/checksum.h"
@@ -131,6 +131,6 @@ enum status clock_record_load(struct store_transaction *transaction, uint32_t ta
         problem = record_problem(head, bytes, length, chunk_word(table, chunk));
         return problem ? corrupt(chunk, problem, error) : take(head, bytes, chunk, version, clocks, error);
     }
-    return error_set(error, CAIRN_NOT_FOUND, "there are no clocks of chunk %" PRIu32 " at step %" PRIu64, chunk,
-                     step);
+    return error_set(error, CAIRN_NOT_FOUND, "there are no clocks of chunk %" PRIu32 " at step %" PRIu64,
+                     chunk, step);
 }

@@ -1,6 +1,6 @@
 /* A chunk's clocks on disk: beside its record (record.h), in the same transaction and in the same of the two
- * places, so tagged with the same step. With them is the version that the chunk had: in the throughput modes it
- * is not the generation's step. Whatever is read is checked. Runs on the thread of its transaction. */
+ * places, so tagged with the same step. With them is the version that the chunk had: in the throughput modes
+ * it is not the generation's step. Whatever is read is checked. Runs on the thread of its transaction. */
 #ifndef CAIRN_SERVER_CLOCK_RECORD_H
 #define CAIRN_SERVER_CLOCK_RECORD_H
 

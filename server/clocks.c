@@ -1,5 +1,5 @@
-/* Arrays in order of worker: a number that is new is greater than all that were before it, but for epochs that
- * name several. */
+/* Arrays in order of worker: a number that is new is greater than all that were before it, but for epochs
+ * that name several. */
 #include "clocks.h"
 
 #include <inttypes.h>

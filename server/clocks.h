@@ -1,13 +1,14 @@
 /* The clocks of a chunk, in the throughput modes: which of each worker's updates it has.
  *
  * A worker's updates of a chunk are numbered by its steps and come in order, so that one number says all: the
- * step that it has not had yet. An update is applied when it is that one, and dropped when it is an earlier one:
- * exactly once. The numbers belong to the chunk's state, as its weights do, and go with it to disk; so what was
- * undone by going back is not taken for applied. A worker's number is never used twice in a job. Those that have
- * left are kept, so that the chunk's version is always the sum of what all have given: clocks_total.
+ * step that it has not had yet. An update is applied when it is that one, and dropped when it is an earlier
+ * one: exactly once. The numbers belong to the chunk's state, as its weights do, and go with it to disk; so
+ * what was undone by going back is not taken for applied. A worker's number is never used twice in a job.
+ * Those that have left are kept, so that the chunk's version is always the sum of what all have given:
+ * clocks_total.
  *
- * Only those that the newest epoch names are live: others are fenced off, and nobody waits for them. Pure. One
- * thread an object. */
+ * Only those that the newest epoch names are live: others are fenced off, and nobody waits for them. Pure.
+ * One thread an object. */
 #ifndef CAIRN_SERVER_CLOCKS_H
 #define CAIRN_SERVER_CLOCKS_H
 
@@ -64,8 +65,8 @@ uint64_t clocks_least(const struct clocks *clocks);
 /* How many updates were applied, of all workers there ever were. */
 uint64_t clocks_total(const struct clocks *clocks);
 
-/* The worker is given this version of the chunk; how many updates came since the version that it was given last
- * (0: it never was). No such worker: nothing, 0. */
+/* The worker is given this version of the chunk; how many updates came since the version that it was given
+ * last (0: it never was). No such worker: nothing, 0. */
 void clocks_give(struct clocks *clocks, uint64_t worker, uint64_t version);
 uint64_t clocks_staleness(const struct clocks *clocks, uint64_t worker, uint64_t version);
 

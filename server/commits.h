@@ -32,7 +32,7 @@
 struct commits {
     const struct tables *tables; /* borrowed, as the store */
     struct store *store;
-    uint64_t every;       /* 0: only those that are asked for, whatever versions the pieces have */
+    uint64_t every; /* 0: only those that are asked for, whatever versions the pieces have */
     uint64_t committed_step;                     /* the job's */
     struct generation *queue[COMMITS_UNDER_WAY]; /* oldest first */
     uint32_t count;
@@ -81,8 +81,8 @@ void commits_arrived(struct commits *commits, struct dense_chunk *chunk);
 void commits_left(struct commits *commits, const struct dense_chunk *chunk);
 
 /* Makes the version that every piece now has, `step`, durable; with `every` 0 what they have, as step `step`.
- * COMMITS_COMING may come to nothing when pieces
- * go on before there is room: commits_missed. Errors: as above. */
+ * COMMITS_COMING may come to nothing when pieces go on before there is room: commits_missed. Errors: as
+ * above. */
 enum status commits_ask(struct commits *commits, uint64_t step, enum commits_answer *answer,
                         struct error *error) MUST_CHECK;
 

@@ -58,7 +58,7 @@ struct dense_chunk {
     struct buffer *next_slots[OPTIMIZER_SLOTS_MAX]; /* lamb: made in its round; NULL: not yet */
     struct waiting_list waiting;                    /* the shard's: who waits for version + 1 */
     struct chain_link link;                         /* the shard's: its place in the chunk's chain */
-    struct clocks *clocks; /* whose updates it has; NULL: not params.has_clocks */
+    struct clocks *clocks;                          /* whose updates it has; NULL: not params.has_clocks */
 };
 
 struct dense_table {
@@ -122,10 +122,10 @@ struct dense_state {
  * of chunk->floats floats each, which nobody else may write to. */
 void dense_restore(struct dense_chunk *chunk, const struct dense_state *state);
 
-/* In place of dense_push and dense_update: applies the gradients of one push, the mean of which over its samples
- * is an update by itself: the version grows by one. gradients: as dense_push's; with samples 0 they count for
- * nothing. divisor: of the learning rate, >= 1. Only with params.has_clocks.
- * Errors: CAIRN_NO_MEMORY; nothing has changed then. */
+/* In place of dense_push and dense_update: applies the gradients of one push, the mean of which over its
+ * samples is an update by itself: the version grows by one. gradients: as dense_push's; with samples 0 they
+ * count for nothing. divisor: of the learning rate, >= 1. Only with params.has_clocks. Errors:
+ * CAIRN_NO_MEMORY; nothing has changed then. */
 enum status dense_apply(struct dense_chunk *chunk, struct buffer *gradients, uint64_t samples, double divisor,
                         struct error *error) MUST_CHECK;
 

@@ -62,9 +62,9 @@ static inline bool generation_expects(uint64_t step, const struct dense_chunk *c
 void generation_arrived(struct generation *generation, const struct dense_chunk *chunk);
 void generation_left(struct generation *generation, const struct dense_chunk *chunk);
 
-/* Takes references to a chunk of a table, which must be at the generation's step, unless it has clocks: they are
- * copied, and tell the version that it is at; once a chunk.
- * Errors: CAIRN_NO_MEMORY; the generation can never be complete then. */
+/* Takes references to a chunk of a table, which must be at the generation's step, unless it has clocks: they
+ * are copied, and tell the version that it is at; once a chunk. Errors: CAIRN_NO_MEMORY; the generation can
+ * never be complete then. */
 enum status generation_capture_dense(struct generation *generation, uint32_t table,
                                      const struct dense_chunk *chunk, struct error *error) MUST_CHECK;
 

@@ -10,8 +10,8 @@
  * version.
  * - A pull names a version: the newest or the one before is answered, the next one waits, others are refused.
  * - A committed pull is answered from disk, also when the job is not live.
- * - In the throughput modes a push is applied at once, if its worker is in the newest epoch and has not been here with
- * that step before; what it is answered with, and to whom answers wait: shard_updates.c.
+ * - In the throughput modes a push is applied at once, if its worker is in the newest epoch and has not been
+ * here with that step before; what it is answered with, and to whom answers wait: shard_updates.c.
  *
  * One thread an object; the generation writer owns a generation between events.write and shard_written. */
 #ifndef CAIRN_SERVER_SHARD_H

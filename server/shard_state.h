@@ -98,8 +98,8 @@ void shard_duplicates_check(const struct request *request, uint32_t chunk, const
 
 /* ---- the throughput modes: each push is an update by itself (shard_updates.c) */
 
-/* Handle a push or pull for weights that have clocks, whose job, payloads and samples are checked. arrays: of a
- * push, decoded; taken. */
+/* Handle a push or pull for weights that have clocks, whose job, payloads and samples are checked. arrays: of
+ * a push, decoded; taken. */
 void request_push_updates(const struct request *request, struct buffer *const arrays[]);
 void request_pull_updates(const struct request *request);
 

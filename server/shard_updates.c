@@ -1,11 +1,11 @@
-/* The throughput modes, async and ssp (docs/design.md, section 12): each push of a worker is an update by itself,
- * applied at once, and once.
+/* The throughput modes, async and ssp (docs/design.md, section 12): each push of a worker is an update by
+ * itself, applied at once, and once.
  *
- * A worker speaks in steps of its own: what it is answered with is the newest there is, called by the step that
- * it goes on to. A chunk's own version counts the updates of all, and is told to nobody but who asks for it. In
- * ssp a worker that would go on to step c waits until no live worker has less than c - staleness updates in this
- * chunk: in the chunk's list of those who wait, with version c. Whatever may end that looks through the list: an
- * update, and an epoch. That a push was applied (`acknowledge`) is answered at once. */
+ * A worker speaks in steps of its own: what it is answered with is the newest there is, called by the step
+ * that it goes on to. A chunk's own version counts the updates of all, and is told to nobody but who asks for
+ * it. In ssp a worker that would go on to step c waits until no live worker has less than c - staleness
+ * updates in this chunk: in the chunk's list of those who wait, with version c. Whatever may end that looks
+ * through the list: an update, and an epoch. That a push was applied (`acknowledge`) is answered at once. */
 #include "shard_state.h"
 
 #include "base/log.h"
@@ -53,8 +53,7 @@ static struct wait wait_of(const struct request *request, uint64_t step, enum an
 /* Gives a chunk to who goes on to `step`, as soon as it may. */
 static void give_when_due(const struct request *request, struct dense_chunk *chunk, uint64_t step)
 {
-    const struct wait wait =
-        wait_of(request, step, request->header->exact ? ANSWER_EXACT : ANSWER_VALUES);
+    const struct wait wait = wait_of(request, step, request->header->exact ? ANSWER_EXACT : ANSWER_VALUES);
     const struct reply_subject subject = request_subject(request, step);
 
     if (step <= limit_of(request->job, chunk))
@@ -99,7 +98,8 @@ bool request_check_updates(const struct request *request)
             return refuse_stranger(request);
         case CLOCKS_GAP:
             return request_refuse(request, DATA_REFUSED_LOST,
-                                  "chunk %u has not had the update of worker %" PRIu64 " before step %" PRIu64,
+                                  "chunk %u has not had the update of worker %" PRIu64
+                                  " before step %" PRIu64,
                                   chunk->number, header->worker, header->step);
         }
     }
@@ -202,7 +202,8 @@ static struct dense_table *weights_of(const struct shard_job *job)
     return job_is_throughput(job->assignment->job) && weights ? weights->dense : NULL;
 }
 
-void shard_begin_epoch(struct shard *shard, uint64_t number, uint64_t incarnation, const struct roster *roster)
+void shard_begin_epoch(struct shard *shard, uint64_t number, uint64_t incarnation,
+                       const struct roster *roster)
 {
     struct shard_job *job = shard_find_incarnation(shard, number, incarnation);
     struct dense_table *weights = job ? weights_of(job) : NULL;
@@ -229,10 +230,10 @@ static void log_chunk(const struct shard *shard, const struct shard_job *job, co
         const struct clock *clock = &chunk->clocks->items[i];
 
         log_debug("updates_had",
-                  "job=%" PRIu64 " incarnation=%" PRIu64 " shard=%u chunk=%u version=%" PRIu64 " worker=%" PRIu64
-                  " first=%" PRIu64 " next=%" PRIu64,
-                  job->assignment->number, job->incarnation, shard->owner.shard, chunk->number, chunk->version,
-                  clock->worker, clock->first, clock->next);
+                  "job=%" PRIu64 " incarnation=%" PRIu64 " shard=%u chunk=%u version=%" PRIu64
+                  " worker=%" PRIu64 " first=%" PRIu64 " next=%" PRIu64,
+                  job->assignment->number, job->incarnation, shard->owner.shard, chunk->number,
+                  chunk->version, clock->worker, clock->first, clock->next);
     }
 }
 

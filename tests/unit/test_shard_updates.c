@@ -1,5 +1,5 @@
-/* The throughput modes on shards: each update once, whatever comes twice, late or not at all; nobody ahead of the
- * bound; and random schedules of all that may happen. */
+/* The throughput modes on shards: each update once, whatever comes twice, late or not at all; nobody ahead of
+ * the bound; and random schedules of all that may happen. */
 #include "check_main.h"
 #include "shard_fixture.h"
 
@@ -24,8 +24,8 @@ static struct roster *roster(uint64_t number, const struct clock_start *workers,
     return made;
 }
 
-static void tell_epoch(struct rig *rig, uint64_t incarnation, uint64_t number, const struct clock_start *workers,
-                       uint32_t count)
+static void tell_epoch(struct rig *rig, uint64_t incarnation, uint64_t number,
+                       const struct clock_start *workers, uint32_t count)
 {
     struct roster *told = roster(number, workers, count);
 
