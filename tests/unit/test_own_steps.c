@@ -153,6 +153,31 @@ START_TEST(an_epoch_without_the_last_lets_the_others_go_on)
 }
 END_TEST
 
+/* It has had time to learn what a step takes, and shards, whose versions are not its steps, would refuse the
+ * question what is missing. */
+START_TEST(who_waits_for_the_last_asks_for_nothing_of_others)
+{
+    const uint64_t first = 100;
+    struct cluster cluster;
+
+    cluster_open(&cluster, 2, "adam", "  mode: ssp\n  staleness: 5\n");
+    start_workers(&cluster, 2, 1, make_ref);
+    steps[0] = steps[1] = first;
+    begin_own_epoch(&cluster, first + 2 * FIXTURE_STEPS);
+    tell(&cluster, 0, STEP_ORDERS);
+    while (hear_for(&cluster, 500)) /* until it says no more */
+        ;
+    ck_assert_uint_eq(cluster.heard[0].reached + cluster.heard[0].failed + cluster.heard[0].troubles, 0);
+    cluster.epoch.number++;
+    cluster.epoch.n_workers = cluster.epoch.n_spans = 1;
+    tell_shards_epoch(&cluster);
+    hear_until_reached(&cluster, 0);
+    ck_assert_uint_eq(cluster.heard[0].troubles, 0);
+    steps[0] = steps[1] = 0;
+    cluster_close(&cluster);
+}
+END_TEST
+
 START_TEST(a_worker_with_another_span_goes_on_where_it_was)
 {
     struct cluster cluster;
@@ -203,6 +228,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, several_end_each_by_itself_and_one_closes);
     tcase_add_test(tests, a_stop_waits_for_nobody);
     tcase_add_test(tests, an_epoch_without_the_last_lets_the_others_go_on);
+    tcase_add_test(tests, who_waits_for_the_last_asks_for_nothing_of_others);
     tcase_add_test(tests, a_worker_with_another_span_goes_on_where_it_was);
     tcase_add_test(tests, who_is_not_in_the_epoch_yet_tries_again);
     suite_add_tcase(suite, tests);
