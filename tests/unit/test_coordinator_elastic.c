@@ -100,7 +100,7 @@ static struct mail *mail_new(struct play *play, const char *peer)
 
     HOLD(play->mail_count < MAIL_MAX);
     memset(mail, 0, sizeof(*mail));
-    snprintf(mail->peer, sizeof(mail->peer), "%s", peer);
+    memcpy(mail->peer, peer, strnlen(peer, sizeof(mail->peer) - 1));
     return mail;
 }
 
