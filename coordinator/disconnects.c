@@ -2,9 +2,8 @@
 #include "disconnects.h"
 
 #include "base/clock.h"
+#include "net/monitor.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <zmq.h>
 
 /* Between two probes, however many connections end. */
@@ -14,27 +13,15 @@
 enum status disconnects_open(struct disconnects *disconnects, void *zmq_context, void *socket,
                              struct error *error)
 {
-    void *watch = zmq_socket(zmq_context, ZMQ_PAIR);
-    char name[96]; /* a closed socket keeps its name for a moment, so an address alone would not do */
-
     disconnects->socket = socket;
-    disconnects->watch = watch;
     disconnects->probes = 0;
     disconnects->probed_ms = clock_ms() - PROBE_MS;
-    if (!watch)
-        return error_set(error, CAIRN_IO, "cannot make a socket: %s", zmq_strerror(zmq_errno()));
-    snprintf(name, sizeof(name), "inproc://coordinator-%p-%" PRIu64, socket, clock_ns());
-    if (zmq_socket_monitor(socket, name, ZMQ_EVENT_DISCONNECTED) != 0 || zmq_connect(watch, name) != 0)
-        return error_set(error, CAIRN_IO, "cannot watch connections: %s", zmq_strerror(zmq_errno()));
-    return CAIRN_OK;
+    return monitor_open(zmq_context, socket, ZMQ_EVENT_DISCONNECTED, &disconnects->watch, error);
 }
 
 void disconnects_close(struct disconnects *disconnects)
 {
-    if (!disconnects->watch)
-        return;
-    zmq_socket_monitor(disconnects->socket, NULL, 0); /* else ZeroMQ's thread would wait for who reads no more */
-    zmq_close(disconnects->watch);
+    monitor_close(disconnects->socket, disconnects->watch);
     disconnects->watch = NULL;
 }
 

@@ -7,7 +7,7 @@
  * queue would be one more state to get wrong, and would save nothing. */
 #include "session.h"
 
-#include "base/clock.h"
+#include "net/monitor.h"
 #include "net/silence.h"
 #include "session_state.h"
 
@@ -184,17 +184,10 @@ static enum status memory_init(struct session *session, const struct session_par
 static enum status watch_connection(struct session *session, void *zmq_context, uint32_t shard,
                                     struct error *error)
 {
-    void *socket = session->sockets[shard], *watch = zmq_socket(zmq_context, ZMQ_PAIR);
-    char name[96]; /* a closed socket keeps its name for a moment, so an address alone would not do */
+    enum status status = monitor_open(zmq_context, session->sockets[shard], ZMQ_EVENT_DISCONNECTED,
+                                      &session->sockets[session->shard_count + shard], error);
 
-    if (!watch)
-        return error_system(error, zmq_errno(), "session: cannot make a socket");
-    session->sockets[session->shard_count + shard] = watch;
-    snprintf(name, sizeof(name), "inproc://session-%p-%" PRIu64, socket, clock_ns());
-    if (zmq_socket_monitor(socket, name, ZMQ_EVENT_DISCONNECTED) != 0 || zmq_connect(watch, name) != 0)
-        return error_set(error, CAIRN_IO, "session: cannot watch a connection: %s",
-                         zmq_strerror(zmq_errno()));
-    return CAIRN_OK;
+    return status == CAIRN_OK ? status : error_prefix(error, status, "session");
 }
 
 static enum status connect_shard(struct session *session, void *zmq_context, uint32_t shard,
@@ -261,15 +254,10 @@ enum status session_new(void *zmq_context, const struct session_params *params,
     return CAIRN_OK;
 }
 
-/* No watch may be closed while ZeroMQ still tells of its socket: with nobody at the other end its I/O thread
- * would wait for somebody, for ever, and everything in the process with it. */
 static void close_sockets(struct session *session)
 {
     for (uint32_t i = 0; i < session->shard_count; i++) {
-        if (session->sockets[i])
-            (void)zmq_socket_monitor(session->sockets[i], NULL, 0);
-    }
-    for (uint32_t i = 0; i < 2 * session->shard_count; i++) {
+        monitor_close(session->sockets[i], session->sockets[session->shard_count + i]);
         if (session->sockets[i])
             zmq_close(session->sockets[i]);
     }

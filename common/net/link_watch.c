@@ -2,11 +2,9 @@
  * and a frame with the endpoint. */
 #include "net/link_watch.h"
 
-#include "base/clock.h"
+#include "net/monitor.h"
 
-#include <inttypes.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <zmq.h>
 
@@ -14,25 +12,13 @@
 
 enum status link_watch_open(struct link_watch *watch, void *zmq_context, void *socket, struct error *error)
 {
-    char name[96]; /* a closed socket keeps its name for a moment, so an address alone would not do */
-
-    *watch = (struct link_watch){socket, zmq_socket(zmq_context, ZMQ_PAIR), -1};
-    if (!watch->reader)
-        return error_set(error, CAIRN_IO, "cannot make a socket: %s", zmq_strerror(zmq_errno()));
-    snprintf(name, sizeof(name), "inproc://link-%p-%" PRIu64, socket, clock_ns());
-    if (zmq_socket_monitor(socket, name, EVENTS) == 0 && zmq_connect(watch->reader, name) == 0)
-        return CAIRN_OK;
-    return error_set(error, CAIRN_IO, "cannot watch a connection: %s", zmq_strerror(zmq_errno()));
+    *watch = (struct link_watch){.socket = socket, .descriptor = -1};
+    return monitor_open(zmq_context, socket, EVENTS, &watch->reader, error);
 }
 
-/* With nobody at the other end ZeroMQ's I/O thread would wait for somebody, for ever, and everything in the
- * process with it: so the telling ends before the reader does. */
 void link_watch_close(struct link_watch *watch)
 {
-    if (!watch->reader)
-        return;
-    zmq_socket_monitor(watch->socket, NULL, 0);
-    zmq_close(watch->reader);
+    monitor_close(watch->socket, watch->reader);
     watch->reader = NULL;
 }
 
