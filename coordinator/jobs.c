@@ -188,6 +188,16 @@ uint32_t entry_minimum(const struct job_entry *entry)
     return entry->job->workers_min < target ? entry->job->workers_min : target;
 }
 
+enum status entry_check_running(const struct job_entry *entry, struct error *error)
+{
+    const Cairn__JobStatus *status = entry_status(entry);
+
+    if (status->state == JOB_STATE(RUNNING))
+        return CAIRN_OK;
+    return error_set(error, CAIRN_INVALID, "%s does not run%s%s", status->id, status->reason[0] ? ": " : "",
+                     status->reason);
+}
+
 void entry_set_state(struct turn *turn, struct job_entry *entry, Cairn__JobState state)
 {
     Cairn__JobStatus *status = entry_status(entry);

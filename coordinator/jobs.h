@@ -138,6 +138,9 @@ bool entry_has_begun(const struct job_entry *entry);
 uint32_t entry_target(const struct job_entry *entry);
 uint32_t entry_minimum(const struct job_entry *entry);
 
+/* Errors: CAIRN_INVALID: the job does not run, so what was asked cannot be done. */
+enum status entry_check_running(const struct job_entry *entry, struct error *error) MUST_CHECK;
+
 /* Moves a job to a state; stored in this turn. */
 void entry_set_state(struct turn *turn, struct job_entry *entry, Cairn__JobState state);
 

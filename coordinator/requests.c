@@ -1,12 +1,10 @@
 /* Answers to clients. */
 #include "requests.h"
 
-#include "chain_view.h"
-#include "chains.h"
-
 #include "drain.h"
 #include "growth.h"
 #include "life.h"
+#include "location.h"
 #include "scheduling.h"
 #include "server_choice.h"
 
@@ -178,17 +176,6 @@ static enum status answer_job(struct turn *turn, const struct desk *desk, const 
     return status;
 }
 
-/* Only a job that runs can do what was asked. */
-static enum status check_running(const struct job_entry *entry, struct error *error)
-{
-    const Cairn__JobStatus *status = entry_status(entry);
-
-    if (status->state == JOB_STATE(RUNNING))
-        return CAIRN_OK;
-    return error_set(error, CAIRN_INVALID, "%s does not run%s%s", status->id, status->reason[0] ? ": " : "",
-                     status->reason);
-}
-
 /* Only a job with tables can do what was asked; why not a training: a line's end. */
 static enum status check_tables(const struct job_entry *entry, const char *why, struct error *error)
 {
@@ -211,7 +198,7 @@ static enum status answer_commit(struct turn *turn, const struct desk *desk, con
     bool asked;
 
     if (status == CAIRN_OK)
-        status = check_running(entry, error);
+        status = entry_check_running(entry, error);
     if (status == CAIRN_OK)
         status = check_tables(entry, "a training commits by itself", error);
     if (status != CAIRN_OK)
@@ -233,7 +220,7 @@ static enum status answer_table(struct turn *turn, const struct desk *desk, cons
     enum status status = jobs_lookup(desk->jobs, request->table->job, &entry, error);
 
     if (status == CAIRN_OK)
-        status = check_running(entry, error);
+        status = entry_check_running(entry, error);
     if (status == CAIRN_OK)
         status = check_tables(entry, "none can be added to a training", error);
     if (status == CAIRN_OK)
@@ -305,113 +292,20 @@ static enum status answer_drain(struct turn *turn, const struct desk *desk, cons
     return CAIRN_OK;
 }
 
-/* Whether any of the shards [first, end) is the head of a slot. */
-static bool is_head(const uint32_t *heads, size_t slots, size_t first, size_t end)
-{
-    for (size_t slot = 0; slot < slots; slot++) {
-        if (heads[slot] >= first && heads[slot] < end)
-            return true;
-    }
-    return false;
-}
-
-/* Brings the endpoints of a job's shards up to date with the servers that are registered now. Those that are
- * awaited have the ones that the record says. */
-static enum status refresh_endpoints(struct turn *turn, const struct nodes *nodes,
-                                     const struct job_entry *entry, const uint32_t *heads, size_t slots,
-                                     struct error *error)
-{
-    Cairn__JobRecord *record = entry->record;
-
-    for (size_t first = 0, next; first < record->n_shards; first = next) {
-        const char *name = recorded_server(record, first, &next);
-        const struct node *node = nodes_named(nodes, name);
-
-        if ((!node && entry->awaited_count > 0) || !is_head(heads, slots, first, next))
-            continue;
-        if (!node || node_is_worker(node))
-            return error_set(error, CAIRN_NOT_FOUND, "server %s, which holds a part of %s, is not there",
-                             name, record->status->id);
-        if (node->registration->n_endpoints != next - first)
-            return error_set(error, CAIRN_INVALID,
-                             "server %s has %zu shards, but holds its part of %s in %zu", name,
-                             node->registration->n_endpoints, record->status->id, next - first);
-        for (size_t i = first; i < next; i++)
-            turn_set_text(turn, &record->shards[i]->endpoint, "%s", node->registration->endpoints[i - first]);
-    }
-    return CAIRN_OK;
-}
-
-/* The heads of the committed step may be gone while others of their chains are there. */
-static uint32_t *located_heads(struct turn *turn, const struct desk *desk, const struct job_entry *entry,
-                               bool live)
-{
-    uint32_t *heads = chains_heads(turn, entry, live);
-    struct chain_view view = chain_view_durable(entry->record);
-
-    for (uint32_t slot = 0; heads && !live && slot < view.slots; slot++) {
-        for (uint32_t place = 0; place < view.width; place++) {
-            uint32_t shard = view.places[(size_t)slot * view.width + place];
-
-            if (shard == CHAIN_NOBODY || !nodes_named(desk->nodes, entry->record->shards[shard]->server))
-                continue;
-            heads[slot] = shard;
-            break;
-        }
-    }
-    return heads;
-}
-
-static void send_location(struct turn *turn, const struct peer *client, const Cairn__ClientRequest *request,
-                          const struct job_entry *entry, uint32_t *heads, size_t slots)
-{
-    Cairn__ClientReply reply = CAIRN__CLIENT_REPLY__INIT;
-    Cairn__LocationReply body = CAIRN__LOCATION_REPLY__INIT;
-    const Cairn__JobRecord *record = entry->record;
-    Cairn__JobText text;
-
-    body.job = record->status->number;
-    body.job_id = record->status->id;
-    growth_text(entry, &text);
-    body.text = &text;
-    body.incarnation = record->status->incarnation;
-    body.committed_step = record->status->committed_step;
-    body.n_shards = record->n_shards;
-    body.shards = record->shards;
-    body.n_slot_shards = slots;
-    body.slot_shards = heads;
-    reply.number = request->number;
-    reply.body_case = CAIRN__CLIENT_REPLY__BODY_LOCATION;
-    reply.location = &body;
-    effects_reply(turn->effects, client, &reply);
-}
-
 static enum status answer_locate(struct turn *turn, const struct desk *desk, const struct peer *client,
                                  const Cairn__ClientRequest *request, struct error *error)
 {
-    bool live = request->locate->live;
+    struct subscription subscription = {
+        .client = *client, .request = request->number, .kind = SUBSCRIPTION_LOCATION};
     struct job_entry *entry;
-    uint32_t *heads;
-    size_t slots;
     enum status status = jobs_lookup(desk->jobs, request->locate->job, &entry, error);
 
     if (status != CAIRN_OK)
         return status;
-    if (live)
-        status = check_running(entry, error);
-    else if (entry_status(entry)->committed_step == 0)
-        status = error_set(error, CAIRN_NOT_FOUND, "%s has nothing committed yet", entry_status(entry)->id);
-    if (status != CAIRN_OK)
-        return status;
-    heads = located_heads(turn, desk, entry, live);
-    if (!heads)
-        return CAIRN_OK; /* the turn has failed */
-    slots = live ? chain_view_live(entry->record).slots : chain_view_durable(entry->record).slots;
-    status = refresh_endpoints(turn, desk->nodes, entry, heads, slots, error);
-    if (status == CAIRN_OK)
-        send_location(turn, client, request, entry, heads, slots);
-    free(heads);
-    return status;
+    if (!request->locate->live)
+        return location_reply_committed(turn, desk->nodes, entry, client, request->number, error);
+    subscription.job = entry_status(entry)->number;
+    return subscriptions_add(turn, desk->subscriptions, &subscription, error);
 }
 
 typedef enum status answer(struct turn *turn, const struct desk *desk, const struct peer *client,

@@ -51,7 +51,8 @@ void state_free(struct state *state)
 int64_t state_deadline_ms(const struct state *state)
 {
     int64_t members_ms = membership_deadline_ms(&state->membership, &state->jobs);
-    int64_t clients_ms = subscriptions_deadline_ms(&state->subscriptions, &state->jobs);
+    int64_t clients_ms =
+        subscriptions_deadline_ms(&state->subscriptions, &state->jobs, &state->membership.nodes);
     int64_t jobs_ms = schedule_deadline_ms(&state->jobs);
     int64_t least_ms = members_ms < clients_ms ? members_ms : clients_ms;
 
@@ -304,7 +305,7 @@ enum status state_handle(struct state *state, const struct event *event, struct 
         return status;
     if (event->type != EVENT_RECORD) /* others may follow, whose nodes are not to be given away */
         schedule(&turn, &state->jobs, &state->membership.nodes);
-    subscriptions_serve(&turn, &state->subscriptions, &state->jobs);
+    subscriptions_serve(&turn, &state->subscriptions, &state->jobs, &state->membership.nodes);
     jobs_save(&turn, &state->jobs);
     return effects->failed ? error_set(error, CAIRN_NO_MEMORY, "out of memory") : CAIRN_OK;
 }

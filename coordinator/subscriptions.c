@@ -2,6 +2,7 @@
 #include "subscriptions.h"
 
 #include "growth.h"
+#include "location.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -79,7 +80,8 @@ void reply_status(struct turn *turn, const struct peer *client, uint64_t request
 }
 
 /* Whether the next message to this subscriber is the last. */
-static bool is_over(const struct subscription *subscription, const struct job_entry *entry)
+static bool is_over(const struct subscription *subscription, const struct job_entry *entry,
+                    const struct nodes *nodes)
 {
     const Cairn__JobStatus *status = entry_status(entry);
 
@@ -87,17 +89,21 @@ static bool is_over(const struct subscription *subscription, const struct job_en
         return status->state != JOB_STATE(RUNNING) || status->committed_step >= subscription->step;
     if (subscription->kind == SUBSCRIPTION_TABLE)
         return status->state != JOB_STATE(RUNNING) || growth_is_ready(entry, subscription->table);
+    if (subscription->kind == SUBSCRIPTION_LOCATION)
+        return location_is_settled(nodes, entry);
     return entry_has_ended(entry);
 }
 
 /* When the next message to this subscriber is due. */
-static int64_t due_ms(const struct subscription *subscription, const struct job_entry *entry)
+static int64_t due_ms(const struct subscription *subscription, const struct job_entry *entry,
+                      const struct nodes *nodes)
 {
     const Cairn__JobStatus *status = entry_status(entry);
 
-    if (!subscription->sent || is_over(subscription, entry))
+    if (!subscription->sent || is_over(subscription, entry, nodes))
         return INT64_MIN;
-    if (subscription->kind == SUBSCRIPTION_COMMIT || subscription->kind == SUBSCRIPTION_TABLE)
+    if (subscription->kind == SUBSCRIPTION_COMMIT || subscription->kind == SUBSCRIPTION_TABLE ||
+        subscription->kind == SUBSCRIPTION_LOCATION)
         return subscription->sent_ms + SUBSCRIPTION_REPEAT_MS;
     if (subscription->kind == SUBSCRIPTION_LOGS)
         return entry->newest_entry > subscription->entry ? INT64_MIN
@@ -147,7 +153,8 @@ static void serve_adder(struct turn *turn, const struct subscription *subscripti
     effects_reply(turn->effects, &subscription->client, &reply);
 }
 
-static void serve(struct turn *turn, struct subscription *subscription, const struct job_entry *entry)
+static void serve(struct turn *turn, struct subscription *subscription, const struct job_entry *entry,
+                  const struct nodes *nodes)
 {
     struct effect logs = {.peer = subscription->client,
                           .job = subscription->job,
@@ -161,6 +168,8 @@ static void serve(struct turn *turn, struct subscription *subscription, const st
         serve_committer(turn, subscription, entry);
     else if (subscription->kind == SUBSCRIPTION_TABLE)
         serve_adder(turn, subscription, entry);
+    else if (subscription->kind == SUBSCRIPTION_LOCATION)
+        location_reply_live(turn, nodes, entry, &subscription->client, subscription->request);
     else
         reply_status(turn, &subscription->client, subscription->request, entry);
     subscription->sent = true;
@@ -171,15 +180,16 @@ static void serve(struct turn *turn, struct subscription *subscription, const st
         subscription->entry = entry->newest_entry;
 }
 
-void subscriptions_serve(struct turn *turn, struct subscriptions *subscriptions, const struct jobs *jobs)
+void subscriptions_serve(struct turn *turn, struct subscriptions *subscriptions, const struct jobs *jobs,
+                         const struct nodes *nodes)
 {
     for (size_t i = 0; i < subscriptions->count;) {
         struct subscription *subscription = &subscriptions->items[i];
         const struct job_entry *entry = jobs_find(jobs, subscription->job);
 
-        if (due_ms(subscription, entry) <= turn->now.monotonic_ms)
-            serve(turn, subscription, entry);
-        if (is_over(subscription, entry))
+        if (due_ms(subscription, entry, nodes) <= turn->now.monotonic_ms)
+            serve(turn, subscription, entry, nodes);
+        if (is_over(subscription, entry, nodes))
             remove_at(subscriptions, i);
         else
             i++;
@@ -219,12 +229,13 @@ void subscriptions_refuse(struct turn *turn, struct subscriptions *subscriptions
     }
 }
 
-int64_t subscriptions_deadline_ms(const struct subscriptions *subscriptions, const struct jobs *jobs)
+int64_t subscriptions_deadline_ms(const struct subscriptions *subscriptions, const struct jobs *jobs,
+                                  const struct nodes *nodes)
 {
     int64_t deadline = INT64_MAX;
 
     for (size_t i = 0; i < subscriptions->count; i++) {
-        int64_t due = due_ms(&subscriptions->items[i], jobs_find(jobs, subscriptions->items[i].job));
+        int64_t due = due_ms(&subscriptions->items[i], jobs_find(jobs, subscriptions->items[i].job), nodes);
 
         deadline = due < deadline ? due : deadline;
     }

@@ -1,10 +1,11 @@
-/* Clients that watch a job or follow its log until it has ended, or wait until a step is durable, or a table
- * there.
+/* Clients that watch a job or follow its log until it has ended, or wait until a step is durable, a table
+ * there, or a job where it can be found.
  *
  * A watcher gets a JobStatus at once when the job's state changes, and at most ten a second for mere
  * progress; a follower gets log entries as they come; a committer gets the status that says that its step is
- * durable, or why it will not be. All hear something every few seconds even when nothing happens, so that a
- * client can tell a quiet job from a dead coordinator, and we find out which clients are gone. A client has one subscription: its next request ends the one before. */
+ * durable, or why it will not be; so do others who wait. All hear something every few seconds even when
+ * nothing happens, so that a client can tell a quiet job from a dead coordinator, and we find out which
+ * clients are gone. A client has one subscription: its next request ends the one before. */
 #ifndef CAIRN_COORDINATOR_SUBSCRIPTIONS_H
 #define CAIRN_COORDINATOR_SUBSCRIPTIONS_H
 
@@ -18,8 +19,9 @@
 enum subscription_kind {
     SUBSCRIPTION_STATUS,
     SUBSCRIPTION_LOGS,
-    SUBSCRIPTION_COMMIT, /* until `step` is committed or the job runs no more */
-    SUBSCRIPTION_TABLE   /* until all servers have `table` or the job runs no more */
+    SUBSCRIPTION_COMMIT,  /* until `step` is committed or the job runs no more */
+    SUBSCRIPTION_TABLE,   /* until all servers have `table` or the job runs no more */
+    SUBSCRIPTION_LOCATION /* until the live job can be found, or runs no more */
 };
 
 struct subscription {
@@ -59,10 +61,12 @@ void subscriptions_refuse(struct turn *turn, struct subscriptions *subscriptions
                           const char *why);
 
 /* Sends what is due; subscriptions to ended jobs are served once more and end. */
-void subscriptions_serve(struct turn *turn, struct subscriptions *subscriptions, const struct jobs *jobs);
+void subscriptions_serve(struct turn *turn, struct subscriptions *subscriptions, const struct jobs *jobs,
+                         const struct nodes *nodes);
 
 /* When subscriptions_serve has something to do even if nothing happens (monotonic); INT64_MAX: never. */
-int64_t subscriptions_deadline_ms(const struct subscriptions *subscriptions, const struct jobs *jobs);
+int64_t subscriptions_deadline_ms(const struct subscriptions *subscriptions, const struct jobs *jobs,
+                                  const struct nodes *nodes);
 
 /* Replies to a client with an error. */
 void reply_error(struct turn *turn, const struct peer *client, uint64_t request, const struct error *error);

@@ -270,7 +270,7 @@ static int export(struct connection *connection, const void *context)
     enum status status = CAIRN_PASSED;
 
     for (int attempt = 0; status == CAIRN_PASSED && attempt < LOCATIONS_MAX; attempt++) {
-        status = request_locate(connection->requester, settings->job, false, &reply, &error);
+        status = request_locate(connection->requester, settings->job, &reply, &error);
         if (status == CAIRN_OK) {
             status = export_located(connection->zmq_context, reply->location, settings, &error);
             cairn__client_reply__free_unpacked(reply, NULL);

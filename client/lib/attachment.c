@@ -1,6 +1,7 @@
 /* Attaching to the servers of a running job: where they are, its tables, and the step that they stand at. */
 #include "cairn_state.h"
 
+#include "base/clock.h"
 #include "job/job_message.h"
 #include "request_job.h"
 
@@ -194,10 +195,16 @@ static enum status versions_ask(struct cairn *connection, int64_t deadline_ms, s
     return status;
 }
 
-static enum status attach_once(struct cairn *connection, int64_t deadline_ms, struct error *error)
+/* How long servers may be silent before the coordinator is asked again where they are; it grows. */
+#define SILENCE_MS 1000
+
+static enum status attach_once(struct cairn *connection, int64_t deadline_ms, int64_t silence_ms,
+                               struct error *error)
 {
     Cairn__ClientReply *reply;
-    enum status status = request_locate(connection->requester, connection->id, true, &reply, error);
+    int64_t until_ms;
+    enum status status = request_locate_live(connection->requester, connection->id,
+                                             events_left_ms(deadline_ms), &reply, error);
 
     if (status != CAIRN_OK)
         return status;
@@ -207,18 +214,31 @@ static enum status attach_once(struct cairn *connection, int64_t deadline_ms, st
     if (status == CAIRN_OK)
         status = session_open(connection, reply->location, error);
     cairn__client_reply__free_unpacked(reply, NULL);
-    return status == CAIRN_OK ? versions_ask(connection, deadline_ms, error) : status;
+    until_ms = clock_ms() + silence_ms;
+    return status == CAIRN_OK
+               ? versions_ask(connection, until_ms < deadline_ms ? until_ms : deadline_ms, error)
+               : status;
+}
+
+/* What servers say, or not, that have ended, or gone on to another incarnation, since the coordinator said
+ * where they are. */
+static bool is_passing(enum status status)
+{
+    return status == CAIRN_TIMEOUT || status == CAIRN_IO || status == CAIRN_STALE;
 }
 
 /* Where a table was added since the coordinator answered, the steps that it has taken are unknown: all is asked
  * again. A table that is learned of later then begins at this connection's step or after it. */
 enum status attachment_open(struct cairn *connection, int64_t deadline_ms, struct error *error)
 {
-    enum status status = attach_once(connection, deadline_ms, error);
+    int64_t silence_ms = SILENCE_MS;
+    enum status status = attach_once(connection, deadline_ms, silence_ms, error);
 
-    while (status == CAIRN_OK && learning_is_due(connection)) {
+    while ((status == CAIRN_OK && learning_is_due(connection)) ||
+           (is_passing(status) && clock_ms() < deadline_ms)) {
         attachment_close(connection);
-        status = attach_once(connection, deadline_ms, error);
+        silence_ms *= 2;
+        status = attach_once(connection, deadline_ms, silence_ms, error);
     }
     if (status == CAIRN_OK) {
         connection->span_begin = 0;

@@ -481,14 +481,16 @@ static enum status check_addition(const struct cairn *connection, struct error *
 }
 
 /* Makes sure that the connection knows the table of a number. */
-static enum status table_learn(struct cairn *connection, uint32_t number, struct error *error)
+static enum status table_learn(struct cairn *connection, uint32_t number, int64_t deadline_ms,
+                               struct error *error)
 {
     Cairn__ClientReply *reply;
     enum status status;
 
     if (number < TABLE_FIRST_USER + connection->table_count)
         return CAIRN_OK;
-    status = request_locate(connection->requester, connection->id, true, &reply, error);
+    status = request_locate_live(connection->requester, connection->id, events_left_ms(deadline_ms), &reply,
+                                 error);
     if (status != CAIRN_OK)
         return status;
     status = learning_take(connection, reply->location, number - TABLE_FIRST_USER + 1, error);
@@ -513,7 +515,7 @@ static enum status add(struct cairn *connection, const struct addition *addition
     if (status == CAIRN_OK && number < TABLE_FIRST_USER)
         status = error_set(error, CAIRN_PROTOCOL, "the coordinator gave a number that no table has");
     if (status == CAIRN_OK)
-        status = table_learn(connection, number, error);
+        status = table_learn(connection, number, addition->deadline_ms, error);
     if (status == CAIRN_OK)
         *out = connection->tables[number - TABLE_FIRST_USER];
     return status;

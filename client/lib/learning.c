@@ -167,7 +167,7 @@ static enum status ask(struct cairn *connection, struct error *error)
             status = events_watch(connection, requester_socket(connection->learning.requester), error);
     }
     if (status == CAIRN_OK)
-        status = request_locate_begin(connection->learning.requester, connection->id, true, error);
+        status = request_locate_live_begin(connection->learning.requester, connection->id, error);
     connection->learning.told = session_tables_told(connection->session);
     connection->learning.again_ms = clock_ms() + REQUEST_ANSWER_MS;
     return status;
@@ -182,7 +182,7 @@ static bool is_passing(enum status status)
 static enum status hear(struct cairn *connection, struct error *error)
 {
     Cairn__ClientReply *reply;
-    enum status status = request_locate_end(connection->learning.requester, 0, &reply, error);
+    enum status status = request_locate_live_end(connection->learning.requester, &reply, error);
 
     if (status != CAIRN_OK)
         return is_passing(status) ? CAIRN_OK : status;

@@ -76,30 +76,42 @@ enum status request_scale(struct requester *requester, const char *job, uint32_t
     return ask(requester, &request, CAIRN__CLIENT_REPLY__BODY_JOB, reply, error);
 }
 
-enum status request_locate_begin(struct requester *requester, const char *job, bool live, struct error *error)
+enum status request_locate(struct requester *requester, const char *job, Cairn__ClientReply **reply,
+                           struct error *error)
 {
     Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
     Cairn__LocateRequest body = CAIRN__LOCATE_REQUEST__INIT;
 
     body.job = (char *)job;
-    body.live = live;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_LOCATE;
+    request.locate = &body;
+    return ask(requester, &request, CAIRN__CLIENT_REPLY__BODY_LOCATION, reply, error);
+}
+
+enum status request_locate_live_begin(struct requester *requester, const char *job, struct error *error)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__LocateRequest body = CAIRN__LOCATE_REQUEST__INIT;
+
+    body.job = (char *)job;
+    body.live = true;
     request.body_case = CAIRN__CLIENT_REQUEST__BODY_LOCATE;
     request.locate = &body;
     return requester_send(requester, &request, error);
 }
 
-enum status request_locate_end(struct requester *requester, int timeout_ms, Cairn__ClientReply **reply,
-                               struct error *error)
+enum status request_locate_live_end(struct requester *requester, Cairn__ClientReply **reply,
+                                    struct error *error)
 {
-    return requester_expect(requester, timeout_ms, CAIRN__CLIENT_REPLY__BODY_LOCATION, reply, error);
-}
+    enum status status;
 
-enum status request_locate(struct requester *requester, const char *job, bool live,
-                           Cairn__ClientReply **reply, struct error *error)
-{
-    enum status status = request_locate_begin(requester, job, live, error);
-
-    return status == CAIRN_OK ? request_locate_end(requester, REQUEST_ANSWER_MS, reply, error) : status;
+    for (;;) {
+        status = requester_expect(requester, 0, CAIRN__CLIENT_REPLY__BODY_LOCATION, reply, error);
+        if (status != CAIRN_OK || (*reply)->location->n_shards > 0)
+            return status;
+        cairn__client_reply__free_unpacked(*reply, NULL); /* a sign of life */
+        *reply = NULL;
+    }
 }
 
 /* ---- waiting */
@@ -171,6 +183,26 @@ enum status request_running(struct requester *requester, const char *job, int ti
     cairn__client_reply__free_unpacked(*reply, NULL);
     *reply = NULL;
     return status;
+}
+
+static bool take_location(void *context, const Cairn__ClientReply *reply)
+{
+    (void)context;
+    return reply->location->n_shards > 0;
+}
+
+enum status request_locate_live(struct requester *requester, const char *job, int timeout_ms,
+                                Cairn__ClientReply **reply, struct error *error)
+{
+    const struct request_wait wait = {CAIRN__CLIENT_REPLY__BODY_LOCATION, take_location, NULL, timeout_ms};
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__LocateRequest body = CAIRN__LOCATE_REQUEST__INIT;
+
+    body.job = (char *)job;
+    body.live = true;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_LOCATE;
+    request.locate = &body;
+    return requester_follow(requester, &request, &wait, reply, error);
 }
 
 static bool take_committed(void *context, const Cairn__ClientReply *reply)

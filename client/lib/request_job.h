@@ -44,15 +44,20 @@ struct request_viewer {
 enum status request_ended(struct requester *requester, const char *job, const struct request_viewer *viewer,
                           Cairn__ClientReply **reply, struct error *error) MUST_CHECK;
 
-/* Where a job is; (*reply)->location. live: to push and pull, the job must run; else its committed model. */
-enum status request_locate(struct requester *requester, const char *job, bool live,
-                           Cairn__ClientReply **reply, struct error *error) MUST_CHECK;
+/* Where the committed model of a job is; (*reply)->location. */
+enum status request_locate(struct requester *requester, const char *job, Cairn__ClientReply **reply,
+                           struct error *error) MUST_CHECK;
 
-/* The same in two parts, for who does not wait: timeout_ms 0 looks whether the answer is there. */
-enum status request_locate_begin(struct requester *requester, const char *job, bool live,
-                                 struct error *error) MUST_CHECK;
-enum status request_locate_end(struct requester *requester, int timeout_ms, Cairn__ClientReply **reply,
-                               struct error *error) MUST_CHECK;
+/* Waits until a live job can be pushed to and pulled from; (*reply)->location says where. Errors: as above;
+ * CAIRN_INVALID: it runs no more. */
+enum status request_locate_live(struct requester *requester, const char *job, int timeout_ms,
+                                Cairn__ClientReply **reply, struct error *error) MUST_CHECK;
+
+/* The same in two parts, for who does not wait: the second looks whether it can. CAIRN_TIMEOUT: not yet. */
+enum status request_locate_live_begin(struct requester *requester, const char *job,
+                                      struct error *error) MUST_CHECK;
+enum status request_locate_live_end(struct requester *requester, Cairn__ClientReply **reply,
+                                    struct error *error) MUST_CHECK;
 
 /* Adds a table to a running job with tables and waits until all its servers have it. text: what the job
  * file's list of tables would have. *number: the table's, also when one like it was there already. Errors: as

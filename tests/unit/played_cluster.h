@@ -40,6 +40,7 @@ struct played_cluster {
     unsigned submitted, commits_asked, locates_asked;
     bool is_silent;         /* to those who locate */
     unsigned stale_locates; /* answers to come that know nothing of added tables */
+    unsigned lost_locates;  /* answers to come with servers that were there before */
     atomic_bool is_stopping;
 };
 
@@ -193,6 +194,7 @@ static inline void played_answer_location(struct played_cluster *cluster, struct
     Cairn__Shard shards[PLAYED_SHARDS], *pointers[PLAYED_SHARDS];
     struct played_text text;
     uint32_t slots[PLACEMENT_SLOTS_MIN];
+    char lost[ENDPOINT_BYTES];
 
     cluster->locates_asked++;
     if (cluster->is_silent) {
@@ -208,6 +210,11 @@ static inline void played_answer_location(struct played_cluster *cluster, struct
     if (cluster->stale_locates > 0) {
         cluster->stale_locates--;
         text.message.n_added = 0;
+    }
+    if (cluster->lost_locates > 0) {
+        cluster->lost_locates--;
+        free_endpoint(lost);
+        shards[0].endpoint = lost;
     }
     location.incarnation = PLAYED_INCARNATION;
     location.committed_step = cluster->committed_step;

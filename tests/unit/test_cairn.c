@@ -638,6 +638,21 @@ START_TEST(a_program_that_comes_back_finds_its_step)
 }
 END_TEST
 
+/* The coordinator knew of servers that have ended and come back elsewhere since. */
+START_TEST(silent_servers_are_asked_for_again)
+{
+    struct program client;
+
+    pthread_mutex_lock(&cluster.lock);
+    cluster.lost_locates = 1;
+    pthread_mutex_unlock(&cluster.lock);
+    program_open(&client, 0, LEAVES);
+    ck_assert_uint_eq(cairn_current_step(client.connection), 0);
+    ck_assert_uint_eq(cluster.locates_asked, 2);
+    program_close(&client);
+}
+END_TEST
+
 START_TEST(a_broken_connection_ends_everything)
 {
     struct program client;
@@ -821,6 +836,7 @@ static Suite *make_suite(void)
     tcase_add_test(steps, commits_make_steps_durable);
     tcase_add_test(steps, a_commit_is_of_the_last_whole_step);
     tcase_add_test(steps, a_program_that_comes_back_finds_its_step);
+    tcase_add_test(steps, silent_servers_are_asked_for_again);
     tcase_add_test(steps, a_broken_connection_ends_everything);
     tcase_add_test(steps, a_loop_of_ones_own);
     tcase_add_test(steps, a_signal_interrupts_a_wait);

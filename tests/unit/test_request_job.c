@@ -61,6 +61,8 @@ static void play_line(struct rig *rig, struct frames *in, const Cairn__ClientReq
     Cairn__ErrorReply error = CAIRN__ERROR_REPLY__INIT;
     Cairn__LocationReply location = CAIRN__LOCATION_REPLY__INIT;
     Cairn__JobText text = CAIRN__JOB_TEXT__INIT;
+    Cairn__Shard shard = CAIRN__SHARD__INIT, *shards[] = {&shard};
+    uint32_t slots[] = {0};
 
     reply.number = request->number;
     if (line->error) {
@@ -71,6 +73,13 @@ static void play_line(struct rig *rig, struct frames *in, const Cairn__ClientReq
         text.text = "name: shelf";
         location.job_id = "shelf-1";
         location.text = &text;
+        shard.server = "s1";
+        shard.endpoint = "tcp://h:1";
+        if (line->state == STATE(RUNNING)) {
+            location.n_shards = location.n_slot_shards = 1;
+            location.shards = shards;
+            location.slot_shards = slots;
+        }
         reply.body_case = CAIRN__CLIENT_REPLY__BODY_LOCATION;
         reply.location = &location;
     } else {
@@ -193,7 +202,7 @@ END_TEST
 START_TEST(locate_says_whether_it_means_the_live_job)
 {
     static const struct scene scenes[] = {
-        {CAIRN__CLIENT_REQUEST__BODY_LOCATE, 1, {{.error = NULL}}},
+        {CAIRN__CLIENT_REQUEST__BODY_LOCATE, 2, {{.state = STATE(WAITING)}, {.state = STATE(RUNNING)}}},
         {CAIRN__CLIENT_REQUEST__BODY_LOCATE, 1, {{.error = "shelf-1 does not run"}}},
     };
     Cairn__ClientReply *reply;
@@ -201,11 +210,12 @@ START_TEST(locate_says_whether_it_means_the_live_job)
     struct error error;
 
     OPEN(&rig, scenes);
-    ck_assert_int_eq(request_locate(rig.requester, "shelf", true, &reply, NULL), CAIRN_OK);
+    ck_assert_int_eq(request_locate_live(rig.requester, "shelf", PATIENCE_MS, &reply, NULL), CAIRN_OK);
     ck_assert(rig.asked_live);
     ck_assert_str_eq(reply->location->job_id, "shelf-1");
+    ck_assert_uint_eq(reply->location->n_shards, 1); /* the first reply had none: not yet */
     cairn__client_reply__free_unpacked(reply, NULL);
-    ck_assert_int_eq(request_locate(rig.requester, "shelf", false, &reply, &error), CAIRN_INVALID);
+    ck_assert_int_eq(request_locate(rig.requester, "shelf", &reply, &error), CAIRN_INVALID);
     ck_assert_str_eq(error.message, "shelf-1 does not run");
     rig_close(&rig);
     ck_assert(!rig.asked_live);
