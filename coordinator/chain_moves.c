@@ -181,11 +181,16 @@ static bool can_change(const struct job_entry *entry)
            !throughput_is(entry) && state != JOB_STATE(PREPARING);
 }
 
+bool chains_can_lose(const struct job_entry *entry, const char *server)
+{
+    return can_change(entry) && !is_alone(entry, server) && any_shard(entry) != CHAIN_NOBODY;
+}
+
 bool chains_lose(struct turn *turn, struct job_entry *entry, const char *server)
 {
     Cairn__MapCommand *map;
 
-    if (!can_change(entry) || is_alone(entry, server) || any_shard(entry) == CHAIN_NOBODY)
+    if (!chains_can_lose(entry, server))
         return false;
     map = map_of(turn, entry);
     if (!map)

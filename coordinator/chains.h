@@ -30,6 +30,9 @@ void chains_forget(struct job_entry *entry);
 bool chains_can_resume(const struct job_entry *entry,
                        bool (*is_gone)(const void *context, const char *server), const void *context);
 
+/* Whether others have all that a server has, so that a job can go on without it. */
+bool chains_can_lose(const struct job_entry *entry, const char *server);
+
 /* A server is gone. false: it alone had something; nothing has changed. */
 bool chains_lose(struct turn *turn, struct job_entry *entry, const char *server);
 

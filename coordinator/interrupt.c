@@ -35,6 +35,12 @@ void interrupt_server(struct turn *turn, struct job_entry *entry, const char *se
                entry_status(entry)->committed_step, entry_status(entry)->incarnation);
 }
 
+bool interrupt_costs_steps(struct job_entry *entry, const struct node *node)
+{
+    return !node_is_worker(node) && entry_participant(entry, node) &&
+           entry_status(entry)->state != JOB_STATE(PREPARING) && !chains_can_lose(entry, node_name(node));
+}
+
 void interrupt_lost(struct turn *turn, struct job_entry *entry, struct node *node, const char *why)
 {
     struct line name = {.length = 0};

@@ -9,6 +9,9 @@
 
 #include "jobs.h"
 
+/* Whether a job would lose steps if a node were gone. */
+bool interrupt_costs_steps(struct job_entry *entry, const struct node *node);
+
 /* A participant is gone; why completes "worker w1 ...". */
 void interrupt_lost(struct turn *turn, struct job_entry *entry, struct node *node, const char *why);
 

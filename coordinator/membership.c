@@ -11,6 +11,9 @@
  * when it has said nothing after so many it is gone. */
 #define LAST_WORDS_HEARTBEATS 1
 #define CONTENDED_HEARTBEATS  3
+/* For so many heartbeats after its connection broke a server may come back by another one, if jobs would lose
+ * steps without it: what it holds is lost with the process, not with the connection. */
+#define CUT_HEARTBEATS 2
 /* The longest time between two ticks, and a gap between them that can only be our own pause. */
 #define TICK_MS  500
 #define PAUSE_MS 1000
@@ -48,6 +51,8 @@ struct node *membership_hear(struct turn *turn, struct membership *membership, c
         return NULL;
     node->heard_ms = turn->now.monotonic_ms;
     defend_name(turn, membership, node);
+    if (node->is_cut)
+        membership_ask(turn, peer); /* its connection was not gone, but something for it is */
     return node;
 }
 
@@ -127,7 +132,7 @@ static void end_contention(struct membership *membership, const struct peer *pee
 static void renew(struct turn *turn, struct membership *membership, struct jobs *jobs, struct node *node,
                   const struct peer *peer, const Cairn__Registration *registration)
 {
-    bool by_new_connection = !peer_equal(&node->peer, peer);
+    bool by_new_connection = node->is_cut || !peer_equal(&node->peer, peer);
 
     nodes_renew(turn, node, peer, registration);
     if (turn->effects->failed)
@@ -155,6 +160,9 @@ void membership_register(struct turn *turn, struct membership *membership, struc
     } else if (registration_same_process(node->registration, registration)) {
         defend_name(turn, membership, node);
         renew(turn, membership, jobs, node, peer, registration);
+    } else if (node->is_cut) {
+        node_contend(turn, node, peer, registration);
+        lose(turn, membership, jobs, node, "was lost (another process has its name)");
     } else {
         node_contend(turn, node, peer, registration);
         membership_welcome(turn, membership,
@@ -172,6 +180,25 @@ void membership_leave(struct turn *turn, struct membership *membership, struct j
     lose(turn, membership, jobs, node, why.text);
 }
 
+static bool costs_steps(const struct jobs *jobs, const struct node *node)
+{
+    for (size_t i = 0; i < jobs->count; i++) {
+        if (entry_is_live(jobs->items[i]) && interrupt_costs_steps(jobs->items[i], node))
+            return true;
+    }
+    return false;
+}
+
+static void cut(struct turn *turn, struct node *node, const char *why)
+{
+    if (node->is_cut)
+        return;
+    node->is_cut = true;
+    node->cut_ms = turn->now.monotonic_ms;
+    turn_note(turn, LOG_LEVEL_WARN, "node_cut", "kind=%s name=%s reason=\"%s\"", node_kind_name(node),
+              node_name(node), why);
+}
+
 void membership_peer_gone(struct turn *turn, struct membership *membership, struct jobs *jobs,
                           const struct peer *peer, const char *reason)
 {
@@ -181,6 +208,10 @@ void membership_peer_gone(struct turn *turn, struct membership *membership, stru
     end_contention(membership, peer, NULL);
     if (!node)
         return;
+    if (!node->contender && costs_steps(jobs, node)) {
+        cut(turn, node, reason);
+        return;
+    }
     line_add(&why, "was lost (%s)", reason);
     lose(turn, membership, jobs, node, why.text);
 }
@@ -219,6 +250,7 @@ static void forgive_pause(const struct turn *turn, struct membership *membership
 
         node->heard_ms = earlier(node->heard_ms + gap_ms, now_ms);
         node->contended_ms = earlier(node->contended_ms + gap_ms, now_ms);
+        node->cut_ms = earlier(node->cut_ms + gap_ms, now_ms);
     }
     if (gap_ms > PAUSE_MS)
         retake_forgive(jobs, gap_ms);
@@ -231,6 +263,8 @@ static int64_t node_deadline_ms(const struct membership *membership, const struc
 {
     int64_t lease_end_ms = node->heard_ms + membership->lease_ms;
 
+    if (node->is_cut)
+        return earlier(lease_end_ms, node->cut_ms + (int64_t)CUT_HEARTBEATS * membership->heartbeat_ms);
     if (!node->contended)
         return lease_end_ms;
     return earlier(lease_end_ms,
@@ -248,8 +282,8 @@ void membership_tick(struct turn *turn, struct membership *membership, struct jo
             i++;
             continue;
         }
-        line_add(&why, "was lost (silent for %.3g s)",
-                 (double)(turn->now.monotonic_ms - node->heard_ms) / 1000);
+        line_add(&why, "was lost (%s for %.3g s)", node->is_cut ? "its connection is gone" : "silent",
+                 (double)(turn->now.monotonic_ms - (node->is_cut ? node->cut_ms : node->heard_ms)) / 1000);
         lose(turn, membership, jobs, node, why.text); /* an heir is added at the list's end */
     }
     retake_tick(turn, jobs);

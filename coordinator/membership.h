@@ -43,7 +43,8 @@ void membership_refuse(struct turn *turn, const struct peer *peer, const char *r
 void membership_leave(struct turn *turn, struct membership *membership, struct jobs *jobs, struct node *node,
                       const Cairn__Leave *leave);
 
-/* Nothing can be delivered to peer. */
+/* Nothing can be delivered to peer. A server that jobs would lose steps without is given a moment to come back
+ * by another connection; all others are lost. */
 void membership_peer_gone(struct turn *turn, struct membership *membership, struct jobs *jobs,
                           const struct peer *peer, const char *reason);
 

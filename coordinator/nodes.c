@@ -95,6 +95,7 @@ void nodes_renew(struct turn *turn, struct node *node, const struct peer *peer,
     node->peer = *peer;
     node->heard_ms = turn->now.monotonic_ms;
     node->dismissed = false;
+    node->is_cut = false;
 }
 
 void nodes_remove(struct nodes *nodes, struct node *node)
@@ -149,7 +150,8 @@ void node_forget_contender(struct node *node, const struct peer *peer)
 
 void node_command(struct turn *turn, const struct node *node, Cairn__NodeCommand *command)
 {
-    effects_command(turn->effects, &node->peer, command);
+    if (!node->is_cut)
+        effects_command(turn->effects, &node->peer, command);
 }
 
 bool registration_same_process(const Cairn__Registration *a, const Cairn__Registration *b)

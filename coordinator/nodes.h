@@ -30,6 +30,8 @@ struct node {
     struct job_entry *job;             /* worker: the job it serves; NULL: idle. Servers: always NULL */
     bool draining;                     /* it is to end: it gets no more work */
     bool dismissed;                    /* and was told so */
+    bool is_cut;                       /* its connection is gone, and it may come back by another */
+    int64_t cut_ms;                    /* since when, monotonic */
     bool contended;                    /* somebody else wants the name */
     struct peer contender_peer;
     Cairn__Registration *contender; /* owned */
@@ -54,7 +56,8 @@ struct node *nodes_named(const struct nodes *nodes, const char *name);
 struct node *nodes_add(struct turn *turn, struct nodes *nodes, const struct peer *peer,
                        const Cairn__Registration *registration);
 
-/* The same process registers once more, maybe from another peer; the registration is copied. */
+/* The same process registers once more, maybe from another peer; the registration is copied. It is cut no
+ * more. */
 void nodes_renew(struct turn *turn, struct node *node, const struct peer *peer,
                  const Cairn__Registration *registration);
 
@@ -72,7 +75,7 @@ void node_refuse_contender(struct turn *turn, struct node *node);
 /* Forgets a node's contender without a word, if it is peer: it is gone, or wants another name. */
 void node_forget_contender(struct node *node, const struct peer *peer);
 
-/* Sends a command to a node. */
+/* Sends a command to a node, unless it is cut. */
 void node_command(struct turn *turn, const struct node *node, Cairn__NodeCommand *command);
 
 /* Whether two registrations come from one process. */

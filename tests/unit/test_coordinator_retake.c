@@ -162,6 +162,67 @@ START_TEST(another_connection_is_no_loss)
 }
 END_TEST
 
+static void lose_connection(const char *peer)
+{
+    struct event gone = {.type = EVENT_PEER_GONE, .peer = peer_named(peer), .reason = "its connection is gone"};
+
+    cluster_handle(&cluster, &gone);
+}
+
+/* What it holds is lost with the process, not with the connection. */
+START_TEST(a_server_that_is_cut_may_come_back)
+{
+    run_committed();
+    lose_connection("s1");
+    EXPECT_STATE(&cluster, RUNNING, "");
+    pass(&cluster, 1000);
+    ck_assert(!GOT(&cluster, "s1", WELCOME)); /* nobody would hear it */
+    register_anew("s1'", "s1", 2, 1);
+    ck_assert_uint_eq(STEP_OF("s1'", COMMITTED), 4);
+    pass(&cluster, 2000);
+    ck_assert_uint_eq(incarnation(), 1);
+    EXPECT_STATE(&cluster, RUNNING, "");
+}
+END_TEST
+
+START_TEST(a_server_that_stays_away_is_lost)
+{
+    run_committed();
+    lose_connection("s1");
+    pass(&cluster, 1750);
+    lose_connection("s1"); /* it is not away anew */
+    EXPECT_STATE(&cluster, RUNNING, "");
+    pass(&cluster, 250);
+    EXPECT_STATE(&cluster, WAITING, "waits for server s1, which holds its state");
+    ck_assert_uint_eq(incarnation(), 2);
+}
+END_TEST
+
+START_TEST(another_process_has_a_cut_servers_name_at_once)
+{
+    run_committed();
+    lose_connection("s1");
+    register_from(&cluster, "s1'", "s1", 2, 2);
+    ck_assert_uint_eq(incarnation(), 2);
+    ck_assert_uint_eq(STEP_OF("s1'", PREPARE), 4);
+    EXPECT_STATE(&cluster, PREPARING, "");
+}
+END_TEST
+
+/* Something for it was not taken, though the connection is there. */
+START_TEST(a_cut_server_that_speaks_is_asked_to_register)
+{
+    run_committed();
+    lose_connection("s1");
+    heartbeat(&cluster, "s1");
+    ck_assert(GOT(&cluster, "s1", REGISTER_AGAIN));
+    register_engaged(&cluster, "s1", 2, 1);
+    ck_assert_uint_eq(STEP_OF("s1", COMMITTED), 4);
+    pass(&cluster, 2000);
+    EXPECT_STATE(&cluster, RUNNING, "");
+}
+END_TEST
+
 START_TEST(a_node_that_dropped_its_work_is_lost_to_it)
 {
     run_committed();
@@ -560,6 +621,10 @@ static Suite *make_suite(void)
                                     a_job_that_waits_for_a_server_can_be_stopped,
                                     an_end_that_is_not_durable_is_trained_again};
     const TTest *const connections[] = {another_connection_is_no_loss,
+                                        a_server_that_is_cut_may_come_back,
+                                        a_server_that_stays_away_is_lost,
+                                        another_process_has_a_cut_servers_name_at_once,
+                                        a_cut_server_that_speaks_is_asked_to_register,
                                         a_node_that_dropped_its_work_is_lost_to_it,
                                         a_registration_may_overtake_a_preparation,
                                         strange_work_is_released,
