@@ -159,6 +159,8 @@ static enum status memory_init(struct session *session, const struct session_par
     session->slot_shards = malloc(params->slot_count * sizeof(session->slot_shards[0]));
     session->holds_slots = calloc(shards, sizeof(session->holds_slots[0]));
     session->endpoints = calloc(shards, sizeof(session->endpoints[0]));
+    session->holders = calloc(shards, sizeof(session->holders[0]));
+    session->connections = calloc(shards, sizeof(session->connections[0]));
     session->sockets = calloc(2 * (size_t)shards, sizeof(session->sockets[0]));
     session->layouts = calloc(params->table_count ? params->table_count : 1, sizeof(session->layouts[0]));
     session->batches = calloc(shards, sizeof(session->batches[0]));
@@ -167,39 +169,44 @@ static enum status memory_init(struct session *session, const struct session_par
     session->rows.filled = calloc(shards, sizeof(session->rows.filled[0]));
     session->rows.shares = calloc(shards, sizeof(session->rows.shares[0]));
     session->scratch = malloc(session->scratch_bytes);
-    if (!session->slot_shards || !session->holds_slots || !session->endpoints || !session->sockets ||
+    if (!session->slot_shards || !session->holds_slots || !session->endpoints || !session->holders ||
+        !session->connections || !session->sockets ||
         !session->layouts || !session->batches || !session->touched || !session->rows.counts ||
         !session->rows.filled || !session->rows.shares || !session->scratch)
         return error_set(error, CAIRN_NO_MEMORY, "session: out of memory");
     memcpy(session->slot_shards, params->slot_shards, params->slot_count * sizeof(session->slot_shards[0]));
     for (uint32_t i = 0; i < params->slot_count; i++)
         session->holds_slots[params->slot_shards[i]] = true;
-    for (uint32_t i = 0; i < shards; i++)
+    for (uint32_t i = 0; i < shards; i++) {
+        session->connections[i] = session->slot_holders;
+        session->holders[session->slot_holders] = i;
         session->slot_holders += session->holds_slots[i];
+    }
     return error_set(error, layouts_init(session, params), "session: out of memory");
 }
 
 /* ZeroMQ connects again by itself, but what was on its way is lost, answers that we wait for among it, and
  * the shard does not know us by the new connection. So its end is watched for. */
-static enum status watch_connection(struct session *session, void *zmq_context, uint32_t shard,
+static enum status watch_connection(struct session *session, void *zmq_context, uint32_t connection,
                                     struct error *error)
 {
-    enum status status = monitor_open(zmq_context, session->sockets[shard], ZMQ_EVENT_DISCONNECTED,
-                                      &session->sockets[session->shard_count + shard], error);
+    enum status status = monitor_open(zmq_context, session->sockets[connection], ZMQ_EVENT_DISCONNECTED,
+                                      &session->sockets[session->slot_holders + connection], error);
 
     return status == CAIRN_OK ? status : error_prefix(error, status, "session");
 }
 
-static enum status connect_shard(struct session *session, void *zmq_context, uint32_t shard,
+static enum status connect_shard(struct session *session, void *zmq_context, uint32_t connection,
                                  const char *endpoint, struct error *error)
 {
     const int none = 0;
+    uint32_t shard = session->holders[connection];
     void *socket = zmq_socket(zmq_context, ZMQ_DEALER);
     enum status status;
 
     if (!socket)
         return error_system(error, zmq_errno(), "session: cannot make a socket");
-    session->sockets[shard] = socket;
+    session->sockets[connection] = socket;
     session->endpoints[shard] = strdup(endpoint);
     if (!session->endpoints[shard])
         return error_set(error, CAIRN_NO_MEMORY, "session: out of memory");
@@ -207,7 +214,7 @@ static enum status connect_shard(struct session *session, void *zmq_context, uin
         zmq_setsockopt(socket, ZMQ_SNDHWM, &none, sizeof(none)) != 0 ||
         zmq_setsockopt(socket, ZMQ_RCVHWM, &none, sizeof(none)) != 0 || silence_watch(socket) != 0)
         return error_set(error, CAIRN_IO, "session: cannot set up a socket: %s", zmq_strerror(zmq_errno()));
-    status = watch_connection(session, zmq_context, shard, error);
+    status = watch_connection(session, zmq_context, connection, error);
     if (status != CAIRN_OK)
         return status;
     status = waiter_add_socket(&session->waiter, socket, error);
@@ -242,10 +249,10 @@ enum status session_new(void *zmq_context, const struct session_params *params,
     frames_init(&session->frames);
     waiter_init(&session->waiter);
     status = memory_init(session, params, error);
-    for (uint32_t i = 0; i < params->shard_count && status == CAIRN_OK; i++)
-        status = connect_shard(session, zmq_context, i, params->endpoints[i], error);
-    for (uint32_t i = 0; i < params->shard_count && status == CAIRN_OK; i++)
-        status = waiter_add_socket(&session->waiter, session->sockets[params->shard_count + i], error);
+    for (uint32_t i = 0; i < session->slot_holders && status == CAIRN_OK; i++)
+        status = connect_shard(session, zmq_context, i, params->endpoints[session->holders[i]], error);
+    for (uint32_t i = 0; i < session->slot_holders && status == CAIRN_OK; i++)
+        status = waiter_add_socket(&session->waiter, session->sockets[session->slot_holders + i], error);
     if (status != CAIRN_OK) {
         session_free(session);
         return status;
@@ -256,8 +263,8 @@ enum status session_new(void *zmq_context, const struct session_params *params,
 
 static void close_sockets(struct session *session)
 {
-    for (uint32_t i = 0; i < session->shard_count; i++) {
-        monitor_close(session->sockets[i], session->sockets[session->shard_count + i]);
+    for (uint32_t i = 0; i < session->slot_holders; i++) {
+        monitor_close(session->sockets[i], session->sockets[session->slot_holders + i]);
         if (session->sockets[i])
             zmq_close(session->sockets[i]);
     }
@@ -279,6 +286,8 @@ void session_free(struct session *session)
     free(session->slot_shards);
     free(session->holds_slots);
     free(session->endpoints);
+    free(session->holders);
+    free(session->connections);
     free(session->sockets);
     free(session->layouts);
     free(session->batches);
@@ -329,7 +338,7 @@ uint32_t session_tables_told(const struct session *session)
 
 void *const *session_sockets(const struct session *session, size_t *count)
 {
-    *count = 2 * (size_t)session->shard_count;
+    *count = 2 * (size_t)session->slot_holders;
     return session->sockets;
 }
 
@@ -337,7 +346,8 @@ void *const *session_sockets(const struct session *session, size_t *count)
 
 enum status session_send(struct session *session, uint32_t shard, struct error *error)
 {
-    enum status status = frames_send(session->sockets[shard], &session->frames, error);
+    enum status status =
+        frames_send(session->sockets[session->connections[shard]], &session->frames, error);
 
     session->is_quiet = false;
     if (status == CAIRN_AGAIN) /* not by a full queue: there is none */
@@ -461,11 +471,14 @@ static enum status message_take(struct session *session, uint32_t shard, struct 
                      session->endpoints[shard]);
 }
 
-/* Takes all messages of a shard; *count grows by how many. */
-static enum status shard_poll(struct session *session, uint32_t shard, uint32_t *count, struct error *error)
+/* Takes all messages of a connection's shard; *count grows by how many. */
+static enum status shard_poll(struct session *session, uint32_t connection, uint32_t *count,
+                              struct error *error)
 {
+    uint32_t shard = session->holders[connection];
+
     for (;;) {
-        enum status status = frames_receive(session->sockets[shard], &session->frames, error);
+        enum status status = frames_receive(session->sockets[connection], &session->frames, error);
 
         if (status == CAIRN_AGAIN)
             return CAIRN_OK;
@@ -479,10 +492,11 @@ static enum status shard_poll(struct session *session, uint32_t shard, uint32_t 
     }
 }
 
-/* Whether a shard's connection still stands; the watch tells of nothing but its end. */
-static enum status connection_check(struct session *session, uint32_t shard, struct error *error)
+/* Whether a connection still stands; the watch tells of nothing but its end. */
+static enum status connection_check(struct session *session, uint32_t connection, struct error *error)
 {
-    void *watch = session->sockets[session->shard_count + shard];
+    void *watch = session->sockets[session->slot_holders + connection];
+    uint32_t shard = session->holders[connection];
     enum status status = frames_receive(watch, &session->frames, error);
 
     if (status == CAIRN_AGAIN)
@@ -502,11 +516,11 @@ enum status session_poll(struct session *session, struct error *error)
     uint32_t messages = 0;
 
     session->is_quiet = false;
-    for (uint32_t i = 0; i < session->shard_count && status == CAIRN_OK; i++)
+    for (uint32_t i = 0; i < session->slot_holders && status == CAIRN_OK; i++)
         status = shard_poll(session, i, &messages, error);
     if (status != CAIRN_OK || messages > 0)
         return status;
-    for (uint32_t i = 0; i < session->shard_count && status == CAIRN_OK; i++)
+    for (uint32_t i = 0; i < session->slot_holders && status == CAIRN_OK; i++)
         status = connection_check(session, i, error);
     session->is_quiet = status == CAIRN_OK;
     return status;

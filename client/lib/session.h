@@ -52,7 +52,7 @@ struct session_table session_sparse_table(uint32_t dimension);
 struct session_params {
     uint64_t job, incarnation;
     uint32_t shard_count;
-    const char *const *endpoints; /* [shard_count] */
+    const char *const *endpoints; /* [shard_count]; only those of shards that slots are on are connected to */
     uint32_t slot_count;
     const uint32_t *slot_shards; /* [slot_count], values < shard_count */
     uint32_t table_count;
@@ -244,8 +244,8 @@ void session_forget(struct session *session, const void *question);
 
 /* ---- the caller's loop */
 
-/* Items that the caller's zmq_poll is to watch for ZMQ_POLLIN: *count of them, one a shard for messages, then
- * one a shard for the end of its connection. Stable for the session's life: void *sockets[]. */
+/* Items that the caller's zmq_poll is to watch for ZMQ_POLLIN: *count of them, one a shard that slots are on for
+ * messages, then one each for the end of its connection. Stable for the session's life: void *sockets[]. */
 void *const *session_sockets(const struct session *session, size_t *count);
 
 /* Receives and handles all that is there, never blocking. Messages of an older incarnation are dropped.

@@ -66,9 +66,11 @@ struct session {
     uint32_t shard_count, slot_count;
     uint32_t *slot_shards; /* [slot_count] */
     bool *holds_slots;     /* [shard_count] */
-    uint32_t slot_holders; /* shards that hold slots */
     char **endpoints;      /* [shard_count] */
-    void **sockets;        /* [2 * shard_count]: to the shards, then what tells of their connections */
+    uint32_t slot_holders; /* shards that hold slots: only to those there are connections */
+    uint32_t *holders;     /* [slot_holders]: by connection */
+    uint32_t *connections; /* [shard_count]: of those that hold slots */
+    void **sockets;        /* [2 * slot_holders]: to the shards, then what tells of their connections */
     uint32_t table_count;
     struct layout *layouts; /* [table_count] */
     uint32_t

@@ -466,6 +466,34 @@ START_TEST(parameters_must_fit_together)
 }
 END_TEST
 
+/* A server that was drained is still in the list, and nobody may be at its endpoint, or anybody. */
+START_TEST(shards_without_slots_are_left_alone)
+{
+    struct rig rig;
+    uint32_t slots[PLACEMENT_SLOTS_MIN];
+    const char *endpoints[SHARDS];
+    const struct session_events events = {.values = on_values};
+    struct session *session = NULL;
+    struct error error = {.message = ""};
+    size_t sockets;
+
+    rig_open(&rig, CHUNK_FLOATS * 3);
+    for (uint32_t i = 0; i < PLACEMENT_SLOTS_MIN; i++)
+        slots[i] = i % 2 * 2;
+    memcpy(endpoints, rig.endpoint_list, sizeof(endpoints));
+    endpoints[1] = "nonsense";
+    rig.params.slot_shards = slots;
+    rig.params.endpoints = endpoints;
+    ck_assert_msg(session_new(rig.context, &rig.params, &events, &session, &error) == CAIRN_OK, "%s",
+                  error.message);
+    session_sockets(session, &sockets);
+    ck_assert_uint_eq(sockets, 4);
+    ck_assert_int_eq(session_poll(session, &error), CAIRN_OK);
+    session_free(session);
+    rig_close(&rig);
+}
+END_TEST
+
 /* ---- receiving */
 
 /* An answer that a test then spoils. */
@@ -829,6 +857,7 @@ static Suite *make_suite(void)
     TCase *sending = tcase_create("sending"), *receiving = tcase_create("receiving");
 
     tcase_add_test(sending, parameters_must_fit_together);
+    tcase_add_test(sending, shards_without_slots_are_left_alone);
     tcase_add_test(sending, a_push_reaches_each_chunks_shard);
     tcase_add_test(sending, a_range_goes_in_messages_of_the_most_payloads);
     tcase_add_test(sending, large_chunks_go_in_messages_of_their_own);
