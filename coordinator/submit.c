@@ -92,7 +92,7 @@ static uint64_t new_final_step(const struct job_entry *entry, const struct job *
 static enum status check_resume(const struct job_entry *entry, const struct job *job, struct error *error)
 {
     const Cairn__JobStatus *status = entry_status(entry);
-    uint32_t servers = recorded_servers(entry->record);
+    uint32_t servers = job_has_tables(job) ? recorded_servers(entry->record) : 0; /* models move to others */
     uint64_t final_step = new_final_step(entry, job);
 
     if (!digest_matches(entry, job))

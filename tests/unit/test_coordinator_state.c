@@ -410,8 +410,6 @@ START_TEST(resume_wants_the_same_model)
     expect_error(&cluster, "submitter", "the job file changed in what the model depends on");
     send_submit(&cluster, FAKE_JOB_TEXT("other", "steps: 10"), true, 0);
     expect_error(&cluster, "submitter", "there is no job other to resume");
-    send_submit(&cluster, TINY_TEXT, true, 3);
-    expect_error(&cluster, "submitter", "tiny-1 keeps its state on 2 servers and cannot go on with 3");
     send_submit(&cluster, FAKE_JOB_TEXT("tiny", "steps: 5"), true, 0);
     expect_error(&cluster, "submitter", "tiny-1 has trained 6 steps already, more than the 5");
     send_submit(&cluster, "name: [", true, 0);
@@ -448,6 +446,19 @@ START_TEST(resume_waits_for_its_servers)
     register_server(&cluster, "s1");
     EXPECT_STATE(&cluster, PREPARING, "");
     ck_assert(!GOT(&cluster, "s0", PREPARE));
+}
+END_TEST
+
+/* Its state may be on more or fewer servers than its file says, where it was moved when it ended. */
+START_TEST(resume_takes_another_number_of_servers)
+{
+    stop_job_at_6();
+    register_server(&cluster, "s3");
+    send_submit(&cluster, TINY_TEXT, true, 3);
+    ck_assert(GOT(&cluster, "s1", PREPARE) && GOT(&cluster, "s2", PREPARE) && !GOT(&cluster, "s3", PREPARE));
+    prepare_all(2);
+    EXPECT_STATE(&cluster, RUNNING, "");
+    ck_assert(GOT(&cluster, "s3", PREPARE)); /* it joins */
 }
 END_TEST
 
@@ -546,6 +557,7 @@ static Suite *make_suite(void)
                                     resume_wants_the_same_model,
                                     resume_wants_the_same_data,
                                     resume_waits_for_its_servers,
+                                      resume_takes_another_number_of_servers,
                                     job_without_state_takes_other_servers,
                                     completed_job_resumes_only_for_more,
                                     new_submit_makes_a_new_job,
