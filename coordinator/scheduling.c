@@ -296,7 +296,8 @@ static void dismiss(struct turn *turn, const struct jobs *jobs, struct node *nod
     if (!node->draining || node->dismissed)
         return;
     for (size_t i = 0; i < jobs->count; i++) {
-        if (entry_participant(jobs->items[i], node))
+        if (entry_participant(jobs->items[i], node) ||
+            (!node_is_worker(node) && server_is_needed(jobs->items[i], node)))
             return;
     }
     command.body_case = CAIRN__NODE_COMMAND__BODY_DISMISS;

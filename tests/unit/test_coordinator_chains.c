@@ -193,13 +193,11 @@ START_TEST(a_fresh_server_gets_copies)
 }
 END_TEST
 
-/* A server that is drained goes when others have what is committed. */
-START_TEST(a_drained_server_is_emptied_first)
+/* s1 has what is committed of a job that runs, and s3 has come to take it. */
+static void begin_drain(void)
 {
-    static const char *const servers[] = {"s1", "s2", "s3"};
     Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
     Cairn__DrainRequest drain = CAIRN__DRAIN_REQUEST__INIT;
-    Cairn__NodeCommand *command;
 
     run_text(text_of(2, 1), NULL);
     commit_step(1, 2);
@@ -209,6 +207,27 @@ START_TEST(a_drained_server_is_emptied_first)
     request.drain = &drain;
     ask(&cluster, "drainer", &request);
     prepared(&cluster, "s3", 1, 0);
+}
+
+/* A job that can be resumed needs it as much as one that runs. */
+START_TEST(a_drained_server_stays_for_a_resume)
+{
+    begin_drain();
+    failed(&cluster, "s3", 1, "the disk is full");
+    EXPECT_STATE(&cluster, FAILED, "s3: the disk is full");
+    ck_assert(!GOT(&cluster, "s1", DISMISS));
+    pass(&cluster, 2000);
+    ck_assert(!GOT(&cluster, "s1", DISMISS));
+}
+END_TEST
+
+/* A server that is drained goes when others have what is committed. */
+START_TEST(a_drained_server_is_emptied_first)
+{
+    static const char *const servers[] = {"s1", "s2", "s3"};
+    Cairn__NodeCommand *command;
+
+    begin_drain();
     move_all(servers, 3, 3);
     ck_assert(!GOT(&cluster, "s1", DISMISS));
     cluster_forget(&cluster);
@@ -282,7 +301,7 @@ static Suite *make_suite(void)
     const TTest *const tests[] = {
         chains_are_on_different_servers,   a_server_dies_and_others_have_what_it_had,
         the_last_of_a_chain_is_missed,     a_fresh_server_gets_copies,
-        a_drained_server_is_emptied_first, a_coordinator_that_starts_again_knows_the_map,
+        a_drained_server_is_emptied_first, a_drained_server_stays_for_a_resume, a_coordinator_that_starts_again_knows_the_map,
         a_resume_needs_one_of_each_chain};
     Suite *suite = suite_create("coordinator_chains");
 
