@@ -33,8 +33,9 @@ def cluster_of(folder, schedule):
 class Command:
     """A `cairn` command beside the test. While the coordinator is away it fails, and is given again."""
 
-    def __init__(self, cluster, *words):
-        self.cluster, self.words = cluster, words
+    def __init__(self, cluster, *words, may_be_refused=False):
+        self.cluster, self.words, self.may_be_refused = cluster, words, may_be_refused
+        self.is_refused = False
         self.give_up_at = time.monotonic() + PATIENCE_S
         self.start()
 
@@ -56,8 +57,10 @@ class Command:
         if out.strip():
             return last_json(out)
         is_away = "no answer" in err or "did not report" in err
-        expect(self.process.returncode == 1 and (is_away or time.monotonic() < self.give_up_at),
+        is_late = not is_away and time.monotonic() > self.give_up_at
+        expect(self.process.returncode == 1 and (self.may_be_refused or not is_late),
                f"cairn {' '.join(self.words)} exited {self.process.returncode}: {err}")
+        self.is_refused = is_late
         self.again_at = time.monotonic() + 0.2
         return None
 
@@ -107,6 +110,8 @@ class Play:
             self.note(f"scale to {fault.workers}")
         elif fault.kind == "add worker":
             self.note(f"add worker {self.cluster.add_worker()}")
+        elif fault.kind == "move server":
+            self.move_server(fault)
         else:
             candidates = self.candidates(fault.kind)
             if not candidates:
@@ -138,6 +143,17 @@ class Play:
             self.cluster.links[name].slow(fault.delay_s)
         if what not in ("terminate", "drain", "cut"):
             self.later.append((time.monotonic() + fault.seconds, what, name))
+
+    def move_server(self, fault):
+        """What one server has is to go to one that comes; a coordinator may find that this cannot be done now."""
+        up = self.cluster.up("server")
+        if not up:
+            self.note("move server: there is none")
+            return
+        name = up[fault.which % len(up)]
+        self.note(f"add server {self.cluster.add_server(self.schedule.shards)}, drain {name}")
+        self.cluster.nodes[name].may_leave = True
+        self.commands.append(Command(self.cluster, "drain", name, may_be_refused=True))
 
     def fill(self, fault, name):
         """What has blocks already does not notice; so every other node is to start on it too."""
@@ -194,8 +210,14 @@ class Play:
     def take_commands(self):
         for command in list(self.commands):
             name = command.words[1]
-            if command.words[0] == "drain" and name not in self.cluster.in_state(LEAVING):
+            if command.may_be_refused:  # it may have been started again since
+                self.cluster.nodes[name].may_leave = True
+            if command.words[0] == "drain" and name not in self.cluster.in_state(LEAVING) and not command.may_be_refused:
                 command.close()  # it has gone, so nobody need answer
+                self.commands.remove(command)
+            elif command.is_refused:
+                self.cluster.nodes[name].may_leave = False
+                self.note(f"{name} cannot be spared")
                 self.commands.remove(command)
             elif command.result() is not None:
                 self.commands.remove(command)

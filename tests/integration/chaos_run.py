@@ -19,7 +19,7 @@ from chaos_schedule import WORKERS_MAX, Schedule
 from support import Failure, expect, make_digits, record_hashes, run, train, write_job
 
 
-def write_recorded_job(path, data, schedule):
+def write_recorded_job(path, data, schedule, replicas=1):
     """The small job, with hashes recorded, for one worker or many."""
     clips = ", global_clipnorm: 1" if schedule.clips else ""
     write_job(path, data, epochs=schedule.epochs, commit_every=schedule.commit_every, codec=schedule.codec,
@@ -27,7 +27,7 @@ def write_recorded_job(path, data, schedule):
     record_hashes(path)
     with open(path, encoding="ascii") as file:
         text = file.read()
-    text = text.replace("cluster: {", f"cluster: {{servers: {schedule.servers}, workers: {{min: 1, max: {WORKERS_MAX}}}, ")
+    text = text.replace("cluster: {", f"cluster: {{servers: {schedule.servers}, replicas: {replicas}, workers: {{min: 1, max: {WORKERS_MAX}}}, ")
     with open(path, "w", encoding="ascii") as file:
         file.write(text)
     return path
@@ -63,7 +63,7 @@ def play(folder, data, schedule, known):
     whole = undisturbed(folder, data, schedule, known)
     place = os.path.join(folder, f"s{schedule.number}")
     os.mkdir(place)
-    job = write_recorded_job(os.path.join(place, "job.yaml"), data, schedule)
+    job = write_recorded_job(os.path.join(place, "job.yaml"), data, schedule, schedule.replicas)
     one = Play(place, schedule, job)
     with one.cluster:
         try:

@@ -12,7 +12,7 @@ WORKERS_MAX = 4
 # kind -> how often it is drawn
 NODE_FAULTS = {
     "kill worker": 4, "kill server": 3, "kill coordinator": 2, "pause worker": 2, "pause server": 1,
-    "pause coordinator": 1, "terminate worker": 2, "drain worker": 1, "add worker": 2, "scale": 2,
+    "pause coordinator": 1, "terminate worker": 2, "drain worker": 1, "add worker": 2, "scale": 2, "move server": 2,
 }
 LINK_FAULTS = {"cut link": 8, "stop link": 6, "slow link": 6}
 DISK_FAULTS = {"fill server": 6, "fill coordinator": 2}
@@ -57,6 +57,7 @@ class Schedule:
         self.shards = chance.choice([1, 1, 2, 3])
         self.codec = chance.choice(["float32", "float32", "bfloat16", "int8"])
         self.clips = chance.random() < 0.3
+        self.replicas = 1 if self.clips else chance.randint(1, min(2, self.servers))  # norms have no replicas yet
         # What is written again and again has its blocks, and minds no full disk: so first generations come late.
         self.commit_every = chance.choice([100, 200] if self.has_small_disks else [1, 7, 25, 100, 1000000])
         self.epochs = max(STEPS_PER_FAULT * fault_count, 2 * LAST_STEPS) // STEPS_PER_EPOCH
@@ -72,6 +73,7 @@ class Schedule:
 
     def __str__(self):
         head = (f"schedule {self.number}: {self.transport}, servers {self.servers} of {self.shards} shards, "
+                f"{self.replicas} replicas, "
                 f"workers {self.workers}, {self.codec}{', clips' if self.clips else ''}"
                 f"{', small disks' if self.has_small_disks else ''}, commit_every {self.commit_every}, "
                 f"{self.epochs * STEPS_PER_EPOCH} steps")

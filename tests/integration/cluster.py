@@ -19,6 +19,7 @@ class Node:
         self.name, self.kind, self.start = name, kind, start
         self.state, self.since = DOWN, 0.0
         self.started = 0.0
+        self.may_leave = False  # it was asked to, and may have work until then, or refuse
 
     def become(self, state):
         self.state, self.since = state, time.monotonic()
@@ -26,18 +27,20 @@ class Node:
     def has_left(self, code):
         """Whether a node that was told to leave ended as it should. One that has hardly begun does not yet heed signals."""
         is_deaf = self.since - self.started < HEEDS_SIGNALS_S
+        if self.may_leave and code == 0:
+            return True
         return self.state == LEAVING and (code == 0 or (is_deaf and code == -signal.SIGTERM))
 
 
 class Cluster(Daemons):
-    """Nodes by name: "coordinator", "s0", "s1", ..., "w0", "w1", ...; a worker's name is never used for another."""
+    """Nodes by name: "coordinator", "s0", "s1", ..., "w0", "w1", ...; no name is used for another node."""
 
     def __init__(self, folder, transport, lease_ms):
         super().__init__(folder)
         self.transport, self.lease_ms = transport, lease_ms
         self.nodes = {}
         self.disks = {}  # name -> the small disk that the node's directory is on
-        self.workers_made = 0
+        self.workers_made = self.servers_made = 0
 
     def __exit__(self, *arguments):
         super().__exit__(*arguments)
@@ -61,12 +64,16 @@ class Cluster(Daemons):
 
     def start_all(self, servers, workers, shards=1):
         self._add("coordinator", "coordinator", self._start_coordinator)
-        for number in range(servers):
-            name = f"s{number}"
-            self._add(name, "server", lambda name=name: self.start_server(
-                name, "--shards", shards, *self._listen_arguments(name, shards)))
+        for _ in range(servers):
+            self.add_server(shards)
         for _ in range(workers):
             self.add_worker()
+
+    def add_server(self, shards):
+        name = f"s{self.servers_made}"
+        self.servers_made += 1
+        self._add(name, "server", lambda: self.start_server(name, "--shards", shards, *self._listen_arguments(name, shards)))
+        return name
 
     def add_worker(self):
         name = f"w{self.workers_made}"
@@ -90,6 +97,7 @@ class Cluster(Daemons):
 
     def start_again(self, name):
         self.nodes[name].started = time.monotonic()
+        self.nodes[name].may_leave = False
         self.nodes[name].start()
         self.nodes[name].become(UP)
 
