@@ -171,6 +171,11 @@ static uint32_t any_shard(const struct job_entry *entry)
     return CHAIN_NOBODY;
 }
 
+bool chains_are_fixed(const struct job_entry *entry)
+{
+    return entry_has_tables(entry) || throughput_is(entry) || optimizer_spec_needs_norms(&entry->job->optimizer);
+}
+
 /* Tables jobs stay where they are, and so do those of the throughput modes: what one shard tells another of a
  * chunk has no clocks. */
 static bool can_change(const struct job_entry *entry)
@@ -296,13 +301,13 @@ static bool leave(struct turn *turn, struct job_entry *entry, const struct chain
     return true;
 }
 
-/* A server that is to end and has nothing of the job any more is let go. */
+/* A server that is to leave and has nothing of the job any more is let go. */
 static void let_go(struct turn *turn, struct job_entry *entry)
 {
     for (size_t i = entry->servers.count; i > 0; i--) {
         struct participant *server = &entry->servers.items[i - 1];
 
-        if (server->node->draining && server->prepared &&
+        if (!entry_server_stays(entry, server) && server->prepared &&
             !chains_name(entry->record, node_name(server->node)))
             life_release_server(turn, entry, server->node);
     }
@@ -322,7 +327,7 @@ static struct chain_facts facts_of(const struct job_entry *entry)
 
     for (size_t i = 0; i < entry->servers.count; i++) {
         facts.prepared += entry->servers.items[i].prepared;
-        facts.draining += entry->servers.items[i].node->draining;
+        facts.leaving += !entry_server_stays(entry, &entry->servers.items[i]);
     }
     return facts;
 }
@@ -332,7 +337,7 @@ static bool is_planned(const struct job_entry *entry)
     struct chain_facts now = facts_of(entry), then = entry->planned;
 
     return now.map == then.map && now.committed_step == then.committed_step && now.servers == then.servers &&
-           now.prepared == then.prepared && now.draining == then.draining;
+           now.prepared == then.prepared && now.leaving == then.leaving;
 }
 
 static void say_settled(struct turn *turn, struct job_entry *entry, const struct chain_plan *plan)

@@ -61,8 +61,8 @@ bool chain_plan_init(struct turn *turn, const struct job_entry *entry, struct ch
     for (uint32_t shard = 0; shard < plan->shard_count; shard++) {
         const struct participant *server = server_of(entry, shard);
 
-        plan->shards[shard].leaves = server && server->node->draining;
-        plan->shards[shard].may_take = server && server->prepared && !server->node->draining;
+        plan->shards[shard].leaves = server && !entry_server_stays(entry, server);
+        plan->shards[shard].may_take = server && server->prepared && entry_server_stays(entry, server);
     }
     add_loads(entry, plan);
     return true;
@@ -296,7 +296,7 @@ void chain_recruit(struct turn *turn, struct job_entry *entry, const struct node
         return;
     for (size_t i = 0; i < entry->servers.count; i++)
         count += !entry->servers.items[i].node->draining;
-    for (size_t i = 0; i < nodes->count && count < entry->job->servers; i++) {
+    for (size_t i = 0; i < nodes->count && count < entry_servers_target(entry); i++) {
         struct node *node = nodes->items[i];
 
         if (node_is_worker(node) || node->draining || entry_participant(entry, node))

@@ -10,7 +10,7 @@
 struct chain_plan {
     struct chain_shard {
         bool may_take;              /* its server is prepared and stays */
-        bool leaves;                /* its server is to end */
+        bool leaves;                /* its server is to end, or one too many */
         uint32_t load, server_load; /* places in chains of slots with weights, counting heads twice */
     } * shards;                     /* [shard_count], owned */
     uint32_t shard_count;

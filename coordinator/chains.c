@@ -68,6 +68,7 @@ void chains_place(struct turn *turn, struct job_entry *entry)
 {
     Cairn__JobRecord *record = entry->record;
     uint32_t slots = job_slot_count(entry->job), width = entry->job->replicas;
+    uint32_t servers = entry_servers_target(entry);
     uint32_t *heads = malloc(slots * sizeof(heads[0]));
 
     record->slot_shards = calloc((size_t)slots * width, sizeof(record->slot_shards[0]));
@@ -85,7 +86,7 @@ void chains_place(struct turn *turn, struct job_entry *entry)
         chain[0] = heads[slot];
         for (uint32_t place = 1; place < width; place++)
             chain[place] = next_server(
-                record, chain, place, heads[slot] + place * (uint32_t)record->n_shards / entry->job->servers);
+                record, chain, place, heads[slot] + place * (uint32_t)record->n_shards / servers);
     }
     free(heads);
 }

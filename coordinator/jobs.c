@@ -181,6 +181,22 @@ uint32_t entry_target(const struct job_entry *entry)
     return entry->record->workers_target > 0 ? entry->record->workers_target : entry->job->workers_max;
 }
 
+uint32_t entry_servers_target(const struct job_entry *entry)
+{
+    return entry->record->servers_target > 0 ? entry->record->servers_target : entry->job->servers;
+}
+
+bool entry_server_stays(const struct job_entry *entry, const struct participant *server)
+{
+    uint32_t before = 0;
+
+    if (server->node->draining)
+        return false;
+    for (const struct participant *other = entry->servers.items; other != server; other++)
+        before += !other->node->draining;
+    return before < entry_servers_target(entry);
+}
+
 uint32_t entry_minimum(const struct job_entry *entry)
 {
     uint32_t target = entry_target(entry);
@@ -234,6 +250,7 @@ void entry_set_job(struct turn *turn, struct job_entry *entry, struct job *job)
     status->microbatches = job->microbatches;
     status->tables = entry->tables_ready = job->table_count;
     status->workers_target = job_has_tables(job) ? 0 : entry_target(entry);
+    status->servers_target = entry_servers_target(entry);
     turn_set_text(turn, &status->name, "%s", job->name);
     turn_set_text(turn, &status->id, "%s-%" PRIu64, job->name, status->number);
 }

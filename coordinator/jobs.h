@@ -79,7 +79,7 @@ struct job_entry {
     bool is_moving;     /* slots have been copied since it was last said that all are where they should be */
     struct chain_facts {
         uint64_t map, committed_step;
-        size_t servers, prepared, draining;
+        size_t servers, prepared, leaving;
     } planned;                 /* what was so when nothing was left to move; all zero: never */
     int64_t copy_due_ms;       /* when the next slot may be copied, monotonic; 0: now (chains.h) */
     bool is_thinner;           /* a worker that the newest epoch names is gone, and has not reached the end */
@@ -140,6 +140,11 @@ uint32_t entry_minimum(const struct job_entry *entry);
 
 /* Errors: CAIRN_INVALID: the job does not run, so what was asked cannot be done. */
 enum status entry_check_running(const struct job_entry *entry, struct error *error) MUST_CHECK;
+
+/* How many servers a job wants, and how many of those that it has stay: the first ones, the rest are to give
+ * what they have to these. */
+uint32_t entry_servers_target(const struct job_entry *entry);
+bool entry_server_stays(const struct job_entry *entry, const struct participant *server);
 
 /* Moves a job to a state; stored in this turn. */
 void entry_set_state(struct turn *turn, struct job_entry *entry, Cairn__JobState state);

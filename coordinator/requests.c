@@ -1,6 +1,7 @@
 /* Answers to clients. */
 #include "requests.h"
 
+#include "chains.h"
 #include "drain.h"
 #include "growth.h"
 #include "life.h"
@@ -231,21 +232,62 @@ static enum status answer_table(struct turn *turn, const struct desk *desk, cons
     return subscriptions_add(turn, desk->subscriptions, &subscription, error);
 }
 
-static enum status check_target(const struct job_entry *entry, uint32_t workers, struct error *error)
+static enum status check_workers(const struct job_entry *entry, uint32_t workers, struct error *error)
 {
     const struct job *job = entry->job;
     const char *id = entry_status(entry)->id;
 
-    if (entry_has_ended(entry))
-        return error_set(error, CAIRN_INVALID, "%s has ended", id);
     if (entry_has_tables(entry))
         return error_set(error, CAIRN_INVALID, "%s has tables, and no workers", id);
-    if (workers == 0 || workers > job->microbatches)
+    if (workers > job->microbatches)
         return error_set(error, CAIRN_INVALID,
                          "%" PRIu32 " workers, allowed for %s: 1 to %" PRIu32
                          ", its microbatches (its file says %" PRIu32 " to %" PRIu32 ")",
                          workers, id, job->microbatches, job->workers_min, job->workers_max);
     return CAIRN_OK;
+}
+
+static enum status check_servers(const struct job_entry *entry, uint32_t servers, struct error *error)
+{
+    const char *id = entry_status(entry)->id;
+
+    if (chains_are_fixed(entry))
+        return error_set(error, CAIRN_INVALID,
+                         "the state of %s stays on the servers that it began on: only models that train in mode "
+                         "sync, with an optimizer that needs no norms, can be moved to others",
+                         id);
+    if (servers < entry->job->replicas)
+        return error_set(error, CAIRN_INVALID, "%" PRIu32 " servers, needed for %s: %" PRIu32 ", its replicas",
+                         servers, id, entry->job->replicas);
+    return CAIRN_OK;
+}
+
+static enum status check_targets(const struct job_entry *entry, const Cairn__ScaleRequest *scale,
+                                 struct error *error)
+{
+    enum status status = CAIRN_OK;
+
+    if (entry_has_ended(entry))
+        return error_set(error, CAIRN_INVALID, "%s has ended", entry_status(entry)->id);
+    if (scale->workers > 0)
+        status = check_workers(entry, scale->workers, error);
+    if (status == CAIRN_OK && scale->servers > 0)
+        status = check_servers(entry, scale->servers, error);
+    return status;
+}
+
+static void set_targets(struct turn *turn, struct job_entry *entry, const Cairn__ScaleRequest *scale)
+{
+    if (scale->workers > 0) {
+        entry->record->workers_target = entry_status(entry)->workers_target = scale->workers;
+        entry_tell(turn, entry, "scaled to %" PRIu32 " workers", scale->workers);
+    }
+    if (scale->servers > 0) {
+        entry->record->servers_target = entry_status(entry)->servers_target = scale->servers;
+        entry_tell(turn, entry, "scaled to %" PRIu32 " servers", scale->servers);
+    }
+    entry->unsaved = true;
+    entry->revision++;
 }
 
 static enum status answer_scale(struct turn *turn, const struct desk *desk, const struct peer *client,
@@ -255,13 +297,10 @@ static enum status answer_scale(struct turn *turn, const struct desk *desk, cons
     enum status status = jobs_lookup(desk->jobs, request->scale->job, &entry, error);
 
     if (status == CAIRN_OK)
-        status = check_target(entry, request->scale->workers, error);
+        status = check_targets(entry, request->scale, error);
     if (status != CAIRN_OK)
         return status;
-    entry->record->workers_target = entry_status(entry)->workers_target = request->scale->workers;
-    entry->unsaved = true;
-    entry->revision++;
-    entry_tell(turn, entry, "scaled to %" PRIu32 " workers", request->scale->workers);
+    set_targets(turn, entry, request->scale);
     schedule(turn, desk->jobs, desk->nodes);
     reply_status(turn, client, request->number, entry);
     return CAIRN_OK;

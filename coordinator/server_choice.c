@@ -47,15 +47,15 @@ static int compare_names(const void *a, const void *b)
 }
 
 /* The first servers by name. */
-static void choose_servers(const struct job *job, const struct nodes *nodes, struct server_choice *choice)
+static void choose_servers(uint32_t target, const struct nodes *nodes, struct server_choice *choice)
 {
     for (size_t i = 0; i < nodes->count; i++) {
         if (!node_is_worker(nodes->items[i]) && !nodes->items[i]->draining)
             choice->servers[choice->count++] = nodes->items[i];
     }
     qsort(choice->servers, choice->count, sizeof(choice->servers[0]), compare_names);
-    if (choice->count > job->servers)
-        choice->count = job->servers;
+    if (choice->count > target)
+        choice->count = target;
 }
 
 static bool is_not_there(const void *nodes, const char *server)
@@ -138,10 +138,11 @@ static bool find_recorded(struct turn *turn, struct job_entry *entry, const stru
 
 static void find_any(const struct job_entry *entry, const struct nodes *nodes, struct server_choice *choice)
 {
+    uint32_t target = entry_servers_target(entry);
     size_t missing;
 
-    choose_servers(entry->job, nodes, choice);
-    missing = entry->job->servers - choice->count;
+    choose_servers(target, nodes, choice);
+    missing = target - choice->count;
     if (missing > 0)
         line_add(&choice->missing, "%zu more server%s", missing, missing > 1 ? "s" : "");
 }

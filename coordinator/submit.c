@@ -156,7 +156,7 @@ static enum status go_on(struct turn *turn, struct job_entry *entry, const Cairn
         job_free(job);
         return status == CAIRN_OK || status == CAIRN_NO_MEMORY ? no_memory(turn, error) : status;
     }
-    entry->record->workers_target = 0;
+    entry->record->workers_target = entry->record->servers_target = 0;
     entry_set_job(turn, entry, job);
     trials_forget(entry);
     life_revive(turn, entry);

@@ -40,7 +40,7 @@ static void add_row(struct table *list, const Cairn__JobStatus *status)
 {
     char metrics[160];
     bool validated = status->n_validation > 0;
-    char workers[32];
+    char workers[RESULT_COUNT_BYTES], servers[RESULT_COUNT_BYTES];
 
     result_metrics_text(validated ? status->validation : status->metrics,
                         validated ? status->n_validation : status->n_metrics, metrics, sizeof(metrics));
@@ -49,7 +49,8 @@ static void add_row(struct table *list, const Cairn__JobStatus *status)
     table_add(list, "%" PRIu32 "/%" PRIu32, status->epoch, status->epochs);
     table_add(list, "%" PRIu64 "/%" PRIu64, status->step, status->final_step);
     table_add(list, "%" PRIu64, status->committed_step);
-    table_add(list, "%" PRIu32, status->servers);
+    result_servers_text(status, "/", servers, sizeof(servers));
+    table_add(list, "%s", servers);
     result_workers_text(status, "/", workers, sizeof(workers));
     table_add(list, "%s", workers);
     table_add(list, "%s%s%s", metrics, metrics[0] && status->reason[0] ? "; " : "", status->reason);

@@ -26,7 +26,7 @@ static const struct command commands[] = {
     {"status", command_status, "show one job"},
     {"logs", command_logs, "show or follow a job's log"},
     {"stop", command_stop, "stop a job after the step in hand"},
-    {"scale", command_scale, "change how many workers a job has"},
+    {"scale", command_scale, "change how many workers and servers a job has"},
     {"wait", command_wait, "wait for a job's end"},
     {"export", command_export, "write a job's committed model, or a table, to a file"},
     {"tables", command_tables, "show what a job's tables hold"},

@@ -164,13 +164,13 @@ json_t *result_status_json(const Cairn__JobStatus *status, int64_t now_ms)
 {
     json_t *object = result_json(status, now_ms);
     json_t *more = json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "number",
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "number",
         whole(status->number), "step", whole(status->step), "final_step", whole(status->final_step),
         "epochs_planned", whole(status->epochs), "microbatches", whole(status->microbatches), "tables",
         whole(status->tables), "incarnation", whole(status->incarnation), "membership_epoch",
         whole(status->membership_epoch), "submitted_ms", json_integer(status->submitted_ms), "started_ms",
         json_integer(status->started_ms), "finished_ms", json_integer(status->finished_ms), "state_ms",
-        json_integer(status->state_ms), "workers_target", whole(status->workers_target), "divergences",
+        json_integer(status->state_ms), "workers_target", whole(status->workers_target), "servers_target", whole(status->servers_target), "divergences",
         whole(status->divergences), "backup_microbatches", whole(status->backup_microbatches),
         "validation_step", whole(status->validation_step), "excluded",
         texts(status->excluded, status->n_excluded));
@@ -183,12 +183,22 @@ json_t *result_status_json(const Cairn__JobStatus *status, int64_t now_ms)
     return object;
 }
 
+static void count_text(uint32_t count, uint32_t target, const char *between, char *text, size_t size)
+{
+    if (target > 0 && target != count)
+        snprintf(text, size, "%" PRIu32 "%s%" PRIu32, count, between, target);
+    else
+        snprintf(text, size, "%" PRIu32, count);
+}
+
 void result_workers_text(const Cairn__JobStatus *status, const char *between, char *text, size_t size)
 {
-    if (status->workers_target > 0 && status->workers_target != status->workers)
-        snprintf(text, size, "%" PRIu32 "%s%" PRIu32, status->workers, between, status->workers_target);
-    else
-        snprintf(text, size, "%" PRIu32, status->workers);
+    count_text(status->workers, status->workers_target, between, text, size);
+}
+
+void result_servers_text(const Cairn__JobStatus *status, const char *between, char *text, size_t size)
+{
+    count_text(status->servers, status->servers_target, between, text, size);
 }
 
 void result_metrics_text(Cairn__Metric *const *metrics, size_t count, char *text, size_t size)

@@ -42,8 +42,10 @@ json_t *result_status_json(const Cairn__JobStatus *status, int64_t now_ms);
 /* Whether the job did all that was asked of it, its model file included. One with tables only ever stops. */
 bool result_is_success(const Cairn__JobStatus *status);
 
-/* "3", or with fewer workers than the job would have, "2", between and "3". */
+/* "3", or with fewer or more than the job would have, "2", between and "3". */
+#define RESULT_COUNT_BYTES 32
 void result_workers_text(const Cairn__JobStatus *status, const char *between, char *text, size_t size);
+void result_servers_text(const Cairn__JobStatus *status, const char *between, char *text, size_t size);
 
 /* "loss 0.0312  accuracy 0.9907", cut to size. */
 void result_metrics_text(Cairn__Metric *const *metrics, size_t count, char *text, size_t size);

@@ -67,9 +67,10 @@ static void print_work(const Cairn__JobStatus *status)
 
 static void print_cluster(const Cairn__JobStatus *status)
 {
-    char workers[32];
+    char workers[RESULT_COUNT_BYTES], servers[RESULT_COUNT_BYTES];
 
-    printf("%-12s  servers %" PRIu32, "cluster", status->servers);
+    result_servers_text(status, " of ", servers, sizeof(servers));
+    printf("%-12s  servers %s", "cluster", servers);
     result_workers_text(status, " of ", workers, sizeof(workers));
     if (status->tables == 0)
         printf(", workers %s", workers);

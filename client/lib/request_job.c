@@ -63,7 +63,7 @@ enum status request_stop(struct requester *requester, const char *job, Cairn__Cl
     return ask(requester, &request, CAIRN__CLIENT_REPLY__BODY_JOB, reply, error);
 }
 
-enum status request_scale(struct requester *requester, const char *job, uint32_t workers,
+enum status request_scale(struct requester *requester, const char *job, uint32_t workers, uint32_t servers,
                           Cairn__ClientReply **reply, struct error *error)
 {
     Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
@@ -71,6 +71,7 @@ enum status request_scale(struct requester *requester, const char *job, uint32_t
 
     body.job = (char *)job;
     body.workers = workers;
+    body.servers = servers;
     request.body_case = CAIRN__CLIENT_REQUEST__BODY_SCALE;
     request.scale = &body;
     return ask(requester, &request, CAIRN__CLIENT_REPLY__BODY_JOB, reply, error);

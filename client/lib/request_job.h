@@ -24,9 +24,9 @@ enum status request_status(struct requester *requester, const char *job, Cairn__
 enum status request_stop(struct requester *requester, const char *job, Cairn__ClientReply **reply,
                          struct error *error) MUST_CHECK;
 
-/* Asks that a job that has not ended have so many workers; (*reply)->job is its status, which may be on its
- * way there. */
-enum status request_scale(struct requester *requester, const char *job, uint32_t workers,
+/* Asks that a job that has not ended have so many workers and servers, 0: as many as now; (*reply)->job is its
+ * status, which may be on its way there. */
+enum status request_scale(struct requester *requester, const char *job, uint32_t workers, uint32_t servers,
                           Cairn__ClientReply **reply, struct error *error) MUST_CHECK;
 
 /* Waits until a job runs; (*reply)->job is its status. timeout_ms: of the whole wait; -1: for ever.

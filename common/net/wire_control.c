@@ -446,8 +446,12 @@ static const char *table_problem(const Cairn__TableRequest *table)
 
 static const char *scale_problem(const Cairn__ScaleRequest *scale)
 {
-    if (scale->workers == 0 || scale->workers > TREE_LEAVES_MAX)
+    if (scale->workers > TREE_LEAVES_MAX)
         return "the number of workers is out of bounds";
+    if (scale->servers > WIRE_SHARDS_MAX)
+        return "the number of servers is out of bounds";
+    if (scale->workers == 0 && scale->servers == 0)
+        return "neither workers nor servers are asked for";
     return id_problem(scale->job);
 }
 

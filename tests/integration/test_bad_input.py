@@ -70,6 +70,7 @@ COMMANDS = [
     (["cairn", "status"], 2, ""),
     (["cairn", "jobs", "--coordinator", "nonsense"], 2, "nonsense"),
     (["cairn", "scale", "digits-1"], 2, "--workers"),
+    (["cairn", "scale", "digits-1", "--servers", "0"], 2, "servers"),
     (["cairn", "scale", "digits-1", "--workers", "0"], 2, "workers"),
     (["cairn", "drain"], 2, "NODE"),
     (["cairn", "verify", "{job}"], 2, "B"),

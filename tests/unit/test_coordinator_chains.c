@@ -244,6 +244,84 @@ START_TEST(a_drained_server_is_emptied_first)
 }
 END_TEST
 
+static uint32_t count_servers(void)
+{
+    Cairn__ClientReply *reply = status_of(&cluster, "tiny");
+    uint32_t servers = reply->job->servers;
+
+    message_free(reply);
+    return servers;
+}
+
+static uint32_t target_of_servers(void)
+{
+    Cairn__ClientReply *reply = status_of(&cluster, "tiny");
+    uint32_t servers = reply->job->servers_target;
+
+    message_free(reply);
+    return servers;
+}
+
+static void ask_servers(uint32_t servers)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__ScaleRequest body = CAIRN__SCALE_REQUEST__INIT;
+
+    body.job = "tiny";
+    body.servers = servers;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_SCALE;
+    request.scale = &body;
+    ask(&cluster, "scaler", &request);
+}
+
+/* Of a model on 2 servers. */
+START_TEST(scaling_takes_servers_on_and_lets_them_go)
+{
+    static const char *const servers[] = {"s1", "s2", "s3"};
+    Cairn__ClientReply *reply;
+
+    run_text(text_of(2, 1), NULL);
+    commit_step(1, 2);
+    register_server(&cluster, "s3");
+    ck_assert(!GOT(&cluster, "s3", PREPARE)); /* it is one too many */
+    ask_servers(3);
+    reply = take_reply(&cluster, "scaler");
+    ck_assert_uint_eq(reply->job->servers_target, 3);
+    message_free(reply);
+    ck_assert(GOT(&cluster, "s3", PREPARE));
+    prepared(&cluster, "s3", 1, 0);
+    move_all(servers, 3, 3);
+    for (size_t i = 0; i < 3; i++)
+        committed(&cluster, servers[i], 1, 4);
+    move_all(servers, 3, 4);
+    cluster_forget(&cluster);
+    ask_servers(2);
+    message_free(take_reply(&cluster, "scaler"));
+    move_all(servers, 3, 5);
+    ck_assert(!GOT(&cluster, "s3", RELEASE)); /* it alone has some of what is committed */
+    for (size_t i = 0; i < 3; i++)
+        committed(&cluster, servers[i], 1, 6);
+    move_all(servers, 3, 6);
+    for (size_t i = 0; i < 2; i++)
+        committed(&cluster, servers[i], 1, 8);
+    ck_assert(GOT(&cluster, "s3", RELEASE) && !GOT(&cluster, "s3", DISMISS));
+    EXPECT_STATE(&cluster, RUNNING, "");
+    ck_assert_uint_eq(count_servers(), 2);
+}
+END_TEST
+
+START_TEST(scaling_servers_is_checked)
+{
+    run_text(text_of(2, 2), NULL);
+    ask_servers(1);
+    expect_error(&cluster, "scaler", "1 servers, needed for tiny-1: 2, its replicas");
+    ask_servers(4);
+    message_free(take_reply(&cluster, "scaler"));
+    cluster_restart(&cluster);
+    ck_assert_uint_eq(target_of_servers(), 4);
+}
+END_TEST
+
 /* A map is stored before it is told, and taken up as it was. */
 START_TEST(a_coordinator_that_starts_again_knows_the_map)
 {
@@ -301,7 +379,7 @@ static Suite *make_suite(void)
     const TTest *const tests[] = {
         chains_are_on_different_servers,   a_server_dies_and_others_have_what_it_had,
         the_last_of_a_chain_is_missed,     a_fresh_server_gets_copies,
-        a_drained_server_is_emptied_first, a_drained_server_stays_for_a_resume, a_coordinator_that_starts_again_knows_the_map,
+        a_drained_server_is_emptied_first, a_drained_server_stays_for_a_resume, scaling_takes_servers_on_and_lets_them_go, scaling_servers_is_checked, a_coordinator_that_starts_again_knows_the_map,
         a_resume_needs_one_of_each_chain};
     Suite *suite = suite_create("coordinator_chains");
 

@@ -46,6 +46,7 @@ struct holding {
     uint64_t newest, confirmed; /* server: generations; it makes no other while the newest is not confirmed */
     uint64_t abandoned;         /* server: the newest that it may go over */
     uint64_t asked;             /* server: the one that a command asks for */
+    uint64_t since;             /* server: it has something, for generations of later steps; UINT64_MAX: nothing */
 };
 
 struct player {
@@ -220,13 +221,18 @@ static void connect_anew(struct play *play, struct player *player)
 
 /* ---- commands */
 
-/* Whether a server is to have anything of the committed step. */
-static bool is_holder(const struct player *player, const Cairn__PrepareCommand *command)
+/* Whether a server is to have anything; slots with nothing in them lie anywhere. */
+static bool is_on(const struct player *player, Cairn__Shard *const *shards, const uint32_t *slot_shards,
+                  size_t places, uint32_t replicas)
 {
-    for (size_t i = 0; i < command->n_slot_shards; i++) {
-        uint32_t shard = command->slot_shards[i];
+    static struct job *job;
+    static const struct job_overrides none;
 
-        if (shard < command->n_shards && strcmp(command->shards[shard]->server, player->name) == 0)
+    if (!job)
+        ck_assert_int_eq(job_load_text(JOB_TEXT, strlen(JOB_TEXT), "job.yaml", "/", &none, &job, NULL), CAIRN_OK);
+    for (size_t i = 0; i < places; i++) {
+        if (slot_shards[i] != UINT32_MAX && job_slot_has_state(job, (uint32_t)i / (replicas ? replicas : 1)) &&
+            strcmp(shards[slot_shards[i]]->server, player->name) == 0)
             return true;
     }
     return false;
@@ -237,6 +243,7 @@ static void prepare(struct play *play, struct player *player, const Cairn__Prepa
     struct holding *holding = &player->jobs[command->job];
     struct training *training = &play->trainings[command->job];
     uint64_t *durable = player->durable[command->job];
+    bool holds = is_on(player, command->shards, command->slot_shards, command->n_slot_shards, command->replicas);
 
     if (command->incarnation < holding->incarnation)
         return; /* late */
@@ -248,10 +255,11 @@ static void prepare(struct play *play, struct player *player, const Cairn__Prepa
         say_prepared(play, player, command->job);
         return;
     }
-    if (is_server(player) && command->step > 0 && is_holder(player, command))
+    if (is_server(player) && command->step > 0 && holds)
         HOLD(durable[0] == command->step || durable[1] == command->step);
     *holding = (struct holding){
-        .incarnation = command->incarnation, .newest = command->step, .confirmed = command->step};
+        .incarnation = command->incarnation, .newest = command->step, .confirmed = command->step,
+        .since = holds ? 0 : UINT64_MAX};
     durable[0] = durable[1] = command->step;
     if (is_server(player) && command->incarnation > training->incarnation)
         *training = (struct training){command->incarnation, command->step, 0};
@@ -327,17 +335,26 @@ static void commit(struct play *play, struct player *player, const Cairn__Commit
 }
 
 /* Copies are made at once. */
-static void go_by_map(struct play *play, const struct player *player, const Cairn__MapCommand *map)
+static void go_by_map(struct play *play, struct player *player, const Cairn__MapCommand *map)
 {
-    if (player->jobs[map->job].incarnation != map->incarnation)
+    struct holding *holding = &player->jobs[map->job];
+    bool is_copied = false;
+
+    if (holding->incarnation != map->incarnation)
         return;
     POST(play, player, MAPPED, mapped, Mapped, map->job, body.number = map->number);
     for (size_t i = 0; i < map->n_copies; i++) {
-        if (strcmp(map->shards[map->copies[i]->shard]->server, player->name) == 0)
-            POST(play, player, COPIED, copied, Copied, map->job, body.slot = map->copies[i]->slot;
-                 body.shard = map->copies[i]->shard; body.number = map->copies[i]->number;
-                 body.step = play->trainings[map->job].step);
+        if (strcmp(map->shards[map->copies[i]->shard]->server, player->name) != 0)
+            continue;
+        is_copied = true;
+        if (holding->since == UINT64_MAX)
+            holding->since = play->trainings[map->job].step;
+        POST(play, player, COPIED, copied, Copied, map->job, body.slot = map->copies[i]->slot;
+             body.shard = map->copies[i]->shard; body.number = map->copies[i]->number;
+             body.step = play->trainings[map->job].step);
     }
+    if (!is_copied && !is_on(player, map->shards, map->slot_shards, map->n_slot_shards, map->replicas))
+        holding->since = UINT64_MAX;
 }
 
 static void obey(struct play *play, struct player *player, const Cairn__NodeCommand *command)
@@ -452,7 +469,7 @@ static void serve(struct play *play, struct player *player, uint64_t job)
     uint64_t boundary = play->trainings[job].step / COMMIT_EVERY * COMMIT_EVERY;
     uint64_t wanted = holding->asked > boundary ? holding->asked : boundary;
 
-    if (wanted > holding->newest &&
+    if (wanted > holding->newest && wanted > holding->since &&
         (holding->newest == holding->confirmed || holding->newest <= holding->abandoned))
         make_generation(play, player, job, wanted);
 }
@@ -657,13 +674,14 @@ static void disturb_node(struct play *play)
         heartbeat(&play->cluster, player->peer);
 }
 
-static void ask_scale(struct play *play, const char *job, uint32_t workers)
+static void ask_scale(struct play *play, const char *job, uint32_t workers, uint32_t servers)
 {
     Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
     Cairn__ScaleRequest body = CAIRN__SCALE_REQUEST__INIT;
 
     body.job = (char *)job;
     body.workers = workers;
+    body.servers = servers;
     request.body_case = CAIRN__CLIENT_REQUEST__BODY_SCALE;
     request.scale = &body;
     ask(&play->cluster, "scaler", &request);
@@ -687,6 +705,7 @@ static void resume(struct play *play)
 static void ask_something(struct play *play)
 {
     static const char *const names[] = {"1", "2", "3"};
+    static const uint32_t servers[] = {0, 2, SERVERS};
     const char *job = names[draw(play, 3)];
 
     switch (draw(play, 12)) {
@@ -702,7 +721,7 @@ static void ask_something(struct play *play)
     case 2:
     case 3:
     case 4:
-        ask_scale(play, job, (uint32_t)draw(play, MICROBATCHES + 2));
+        ask_scale(play, job, (uint32_t)draw(play, MICROBATCHES + 2), servers[draw(play, 3)]);
         break;
     default:
         break;

@@ -34,7 +34,7 @@ struct rig {
     const struct scene *scenes;
     size_t scene_count;
     uint64_t asked_step; /* of the last commit */
-    uint32_t asked_workers; /* of the last scale */
+    uint32_t asked_workers, asked_servers; /* of the last scale */
     bool asked_live;
     pthread_t thread;
 };
@@ -108,8 +108,10 @@ static void play_scene(struct rig *rig, const struct scene *scene)
     ck_assert_int_eq(request->body_case, scene->asked);
     if (request->body_case == CAIRN__CLIENT_REQUEST__BODY_COMMIT)
         rig->asked_step = request->commit->step;
-    if (request->body_case == CAIRN__CLIENT_REQUEST__BODY_SCALE)
+    if (request->body_case == CAIRN__CLIENT_REQUEST__BODY_SCALE) {
         rig->asked_workers = request->scale->workers;
+        rig->asked_servers = request->scale->servers;
+    }
     if (request->body_case == CAIRN__CLIENT_REQUEST__BODY_LOCATE)
         rig->asked_live = request->locate->live;
     for (size_t i = 0; i < scene->reply_count; i++)
@@ -189,13 +191,14 @@ START_TEST(scale_says_how_many)
     struct error error;
 
     OPEN(&rig, scenes);
-    ck_assert_int_eq(request_scale(rig.requester, "shelf", 3, &reply, NULL), CAIRN_OK);
+    ck_assert_int_eq(request_scale(rig.requester, "shelf", 3, 0, &reply, NULL), CAIRN_OK);
     ck_assert_str_eq(reply->job->id, "shelf-1");
     cairn__client_reply__free_unpacked(reply, NULL);
-    ck_assert_int_eq(request_scale(rig.requester, "shelf", 4, &reply, &error), CAIRN_INVALID);
+    ck_assert_int_eq(request_scale(rig.requester, "shelf", 4, 2, &reply, &error), CAIRN_INVALID);
     ck_assert_str_eq(error.message, "shelf-1 has ended");
     rig_close(&rig);
     ck_assert_uint_eq(rig.asked_workers, 4);
+    ck_assert_uint_eq(rig.asked_servers, 2);
 }
 END_TEST
 

@@ -626,7 +626,11 @@ START_TEST(nobody_scales_out_of_bounds_or_drains_nobody)
     Cairn__DrainRequest drain = CAIRN__DRAIN_REQUEST__INIT;
 
     scale.job = (char *)"digits-1";
-    check_verdict(client_request, CLIENT_REQUEST(scale, SCALE, &scale), "workers");
+    check_verdict(client_request, CLIENT_REQUEST(scale, SCALE, &scale), "neither");
+    scale.servers = WIRE_SHARDS_MAX + 1;
+    check_verdict(client_request, CLIENT_REQUEST(scale, SCALE, &scale), "servers");
+    scale.servers = WIRE_SHARDS_MAX;
+    check_verdict(client_request, CLIENT_REQUEST(scale, SCALE, &scale), NULL);
     scale.workers = TREE_LEAVES_MAX + 1;
     check_verdict(client_request, CLIENT_REQUEST(scale, SCALE, &scale), "workers");
     scale.workers = 2;
