@@ -300,6 +300,7 @@ struct participant *entry_add(struct turn *turn, struct job_entry *entry, struct
     items[place].joined_ms = turn->now.monotonic_ms;
     if (node_is_worker(node))
         node->job = entry;
+    entry_status(entry)->servers = (uint32_t)entry->servers.count;
     return &items[place];
 }
 
@@ -334,6 +335,7 @@ void entry_drop(struct job_entry *entry, struct node *node)
     memmove(participant, participant + 1, after * sizeof(*participant));
     participants->count--;
     node->job = NULL;
+    entry_status(entry)->servers = (uint32_t)entry->servers.count;
 }
 
 void entry_await(struct turn *turn, struct job_entry *entry, const char *name, bool is_worker)

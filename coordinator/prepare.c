@@ -126,7 +126,6 @@ static void enlist(struct turn *turn, struct job_entry *entry, const struct crew
     }
     for (size_t i = 0; i < crew->worker_count; i++)
         (void)entry_add(turn, entry, crew->workers[i], 0);
-    entry_status(entry)->servers = (uint32_t)entry->servers.count;
     entry_status(entry)->workers = (uint32_t)entry->workers.count;
 }
 

@@ -290,6 +290,7 @@ START_TEST(scaling_takes_servers_on_and_lets_them_go)
     message_free(reply);
     ck_assert(GOT(&cluster, "s3", PREPARE));
     prepared(&cluster, "s3", 1, 0);
+    ck_assert_uint_eq(count_servers(), 3);
     move_all(servers, 3, 3);
     for (size_t i = 0; i < 3; i++)
         committed(&cluster, servers[i], 1, 4);
