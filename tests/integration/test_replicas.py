@@ -119,12 +119,36 @@ def drain(folder, wanted, epochs):
         finish(daemons, name, wanted)
 
 
+def scaled(folder, wanted, epochs):
+    """One server, then three, then two."""
+    job = write(folder, "scaled", epochs, "workers: 2")
+    home = os.path.join(folder, "scaled")
+    os.mkdir(home)
+    with Daemons(home) as daemons:
+        daemons.start_coordinator()
+        for name in ("s1", "s2", "s3"):
+            daemons.start_server(name, "--shards", 2)
+        for name in ("w1", "w2"):
+            daemons.start_worker(name)
+        wait_until(lambda: len(daemons.json("nodes")["nodes"]) == 5, "all nodes")
+        name = daemons.json("submit", job)["job"]
+        wait_until(lambda: step_of(daemons, name) > 20, "a running job", 60)
+        daemons.json("scale", name, "--servers", 3)
+        wait_until(lambda: daemons.json("status", name)["servers"] == 3 and
+                   "every slot has 1 replica" in logs(daemons, name), "three servers", 60)
+        daemons.json("scale", name, "--servers", 2)
+        wait_until(lambda: daemons.json("status", name)["servers"] == 2, "two servers", 60)
+        go_on(daemons, name, 5)
+        finish(daemons, name, wanted)
+
+
 def test(folder):
     make_digits(folder)
     epochs = 60
     wanted = train(write(folder, "alone", epochs, "workers: 2"), state=os.path.join(folder, "alone"), timeout=240)["model_hash"]
     deaths(folder, wanted, epochs)
     drain(folder, wanted, epochs)
+    scaled(folder, wanted, epochs)
     storm(folder, wanted, epochs, int(sys.argv[1]) if len(sys.argv) > 1 else 1)
 
 
