@@ -11,6 +11,7 @@
 #include "shard.h"
 #include "shard_actor.h"
 #include "tally.h"
+#include "telling.h"
 
 #include "base/clock.h"
 #include "control.pb-c.h"
@@ -40,171 +41,6 @@ struct server {
     bool is_dismissed; /* the coordinator has nothing left for this node */
     bool is_away;      /* the coordinator, as the shards were told */
 };
-
-/* ---- to the coordinator */
-
-static void tell(struct server *server, Cairn__NodeMessage *message)
-{
-    struct error error;
-
-    if (member_send(server->member, message, &error) != CAIRN_OK)
-        log_warn("message_lost", "to=coordinator reason=\"%s\"", error.message);
-}
-
-static void tell_prepared(struct server *server, uint64_t job, uint64_t incarnation)
-{
-    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
-    Cairn__Prepared body = CAIRN__PREPARED__INIT;
-
-    log_info("job_prepared", "job=%" PRIu64 " incarnation=%" PRIu64, job, incarnation);
-    body.job = job;
-    body.incarnation = incarnation;
-    message.body_case = CAIRN__NODE_MESSAGE__BODY_PREPARED;
-    message.prepared = &body;
-    tell(server, &message);
-}
-
-static void tell_committed(struct server *server, uint64_t job, uint64_t incarnation, uint64_t step)
-{
-    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
-    Cairn__Committed body = CAIRN__COMMITTED__INIT;
-
-    log_debug("generation_written", "job=%" PRIu64 " step=%" PRIu64, job, step);
-    body.job = job;
-    body.incarnation = incarnation;
-    body.step = step;
-    message.body_case = CAIRN__NODE_MESSAGE__BODY_COMMITTED;
-    message.committed = &body;
-    tell(server, &message);
-}
-
-/* What failed here is no work of this node's any more: a coordinator that did not hear of it learns so. */
-static void tell_failed(struct server *server, uint64_t job, uint64_t incarnation, const char *reason)
-{
-    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
-    Cairn__Failed body = CAIRN__FAILED__INIT;
-
-    log_error("job_failed", "job=%" PRIu64 " incarnation=%" PRIu64 " reason=\"%s\"", job, incarnation,
-              reason);
-    body.job = job;
-    body.incarnation = incarnation;
-    body.message = (char *)reason;
-    message.body_case = CAIRN__NODE_MESSAGE__BODY_FAILED;
-    message.failed = &body;
-    tell(server, &message);
-    member_disengage(server->member, job, incarnation);
-}
-
-static void tell_refused(struct server *server, const struct shard_report *report)
-{
-    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
-    Cairn__CommitRefused body = CAIRN__COMMIT_REFUSED__INIT;
-
-    log_warn("commit_refused", "job=%" PRIu64 " step=%" PRIu64 " reason=\"%s\"", report->job, report->step,
-             report->message);
-    body.job = report->job;
-    body.incarnation = report->incarnation;
-    body.step = report->step;
-    body.message = (char *)report->message;
-    message.body_case = CAIRN__NODE_MESSAGE__BODY_COMMIT_REFUSED;
-    message.commit_refused = &body;
-    tell(server, &message);
-}
-
-static void tell_held(struct server *server, const struct shard_report *report)
-{
-    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
-    Cairn__Held body = CAIRN__HELD__INIT;
-
-    body.job = report->job;
-    body.incarnation = report->incarnation;
-    body.step = tally_newest(server->tallies, report->job);
-    message.body_case = CAIRN__NODE_MESSAGE__BODY_HELD;
-    message.held = &body;
-    tell(server, &message);
-}
-
-static void tell_extended(struct server *server, const struct shard_report *report)
-{
-    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
-    Cairn__Extended body = CAIRN__EXTENDED__INIT;
-
-    log_info("job_extended", "job=%" PRIu64 " tables=%" PRIu32 " step=%" PRIu64, report->job, report->tables,
-             report->step);
-    body.job = report->job;
-    body.incarnation = report->incarnation;
-    body.tables = report->tables;
-    message.body_case = CAIRN__NODE_MESSAGE__BODY_EXTENDED;
-    message.extended = &body;
-    tell(server, &message);
-}
-
-/* A few a second: who computes otherwise does so in every sum. */
-static void tell_divergence(struct server *server, const struct shard_report *report)
-{
-    const struct shard_divergence *divergence = &report->divergence;
-    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
-    Cairn__Divergence body = CAIRN__DIVERGENCE__INIT;
-    uint64_t untold;
-
-    if (!divergences_count(&server->divergences, clock_ms(), &untold))
-        return;
-    log_warn("sums_differ",
-             "job=%" PRIu64 " step=%" PRIu64 " table=%" PRIu32 " chunk=%" PRIu32 " node=[%" PRIu32
-             ", %" PRIu32 ") worker=%" PRIu64 " not_told_before=%" PRIu64,
-             report->job, report->step, divergence->table, divergence->chunk, divergence->node.begin,
-             divergence->node.end, divergence->worker, untold);
-    body.job = report->job;
-    body.incarnation = report->incarnation;
-    body.step = report->step;
-    body.table = divergence->table;
-    body.chunk = divergence->chunk;
-    body.node_begin = divergence->node.begin;
-    body.node_end = divergence->node.end;
-    body.worker = divergence->worker;
-    message.body_case = CAIRN__NODE_MESSAGE__BODY_DIVERGENCE;
-    message.divergence = &body;
-    tell(server, &message);
-}
-
-static void tell_mapped(struct server *server, const struct shard_report *report)
-{
-    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
-    Cairn__Mapped body = CAIRN__MAPPED__INIT;
-
-    log_info("job_mapped", "job=%" PRIu64 " map=%" PRIu64, report->job, report->map);
-    body.job = report->job;
-    body.incarnation = report->incarnation;
-    body.number = report->map;
-    message.body_case = CAIRN__NODE_MESSAGE__BODY_MAPPED;
-    message.mapped = &body;
-    tell(server, &message);
-}
-
-static void tell_copied(struct server *server, const struct shard_report *report)
-{
-    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
-    Cairn__Copied body = CAIRN__COPIED__INIT;
-
-    body.job = report->job;
-    body.incarnation = report->incarnation;
-    body.slot = report->slot;
-    body.shard = report->position;
-    body.step = report->step;
-    body.number = report->map;
-    message.body_case = CAIRN__NODE_MESSAGE__BODY_COPIED;
-    message.copied = &body;
-    tell(server, &message);
-}
-
-static void tell_split(struct server *server, const struct shard_report *report)
-{
-    char reason[128];
-
-    snprintf(reason, sizeof(reason), "some of its shards made step %" PRIu64 " durable and others could not",
-             report->step);
-    tell_failed(server, report->job, report->incarnation, reason);
-}
 
 /* ---- to the shards */
 
@@ -280,7 +116,7 @@ static void handle_prepare(struct server *server, const Cairn__PrepareCommand *p
     if (status == CAIRN_OK)
         shards_assign(server, SHARD_COMMAND_PREPARE, assignment, prepare);
     else
-        tell_failed(server, prepare->job, prepare->incarnation, error.message);
+        telling_failed(server->member, prepare->job, prepare->incarnation, error.message);
     assignment_unref(assignment);
 }
 
@@ -292,7 +128,7 @@ static void handle_extend(struct server *server, const Cairn__PrepareCommand *pr
     if (assignment_new(prepare, server->identity.name, server->shard_count, &assignment, &error) == CAIRN_OK)
         shards_assign(server, SHARD_COMMAND_EXTEND, assignment, prepare);
     else
-        tell_failed(server, prepare->job, prepare->incarnation, error.message);
+        telling_failed(server->member, prepare->job, prepare->incarnation, error.message);
     assignment_unref(assignment);
 }
 
@@ -311,7 +147,7 @@ static void handle_map(struct server *server, const Cairn__MapCommand *command)
 
     if (slot_map_new(&params, server->identity.name, server->shard_count,
                      (uint32_t)(command->n_slot_shards / command->replicas), &map, &error) != CAIRN_OK) {
-        tell_failed(server, command->job, command->incarnation, error.message);
+        telling_failed(server->member, command->job, command->incarnation, error.message);
         return;
     }
     for (uint32_t i = 0; i < server->shard_count; i++) {
@@ -357,7 +193,7 @@ static void handle_epoch(struct server *server, const Cairn__EpochCommand *epoch
     for (uint32_t i = 0; i < server->shard_count; i++) {
         command.roster = roster_of(epoch);
         if (!command.roster) {
-            tell_failed(server, epoch->job, epoch->incarnation, "out of memory for an epoch");
+            telling_failed(server->member, epoch->job, epoch->incarnation, "out of memory for an epoch");
             return;
         }
         if (!shard_tell(server, i, &command))
@@ -411,10 +247,12 @@ static void handle_command(struct server *server, const Cairn__NodeCommand *comm
 /* Repeats what stands of a job's reports, as the coordinator may not have heard it. */
 static void tell_standing(void *context, const struct tally_standing *standing)
 {
+    struct server *server = context;
+
     if (standing->is_prepared)
-        tell_prepared(context, standing->job, standing->incarnation);
+        telling_prepared(server->member, standing->job, standing->incarnation);
     if (standing->is_prepared && standing->durable_step > 0)
-        tell_committed(context, standing->job, standing->incarnation, standing->durable_step);
+        telling_committed(server->member, standing->job, standing->incarnation, standing->durable_step);
 }
 
 /* Lets the shards know when nobody confirms their generations, and when somebody does again. */
@@ -471,34 +309,34 @@ static void handle_report(struct server *server, const struct shard_report *repo
         take_back(server, report);
         break;
     case TALLY_PREPARED:
-        tell_prepared(server, report->job, report->incarnation);
+        telling_prepared(server->member, report->job, report->incarnation);
         break;
     case TALLY_COMMITTED:
-        tell_committed(server, report->job, report->incarnation, report->step);
+        telling_committed(server->member, report->job, report->incarnation, report->step);
         break;
     case TALLY_REFUSED:
-        tell_refused(server, report);
+        telling_refused(server->member, report);
         break;
     case TALLY_SPLIT:
-        tell_split(server, report);
+        telling_split(server->member, report);
         break;
     case TALLY_FAILED:
-        tell_failed(server, report->job, report->incarnation, report->message);
+        telling_failed(server->member, report->job, report->incarnation, report->message);
         break;
     case TALLY_HELD:
-        tell_held(server, report);
+        telling_held(server->member, report, tally_newest(server->tallies, report->job));
         break;
     case TALLY_EXTENDED:
-        tell_extended(server, report);
+        telling_extended(server->member, report);
         break;
     case TALLY_DIVERGED:
-        tell_divergence(server, report);
+        telling_divergence(server->member, report, &server->divergences);
         break;
     case TALLY_MAPPED:
-        tell_mapped(server, report);
+        telling_mapped(server->member, report);
         break;
     case TALLY_COPIED:
-        tell_copied(server, report);
+        telling_copied(server->member, report);
         break;
     }
 }
