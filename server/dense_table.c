@@ -218,6 +218,7 @@ void dense_chunk_remove(struct dense_table *table, struct dense_chunk *chunk)
         table->chunks[at] = table->chunks[at + 1];
     table->index[chunk->number] = NULL;
     chunk_free(chunk);
+    buffer_pool_trim(table->pool);
 }
 
 /* ---- use */

@@ -80,7 +80,8 @@ enum status dense_table_new(const struct dense_params *params, const uint32_t *n
                             uint64_t version, struct dense_table **out, struct error *error) MUST_CHECK;
 void dense_table_free(struct dense_table *table);
 
-/* Adds a chunk that is not there, less than params.chunk_count, made as above; takes one out again. Only
+/* Adds a chunk that is not there, less than params.chunk_count, made as above; takes one out again, with its
+ * memory. Only
  * without rounds. Errors: CAIRN_NO_MEMORY; the table is as it was. */
 enum status dense_chunk_add(struct dense_table *table, uint32_t number, uint64_t version,
                             struct dense_chunk **out, struct error *error) MUST_CHECK;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define HUGE_PAGE    ((size_t)2 << 20)
 #define BLOCK_LEAST  (HUGE_PAGE / 4) /* smaller buffers of a pool are allocated one by one */
@@ -167,6 +168,32 @@ struct buffer *buffer_pool_get(struct buffer_pool *pool)
     buffer->length_bytes = pool->capacity_bytes;
     atomic_store(&buffer->references, 1);
     return buffer;
+}
+
+/* The whole pages of a buffer, and no byte of others'. */
+static void pages_drop(const struct buffer *buffer)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), data = (uintptr_t)buffer->data;
+    uintptr_t begin = (data + page - 1) / page * page, end = (data + buffer->capacity_bytes) / page * page;
+
+    if (begin < end)
+        (void)madvise((void *)begin, end - begin, MADV_DONTNEED); /* what stays only takes memory */
+}
+
+/* Those that were trimmed before are told by their length, which is set when they are got. */
+void buffer_pool_trim(struct buffer_pool *pool)
+{
+    struct buffer *buffer = atomic_exchange(&pool->free_list, NULL);
+
+    while (buffer) {
+        struct buffer *next = buffer->next;
+
+        if (buffer->length_bytes > 0)
+            pages_drop(buffer);
+        buffer->length_bytes = 0;
+        pool_push(pool, buffer);
+        buffer = next;
+    }
 }
 
 struct buffer *buffer_new(size_t capacity_bytes)

@@ -7,6 +7,8 @@
 #include <sched.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /* Large ones lie in huge pages, whatever their size. */
 START_TEST(a_large_heap_buffer_may_have_any_size)
@@ -130,6 +132,45 @@ START_TEST(large_buffers_of_a_pool_do_not_overlap)
     buffer_pool_free(pool);
     for (int i = 0; i < 20; i++)
         buffer_unref(buffers[i]); /* the blocks go with the last */
+}
+END_TEST
+
+/* How many of a range's pages take memory. */
+static size_t count_resident(const void *data, size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = bytes / page, count = 0;
+    unsigned char *resident = calloc(pages, 1);
+
+    ck_assert_ptr_nonnull(resident);
+    ck_assert_int_eq(mincore((void *)((uintptr_t)data / page * page), pages * page, resident), 0);
+    for (size_t i = 0; i < pages; i++)
+        count += resident[i] & 1;
+    free(resident);
+    return count;
+}
+
+START_TEST(a_trimmed_pool_gives_memory_back)
+{
+    const size_t bytes = (size_t)4 << 20;
+    struct buffer_pool *pool = buffer_pool_new(bytes);
+    struct buffer *held = buffer_pool_get(pool), *idle = buffer_pool_get(pool), *again;
+    unsigned char *data = idle->data;
+
+    memset(held->data, 1, bytes);
+    memset(data, 2, bytes);
+    ck_assert_uint_gt(count_resident(data, bytes), 1000);
+    buffer_unref(idle);
+    buffer_pool_trim(pool);
+    buffer_pool_trim(pool); /* nothing is left to give */
+    ck_assert_uint_lt(count_resident(data, bytes), 10);
+    ck_assert_uint_gt(count_resident(held->data, bytes), 1000);
+    ck_assert_int_eq(((unsigned char *)held->data)[bytes - 1], 1);
+    again = buffer_pool_get(pool);
+    ck_assert_uint_eq(again->length_bytes, bytes);
+    memset(again->data, 3, bytes);
+    buffer_unref(again);
+    buffer_unref(held);
+    buffer_pool_free(pool);
 }
 END_TEST
 
@@ -267,6 +308,7 @@ static Suite *buffer_suite(void)
     tcase_add_test(cases, a_pool_gives_the_same_memory_again);
     tcase_add_test(cases, a_buffer_outlives_its_pool);
     tcase_add_test(cases, large_buffers_of_a_pool_do_not_overlap);
+    tcase_add_test(cases, a_trimmed_pool_gives_memory_back);
     tcase_add_test(cases, a_pool_that_cannot_grow_says_so);
     tcase_add_test(cases, two_threads_drop_references);
     tcase_add_test(cases, taking_and_giving_back_at_once);
