@@ -27,26 +27,71 @@ static bool same_server(const struct job_entry *entry, uint32_t a, uint32_t b)
     return strcmp(entry->record->shards[a]->server, entry->record->shards[b]->server) == 0;
 }
 
-static void add_loads(const struct job_entry *entry, struct chain_plan *plan)
+static uint32_t chain_length(struct chain_view view, uint32_t slot)
+{
+    uint32_t length = 0;
+
+    while (length < view.width && view.places[(size_t)slot * view.width + length] != CHAIN_NOBODY)
+        length++;
+    return length;
+}
+
+static uint32_t server_load(const struct chain_plan *plan, uint32_t shard)
+{
+    return plan->shards[plan->shards[shard].server].server_load;
+}
+
+/* Those of a slot's chain, as it will be without one. */
+static void add_loads(struct chain_plan *plan, struct chain_view view, uint32_t slot, uint32_t without)
+{
+    uint32_t load = 2;
+
+    for (uint32_t place = 0; place < chain_length(view, slot); place++) {
+        uint32_t shard = view.places[(size_t)slot * view.width + place];
+
+        if (place == without)
+            continue;
+        plan->shards[shard].load += load;
+        plan->shards[plan->shards[shard].server].server_load += load;
+        load = 1;
+    }
+}
+
+/* Whom a chain that is too long can best do without: who is to leave, else the one with most to do. */
+static uint32_t victim(const struct chain_plan *plan, struct chain_view view, uint32_t slot)
+{
+    const uint32_t *chain = view.places + (size_t)slot * view.width;
+    uint32_t chosen = 0;
+
+    for (uint32_t place = 1; place < chain_length(view, slot); place++) {
+        bool leaves = plan->shards[chain[place]].leaves;
+
+        if (leaves != plan->shards[chain[chosen]].leaves
+                ? leaves
+                : server_load(plan, chain[place]) > server_load(plan, chain[chosen]))
+            chosen = place;
+    }
+    return chosen;
+}
+
+/* A copy takes its load at once, though who has the slot now leaves it only when the copy is durable: else
+ * slots would go on being copied until then, far too many. Chains that are too long come last, each knowing of
+ * those before it who leaves. */
+static void foresee(const struct job_entry *entry, struct chain_plan *plan)
 {
     struct chain_view view = chain_view_live(entry->record);
 
     for (uint32_t slot = 0; slot < view.slots; slot++) {
-        for (uint32_t place = 0; job_slot_has_state(entry->job, slot) && place < view.width; place++) {
-            uint32_t shard = view.places[(size_t)slot * view.width + place];
-
-            if (shard != CHAIN_NOBODY)
-                plan->shards[shard].load += place == 0 ? 2 : 1;
-        }
+        plan->victims[slot] = CHAIN_NOBODY;
+        if (job_slot_has_state(entry->job, slot) && chain_length(view, slot) <= entry->job->replicas)
+            add_loads(plan, view, slot, CHAIN_NOBODY);
     }
-    for (size_t first = 0, next; first < plan->shard_count; first = next) {
-        uint32_t load = 0;
-
-        (void)recorded_server(entry->record, first, &next);
-        for (size_t i = first; i < next; i++)
-            load += plan->shards[i].load;
-        for (size_t i = first; i < next; i++)
-            plan->shards[i].server_load = load;
+    for (uint32_t slot = 0; slot < view.slots; slot++) {
+        if (chain_length(view, slot) <= entry->job->replicas)
+            continue;
+        plan->victims[slot] = victim(plan, view, slot);
+        if (job_slot_has_state(entry->job, slot))
+            add_loads(plan, view, slot, plan->victims[slot]);
     }
 }
 
@@ -54,9 +99,16 @@ bool chain_plan_init(struct turn *turn, const struct job_entry *entry, struct ch
 {
     plan->shard_count = (uint32_t)entry->record->n_shards;
     plan->shards = calloc(plan->shard_count ? plan->shard_count : 1, sizeof(plan->shards[0]));
-    if (!plan->shards) {
+    plan->victims = malloc(chain_view_live(entry->record).slots * sizeof(plan->victims[0]));
+    if (!plan->shards || !plan->victims) {
+        chain_plan_fini(plan);
         turn->effects->failed = true;
         return false;
+    }
+    for (size_t first = 0, next; first < plan->shard_count; first = next) {
+        (void)recorded_server(entry->record, first, &next);
+        for (size_t shard = first; shard < next; shard++)
+            plan->shards[shard].server = (uint32_t)first;
     }
     for (uint32_t shard = 0; shard < plan->shard_count; shard++) {
         const struct participant *server = server_of(entry, shard);
@@ -64,13 +116,14 @@ bool chain_plan_init(struct turn *turn, const struct job_entry *entry, struct ch
         plan->shards[shard].leaves = server && !entry_server_stays(entry, server);
         plan->shards[shard].may_take = server && server->prepared && entry_server_stays(entry, server);
     }
-    add_loads(entry, plan);
+    foresee(entry, plan);
     return true;
 }
 
 void chain_plan_fini(struct chain_plan *plan)
 {
     free(plan->shards);
+    free(plan->victims);
 }
 
 uint32_t chain_plan_anybody(const struct chain_plan *plan)
@@ -84,15 +137,6 @@ uint32_t chain_plan_anybody(const struct chain_plan *plan)
 
 /* ---- who leaves */
 
-static uint32_t chain_length(struct chain_view view, uint32_t slot)
-{
-    uint32_t length = 0;
-
-    while (length < view.width && view.places[(size_t)slot * view.width + length] != CHAIN_NOBODY)
-        length++;
-    return length;
-}
-
 /* Whether another one of the chain has the committed generation. */
 static bool others_hold(const struct job_entry *entry, struct chain_view view, uint32_t slot, uint32_t except)
 {
@@ -104,21 +148,6 @@ static bool others_hold(const struct job_entry *entry, struct chain_view view, u
     return false;
 }
 
-/* Whom a chain that is too long can best do without: who is to end, else the one with most to do. */
-static uint32_t victim(const struct chain_plan *plan, struct chain_view view, uint32_t slot)
-{
-    const uint32_t *chain = view.places + (size_t)slot * view.width;
-    uint32_t chosen = 0;
-
-    for (uint32_t place = 1; place < chain_length(view, slot); place++) {
-        const struct chain_shard *best = &plan->shards[chain[chosen]], *other = &plan->shards[chain[place]];
-
-        if (other->leaves != best->leaves ? other->leaves : other->server_load > best->server_load)
-            chosen = place;
-    }
-    return chosen;
-}
-
 bool chain_plan_leaves(const struct chain_plan *plan, const struct job_entry *entry, uint32_t slot,
                        uint32_t place)
 {
@@ -127,7 +156,7 @@ bool chain_plan_leaves(const struct chain_plan *plan, const struct job_entry *en
 
     if (!chain_slot_is_used(entry, slot))
         return plan->shards[shard].leaves;
-    return chain_length(view, slot) > entry->job->replicas && place == victim(plan, view, slot) &&
+    return place == plan->victims[slot] &&
            (others_hold(entry, view, slot, place) || !job_slot_has_state(entry->job, slot));
 }
 
@@ -166,8 +195,8 @@ static uint32_t idlest(const struct chain_plan *plan, const struct job_entry *en
 
         if (!other->may_take || has_server(entry, view, slot, shard))
             continue;
-        if (chosen == CHAIN_NOBODY || other->server_load < plan->shards[chosen].server_load ||
-            (other->server_load == plan->shards[chosen].server_load &&
+        if (chosen == CHAIN_NOBODY || server_load(plan, shard) < server_load(plan, chosen) ||
+            (server_load(plan, shard) == server_load(plan, chosen) &&
              other->load < plan->shards[chosen].load))
             chosen = shard;
     }
@@ -196,7 +225,8 @@ uint32_t chain_plan_fewest(const struct chain_plan *plan, const struct job_entry
     return fewest;
 }
 
-/* Whether a slot lies on a server that has more to do than another one should; *shard: that other one. */
+/* Whether a slot lies on a server that has more to do than another one should; *shard: that other one. Its
+ * chain is not too long. */
 static bool is_unfair(const struct chain_plan *plan, const struct job_entry *entry, struct chain_view view,
                       uint32_t slot, double mean, uint32_t *shard)
 {
@@ -206,8 +236,8 @@ static bool is_unfair(const struct chain_plan *plan, const struct job_entry *ent
     *shard = idlest(plan, entry, view, slot);
     if (*shard == CHAIN_NOBODY)
         return false;
-    more = plan->shards[from].server_load;
-    less = plan->shards[*shard].server_load;
+    more = server_load(plan, from);
+    less = server_load(plan, *shard);
     return more >= less + 4 && more - less > BALANCE * mean;
 }
 
@@ -219,7 +249,7 @@ static double mean_load(const struct chain_plan *plan, const struct job_entry *e
     for (uint32_t shard = 0; shard < plan->shard_count; shard++)
         sum += plan->shards[shard].load;
     for (size_t i = 0; i < entry->servers.count; i++)
-        servers += entry->servers.items[i].prepared && !entry->servers.items[i].node->draining;
+        servers += entry->servers.items[i].prepared && entry_server_stays(entry, &entry->servers.items[i]);
     return servers > 0 ? sum / servers : 0;
 }
 

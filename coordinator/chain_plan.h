@@ -6,14 +6,17 @@
 #include "chain_view.h"
 #include "jobs.h"
 
-/* What servers have now. */
+/* What servers have now, and will have when those have left that chains can do without. */
 struct chain_plan {
     struct chain_shard {
         bool may_take;              /* its server is prepared and stays */
         bool leaves;                /* its server is to end, or one too many */
-        uint32_t load, server_load; /* places in chains of slots with weights, counting heads twice */
+        uint32_t server;            /* the first shard of its server */
+        uint32_t load;              /* places in chains of slots with state that will be left, heads twice */
+        uint32_t server_load;       /* the first shard's: of all of its server */
     } * shards;                     /* [shard_count], owned */
     uint32_t shard_count;
+    uint32_t *victims; /* [slots], owned: the place of who leaves a chain that is too long; CHAIN_NOBODY */
 };
 
 bool chain_plan_init(struct turn *turn, const struct job_entry *entry, struct chain_plan *plan);

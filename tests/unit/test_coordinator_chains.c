@@ -103,6 +103,10 @@ static void move_all(const char *const servers[], size_t count, uint64_t step)
             message_free(command);
         }
         pass(&cluster, 50);
+        for (size_t i = 0; i < count; i++)
+            heartbeat(&cluster, servers[i]);
+        heartbeat(&cluster, "w1");
+        heartbeat(&cluster, "w2");
     }
 }
 
@@ -311,6 +315,66 @@ START_TEST(scaling_takes_servers_on_and_lets_them_go)
 }
 END_TEST
 
+/* How many slots have their head on a server, of those with something in them. */
+static uint32_t count_heads(const struct job *job, const Cairn__MapCommand *map, const char *server)
+{
+    uint32_t count = 0;
+
+    for (size_t i = 0; i < map->n_slot_shards; i += map->replicas)
+        count += job_slot_has_state(job, (uint32_t)(i / map->replicas)) &&
+                 strcmp(map->shards[map->slot_shards[i]]->server, server) == 0;
+    return count;
+}
+
+/* It takes one round of copies, not one after each commit. */
+START_TEST(slots_are_shared_out_once)
+{
+    static const char text[] =
+        "name: tiny\nmodel:\n  input_shape: [32768]\n  layers:\n    - dense: {units: 1024}\n"
+        "  loss: sparse_categorical_crossentropy\ndata:\n  train: {format: csv, path: train.csv}\n"
+        "train: {steps: 10, batch_size: 8, microbatches: 4, optimizer: sgd}\n"
+        "cluster: {servers: 1, workers: {min: 2, max: 3}}\n";
+    static const struct job_overrides none;
+    struct job *job;
+    static const char *const servers[] = {"s1", "s2", "s3"};
+    Cairn__NodeCommand *command;
+    Cairn__MapCommand *map;
+    uint32_t least = UINT32_MAX, most = 0;
+
+    ck_assert_int_eq(job_load_text(text, strlen(text), "job.yaml", "/", &none, &job, NULL), CAIRN_OK);
+    run_text(text, NULL);
+    commit_step(1, 2);
+    register_server(&cluster, "s3");
+    ask_servers(3);
+    message_free(take_reply(&cluster, "scaler"));
+    prepared(&cluster, "s2", 1, 0);
+    prepared(&cluster, "s3", 1, 0);
+    move_all(servers, 3, 3);
+    for (size_t i = 0; i < 3; i++)
+        committed(&cluster, servers[i], 1, 4);
+    pass(&cluster, 50);
+    map = map_to("s1", &command);
+    ck_assert_ptr_nonnull(map);
+    ck_assert_uint_eq(map->n_copies, 0);
+    for (size_t i = 0; i < 3; i++) {
+        uint32_t heads = count_heads(job, map, servers[i]);
+
+        least = heads < least ? heads : least;
+        most = heads > most ? heads : most;
+        say_mapped(servers[i], map->number);
+    }
+    ck_assert_uint_gt(least, 20);
+    ck_assert_msg(10 * (most - least) <= least, "from %u to %u slots", least, most);
+    job_free(job);
+    message_free(command);
+    cluster_forget(&cluster);
+    for (size_t i = 0; i < 3; i++)
+        committed(&cluster, servers[i], 1, 6);
+    pass(&cluster, 500);
+    ck_assert(!GOT(&cluster, "s1", MAP));
+}
+END_TEST
+
 START_TEST(scaling_servers_is_checked)
 {
     run_text(text_of(2, 2), NULL);
@@ -380,7 +444,7 @@ static Suite *make_suite(void)
     const TTest *const tests[] = {
         chains_are_on_different_servers,   a_server_dies_and_others_have_what_it_had,
         the_last_of_a_chain_is_missed,     a_fresh_server_gets_copies,
-        a_drained_server_is_emptied_first, a_drained_server_stays_for_a_resume, scaling_takes_servers_on_and_lets_them_go, scaling_servers_is_checked, a_coordinator_that_starts_again_knows_the_map,
+        a_drained_server_is_emptied_first, a_drained_server_stays_for_a_resume, scaling_takes_servers_on_and_lets_them_go, slots_are_shared_out_once, scaling_servers_is_checked, a_coordinator_that_starts_again_knows_the_map,
         a_resume_needs_one_of_each_chain};
     Suite *suite = suite_create("coordinator_chains");
 
