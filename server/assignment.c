@@ -89,15 +89,13 @@ bool assignment_owns_keys(const struct assignment *assignment, uint32_t thread, 
     return foreign == 0;
 }
 
-void assignment_holders(const struct assignment *assignment, uint32_t table, uint32_t chunk_count,
-                        bool *holds)
+void assignment_holders(const struct assignment *assignment, bool *holds)
 {
     const struct slot_map *map = assignment->map;
-    uint32_t count = chunk_count ? chunk_count : map->slot_count;
 
     memset(holds, 0, map->shard_count * sizeof(holds[0]));
-    for (uint32_t i = 0; i < count; i++)
-        holds[slot_map_head(map, chunk_count ? placement_slot(table, i, map->slot_count) : i)] = true;
+    for (uint32_t slot = 0; slot < map->slot_count; slot++)
+        holds[slot_map_head(map, slot)] = true;
 }
 
 bool assignment_has_state(const struct assignment *assignment, uint32_t thread)

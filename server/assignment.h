@@ -38,10 +38,8 @@ bool assignment_owns(const struct assignment *assignment, uint32_t thread, uint3
 bool assignment_owns_keys(const struct assignment *assignment, uint32_t thread, const uint64_t *keys,
                           size_t count);
 
-/* Which of the job's shards are the heads of chunks of a table of so many, 0: any slot. holds: [shard_count].
- */
-void assignment_holders(const struct assignment *assignment, uint32_t table, uint32_t chunk_count,
-                        bool *holds);
+/* Which of the job's shards are the heads of slots. holds: [shard_count]. */
+void assignment_holders(const struct assignment *assignment, bool *holds);
 
 /* Whether a shard thread may have anything to make durable; if not, it takes no part in generations. */
 bool assignment_has_state(const struct assignment *assignment, uint32_t thread);

@@ -124,14 +124,15 @@ static struct dense_chunk *chunk_new(struct dense_table *table, uint32_t number,
     return NULL;
 }
 
-static bool rounds_make(struct dense_table *table, uint32_t count, uint64_t version)
+static bool rounds_make(struct dense_table *table, uint64_t version)
 {
-    struct norm_params params;
+    const struct norm_params params = {.spec = table->params.optimizer,
+                                       .graph = table->params.graph,
+                                       .piece_count = table->params.chunk_count,
+                                       .chunk_floats = table->params.chunk_floats};
 
-    if (!table->params.norms || count == 0)
+    if (!optimizer_spec_needs_norms(table->params.optimizer))
         return true;
-    params = *table->params.norms;
-    params.pieces = count;
     table->rounds = norm_rounds_new(&params, version);
     return table->rounds != NULL;
 }
@@ -161,8 +162,7 @@ enum status dense_table_new(const struct dense_params *params, const uint32_t *n
     table->pool = buffer_pool_new((size_t)params->chunk_floats * sizeof(float));
     table->index = calloc(params->chunk_count, sizeof(struct dense_chunk *));
     table->chunks = calloc(params->chunk_count, sizeof(struct dense_chunk *));
-    whole = table->pool && table->index && table->chunks && coded_make(table) &&
-            rounds_make(table, count, version);
+    whole = table->pool && table->index && table->chunks && coded_make(table) && rounds_make(table, version);
     for (uint32_t i = 0; whole && i < count; i++) {
         struct dense_chunk *chunk;
 
@@ -204,6 +204,7 @@ enum status dense_chunk_add(struct dense_table *table, uint32_t number, uint64_t
         table->chunks[at] = table->chunks[at - 1];
     table->chunks[at] = table->index[number] = *out = chunk;
     table->chunk_count++;
+    dense_places_changed(table);
     return CAIRN_OK;
 }
 
@@ -217,6 +218,7 @@ void dense_chunk_remove(struct dense_table *table, struct dense_chunk *chunk)
     for (; at < table->chunk_count; at++)
         table->chunks[at] = table->chunks[at + 1];
     table->index[chunk->number] = NULL;
+    dense_places_changed(table);
     chunk_free(chunk);
     buffer_pool_trim(table->pool);
 }
@@ -405,7 +407,8 @@ static void apply(struct dense_table *table, const struct dense_chunk *chunk, st
     }
 }
 
-/* ---- norms */
+/* ---- norms: who is a head gives parts; who is not makes lamb's slots all the same, or it would have to
+ * after the last part has come */
 
 static void measure_gradients(struct dense_table *table, const struct dense_chunk *chunk)
 {
@@ -420,46 +423,98 @@ static void measure_gradients(struct dense_table *table, const struct dense_chun
     }
 }
 
-/* Into fresh slots: those that are there may be captured for a generation until the update. */
-static bool measure_trust(struct dense_table *table, struct dense_chunk *chunk)
+/* Fresh slots for what measuring makes: those that are there may be captured for a generation until the
+ * update. */
+static bool next_slots_make(struct dense_table *table, struct dense_chunk *chunk)
 {
-    struct norms_segment segment = {0, 0, chunk->begin};
-
-    if (!chunk->sum)
-        return true;
-    for (uint32_t i = 0; i < table->slot_count; i++) {
+    for (uint32_t i = 0; chunk->sum && i < table->slot_count; i++) {
         if (!chunk->next_slots[i])
             chunk->next_slots[i] = array_new(table, chunk);
         if (!chunk->next_slots[i])
             return false;
     }
-    while (next_segment(table, chunk, &segment)) {
+    return true;
+}
+
+/* gives: the part of the round at hand has begun. */
+static void measure_trust(struct dense_table *table, struct dense_chunk *chunk, bool gives)
+{
+    struct norms_segment segment = {0, 0, chunk->begin};
+
+    while (chunk->sum && next_segment(table, chunk, &segment)) {
         struct optimizer_update update = update_of(table, chunk, &segment, NULL, chunk->next_slots);
         struct optimizer_squares squares;
 
         optimizer_measure(step_of(table, chunk->version + 1), &update, &squares);
-        norm_rounds_add_trust(table->rounds, segment.parameter, &squares);
+        if (gives)
+            norm_rounds_add_trust(table->rounds, segment.parameter, &squares);
     }
-    return true;
+    chunk->has_next_slots = true;
 }
 
-enum status dense_measure(struct dense_table *table, struct dense_chunk *chunk, bool *is_whole,
-                          struct error *error)
+/* Whether a chunk's part of the round at hand is to be given here, once its sum is whole. */
+static bool owes_part(const struct dense_table *table, const struct dense_chunk *chunk)
 {
-    *is_whole = false;
-    if (!chunk->is_summed || norm_rounds_ready(table->rounds, chunk->version))
+    return chain_serves(&chunk->link) && norm_rounds_is_at(table->rounds, chunk->version) &&
+           !exchange_has_given(norm_rounds_exchange(table->rounds), chunk->number);
+}
+
+static enum status no_slots(const struct dense_chunk *chunk, struct error *error)
+{
+    return error_set(error, CAIRN_NO_MEMORY, "out of memory for optimizer slots of chunk %u", chunk->number);
+}
+
+enum status dense_measure(struct dense_table *table, struct dense_chunk *chunk, struct error *error)
+{
+    bool gives, is_trust = norm_rounds_is_trust(table->rounds);
+
+    if (!chunk->is_summed || !norm_rounds_is_at(table->rounds, chunk->version))
         return CAIRN_OK;
-    norm_rounds_begin(table->rounds, chunk->version);
-    if (chunk->rounds_measured > norm_rounds_round(table->rounds))
+    gives = owes_part(table, chunk);
+    if (!gives && (!is_trust || chunk->has_next_slots))
         return CAIRN_OK;
-    if (!norm_rounds_is_trust(table->rounds))
+    if (is_trust && !next_slots_make(table, chunk))
+        return no_slots(chunk, error);
+    if (gives)
+        norm_rounds_begin(table->rounds, chunk->number);
+    if (is_trust)
+        measure_trust(table, chunk, gives);
+    else
         measure_gradients(table, chunk);
-    else if (!measure_trust(table, chunk))
-        return error_set(error, CAIRN_NO_MEMORY, "out of memory for optimizer slots of chunk %u",
-                         chunk->number);
-    chunk->rounds_measured++;
-    *is_whole = norm_rounds_measured(table->rounds);
+    if (gives)
+        norm_rounds_give(table->rounds);
     return CAIRN_OK;
+}
+
+bool dense_owes_parts(struct dense_table *table)
+{
+    uint64_t number = exchange_number(norm_rounds_exchange(table->rounds));
+
+    if (table->measured_number != number)
+        table->measured_chunks = 0;
+    table->measured_number = number;
+    while (table->measured_chunks < table->chunk_count &&
+           !owes_part(table, table->chunks[table->measured_chunks]))
+        table->measured_chunks++;
+    return table->measured_chunks < table->chunk_count;
+}
+
+bool dense_awaits_parts(struct dense_table *table)
+{
+    if (dense_owes_parts(table))
+        return false;
+    for (uint32_t i = 0; i < table->chunk_count; i++) {
+        const struct dense_chunk *chunk = table->chunks[i];
+
+        if (chunk->is_summed && norm_rounds_is_at(table->rounds, chunk->version))
+            return true;
+    }
+    return false;
+}
+
+void dense_places_changed(struct dense_table *table)
+{
+    table->measured_chunks = 0;
 }
 
 bool dense_is_due(const struct dense_table *table, const struct dense_chunk *chunk)
@@ -475,7 +530,7 @@ static void move_on(struct dense_chunk *chunk, struct buffer *next)
     buffer_unref(chunk->sum);
     chunk->sum = NULL;
     chunk->is_summed = false;
-    chunk->rounds_measured = 0;
+    chunk->has_next_slots = false;
     buffer_unref(chunk->previous);
     buffer_unref(chunk->previous_coded);
     chunk->previous = chunk->current;
@@ -492,6 +547,11 @@ enum status dense_update(struct dense_table *table, struct dense_chunk *chunk, s
     if (!chunk->sum) {
         move_on(chunk, buffer_ref(chunk->current));
         return CAIRN_OK;
+    }
+    if (table->params.optimizer->type == OPTIMIZER_LAMB && !chunk->has_next_slots) {
+        if (!next_slots_make(table, chunk))
+            return no_slots(chunk, error);
+        measure_trust(table, chunk, false);
     }
     next = array_new(table, chunk);
     if (!next || !slots_next(table, chunk, slots)) {

@@ -30,7 +30,7 @@ struct dense_params {
     uint32_t chunk_floats, chunk_count;
     uint32_t microbatches;
     const struct optimizer_spec *optimizer; /* borrowed for the table's life */
-    const struct norm_params *norms;        /* NULL: the optimizer needs none; pieces are filled in here */
+    const struct graph *graph;              /* borrowed likewise: the table's parameters; NULL: it is one */
     const struct codec_spec *codec;         /* borrowed likewise; NULL: float32 */
     uint64_t seed;                          /* the job's, and the table's number: what the codec's chance */
     uint32_t number;                        /* is drawn from */
@@ -54,8 +54,8 @@ struct dense_chunk {
     bool is_summed;     /* the step's whole sum is there and waits for dense_update */
     struct buffer *sum; /* that sum; NULL: nobody had gradients */
     uint64_t sum_samples;
-    uint32_t rounds_measured;                       /* of norm_rounds, in this version */
-    struct buffer *next_slots[OPTIMIZER_SLOTS_MAX]; /* lamb: made in its round; NULL: not yet */
+    bool has_next_slots;                            /* lamb: measuring has made them, if there is a sum */
+    struct buffer *next_slots[OPTIMIZER_SLOTS_MAX]; /* room for them; NULL: none yet */
     struct waiting_list waiting;                    /* the shard's: who waits for version + 1 */
     struct chain_link link;                         /* the shard's: its place in the chunk's chain */
     struct clocks *clocks;                          /* whose updates it has; NULL: not params.has_clocks */
@@ -67,6 +67,8 @@ struct dense_table {
     uint64_t prepared;   /* the update that optimizer_step is of; 0: none yet */
     struct optimizer_step optimizer_step;
     struct norm_rounds *rounds;     /* NULL: the optimizer needs no norms */
+    uint64_t measured_number;       /* of an exchange for which the chunks before this one of `chunks` */
+    uint32_t measured_chunks;       /* need not be measured */
     struct buffer_pool *pool;       /* of buffers of one chunk */
     struct buffer_pool *coded_pool; /* of a chunk's values in the codec; NULL: they travel as they are */
     struct dense_chunk **index;     /* [params.chunk_count]: by number; NULL: not here */
@@ -81,8 +83,7 @@ enum status dense_table_new(const struct dense_params *params, const uint32_t *n
 void dense_table_free(struct dense_table *table);
 
 /* Adds a chunk that is not there, less than params.chunk_count, made as above; takes one out again, with its
- * memory. Only
- * without rounds. Errors: CAIRN_NO_MEMORY; the table is as it was. */
+ * memory. Errors: CAIRN_NO_MEMORY; the table is as it was. */
 enum status dense_chunk_add(struct dense_table *table, uint32_t number, uint64_t version,
                             struct dense_chunk **out, struct error *error) MUST_CHECK;
 void dense_chunk_remove(struct dense_table *table, struct dense_chunk *chunk);
@@ -130,10 +131,19 @@ void dense_restore(struct dense_chunk *chunk, const struct dense_state *state);
 enum status dense_apply(struct dense_chunk *chunk, struct buffer *gradients, uint64_t samples, double divisor,
                         struct error *error) MUST_CHECK;
 
-/* Measures a chunk whose sum is whole for the round at hand, unless it has been; *is_whole: this shard's part
- * of the round is whole, to be sent. Only with rounds. Errors: CAIRN_NO_MEMORY; nothing has changed then. */
-enum status dense_measure(struct dense_table *table, struct dense_chunk *chunk, bool *is_whole,
+/* Measures a chunk whose sum is whole for the round at hand, and gives its part if this shard is its chain's
+ * head; unless that was done or need not be. Only with rounds. Errors: CAIRN_NO_MEMORY; nothing has changed
+ * then. */
+enum status dense_measure(struct dense_table *table, struct dense_chunk *chunk,
                           struct error *error) MUST_CHECK;
+
+/* Whether parts of chunks that this shard is the head of are still to come in the round at hand; and whether
+ * that round holds up an update here for which nothing is missing but what others have. Only with rounds. */
+bool dense_owes_parts(struct dense_table *table);
+bool dense_awaits_parts(struct dense_table *table);
+
+/* Chunks have other places than before. */
+void dense_places_changed(struct dense_table *table);
 
 /* Whether dense_update may be called: the step's sum is whole, and norms that it needs are known. */
 bool dense_is_due(const struct dense_table *table, const struct dense_chunk *chunk);

@@ -1,12 +1,12 @@
 /* What an update that needs norms over whole parameters (clipping by norm, lamb) goes through before it is
- * applied, on one shard: rounds of measuring its pieces of a table and exchanging sums with the other shards.
+ * applied, on one shard: rounds of measuring pieces of a table and exchanging sums with the other shards.
  *
  * Clipping takes a round that measures gradients, lamb one that measures weights and updates; who does both
- * takes both, in this order. A piece (a dense chunk, or all rows of a sparse table) is measured once a round;
- * when all of this shard's are, its part can be sent; when all shards' parts are there, the next round begins
- * or the version's factors are known. They stay until the first piece of the next version is measured, which
- * cannot be before all pieces have been updated. Knows nothing of buffers or messages. One thread an object.
- */
+ * takes both, in this order. A piece is a dense chunk, or all rows of a sparse table that a shard has. When
+ * all pieces' parts are there, whoever has measured them, the next round begins or the version's factors are
+ * known. These stay until the first round of the next version has ended, which cannot be before this
+ * version's update was made everywhere. Exchanges are numbered on through all versions: a version's are
+ * version * rounds and following. Knows nothing of buffers, messages or chains. One thread an object. */
 #ifndef CAIRN_SERVER_NORM_ROUNDS_H
 #define CAIRN_SERVER_NORM_ROUNDS_H
 
@@ -21,9 +21,9 @@
 struct norm_params {
     const struct optimizer_spec *spec; /* borrowed; optimizer_spec_needs_norms */
     const struct graph *graph;         /* borrowed: the table's parameters; NULL: it is one */
-    uint32_t shard_count, position;
-    const bool *takes_part; /* [shard_count]: shards that have pieces of the table */
-    uint32_t pieces;        /* of this shard */
+    uint32_t piece_count;
+    uint32_t chunk_floats; /* of all pieces but the last, of a graph's floats */
+    const bool *gives;     /* [piece_count]: which there are; NULL: all. Borrowed for the call */
 };
 
 struct norm_rounds;
@@ -32,33 +32,51 @@ struct norm_rounds;
 struct norm_rounds *norm_rounds_new(const struct norm_params *params, uint64_t version);
 void norm_rounds_free(struct norm_rounds *rounds);
 
-/* Whether the factors of `version`'s update are known; whether those of the version at hand are. */
+/* Whether the factors of `version`'s update are known; whether the round at hand is one of it. Any version:
+ * of others than those that shards are at neither is true. */
 bool norm_rounds_ready(const struct norm_rounds *rounds, uint64_t version);
-bool norm_rounds_is_ready(const struct norm_rounds *rounds);
+bool norm_rounds_is_at(const struct norm_rounds *rounds, uint64_t version);
 
-/* Begins the rounds of `version`, unless they have begun. The factors of the version before are gone. */
-void norm_rounds_begin(struct norm_rounds *rounds, uint64_t version);
-
-/* The round at hand, from 0, and whether it is the one for lamb's trust ratio. Not when ready. */
-uint32_t norm_rounds_round(const struct norm_rounds *rounds);
+/* Whether the round at hand is the one for lamb's trust ratio, or the first of a version. */
 bool norm_rounds_is_trust(const struct norm_rounds *rounds);
+bool norm_rounds_is_first(const struct norm_rounds *rounds);
 
 /* The next segment of [segment->end, end), as norms_next_segment. */
 bool norm_rounds_segment(const struct norm_rounds *rounds, uint64_t end, struct norms_segment *segment);
 
-/* Adds what was measured of a parameter to this shard's part. */
+/* Begins a piece's part, which was not given in this round; adds to it what was measured of a parameter of
+ * the piece; and ends it: it is whole. */
+void norm_rounds_begin(struct norm_rounds *rounds, uint32_t piece);
 void norm_rounds_add_gradient(struct norm_rounds *rounds, uint32_t parameter, double squares);
 void norm_rounds_add_trust(struct norm_rounds *rounds, uint32_t parameter,
                            const struct optimizer_squares *squares);
+void norm_rounds_give(struct norm_rounds *rounds);
 
-/* A piece is measured; true: it was the last, and the part is whole: send it. */
-bool norm_rounds_measured(struct norm_rounds *rounds);
-
-/* Ends the round if all parts are there; true: it has ended (look whether the factors are ready). */
+/* Ends the round if all parts are there; true: it has ended. With a version's last round its factors are
+ * known, and the round at hand is the first of the next. */
 bool norm_rounds_settle(struct norm_rounds *rounds);
 
-/* The exchange: its part is what is sent, and parts that come are its. */
+/* The exchange: what is given is sent, and what comes is its. */
 struct exchange *norm_rounds_exchange(struct norm_rounds *rounds);
+
+/* ---- a piece that comes from another shard brings what that one knew
+ *
+ * A piece at version v was made with the totals of v - 1, and nobody but those who have a piece at v may know
+ * these. So they go with it: whoever has a piece can tell those who are behind what they need.
+ */
+
+/* How many bytes the totals are that a piece of here is to be given, and these. */
+size_t norm_rounds_known_bytes(const struct norm_rounds *rounds);
+void norm_rounds_tell_known(const struct norm_rounds *rounds, void *known);
+
+/* Whether foreign bytes are such totals, for a piece at `version`; aligned for uint64. */
+bool norm_rounds_are_known(const struct norm_rounds *rounds, uint64_t version, const void *known,
+                           size_t length_bytes);
+
+/* Takes them; what they are of may be known here too. True: rounds were passed over that nobody here needs
+ * now, and of the one at hand parts may have been told to others already. */
+bool norm_rounds_take_known(struct norm_rounds *rounds, uint64_t version, const void *known,
+                            size_t length_bytes);
 
 /* The factors of an update of a parameter (optimizer_update's), once ready. */
 float norm_rounds_scale(const struct norm_rounds *rounds, uint32_t parameter);

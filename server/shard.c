@@ -261,11 +261,11 @@ void shard_advance_dense(struct shard *shard, struct shard_job *job, uint32_t nu
 {
     struct error error;
 
-    if (!dense_is_due(job->tables->items[number].dense, chunk))
+    if (!chunk->is_summed)
         return;
     shard_forward_dense(shard, job, number, chunk);
-    if (job->held || !chain_allows(&chunk->link, chunk->version + 1) ||
-        !commits_allow(&job->commits, chunk->version + 1))
+    if (job->held || !dense_is_due(job->tables->items[number].dense, chunk) ||
+        !chain_allows(&chunk->link, chunk->version + 1) || !commits_allow(&job->commits, chunk->version + 1))
         return;
     if (dense_update(job->tables->items[number].dense, chunk, &error) != CAIRN_OK) {
         shard_fail(shard, job, &error);

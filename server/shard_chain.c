@@ -15,7 +15,7 @@
 /* The numbers of a snapshot of sums, its first payload, and the payloads after it. */
 enum { NUMBER_STEP, NUMBER_NEWEST, NUMBER_BEFORE, NUMBER_COUNT };
 enum { SUMS_NUMBERS, SUMS_NEWEST, SUMS_BEFORE, SUMS_PAYLOADS };
-/* The payloads of a snapshot of a chunk; its slots follow. */
+/* The payloads of a snapshot of a chunk; its slots follow, and what is known of norms. */
 enum { CHUNK_CURRENT, CHUNK_PREVIOUS, CHUNK_SLOTS };
 
 /* ---- out */
@@ -142,12 +142,22 @@ void shard_snapshot_dense(struct shard *shard, struct shard_job *job, uint32_t n
                           struct dense_chunk *chunk)
 {
     const struct data_header header = header_of(shard, job, DATA_SNAPSHOT, number, chunk->version);
+    struct buffer *known = NULL;
+    struct error error;
 
+    if (chunk->table->rounds && !shard_norms_known(chunk->table, &known)) {
+        error_set(&error, CAIRN_NO_MEMORY, "out of memory for a copy of chunk %u", chunk->number);
+        shard_fail(shard, job, &error);
+        return;
+    }
     message_open(shard, job, chunk->link.place.after, &header);
     message_add(shard, chunk->number, DATA_FLOAT32, chunk->current);
     message_add(shard, chunk->number, DATA_FLOAT32, chunk->previous);
     for (uint32_t i = 0; i < chunk->table->slot_count; i++)
         message_add(shard, chunk->number, DATA_FLOAT32, chunk->slots[i]);
+    if (chunk->table->rounds)
+        message_add(shard, chunk->number, DATA_UINT64, known);
+    buffer_unref(known);
     chunk->link.sent_version = chunk->link.after_version = 0;
     shard_advance_dense(shard, job, number, chunk);
 }
@@ -235,15 +245,17 @@ static uint64_t sums_bytes(const struct sum_table *sums)
 static bool chunk_snapshot_fits(const struct said *said, const struct dense_chunk *chunk)
 {
     const struct data_header *header = said->header;
+    uint32_t arrays = CHUNK_SLOTS + chunk->table->slot_count;
 
-    if (header->payload_count != CHUNK_SLOTS + chunk->table->slot_count)
+    if (header->payload_count != arrays + (chunk->table->rounds ? 1 : 0))
         return false;
-    for (uint32_t i = 0; i < header->payload_count; i++) {
+    for (uint32_t i = 0; i < arrays; i++) {
         if (header->payloads[i].chunk != chunk->number ||
             !payload_fits(said, i, DATA_FLOAT32, chunk_bytes(chunk), i == CHUNK_PREVIOUS))
             return false;
     }
-    return true;
+    return !chunk->table->rounds || (header->payloads[arrays].type == DATA_UINT64 &&
+                                     shard_norms_fit(chunk->table, header->step, said->payloads[arrays]));
 }
 
 static bool sums_snapshot_fits(const struct said *said, const struct sum_table *sums)
@@ -273,7 +285,7 @@ static void take_update_dense(const struct said *said, uint32_t index)
     } else {
         dense_take_sum(chunk, said->payloads[index] ? buffer_ref(said->payloads[index]) : NULL,
                        header->samples);
-        shard_advance_dense(said->shard, said->job, header->table, chunk);
+        shard_summed_dense(said->shard, said->job, header->table, chunk);
     }
 }
 
@@ -301,6 +313,9 @@ static void restore_chunk(const struct said *said, struct dense_chunk *chunk)
     dense_restore(chunk, &state);
     chunk->link.awaits = false;
     commits_arrived(&said->job->commits, chunk);
+    if (chunk->table->rounds)
+        shard_norms_come(said->shard, said->job, said->header->table, chunk->version,
+                         said->payloads[CHUNK_SLOTS + chunk->table->slot_count]);
     if (chunk->link.place.after_is_copy)
         shard_snapshot_dense(said->shard, said->job, said->header->table, chunk);
 }
@@ -407,9 +422,11 @@ void shard_take_chain(struct shard *shard, const struct data_header *header, str
 
 /* ---- waiting */
 
+/* Sums that wait for norms will be said again when these are known, if they must. */
 static bool dense_waits(const struct dense_chunk *chunk)
 {
-    return chunk->link.awaits || (chunk->is_summed && !chain_allows(&chunk->link, chunk->version + 1));
+    return chunk->link.awaits ||
+           (dense_is_due(chunk->table, chunk) && !chain_allows(&chunk->link, chunk->version + 1));
 }
 
 static bool sums_wait(const struct sum_table *sums)

@@ -199,8 +199,7 @@ void shard_handle(struct shard *shard, const void *client, size_t client_bytes,
     } else if (header->kind != DATA_PART) {
         handle_client(shard, client, client_bytes, header, payloads);
     } else {
-        if (wire_data_frames(header) == 1)
-            shard_take_part(shard, header, payloads[0]);
+        shard_take_part(shard, header, header->payload_count > 0 ? payloads[0] : NULL);
         request_drop(header, payloads);
     }
     shard_flush(shard);

@@ -244,5 +244,6 @@ void shard_map(struct shard *shard, uint64_t number, uint64_t incarnation, struc
     for (uint32_t slot = 0; slot < job->map->slot_count; slot++)
         shard_report_copied(shard, job, slot);
     shard_advance_all(shard, job);
+    shard_norms_moved(shard, job);
     shard_flush(shard);
 }

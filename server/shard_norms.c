@@ -1,7 +1,10 @@
 /* Norms over shards: measuring what is summed, telling the other shards, and moving on when all have told.
  *
- * A part may be lost with a connection. So a shard that waits says its own again now and then (shard_nudge),
- * and one that hears a part of the exchange before answers with its own of that. */
+ * Who is the head of a chunk measures it and tells all that hold a piece of the table; they go on by what
+ * they hear, whether they measure anything themselves or not. Whatever was lost, or told before they were
+ * there, is asked for: who waits says where it stands (shard_nudge), with no parts; who is there too tells
+ * what it has given, and who is past it tells the total. So it does not matter who gives what, by which map.
+ */
 #include "shard.h"
 
 #include "base/log.h"
@@ -9,6 +12,8 @@
 
 #include <inttypes.h>
 #include <string.h>
+
+#define EVERYBODY UINT32_MAX
 
 static struct norm_rounds *rounds_of(const struct shard_job *job, uint32_t number)
 {
@@ -19,67 +24,122 @@ static struct norm_rounds *rounds_of(const struct shard_job *job, uint32_t numbe
     return table->dense ? table->dense->rounds : NULL;
 }
 
+static struct exchange *exchange_of(const struct shard_job *job, uint32_t number)
+{
+    return norm_rounds_exchange(rounds_of(job, number));
+}
+
+static void fail(struct shard *shard, struct shard_job *job, uint32_t number)
+{
+    struct error error;
+
+    error_set(&error, CAIRN_NO_MEMORY, "out of memory for the norms of table %u", number);
+    shard_fail(shard, job, &error);
+}
+
 /* ---- out */
 
-static void part_send(struct shard *shard, const struct shard_job *job, uint32_t number, uint64_t exchange,
-                      uint32_t to, struct buffer *sums)
+/* told: NULL: nothing but where this shard stands. */
+static void part_send(struct shard *shard, const struct shard_job *job, uint32_t number, uint64_t exchange_at,
+                      uint32_t to, struct buffer *told)
 {
     struct shard_message part = {.header = {.kind = DATA_PART,
                                             .job = job->assignment->number,
                                             .incarnation = job->incarnation,
                                             .table = number,
-                                            .request = exchange,
+                                            .request = exchange_at,
                                             .payload_count = 1},
                                  .endpoint = job->map->endpoints[to],
-                                 .payloads = &sums};
+                                 .payloads = &told};
 
-    part.header.payloads[0] =
-        (struct data_payload){job->map->positions[shard->owner.shard], DATA_UINT64, sums->length_bytes};
+    part.header.payloads[0] = (struct data_payload){job->map->positions[shard->owner.shard], DATA_UINT64,
+                                                    told ? told->length_bytes : 0};
     shard->events.tell(shard->events.context, &part);
 }
 
-/* Sends sums to one shard, or to all others (to: UINT32_MAX). */
-static void sums_send(struct shard *shard, struct shard_job *job, uint32_t number, uint64_t exchange_at,
-                      uint32_t to, const struct exact_sum *sums)
+/* Marks the shards that hold a piece of a table, or are being given one. */
+static void holders_mark(const struct shard_job *job, uint32_t number, bool holds[WIRE_SHARDS_MAX])
 {
-    struct exchange *exchange = norm_rounds_exchange(rounds_of(job, number));
-    struct buffer *buffer = buffer_new(exchange_sum_count(exchange) * sizeof(*sums));
-    uint32_t own = job->map->positions[shard->owner.shard];
-    struct error error;
+    const struct dense_table *dense = job->tables->items[number].dense;
+    const struct slot_map *map = job->map;
+    uint32_t count = map->slot_count;
 
-    if (!buffer) {
-        error_set(&error, CAIRN_NO_MEMORY, "out of memory for the norms of table %u", number);
-        shard_fail(shard, job, &error);
-        return;
-    }
-    memcpy(buffer->data, sums, buffer->length_bytes);
-    for (uint32_t position = 0; position < job->map->shard_count; position++) {
-        if (position != own && exchange_has(exchange, position) && (to == UINT32_MAX || to == position))
-            part_send(shard, job, number, exchange_at, position, buffer);
-    }
-    buffer_unref(buffer);
+    if (dense && dense->params.chunk_count < count)
+        count = dense->params.chunk_count;
+    memset(holds, 0, map->shard_count * sizeof(holds[0]));
+    for (uint32_t i = 0; i < count; i++)
+        slot_map_mark_holders(map, placement_slot(number, i, map->slot_count), holds);
 }
 
-static void own_part_send(struct shard *shard, struct shard_job *job, uint32_t number)
+/* To one shard, or to all others that hold a piece. */
+static void part_tell(struct shard *shard, const struct shard_job *job, uint32_t number, uint64_t exchange_at,
+                      uint32_t to, struct buffer *told)
 {
-    struct exchange *exchange = norm_rounds_exchange(rounds_of(job, number));
+    bool holds[WIRE_SHARDS_MAX];
 
-    sums_send(shard, job, number, exchange_number(exchange), UINT32_MAX, exchange_part(exchange));
+    if (to != EVERYBODY) {
+        part_send(shard, job, number, exchange_at, to, told);
+        return;
+    }
+    holders_mark(job, number, holds);
+    for (uint32_t position = 0; position < job->map->shard_count; position++) {
+        if (holds[position] && position != job->map->positions[shard->owner.shard])
+            part_send(shard, job, number, exchange_at, position, told);
+    }
+}
+
+/* Tells the parts that were given here, from byte `at` on. */
+static void given_tell(struct shard *shard, struct shard_job *job, uint32_t number, size_t at, uint32_t to)
+{
+    const struct exchange *exchange = exchange_of(job, number);
+    const void *parts;
+    size_t length;
+
+    while ((parts = exchange_given(exchange, at, WIRE_GATHER_BYTES, &length)) && length > 0) {
+        struct buffer *told = buffer_new(length);
+
+        if (!told) {
+            fail(shard, job, number);
+            return;
+        }
+        memcpy(told->data, parts, length);
+        part_tell(shard, job, number, exchange_number(exchange), to, told);
+        buffer_unref(told);
+        at += length;
+    }
+}
+
+static void total_tell(struct shard *shard, struct shard_job *job, uint32_t number, uint64_t exchange_at,
+                       uint32_t to)
+{
+    const struct exchange *exchange = exchange_of(job, number);
+    struct buffer *told = buffer_new(exchange_total_bytes(exchange));
+
+    if (!told) {
+        fail(shard, job, number);
+        return;
+    }
+    exchange_tell_total(exchange, exchange_at, told->data);
+    part_send(shard, job, number, exchange_at, to, told);
+    buffer_unref(told);
+}
+
+static void ask(struct shard *shard, const struct shard_job *job, uint32_t number)
+{
+    part_tell(shard, job, number, exchange_number(exchange_of(job, number)), EVERYBODY, NULL);
 }
 
 /* ---- measuring */
 
-/* Measures what is summed for the round at hand; *is_whole: this shard's part is whole. */
-static enum status measure_all(const struct table *table, bool *is_whole, struct error *error)
+/* Measures what is summed for the round at hand. */
+static enum status measure_all(const struct table *table, struct error *error)
 {
     enum status status = CAIRN_OK;
 
-    *is_whole = false;
     if (table->sparse)
-        sparse_measure(table->sparse, is_whole);
-    for (uint32_t i = 0; table->dense && i < table->dense->chunk_count && !*is_whole && status == CAIRN_OK;
-         i++)
-        status = dense_measure(table->dense, table->dense->chunks[i], is_whole, error);
+        sparse_measure(table->sparse);
+    for (uint32_t i = 0; table->dense && i < table->dense->chunk_count && status == CAIRN_OK; i++)
+        status = dense_measure(table->dense, table->dense->chunks[i], error);
     return status;
 }
 
@@ -93,107 +153,175 @@ static void advance_table(struct shard *shard, struct shard_job *job, uint32_t n
         shard_advance_sparse(shard, job, number);
 }
 
-/* Sends this shard's part if it has just become whole, and goes through all rounds that are at their end. */
-static void rounds_go_on(struct shard *shard, struct shard_job *job, uint32_t number, bool is_whole)
+/* Tells what was given here and not told yet, once all is there that is to come: one message a shard. */
+static void given_tell_new(struct shard *shard, struct shard_job *job, uint32_t number)
 {
-    const struct table *table = &job->tables->items[number];
+    struct dense_table *dense = job->tables->items[number].dense;
+    struct exchange *exchange = exchange_of(job, number);
+
+    if (dense && dense_owes_parts(dense))
+        return;
+    given_tell(shard, job, number, exchange_untold(exchange), EVERYBODY);
+    exchange_mark_told(exchange);
+}
+
+/* Tells what is to be told, and goes through all rounds that are at their end. */
+static void rounds_go_on(struct shard *shard, struct shard_job *job, uint32_t number)
+{
     struct norm_rounds *rounds = rounds_of(job, number);
     struct error error;
 
     for (;;) {
-        if (is_whole)
-            own_part_send(shard, job, number);
+        given_tell_new(shard, job, number);
         if (!norm_rounds_settle(rounds))
             return;
-        if (norm_rounds_is_ready(rounds))
-            break;
-        if (measure_all(table, &is_whole, &error) != CAIRN_OK) {
+        if (norm_rounds_is_first(rounds))
+            advance_table(shard, job, number);
+        if (measure_all(&job->tables->items[number], &error) != CAIRN_OK) {
             shard_fail(shard, job, &error);
             return;
         }
     }
-    advance_table(shard, job, number);
 }
 
+/* What is whole goes down the chain before it is measured, so that the next shard has it meanwhile. */
 void shard_summed_dense(struct shard *shard, struct shard_job *job, uint32_t number,
                         struct dense_chunk *chunk)
 {
     struct dense_table *dense = job->tables->items[number].dense;
-    bool is_whole;
     struct error error;
 
+    shard_advance_dense(shard, job, number, chunk);
     if (!dense->rounds)
-        shard_advance_dense(shard, job, number, chunk);
-    else if (dense_measure(dense, chunk, &is_whole, &error) != CAIRN_OK)
+        return;
+    if (dense_measure(dense, chunk, &error) != CAIRN_OK)
         shard_fail(shard, job, &error);
     else
-        rounds_go_on(shard, job, number, is_whole);
+        rounds_go_on(shard, job, number);
 }
 
 void shard_summed_sparse(struct shard *shard, struct shard_job *job, uint32_t number)
 {
     struct sparse_table *sparse = job->tables->items[number].sparse;
-    bool is_whole;
 
     if (!sparse->rounds) {
         shard_advance_sparse(shard, job, number);
         return;
     }
-    sparse_measure(sparse, &is_whole);
-    rounds_go_on(shard, job, number, is_whole);
+    sparse_measure(sparse);
+    rounds_go_on(shard, job, number);
 }
 
 /* ---- in */
 
-/* Whether a part is of a live table with norms and has its size. */
-static bool part_fits(const struct shard_job *job, const struct data_header *header)
+static void part_drop(const struct data_header *header, const char *why)
 {
-    struct norm_rounds *rounds;
-
-    if (!job || job->incarnation != header->incarnation || !tables_find(job->tables, header->table))
-        return false;
-    rounds = rounds_of(job, header->table);
-    return rounds && header->payload_count == 1 &&
-           header->payloads[0].length_bytes ==
-               exchange_sum_count(norm_rounds_exchange(rounds)) * sizeof(struct exact_sum);
+    log_debug("part_dropped", "job=%" PRIu64 " table=%u exchange=%" PRIu64 " reason=\"%s\"", header->job,
+              header->table, header->request, why);
 }
 
-void shard_take_part(struct shard *shard, const struct data_header *header, const struct buffer *sums)
+/* Whether a message is of a live table with norms and from another of the job's shards. */
+static bool part_fits(const struct shard *shard, const struct shard_job *job,
+                      const struct data_header *header)
+{
+    return job && job->incarnation == header->incarnation && tables_find(job->tables, header->table) &&
+           rounds_of(job, header->table) && header->payload_count == 1 &&
+           header->payloads[0].type == DATA_UINT64 && header->payloads[0].chunk < job->map->shard_count &&
+           header->payloads[0].chunk != job->map->positions[shard->owner.shard];
+}
+
+/* Tells one who waits in an exchange what there is here of it and of those after it. */
+static void answer(struct shard *shard, struct shard_job *job, uint32_t number, uint64_t exchange_at,
+                   uint32_t from)
+{
+    const struct exchange *exchange = exchange_of(job, number);
+    uint64_t at = exchange_at;
+
+    for (; exchange_keeps(exchange, at); at++)
+        total_tell(shard, job, number, at, from);
+    if (at == exchange_number(exchange))
+        given_tell(shard, job, number, 0, from);
+}
+
+void shard_take_part(struct shard *shard, const struct data_header *header, const struct buffer *told)
 {
     struct shard_job *job = shard_find(shard, header->job);
-    uint32_t from = header->payload_count > 0 ? header->payloads[0].chunk : 0;
-    struct exchange *exchange;
-    bool is_late;
-    struct error error = {.message = "of another job, incarnation, table or size"};
+    struct error error;
 
-    if (!part_fits(job, header)) {
-        log_debug("part_dropped", "job=%" PRIu64 " table=%u reason=\"%s\"", header->job, header->table,
-                  error.message);
-        return;
-    }
-    exchange = norm_rounds_exchange(rounds_of(job, header->table));
-    if (exchange_take(exchange, header->request, from, sums->data, &is_late, &error) != CAIRN_OK) {
+    if (!part_fits(shard, job, header)) {
+        part_drop(header, "of another job, incarnation, table or shard");
+    } else if (!told) {
+        answer(shard, job, header->table, header->request, header->payloads[0].chunk);
+    } else if (exchange_take(exchange_of(job, header->table), header->request, told->data, told->length_bytes,
+                             &error) != CAIRN_OK) {
         log_warn("part_refused", "job=%" PRIu64 " table=%u reason=\"%s\"", header->job, header->table,
                  error.message);
-        return;
+    } else {
+        rounds_go_on(shard, job, header->table);
     }
-    if (is_late)
-        sums_send(shard, job, header->table, header->request, from, exchange_before_part(exchange));
-    rounds_go_on(shard, job, header->table, false);
+}
+
+/* ---- chains */
+
+void shard_norms_moved(struct shard *shard, struct shard_job *job)
+{
+    for (uint32_t number = 0; number < job->tables->count && !job->failed; number++) {
+        struct table *table = &job->tables->items[number];
+        struct error error;
+
+        if (!table->dense || !table->dense->rounds)
+            continue;
+        dense_places_changed(table->dense);
+        if (measure_all(table, &error) != CAIRN_OK)
+            shard_fail(shard, job, &error);
+        else
+            rounds_go_on(shard, job, number);
+    }
+}
+
+bool shard_norms_known(const struct dense_table *dense, struct buffer **known)
+{
+    size_t bytes = norm_rounds_known_bytes(dense->rounds);
+
+    *known = bytes > 0 ? buffer_new(bytes) : NULL;
+    if (*known)
+        norm_rounds_tell_known(dense->rounds, (*known)->data);
+    return *known || bytes == 0;
+}
+
+bool shard_norms_fit(const struct dense_table *dense, uint64_t version, const struct buffer *known)
+{
+    return norm_rounds_are_known(dense->rounds, version, known ? known->data : NULL,
+                                 known ? known->length_bytes : 0);
+}
+
+void shard_norms_come(struct shard *shard, struct shard_job *job, uint32_t number, uint64_t version,
+                      const struct buffer *known)
+{
+    bool has_skipped = norm_rounds_take_known(rounds_of(job, number), version, known ? known->data : NULL,
+                                              known ? known->length_bytes : 0);
+
+    rounds_go_on(shard, job, number);
+    if (has_skipped)
+        ask(shard, job, number);
 }
 
 /* ---- waiting */
 
 static bool table_waits(const struct shard_job *job, uint32_t number)
 {
-    struct norm_rounds *rounds = rounds_of(job, number);
+    const struct table *table = &job->tables->items[number];
 
-    return rounds && !job->retired && exchange_waits(norm_rounds_exchange(rounds));
+    if (!rounds_of(job, number))
+        return false;
+    return table->sparse ? sparse_awaits_parts(table->sparse) : dense_awaits_parts(table->dense);
 }
 
 bool shard_waits(const struct shard *shard)
 {
     for (const struct shard_job *job = shard->jobs; job; job = job->next) {
+        if (job->retired)
+            continue;
         if (shard_chains_wait(job))
             return true;
         for (uint32_t number = 0; number < job->tables->count; number++) {
@@ -207,10 +335,12 @@ bool shard_waits(const struct shard *shard)
 void shard_nudge(struct shard *shard)
 {
     for (struct shard_job *job = shard->jobs; job; job = job->next) {
+        if (job->retired)
+            continue;
         shard_chains_nudge(shard, job);
         for (uint32_t number = 0; number < job->tables->count; number++) {
             if (table_waits(job, number))
-                own_part_send(shard, job, number);
+                ask(shard, job, number);
         }
     }
     shard_flush(shard);

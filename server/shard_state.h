@@ -129,8 +129,19 @@ void shard_summed_dense(struct shard *shard, struct shard_job *job, uint32_t num
                         struct dense_chunk *chunk);
 void shard_summed_sparse(struct shard *shard, struct shard_job *job, uint32_t number);
 
-/* Takes another shard's part of sums. sums: as the header says, borrowed. */
-void shard_take_part(struct shard *shard, const struct data_header *header, const struct buffer *sums);
+/* Takes what another shard tells of sums; told: as the header says, borrowed; NULL: it asks. */
+void shard_take_part(struct shard *shard, const struct data_header *header, const struct buffer *told);
+
+/* Another map is in force: measures what this shard is the head of now. */
+void shard_norms_moved(struct shard *shard, struct shard_job *job);
+
+/* What a copy of a chunk of a dense table with norms takes along: *known NULL: nothing. False: out of memory.
+ * Owns: the caller. Then, where it comes: whether foreign bytes fit a chunk at `version`, and taking them.
+ * known: NULL: none. */
+bool shard_norms_known(const struct dense_table *dense, struct buffer **known) MUST_CHECK;
+bool shard_norms_fit(const struct dense_table *dense, uint64_t version, const struct buffer *known);
+void shard_norms_come(struct shard *shard, struct shard_job *job, uint32_t number, uint64_t version,
+                      const struct buffer *known);
 
 /* ---- chains (shard_chain.c) */
 

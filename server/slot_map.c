@@ -149,3 +149,13 @@ struct slot_place slot_map_place(const struct slot_map *map, uint32_t thread, ui
         place.copy_number = map->copies[slot].number;
     return place;
 }
+
+void slot_map_mark_holders(const struct slot_map *map, uint32_t slot, bool *holds)
+{
+    const uint32_t *chain = map->slot_shards + (uint64_t)slot * map->replicas;
+
+    for (uint32_t place = 0; place < map->replicas && chain[place] != SLOT_NOBODY; place++)
+        holds[chain[place]] = true;
+    if (map->copies[slot].to != SLOT_NOBODY)
+        holds[map->copies[slot].to] = true;
+}

@@ -68,6 +68,9 @@ bool slot_map_takes_part(const struct slot_map *map, uint32_t thread);
 /* Where a shard thread, which takes part or not, is in a slot's chain. slot < slot_count. */
 struct slot_place slot_map_place(const struct slot_map *map, uint32_t thread, uint32_t slot);
 
+/* Marks the shards of a slot's chain, and whom it is being copied to. holds: [shard_count]. */
+void slot_map_mark_holders(const struct slot_map *map, uint32_t slot, bool *holds);
+
 /* The shard that clients speak to about a slot. */
 static inline uint32_t slot_map_head(const struct slot_map *map, uint32_t slot)
 {

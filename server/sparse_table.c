@@ -87,12 +87,11 @@ enum status sparse_table_new(const struct job *job, uint32_t number, struct rows
     return CAIRN_OK;
 }
 
-enum status sparse_table_use_norms(struct sparse_table *table, const struct norm_params *params)
+enum status sparse_table_use_norms(struct sparse_table *table, const struct norm_params *params,
+                                   uint32_t piece)
 {
-    struct norm_params own = *params;
-
-    own.pieces = 1;
-    table->rounds = norm_rounds_new(&own, table->version);
+    table->norms_piece = piece;
+    table->rounds = norm_rounds_new(params, table->version);
     return table->rounds ? CAIRN_OK : CAIRN_NO_MEMORY;
 }
 
@@ -151,21 +150,29 @@ enum status sparse_push(struct sparse_table *table, struct tree_node node, struc
 
 /* ---- norms: of the whole table's gradients */
 
-void sparse_measure(struct sparse_table *table, bool *is_whole)
+static bool has_given(const struct sparse_table *table)
+{
+    return exchange_has_given(norm_rounds_exchange(table->rounds), table->norms_piece);
+}
+
+void sparse_measure(struct sparse_table *table)
 {
     uint32_t dimension = table->spec->dimension;
     float samples = table->sum_samples ? (float)table->sum_samples : 1.0f;
 
-    *is_whole = false;
-    if (!table->sum || table->is_measured)
+    if (!table->sum || !norm_rounds_is_at(table->rounds, table->version) || has_given(table))
         return;
-    norm_rounds_begin(table->rounds, table->version);
+    norm_rounds_begin(table->rounds, table->norms_piece);
     for (uint32_t i = 0; i < table->sum->count; i++)
         norm_rounds_add_gradient(table->rounds, 0,
                                  norms_gradient_squares(sparse_sum_values(table->sum) + (size_t)i * dimension,
                                                         samples, dimension));
-    table->is_measured = true;
-    *is_whole = norm_rounds_measured(table->rounds);
+    norm_rounds_give(table->rounds);
+}
+
+bool sparse_awaits_parts(const struct sparse_table *table)
+{
+    return table->sum && norm_rounds_is_at(table->rounds, table->version) && has_given(table);
 }
 
 bool sparse_is_due(const struct sparse_table *table)
@@ -374,7 +381,6 @@ enum status sparse_update(struct sparse_table *table, struct error *error)
     table->before.is_known = true;
     table->before.is_indexed = false;
     table->sum = NULL;
-    table->is_measured = false;
     table->version++;
     return CAIRN_OK;
 }

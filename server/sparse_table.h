@@ -48,6 +48,7 @@ struct sparse_table {
     struct rows *rows;
     struct rows *candidates;    /* counts of keys that have not earned a row yet; NULL: every key has */
     struct norm_rounds *rounds; /* NULL: the optimizer needs no norms */
+    uint32_t norms_piece;       /* of theirs, what is here */
     struct tree *tree;          /* of step `version`; its payloads are sums */
     struct key_index scratch;
     uint32_t rows_made;     /* by the step in hand, candidates too */
@@ -55,7 +56,6 @@ struct sparse_table {
     float *block_weights;   /* [block_rows, dimension]: theirs before */
     bool is_out_of_memory;  /* a fold failed */
     bool is_torn;           /* an update failed: rows of two versions, none of which can be read */
-    bool is_measured;       /* the sum, for norms */
     struct sparse_sum *sum; /* the step's whole sum, waiting for sparse_update; NULL: not there yet */
     uint64_t sum_samples;
     struct sparse_before before;
@@ -68,8 +68,9 @@ enum status sparse_table_new(const struct job *job, uint32_t number, struct rows
                              struct rows *candidates, uint64_t version, struct sparse_table **out,
                              struct error *error) MUST_CHECK;
 
-/* For an optimizer that needs norms: pieces are filled in here. Errors: CAIRN_NO_MEMORY. */
-enum status sparse_table_use_norms(struct sparse_table *table, const struct norm_params *params) MUST_CHECK;
+/* For an optimizer that needs norms; piece: what of the table is here. Errors: CAIRN_NO_MEMORY. */
+enum status sparse_table_use_norms(struct sparse_table *table, const struct norm_params *params,
+                                   uint32_t piece) MUST_CHECK;
 void sparse_table_free(struct sparse_table *table);
 
 /* Floats of a row of this table: its weights and optimizer slots; and of one of its candidates. */
@@ -83,9 +84,10 @@ uint32_t sparse_row_floats(const struct table_spec *spec);
 enum status sparse_push(struct sparse_table *table, struct tree_node node, struct buffer *keys,
                         struct buffer *values, uint64_t samples, bool *is_whole) MUST_CHECK;
 
-/* Measures the step's whole sum, unless that has been done; *is_whole: this shard's part of the norms is
- * whole, to be sent. Only with rounds. */
-void sparse_measure(struct sparse_table *table, bool *is_whole);
+/* Measures the step's whole sum and gives its part of the norms, unless that has been done; whether nothing
+ * is missing for the update but what others have. Only with rounds. */
+void sparse_measure(struct sparse_table *table);
+bool sparse_awaits_parts(const struct sparse_table *table);
 
 /* Whether sparse_update may be called: the step's sum is whole, and norms that it needs are known. */
 bool sparse_is_due(const struct sparse_table *table);

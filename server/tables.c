@@ -28,50 +28,15 @@ static uint32_t *chunks_here(const struct assignment *assignment, uint32_t threa
     return chunks;
 }
 
-/* Whose norms an update of a table needs; pieces are left out. takes_part: [shards], filled in. */
-static struct norm_params norms_of(const struct assignment *assignment, uint32_t thread, uint32_t number,
-                                   const struct graph *graph, const struct optimizer_spec *optimizer,
-                                   uint32_t chunk_count, bool *takes_part)
-{
-    assignment_holders(assignment, number, chunk_count, takes_part);
-    return (struct norm_params){.spec = optimizer,
-                                .graph = graph,
-                                .shard_count = assignment->map->shard_count,
-                                .position = assignment->map->positions[thread],
-                                .takes_part = takes_part};
-}
-
-/* Adds norms to the parameters of a dense table whose optimizer needs them; takes_part: as above. */
-static void dense_norms(struct dense_params *params, struct norm_params *norms,
-                        const struct assignment *assignment, uint32_t thread, uint32_t number,
-                        const struct graph *graph, bool *takes_part)
-{
-    if (!optimizer_spec_needs_norms(params->optimizer))
-        return;
-    *norms = norms_of(assignment, thread, number, graph, params->optimizer, params->chunk_count, takes_part);
-    params->norms = norms;
-}
-
-/* graph: of the parameters, NULL when the table is one. */
 static enum status dense_here(struct table *table, const struct assignment *assignment, uint32_t thread,
-                              uint32_t number, struct dense_params params, const struct graph *graph,
-                              uint64_t version, struct error *error)
+                              uint32_t number, const struct dense_params *params, uint64_t version,
+                              struct error *error)
 {
     uint32_t count = 0;
-    uint32_t *chunks = chunks_here(assignment, thread, number, params.chunk_count, &count);
-    bool *takes_part = calloc(assignment->map->shard_count, sizeof(*takes_part));
-    struct norm_params norms;
-    enum status status = CAIRN_OK;
+    uint32_t *chunks = chunks_here(assignment, thread, number, params->chunk_count, &count);
+    enum status status = chunks ? dense_table_new(params, chunks, count, version, &table->dense, error)
+                                : error_set(error, CAIRN_NO_MEMORY, "out of memory");
 
-    if (!chunks || !takes_part)
-        status = error_set(error, CAIRN_NO_MEMORY, "out of memory");
-    if (status == CAIRN_OK)
-        dense_norms(&params, &norms, assignment, thread, number, graph, takes_part);
-    if (status == CAIRN_OK)
-        status = dense_table_new(&params, chunks, count, version, &table->dense, error);
-    if (table->dense)
-        table->dense->params.norms = NULL; /* it was for the call */
-    free(takes_part);
     free(chunks);
     return status;
 }
@@ -86,12 +51,13 @@ static enum status model_tables(struct tables *tables, const struct assignment *
                                         .chunk_count = job->graph->chunk_count,
                                         .microbatches = job->microbatches,
                                         .optimizer = &job->optimizer,
+                                        .graph = job->graph,
                                         .codec = &job->codec,
                                         .seed = job->seed,
                                         .number = TABLE_WEIGHTS,
                                         .has_clocks = job_is_throughput(job)};
-    enum status status = dense_here(&tables->items[TABLE_WEIGHTS], assignment, thread, TABLE_WEIGHTS, params,
-                                    job->graph, version, error);
+    enum status status =
+        dense_here(&tables->items[TABLE_WEIGHTS], assignment, thread, TABLE_WEIGHTS, &params, version, error);
 
     for (uint32_t number = TABLE_METRICS; status == CAIRN_OK && number <= TABLE_VALIDATION; number++) {
         tables->items[number].sums = sum_table_new(assignment_metric_elements(assignment), job->microbatches,
@@ -121,8 +87,7 @@ static enum status dense_tables(struct tables *tables, const struct assignment *
                                             .number = number};
 
         if (spec->kind == TABLE_KIND_DENSE)
-            status =
-                dense_here(&tables->items[number], assignment, thread, number, params, NULL, version, error);
+            status = dense_here(&tables->items[number], assignment, thread, number, &params, version, error);
     }
     return status;
 }
@@ -252,19 +217,22 @@ static enum status sparse_open(struct tables *tables, uint32_t number, const str
     return error_prefix(error, status, "table %s", spec->name);
 }
 
+/* Norms of a sparse table: its pieces are what shards have of it, by their places among the job's. */
 static enum status sparse_norms(struct tables *tables, const struct assignment *assignment, uint32_t thread,
                                 uint32_t number, struct error *error)
 {
     struct sparse_table *sparse = tables->items[number].sparse;
-    bool *takes_part = calloc(assignment->map->shard_count, sizeof(*takes_part));
-    struct norm_params norms;
+    const struct slot_map *map = assignment->map;
+    bool *holds = calloc(map->shard_count, sizeof(*holds));
+    struct norm_params norms = {
+        .spec = &sparse->spec->optimizer, .piece_count = map->shard_count, .gives = holds};
     enum status status = CAIRN_NO_MEMORY;
 
-    if (takes_part) {
-        norms = norms_of(assignment, thread, number, NULL, &sparse->spec->optimizer, 0, takes_part);
-        status = sparse_table_use_norms(sparse, &norms);
+    if (holds) {
+        assignment_holders(assignment, holds);
+        status = sparse_table_use_norms(sparse, &norms, map->positions[thread]);
     }
-    free(takes_part);
+    free(holds);
     return error_set(error, status, "out of memory for table %s", sparse->spec->name);
 }
 

@@ -7,6 +7,8 @@
 #define CAIRN_TESTS_SHARD_FIXTURE_H
 
 #include "folder.h"
+#include "math/exact_sum.h"
+#include "optimizers/norms.h"
 #include "shard.h"
 
 #include <check.h>
@@ -35,6 +37,15 @@
             "rmsprop: {momentum: 0.9, centered: true}"                                                       \
     }
 #define RIG_OPTIMIZER_COUNT 6
+/* Whose updates need norms: of all parameters, of each, and in one and in two rounds with lamb. */
+#define RIG_NORM_OPTIMIZERS                                                                                  \
+    {                                                                                                        \
+        "sgd: {learning_rate: 0.05, momentum: 0.9, global_clipnorm: 0.5}",                                   \
+            "adam: {learning_rate: 0.01, clipnorm: 0.02}",                                                   \
+            "lamb: {learning_rate: 0.01, weight_decay: 0.01}",                                               \
+            "lamb: {learning_rate: 0.01, global_clipnorm: 0.5}"                                              \
+    }
+#define RIG_NORM_OPTIMIZER_COUNT 4
 #define RIG_METRICS         4 /* stop votes, losses, accuracy, samples */
 
 static inline const char *rig_job_text(const char *optimizer, uint32_t commit_every, uint64_t seed)
@@ -134,7 +145,7 @@ static inline void rig_on_part(void *context, const struct shard_message *part)
     ck_assert_uint_lt(rig->part_count, RIG_PARTS_MAX);
     rig->parts[rig->part_count++] =
         (struct rig_part){part->header, (uint32_t)strtoul(part->endpoint + strlen("shard:"), NULL, 10),
-                          buffer_ref(part->payloads[0])};
+                          part->payloads[0] ? buffer_ref(part->payloads[0]) : NULL};
 }
 
 static inline void rig_on_parted(void *context, uint64_t job)
@@ -380,23 +391,111 @@ static inline void reference_free(struct reference *reference)
     free(reference);
 }
 
+/* The update of the floats [begin, end), in place. */
+static inline struct optimizer_update reference_update(struct reference *reference, uint64_t begin,
+                                                       uint64_t end)
+{
+    struct optimizer_update update = {.sums = reference->sums + begin,
+                                      .samples = RIG_BATCH,
+                                      .scale = 1,
+                                      .trust = 1,
+                                      .weights = reference->weights + begin,
+                                      .next_weights = reference->weights + begin,
+                                      .count = end - begin};
+
+    for (int i = 0; i < OPTIMIZER_SLOTS_MAX; i++)
+        update.slots[i] = update.next_slots[i] = reference->slots[i] + begin;
+    return update;
+}
+
+/* What a parameter's gradients, weights and update have come to: the segments' sums, added exactly. */
+struct reference_norms {
+    struct exact_sum gradients, weights, update;
+};
+
+#define RIG_PARAMETERS_MAX 8
+
+/* Calls a step of an update for each segment of each chunk. */
+#define REFERENCE_SEGMENTS(reference, segment, body)                                                         \
+    do {                                                                                                     \
+        const struct graph *graph_ = (reference)->job->graph;                                                \
+        uint64_t begin_, end_;                                                                               \
+                                                                                                             \
+        for (uint32_t chunk_ = 0; chunk_ < graph_->chunk_count; chunk_++) {                                  \
+            struct norms_segment segment = {0, 0, 0};                                                        \
+                                                                                                             \
+            graph_chunk(graph_, chunk_, &begin_, &end_);                                                     \
+            segment.end = begin_;                                                                            \
+            while (norms_next_segment(graph_, end_, &segment))                                               \
+                body;                                                                                        \
+        }                                                                                                    \
+    } while (0)
+
+static inline void reference_add_gradients(struct reference *reference, struct norms_segment segment,
+                                           struct reference_norms *norms)
+{
+    exact_sum_add(
+        &norms[segment.parameter].gradients,
+        norms_gradient_squares(reference->sums + segment.begin, RIG_BATCH, segment.end - segment.begin));
+}
+
+static inline float reference_scale(const struct reference *reference, uint32_t parameter,
+                                    const struct reference_norms *norms)
+{
+    const struct optimizer_spec *spec = &reference->job->optimizer;
+    struct exact_sum all = {.foreign = 0};
+
+    for (uint32_t i = 0; i < reference->job->graph->parameter_count; i++)
+        exact_sum_merge(&all, &norms[i].gradients);
+    if (spec->global_clipnorm > 0)
+        return norms_clip_scale(spec->global_clipnorm, exact_sum_value(&all));
+    return spec->clipnorm > 0 ? norms_clip_scale(spec->clipnorm, exact_sum_value(&norms[parameter].gradients))
+                              : 1;
+}
+
+static inline void reference_measure(struct reference *reference, const struct optimizer_step *step,
+                                     struct norms_segment segment, struct reference_norms *norms)
+{
+    struct optimizer_update update = reference_update(reference, segment.begin, segment.end);
+    struct optimizer_squares squares;
+
+    update.scale = reference_scale(reference, segment.parameter, norms);
+    optimizer_measure(step, &update, &squares);
+    exact_sum_add(&norms[segment.parameter].weights, squares.weights);
+    exact_sum_add(&norms[segment.parameter].update, squares.update);
+}
+
+static inline void reference_apply(struct reference *reference, const struct optimizer_step *step,
+                                   struct norms_segment segment, const struct reference_norms *norms)
+{
+    struct optimizer_update update = reference_update(reference, segment.begin, segment.end);
+
+    update.scale = reference_scale(reference, segment.parameter, norms);
+    update.trust = norms_trust_ratio(exact_sum_value(&norms[segment.parameter].weights),
+                                     exact_sum_value(&norms[segment.parameter].update));
+    optimizer_apply(step, &update);
+}
+
 static inline void reference_step(struct reference *reference)
 {
     struct tree_node root = {0, reference->job->microbatches};
+    struct reference_norms norms[RIG_PARAMETERS_MAX];
     struct optimizer_step step;
-    struct optimizer_update update = {.sums = reference->sums,
-                                      .samples = RIG_BATCH,
-                                      .scale = 1,
-                                      .weights = reference->weights,
-                                      .next_weights = reference->weights,
-                                      .count = reference->floats};
+    struct optimizer_update update = reference_update(reference, 0, reference->floats);
 
     rig_node_sum(reference->version, root, 0, reference->sums, reference->floats);
-    for (int i = 0; i < OPTIMIZER_SLOTS_MAX; i++)
-        update.slots[i] = update.next_slots[i] = reference->slots[i];
     optimizer_prepare(&reference->job->optimizer, reference->version + 1, &step);
-    optimizer_apply(&step, &update);
     reference->version++;
+    if (!optimizer_spec_needs_norms(&reference->job->optimizer)) {
+        optimizer_apply(&step, &update);
+        return;
+    }
+    memset(norms, 0, sizeof(norms));
+    ck_assert_uint_le(reference->job->graph->parameter_count, RIG_PARAMETERS_MAX);
+    REFERENCE_SEGMENTS(reference, segment, reference_add_gradients(reference, segment, norms));
+    if (reference->job->optimizer.type == OPTIMIZER_LAMB)
+        REFERENCE_SEGMENTS(reference, segment, reference_measure(reference, &step, segment, norms));
+    REFERENCE_SEGMENTS(reference, segment, reference_apply(reference, &step, segment, norms));
 }
 
 /* ---- messages */

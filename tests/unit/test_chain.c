@@ -10,6 +10,8 @@
 #define CHUNKS  4
 #define CASES   30
 #define ACTIONS 60000 /* in one step: so many are never needed */
+#define CALM_AFTER  2000
+#define CALM_ROUNDS 2
 
 /* A job in training: the rig, and what its one client knows. */
 struct play {
@@ -22,6 +24,7 @@ struct play {
     uint32_t answers_to_others;   /* values that others than the first client got */
     uint64_t metrics, validation; /* the same */
     uint32_t moves;               /* slots that were copied */
+    bool gets_calm; /* in the midst of steps: these must then end, with nothing lost and nobody going back */
 };
 
 /* ---- what the client sees */
@@ -345,7 +348,7 @@ static void something_happens(struct play *play)
         start_somebody(play);
     else if (what < 39)
         copy_something(play);
-    else
+    else if (!play->gets_calm)
         go_back(play);
 }
 
@@ -469,14 +472,36 @@ static void check_all_replicas(struct play *play)
     check_heads(play);
 }
 
+static void push_all(struct play *play)
+{
+    for (uint32_t chunk = 0; chunk < CHUNKS; chunk++)
+        push_weights(play, chunk, rig_whole);
+    push_sums(play, TABLE_METRICS, rig_whole);
+    if (is_validated(play->step))
+        push_sums(play, TABLE_VALIDATION, rig_whole);
+}
+
+/* Nothing happens any more but what the step in hand needs: so it ends. */
+static void get_calm(struct play *play)
+{
+    for (uint32_t round = 0; round < CALM_ROUNDS; round++) {
+        settle(play);
+        push_all(play);
+    }
+    settle(play);
+    ck_assert_msg(step_has_ended(play), "step %llu is stuck", (unsigned long long)play->step);
+}
+
 static void play_all(struct play *play)
 {
     while (play->step < STEPS) {
         uint64_t step = play->step;
-        uint32_t actions = 0;
+        uint32_t actions = 0, most = play->gets_calm ? chain_draw(play->rig, CALM_AFTER) : ACTIONS;
 
-        while (!step_has_ended(play) && actions++ < ACTIONS)
+        while (!step_has_ended(play) && actions++ < most)
             act(play);
+        if (play->gets_calm)
+            get_calm(play);
         ck_assert_msg(actions < ACTIONS, "step %llu does not end", (unsigned long long)step);
         play->step++;
     }
@@ -485,6 +510,7 @@ static void play_all(struct play *play)
 }
 
 static const char *const optimizers[] = RIG_OPTIMIZERS;
+static const char *const norm_optimizers[] = RIG_NORM_OPTIMIZERS;
 
 START_TEST(whatever_happens_the_bits_are_the_same)
 {
@@ -493,6 +519,19 @@ START_TEST(whatever_happens_the_bits_are_the_same)
     play_init(&play, optimizers[_i % RIG_OPTIMIZER_COUNT], 1 + (uint32_t)_i % 3, (uint64_t)_i + 1);
     play_all(&play);
     ck_assert_uint_gt(play.moves, 0);
+    play_fini(&play);
+}
+END_TEST
+
+START_TEST(norms_are_of_all_chunks_wherever_they_are)
+{
+    struct play play;
+
+    play_init(&play, norm_optimizers[_i % RIG_NORM_OPTIMIZER_COUNT], 1 + (uint32_t)_i % 3,
+              (uint64_t)_i + 1000);
+    play.gets_calm = _i % 3 > 0;
+    play_all(&play);
+    ck_assert(play.gets_calm || play.moves > 0);
     play_fini(&play);
 }
 END_TEST
@@ -605,6 +644,7 @@ static Suite *chain_suite(void)
     TCase *tests = tcase_create("chain");
 
     tcase_add_loop_test(tests, whatever_happens_the_bits_are_the_same, 0, CASES);
+    tcase_add_loop_test(tests, norms_are_of_all_chunks_wherever_they_are, 0, CASES);
     tcase_add_test(tests, who_comes_late_is_in_the_next_generation);
     tcase_add_test(tests, who_leaves_is_in_no_generation);
     tcase_add_test(tests, who_pushes_again_meanwhile_is_answered);

@@ -7,12 +7,7 @@
 
 #define STEPS 4
 
-static const char *const optimizers[] = {
-    "sgd: {learning_rate: 0.05, momentum: 0.9, global_clipnorm: 0.5}",
-    "adam: {learning_rate: 0.01, clipnorm: 0.02}",
-    "lamb: {learning_rate: 0.01, weight_decay: 0.01}",
-    "lamb: {learning_rate: 0.01, global_clipnorm: 0.5}",
-};
+static const char *const optimizers[] = RIG_NORM_OPTIMIZERS;
 
 /* All chunks lie on the first `shards` of the rig's. */
 static struct rig *rig_on(const char *optimizer, uint32_t shards)
@@ -88,7 +83,12 @@ START_TEST(shards_and_losses_cannot_be_seen)
     float *alone = trained(optimizer, 1, 0);
     struct rig *rig = rig_new(optimizer, 100);
     size_t bytes = rig->job->graph->floats * sizeof(float);
+    struct reference *reference = reference_new(rig->job);
 
+    for (uint32_t number = 0; number < STEPS; number++)
+        reference_step(reference);
+    ck_assert_mem_eq(alone, reference->weights, bytes);
+    reference_free(reference);
     rig_free(rig);
     for (uint32_t shards = 2; shards <= RIG_SHARDS; shards++) {
         for (size_t lost = 0; lost <= 3; lost += 3) {
@@ -150,29 +150,96 @@ START_TEST(gradients_are_clipped_to_the_norm)
 }
 END_TEST
 
+/* A part as it came, of which a test may change something. Owns: shard_handle takes *sums. */
+static struct data_header part_of(const struct rig *rig, struct buffer **sums)
+{
+    const struct rig_part *part = &rig->parts[0];
+
+    *sums = buffer_new(part->sums->length_bytes);
+    ck_assert_ptr_nonnull(*sums);
+    memcpy((*sums)->data, part->sums->data, part->sums->length_bytes);
+    return part->header;
+}
+
+/* Delivers it; nothing follows. */
+static void expect_dropped(struct rig *rig, const struct data_header *header, struct buffer *sums)
+{
+    size_t parts = rig->part_count;
+
+    shard_handle(rig->shards[rig->parts[0].to], "x", 1, header, &sums);
+    ck_assert_uint_eq(rig->part_count, parts);
+    ck_assert_uint_eq(rig->reply_count, 0);
+}
+
 START_TEST(a_part_that_does_not_fit_is_dropped)
 {
     struct rig *rig = rig_on(optimizers[0], RIG_SHARDS);
-    struct rig_part part;
+    struct data_header header;
+    struct buffer *sums;
 
     for (uint32_t chunk = 0; chunk < rig->job->graph->chunk_count; chunk++)
         rig_push(rig, "a", 1, 0, rig_whole, chunk, false);
     ck_assert_uint_ge(rig->part_count, 2);
-    part = rig->parts[0];
-    part.header.incarnation = 2;
-    shard_handle(rig->shards[part.to], "x", 1, &part.header, &(struct buffer *){buffer_ref(part.sums)});
-    part.header.incarnation = 1;
-    part.header.table = TABLE_METRICS;
-    shard_handle(rig->shards[part.to], "x", 1, &part.header, &(struct buffer *){buffer_ref(part.sums)});
-    part.header.table = TABLE_WEIGHTS;
-    part.header.payloads[0].chunk = 77;
-    shard_handle(rig->shards[part.to], "x", 1, &part.header, &(struct buffer *){buffer_ref(part.sums)});
-    part.header.payloads[0].chunk = 0;
-    part.header.payloads[0].length_bytes -= 8;
-    shard_handle(rig->shards[part.to], "x", 1, &part.header, &(struct buffer *){buffer_ref(part.sums)});
-    ck_assert_uint_eq(rig->reply_count, 0);
+    header = part_of(rig, &sums);
+    header.incarnation = 2;
+    expect_dropped(rig, &header, sums);
+    header = part_of(rig, &sums);
+    header.table = TABLE_METRICS;
+    expect_dropped(rig, &header, sums);
+    header = part_of(rig, &sums);
+    header.payloads[0].chunk = 77; /* no shard */
+    expect_dropped(rig, &header, sums);
+    header = part_of(rig, &sums);
+    header.payloads[0].chunk = rig->parts[0].to; /* itself */
+    expect_dropped(rig, &header, sums);
+    header = part_of(rig, &sums);
+    header.payloads[0].type = DATA_FLOAT64;
+    expect_dropped(rig, &header, sums);
+    header = part_of(rig, &sums);
+    header.payloads[0].length_bytes = sums->length_bytes -= 8;
+    expect_dropped(rig, &header, sums);
+    header = part_of(rig, &sums);
+    *(uint64_t *)sums->data = 1000; /* no chunk */
+    expect_dropped(rig, &header, sums);
+    header = part_of(rig, &sums);
+    buffer_unref(sums);
+    header.payload_count = 0;
+    expect_dropped(rig, &header, NULL);
     rig_deliver_parts(rig, 0);
     free(weights_of(rig, 1));
+    rig_free(rig);
+}
+END_TEST
+
+/* Who is behind is told all totals that are kept and it has missed, and who is there what was given. */
+START_TEST(who_asks_is_told_what_there_is)
+{
+    struct rig *rig = rig_on(optimizers[3], RIG_SHARDS); /* two rounds */
+    struct data_header ask = rig_header(DATA_PART, 1, TABLE_WEIGHTS, 0);
+
+    step(rig, 0, 0);
+    ask.payload_count = 1;
+    ask.payloads[0] = (struct data_payload){1, DATA_UINT64, 0};
+    shard_handle(rig->shards[0], "x", 1, &ask, &(struct buffer *){NULL});
+    ck_assert_uint_eq(rig->part_count, 2);
+    ck_assert_uint_eq(rig->parts[0].to, 1);
+    ck_assert_uint_eq(rig->parts[0].header.request, 0);
+    ck_assert_uint_eq(rig->parts[1].header.request, 1);
+    rig_deliver_parts(rig, 0);
+    ask.request = 2;
+    shard_handle(rig->shards[0], "x", 1, &ask, &(struct buffer *){NULL});
+    ck_assert_uint_eq(rig->part_count, 0); /* nothing yet */
+    rig_push(rig, "a", 1, 1, rig_whole, 0, false);
+    rig_push(rig, "a", 1, 1, rig_whole, 3, false);
+    ck_assert_uint_eq(rig->part_count, 2); /* to both of the others */
+    rig_deliver_parts(rig, 2);
+    shard_handle(rig->shards[0], "x", 1, &ask, &(struct buffer *){NULL});
+    ck_assert_uint_eq(rig->part_count, 1);
+    ck_assert_uint_eq(rig->parts[0].header.request, 2);
+    rig_deliver_parts(rig, 0);
+    ask.request = 77;
+    shard_handle(rig->shards[0], "x", 1, &ask, &(struct buffer *){NULL});
+    ck_assert_uint_eq(rig->part_count, 0);
     rig_free(rig);
 }
 END_TEST
@@ -187,6 +254,7 @@ static Suite *shard_norms_suite(void)
                         (int)(sizeof(optimizers) / sizeof(optimizers[0])));
     tcase_add_test(tests, gradients_are_clipped_to_the_norm);
     tcase_add_test(tests, a_part_that_does_not_fit_is_dropped);
+    tcase_add_test(tests, who_asks_is_told_what_there_is);
     suite_add_tcase(suite, tests);
     return suite;
 }
