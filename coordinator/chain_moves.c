@@ -383,8 +383,7 @@ bool chains_can_spare(const struct job_entry *entry, const struct nodes *nodes, 
 {
     uint32_t others = 0;
 
-    if (!can_change(entry) || entry_status(entry)->state != JOB_STATE(RUNNING) ||
-        optimizer_spec_needs_norms(&entry->job->optimizer))
+    if (!can_change(entry) || entry_status(entry)->state != JOB_STATE(RUNNING))
         return false;
     for (size_t i = 0; i < nodes->count; i++)
         others += !node_is_worker(nodes->items[i]) && nodes->items[i] != server && !nodes->items[i]->draining;

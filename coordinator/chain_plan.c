@@ -322,8 +322,6 @@ void chain_recruit(struct turn *turn, struct job_entry *entry, const struct node
 {
     uint32_t count = 0;
 
-    if (optimizer_spec_needs_norms(&entry->job->optimizer))
-        return;
     for (size_t i = 0; i < entry->servers.count; i++)
         count += !entry->servers.items[i].node->draining;
     for (size_t i = 0; i < nodes->count && count < entry_servers_target(entry); i++) {

@@ -366,10 +366,6 @@ static enum status resolve_cluster(struct resolve *resolve)
             resolve, "cluster.replicas",
             "%u replicas, allowed: up to cluster.servers, which is %u, as each is on another", job->replicas,
             job->servers);
-    if (job->replicas > 1 && optimizer_spec_needs_norms(&job->optimizer))
-        return resolve_wrong(resolve, "cluster.replicas",
-                             "%u replicas, allowed: 1 with an optimizer that clips by a norm, or lamb",
-                             job->replicas);
     if (job->replicas > 1 && job_is_throughput(job))
         return resolve_wrong(
             resolve, "cluster.replicas",

@@ -8,8 +8,13 @@ import sys
 from support import Daemons, expect, main, make_digits, train, wait_until, write_job
 
 
-def write(folder, name, epochs, cluster):
-    path = write_job(os.path.join(folder, name + ".yaml"), folder, epochs=epochs)
+# In one round of exchanging sums, and in two.
+NORMS = {"clips": "{adam: {learning_rate: 0.005, global_clipnorm: 1}}",
+         "lamb": "{lamb: {learning_rate: 0.005, clipnorm: 1}}"}
+
+
+def write(folder, name, cluster, **changes):
+    path = write_job(os.path.join(folder, name + ".yaml"), folder, **changes)
     with open(path, encoding="ascii") as file:
         text = file.read()
     with open(path, "w", encoding="ascii") as file:
@@ -38,9 +43,9 @@ def finish(daemons, job, wanted):
     expect(" as incarnation 2" not in logs(daemons, job), "the job went back:\n" + logs(daemons, job))
 
 
-def deaths(folder, wanted, epochs):
+def deaths(folder, wanted, **changes):
     """Two servers are killed one after the other; a third takes the place of the first."""
-    job = write(folder, "deaths", epochs, "servers: 2, replicas: 2, workers: 2")
+    job = write(folder, "deaths", "servers: 2, replicas: 2, workers: 2", **changes)
     home = os.path.join(folder, "deaths")
     os.mkdir(home)
     with Daemons(home) as daemons:
@@ -68,10 +73,10 @@ def is_restored(text, victim):
     return "every slot has 2 replicas" in text.partition(f"server {victim} was lost")[2]
 
 
-def storm(folder, wanted, epochs, seed):
+def storm(folder, wanted, seed, **changes):
     """Servers and workers are killed by chance, each time once what the last one had is on two servers again."""
     chance = random.Random(seed)
-    job = write(folder, "storm", epochs, "servers: 3, replicas: 2, workers: 2")
+    job = write(folder, "storm", "servers: 3, replicas: 2, workers: 2", **changes)
     home = os.path.join(folder, "storm")
     os.mkdir(home)
     print(f"storm: seed {seed}", flush=True)
@@ -97,9 +102,9 @@ def storm(folder, wanted, epochs, seed):
         finish(daemons, name, wanted)
 
 
-def drain(folder, wanted, epochs):
+def drain(folder, wanted, **changes):
     """A server without replicas is emptied and let go; what it had goes to another one."""
-    job = write(folder, "drain", epochs, "servers: 2, workers: 2")
+    job = write(folder, "drain", "servers: 2, workers: 2", **changes)
     home = os.path.join(folder, "drain")
     os.mkdir(home)
     with Daemons(home) as daemons:
@@ -119,9 +124,9 @@ def drain(folder, wanted, epochs):
         finish(daemons, name, wanted)
 
 
-def scaled(folder, wanted, epochs):
+def scaled(folder, wanted, **changes):
     """One server, then three, then two."""
-    job = write(folder, "scaled", epochs, "workers: 2")
+    job = write(folder, "scaled", "workers: 2", **changes)
     home = os.path.join(folder, "scaled")
     os.mkdir(home)
     with Daemons(home) as daemons:
@@ -142,14 +147,32 @@ def scaled(folder, wanted, epochs):
         finish(daemons, name, wanted)
 
 
-def test(folder):
+def undisturbed(folder, **changes):
+    """The hash of the model of one server."""
+    job = write(folder, "alone", "workers: 2", **changes)
+    return train(job, state=os.path.join(folder, "alone"), timeout=240)["model_hash"]
+
+
+def norms(folder, optimizer):
+    """Updates that need norms over all servers, whoever has what."""
+    os.mkdir(folder)
     make_digits(folder)
-    epochs = 60
-    wanted = train(write(folder, "alone", epochs, "workers: 2"), state=os.path.join(folder, "alone"), timeout=240)["model_hash"]
-    deaths(folder, wanted, epochs)
-    drain(folder, wanted, epochs)
-    scaled(folder, wanted, epochs)
-    storm(folder, wanted, epochs, int(sys.argv[1]) if len(sys.argv) > 1 else 1)
+    changes = {"epochs": 30, "optimizer": optimizer}
+    wanted = undisturbed(folder, **changes)
+    deaths(folder, wanted, **changes)
+    drain(folder, wanted, **changes)
+    scaled(folder, wanted, **changes)
+
+
+def test(folder):
+    for name, optimizer in NORMS.items():
+        norms(os.path.join(folder, name), optimizer)
+    make_digits(folder)
+    wanted = undisturbed(folder, epochs=60)
+    deaths(folder, wanted, epochs=60)
+    drain(folder, wanted, epochs=60)
+    scaled(folder, wanted, epochs=60)
+    storm(folder, wanted, int(sys.argv[1]) if len(sys.argv) > 1 else 1, epochs=60)
 
 
 main(test)

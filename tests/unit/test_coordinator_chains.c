@@ -7,6 +7,12 @@
 
 #define SLOTS 1024u
 
+/* Norms of gradients are none of the coordinator's business. */
+static const char *const optimizers[] = {"sgd", "lamb", "{adam: {global_clipnorm: 1}}"};
+#define OPTIMIZERS (sizeof(optimizers) / sizeof(optimizers[0]))
+
+static const char *optimizer = "sgd";
+
 /* A model whose weights make some chunks. */
 static const char *text_of(uint32_t servers, uint32_t replicas)
 {
@@ -15,9 +21,9 @@ static const char *text_of(uint32_t servers, uint32_t replicas)
     snprintf(text, sizeof(text),
              "name: tiny\nmodel:\n  input_shape: [32768]\n  layers:\n    - dense: {units: 16}\n"
              "  loss: sparse_categorical_crossentropy\ndata:\n  train: {format: csv, path: train.csv}\n"
-             "train: {steps: 10, batch_size: 8, microbatches: 4, optimizer: sgd}\n"
+             "train: {steps: 10, batch_size: 8, microbatches: 4, optimizer: %s}\n"
              "cluster: {servers: %u, replicas: %u, workers: {min: 2, max: 3}}\n",
-             servers, replicas);
+             optimizer, servers, replicas);
     return text;
 }
 
@@ -178,6 +184,7 @@ START_TEST(a_fresh_server_gets_copies)
     Cairn__NodeCommand *command;
     Cairn__MapCommand *map;
 
+    optimizer = optimizers[_i];
     run_text(text_of(2, 2), NULL);
     leave(&cluster, "s1");
     register_server(&cluster, "s3");
@@ -231,6 +238,7 @@ START_TEST(a_drained_server_is_emptied_first)
     static const char *const servers[] = {"s1", "s2", "s3"};
     Cairn__NodeCommand *command;
 
+    optimizer = optimizers[_i];
     begin_drain();
     move_all(servers, 3, 3);
     ck_assert(!GOT(&cluster, "s1", DISMISS));
@@ -441,14 +449,20 @@ END_TEST
 
 static Suite *make_suite(void)
 {
-    const TTest *const tests[] = {
-        chains_are_on_different_servers,   a_server_dies_and_others_have_what_it_had,
-        the_last_of_a_chain_is_missed,     a_fresh_server_gets_copies,
-        a_drained_server_is_emptied_first, a_drained_server_stays_for_a_resume, scaling_takes_servers_on_and_lets_them_go, slots_are_shared_out_once, scaling_servers_is_checked, a_coordinator_that_starts_again_knows_the_map,
-        a_resume_needs_one_of_each_chain};
+    const TTest *const tests[] = {chains_are_on_different_servers, a_server_dies_and_others_have_what_it_had,
+                                  the_last_of_a_chain_is_missed, a_drained_server_stays_for_a_resume,
+                                  scaling_takes_servers_on_and_lets_them_go, slots_are_shared_out_once,
+                                  scaling_servers_is_checked,
+                                  a_coordinator_that_starts_again_knows_the_map,
+                                  a_resume_needs_one_of_each_chain};
     Suite *suite = suite_create("coordinator_chains");
+    TCase *moves = tcase_create("moves");
 
     ADD(suite, "chains", tests);
+    tcase_add_checked_fixture(moves, set_up, tear_down);
+    tcase_add_loop_test(moves, a_fresh_server_gets_copies, 0, OPTIMIZERS);
+    tcase_add_loop_test(moves, a_drained_server_is_emptied_first, 0, OPTIMIZERS);
+    suite_add_tcase(suite, moves);
     return suite;
 }
 

@@ -422,6 +422,9 @@ static const char *const also_good[] = {
     HEAD MODEL "  metrics: []\n" DATA TRAIN,
     GOOD "cluster:\noutput:\n", /* nothing is all defaults */
     GOOD "cluster: {workers: {}}\n",
+    HEAD MODEL DATA "train: {epochs: 1, optimizer: lamb}\ncluster: {servers: 2, replicas: 2}\n",
+    HEAD MODEL DATA
+    "train: {epochs: 1, optimizer: {sgd: {clipnorm: 1}}}\ncluster: {servers: 2, replicas: 2}\n",
     "{name: a, model: {input_shape: [3], layers: [dense: {units: 1}], loss: mean_squared_error}, data: "
     "{train: "
     "{format: csv, path: b}}, train: {steps: 1, batch_size: 1, optimizer: sgd}}",
