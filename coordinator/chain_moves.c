@@ -173,7 +173,7 @@ static uint32_t any_shard(const struct job_entry *entry)
 
 bool chains_are_fixed(const struct job_entry *entry)
 {
-    return entry_has_tables(entry) || throughput_is(entry) || optimizer_spec_needs_norms(&entry->job->optimizer);
+    return entry_has_tables(entry) || throughput_is(entry);
 }
 
 /* Tables jobs stay where they are, and so do those of the throughput modes: what one shard tells another of a
