@@ -1,7 +1,7 @@
 /* A server's shard on outside messages of clients and of other shards: a play of them, of commits and of
  * time.
  *
- * The shard is one of three of a model's job in chains, of one whose updates need norms, and has a job of
+ * The shard is one of three of a model's job in chains, of another whose updates need norms, and has a job of
  * each other kind to itself. A scene is SCENE_BYTES of a header's members, then two bytes for each payload:
  * what it is about, and how long it is and what is in it. What the wire's checks let through must harm
  * nothing: no message may fail a job. */
@@ -125,7 +125,7 @@ static struct assignment *assignment_of(uint64_t job)
     Cairn__Shard shards[SHARDS], *pointers[SHARDS];
     char names[SHARDS][8], endpoints[SHARDS][8];
     static uint32_t slots[PLACEMENT_SLOTS_MIN * SHARDS];
-    uint32_t places = job == JOB_CHAINS ? SHARDS : 1;
+    uint32_t places = is_shared(job) ? SHARDS : 1;
     struct assignment *assignment = NULL;
     struct error error;
 

@@ -609,6 +609,54 @@ START_TEST(who_leaves_is_in_no_generation)
 }
 END_TEST
 
+/* The first message of a kind that is on its way. */
+static struct chain_said *said_of(struct play *play, enum data_kind kind)
+{
+    uint32_t index = 0;
+
+    while (index < play->rig->said_count && play->rig->said[index].header.kind != kind)
+        index++;
+    ck_assert_uint_lt(index, play->rig->said_count);
+    return &play->rig->said[index];
+}
+
+/* Totals of norms that cannot be those of a copy's version: the copy is dropped, and asked for once more. */
+START_TEST(a_copy_with_foreign_totals_is_dropped)
+{
+    struct play play;
+    struct chain_slot *slot;
+    struct chain_said *snapshot;
+    uint64_t *known;
+
+    play_init(&play, norm_optimizers[0], 1, 1);
+    for (uint64_t step = 0; step < 2; step++) {
+        play.step = step;
+        for (uint32_t chunk = 0; chunk < CHUNKS; chunk++)
+            push_weights(&play, chunk, rig_whole);
+        chain_deliver_all(play.rig);
+    }
+    slot = &play.rig->slots[0];
+    slot->copy = CHAIN_NODES - 1;
+    chain_map_changed(play.rig);
+    slot->copy_number = play.rig->map_number;
+    chain_give_map(play.rig, slot->nodes[0]);
+    chain_give_map(play.rig, slot->copy);
+    snapshot = said_of(&play, DATA_SNAPSHOT);
+    known = snapshot->payloads[snapshot->header.payload_count - 1]->data;
+    ck_assert_uint_eq(known[0], 1); /* of the update that made version 2 */
+    known[0] = 5;
+    for (uint32_t node = 0; node < CHAIN_NODES; node++)
+        chain_break(play.rig, slot->copy, node); /* it has asked as well */
+    chain_deliver_all(play.rig);
+    ck_assert_uint_eq(slot->copy, CHAIN_NODES - 1);
+    ck_assert(shard_waits(play.rig->nodes[slot->copy].shard));
+    shard_nudge(play.rig->nodes[slot->copy].shard);
+    chain_deliver_all(play.rig);
+    ck_assert_uint_eq(slot->copy, SLOT_NOBODY);
+    play_fini(&play);
+}
+END_TEST
+
 /* Who pushes what is summed, and not on all of the chain yet, hears of it all the same; of weights and of
  * sums. */
 START_TEST(who_pushes_again_meanwhile_is_answered)
@@ -648,6 +696,7 @@ static Suite *chain_suite(void)
     tcase_add_test(tests, who_comes_late_is_in_the_next_generation);
     tcase_add_test(tests, who_leaves_is_in_no_generation);
     tcase_add_test(tests, who_pushes_again_meanwhile_is_answered);
+    tcase_add_test(tests, a_copy_with_foreign_totals_is_dropped);
     suite_add_tcase(suite, tests);
     return suite;
 }
