@@ -57,7 +57,7 @@ class Schedule:
         self.shards = chance.choice([1, 1, 2, 3])
         self.codec = chance.choice(["float32", "float32", "bfloat16", "int8"])
         self.clips = chance.random() < 0.3
-        self.replicas = 1 if self.clips else chance.randint(1, min(2, self.servers))  # norms have no replicas yet
+        self.replicas = chance.randint(1, min(2, self.servers))
         # What is written again and again has its blocks, and minds no full disk: so first generations come late.
         self.commit_every = chance.choice([100, 200] if self.has_small_disks else [1, 7, 25, 100, 1000000])
         self.epochs = max(STEPS_PER_FAULT * fault_count, 2 * LAST_STEPS) // STEPS_PER_EPOCH
