@@ -453,7 +453,7 @@ static Suite *make_suite(void)
     const TTest *const tests[] = {
         chains_are_on_different_servers, a_server_dies_and_others_have_what_it_had,
         the_last_of_a_chain_is_missed,   a_drained_server_stays_for_a_resume,
-        scaling_servers_is_checked,      a_coordinator_that_starts_again_knows_the_map,
+        scaling_servers_is_checked,      slots_are_shared_out_once, a_coordinator_that_starts_again_knows_the_map,
         a_resume_needs_one_of_each_chain};
     Suite *suite = suite_create("coordinator_chains");
     TCase *moves = tcase_create("moves");
