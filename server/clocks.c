@@ -110,8 +110,28 @@ void clocks_apply(struct clocks *clocks, uint64_t worker)
 {
     uint32_t place;
 
-    BUG_IF(!find_live(clocks, worker, &place));
+    BUG_IF(!find(clocks, worker, &place));
     clocks->items[place].next++;
+}
+
+enum status clocks_follow(struct clocks *clocks, uint64_t worker, uint64_t step, struct error *error)
+{
+    const struct clock_start start = {worker, step};
+    uint32_t place;
+    enum status status;
+
+    if (find(clocks, worker, &place))
+        return clocks->items[place].next == step
+                   ? CAIRN_OK
+                   : error_set(error, CAIRN_INVALID,
+                               "step %" PRIu64 " of worker %" PRIu64 ", the next is %" PRIu64, step, worker,
+                               clocks->items[place].next);
+    status = reserve(clocks, clocks->count + 1, error);
+    if (status != CAIRN_OK)
+        return status;
+    insert(clocks, place, &start);
+    clocks->live[place] = false;
+    return CAIRN_OK;
 }
 
 bool clocks_next(const struct clocks *clocks, uint64_t worker, uint64_t *step)

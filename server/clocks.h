@@ -53,7 +53,12 @@ enum status clocks_begin_epoch(struct clocks *clocks, const struct clock_start *
 /* What an update of a worker's step is. */
 enum clocks_verdict clocks_judge(const struct clocks *clocks, uint64_t worker, uint64_t step);
 
-/* The worker's next update, which is due, is applied. */
+/* Another shard has judged that an update of this step is the worker's next: who is not known yet begins with
+ * it, and is not live. Errors: CAIRN_INVALID, it is not the next here; CAIRN_NO_MEMORY. */
+enum status clocks_follow(struct clocks *clocks, uint64_t worker, uint64_t step,
+                          struct error *error) MUST_CHECK;
+
+/* The worker's next update, which was due, is applied. It may have left meanwhile. */
 void clocks_apply(struct clocks *clocks, uint64_t worker);
 
 /* The step of a live worker whose update is to come; false: there is no such worker. */
@@ -70,7 +75,7 @@ uint64_t clocks_total(const struct clocks *clocks);
 void clocks_give(struct clocks *clocks, uint64_t worker, uint64_t version);
 uint64_t clocks_staleness(const struct clocks *clocks, uint64_t worker, uint64_t version);
 
-/* Replaces all by clocks from disk, of which none is live. items: borrowed, [count].
+/* Replaces all by clocks from disk or from another shard, of which none is live. items: borrowed, [count].
  * Errors: CAIRN_CORRUPT when they are not in order or contradict themselves; CAIRN_NO_MEMORY. */
 enum status clocks_load(struct clocks *clocks, const struct clock *items, uint32_t count,
                         struct error *error) MUST_CHECK;

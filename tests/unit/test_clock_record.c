@@ -124,6 +124,32 @@ START_TEST(damage_is_seen)
 }
 END_TEST
 
+/* Between shards they are bytes like any other. */
+START_TEST(bytes_of_another_step_or_chunk_are_refused)
+{
+    const struct clock_record record = {
+        .step = 7, .table = 0, .chunk = 3, .version = 7, .count = 2, .clocks = some};
+    struct clock_record wanted = record;
+    unsigned char bytes[256];
+    struct clocks clocks = {0};
+    uint64_t version;
+    size_t length = clock_record_bytes(2);
+
+    ck_assert_uint_le(length, sizeof(bytes) - 1);
+    clock_record_pack(&record, bytes + 1);
+    ck_assert_int_eq(clock_record_unpack(bytes + 1, length, &wanted, &version, &clocks, NULL), CAIRN_OK);
+    ck_assert_uint_eq(version, 7);
+    ck_assert_uint_eq(clocks.count, 2);
+    ck_assert_int_eq(clock_record_unpack(bytes + 1, 8, &wanted, &version, &clocks, NULL), CAIRN_CORRUPT);
+    wanted.step = 8;
+    ck_assert_int_eq(clock_record_unpack(bytes + 1, length, &wanted, &version, &clocks, NULL), CAIRN_CORRUPT);
+    wanted.step = 7;
+    wanted.chunk = 4;
+    ck_assert_int_eq(clock_record_unpack(bytes + 1, length, &wanted, &version, &clocks, NULL), CAIRN_CORRUPT);
+    clocks_fini(&clocks);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("clock_record");
@@ -134,6 +160,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, each_step_has_its_own);
     tcase_add_test(tests, clocks_that_do_not_add_up_are_refused);
     tcase_add_test(tests, damage_is_seen);
+    tcase_add_test(tests, bytes_of_another_step_or_chunk_are_refused);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -86,6 +86,26 @@ START_TEST(staleness_counts_from_what_was_given)
 }
 END_TEST
 
+START_TEST(others_may_have_judged)
+{
+    struct clocks clocks = {0};
+    uint64_t step;
+
+    begin_epoch(&clocks, 2, 0, 5);
+    ck_assert_int_eq(clocks_follow(&clocks, 2, 6, NULL), CAIRN_INVALID);
+    ck_assert_int_eq(clocks_follow(&clocks, 2, 5, NULL), CAIRN_OK);
+    clocks_apply(&clocks, 2);
+    ck_assert_int_eq(clocks_follow(&clocks, 1, 3, NULL), CAIRN_OK); /* it is not known yet */
+    clocks_apply(&clocks, 1);
+    ck_assert(!clocks_next(&clocks, 1, &step));
+    ck_assert_uint_eq(clocks_total(&clocks), 2);
+    begin_epoch(&clocks, 1, 2, 3);
+    ck_assert(clocks_next(&clocks, 1, &step));
+    ck_assert_uint_eq(step, 4);
+    clocks_fini(&clocks);
+}
+END_TEST
+
 START_TEST(what_is_loaded_makes_sense)
 {
     const struct clock good[] = {{1, 0, 4}, {5, 4, 4}}, unordered[] = {{2, 0, 1}, {2, 0, 1}},
@@ -116,6 +136,7 @@ static Suite *clocks_suite(void)
     tcase_add_test(tests, who_is_not_in_the_epoch_is_fenced);
     tcase_add_test(tests, the_least_is_of_the_living);
     tcase_add_test(tests, staleness_counts_from_what_was_given);
+    tcase_add_test(tests, others_may_have_judged);
     tcase_add_test(tests, what_is_loaded_makes_sense);
     suite_add_tcase(suite, tests);
     return suite;
