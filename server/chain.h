@@ -13,6 +13,8 @@
 struct chain_link {
     struct slot_place place;
     bool awaits;            /* nothing is here yet: a snapshot is to come */
+    uint64_t before_since;  /* the number of the map from which on it has this neighbour before it, and */
+    uint64_t after_since;   /* after it: what these said by older maps was about something else */
     uint64_t sent_version;  /* the newest that the one after has been sent the sum of */
     uint64_t after_version; /* the newest that it is known to have */
 };

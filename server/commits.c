@@ -10,7 +10,7 @@ void commits_init(struct commits *commits, const struct tables *tables, struct s
     commits->tables = tables;
     commits->store = store;
     commits->every = every;
-    commits->committed_step = committed_step;
+    commits->committed_step = commits->newest_step = committed_step;
 }
 
 /* Frees all generations but the one that the writer has. */
@@ -150,6 +150,8 @@ enum status commits_reached_sparse(struct commits *commits, uint32_t table, stru
 
 void commits_arrived(struct commits *commits, struct dense_chunk *chunk)
 {
+    if (chunk->clocks)
+        chunk->first_version = commits->newest_step;
     for (uint32_t i = 0; i < commits->count; i++) {
         if (commits->queue[i]->state != GENERATION_COLLECTING &&
             commits->queue[i]->step > chunk->first_version)
@@ -163,6 +165,8 @@ void commits_arrived(struct commits *commits, struct dense_chunk *chunk)
 
 void commits_left(struct commits *commits, const struct dense_chunk *chunk)
 {
+    if (chunk->clocks) /* it was captured when a generation was asked for, or is in none */
+        return;
     for (uint32_t i = 0; i < commits->count; i++) {
         if (commits->queue[i]->state == GENERATION_COLLECTING)
             generation_left(commits->queue[i], chunk);
@@ -210,7 +214,8 @@ static enum status asked_capture(struct commits *commits, struct error *error)
     struct generation *generation;
     enum status status;
 
-    if (!commits->asked || commits->count == COMMITS_UNDER_WAY || rows_are_held(commits))
+    if (!commits->asked || commits->count == COMMITS_UNDER_WAY || rows_are_held(commits) ||
+        tables_await_pieces(commits->tables))
         return CAIRN_OK;
     commits->asked = false;
     commits->missed = !is_at(commits, commits->asked_step);
@@ -226,6 +231,17 @@ static enum status asked_capture(struct commits *commits, struct error *error)
     return status;
 }
 
+enum status commits_go_on(struct commits *commits, struct error *error)
+{
+    return asked_capture(commits, error);
+}
+
+static void note_step(struct commits *commits, uint64_t step)
+{
+    if (step > commits->newest_step)
+        commits->newest_step = step;
+}
+
 enum status commits_ask(struct commits *commits, uint64_t step, enum commits_answer *answer,
                         struct error *error)
 {
@@ -235,8 +251,9 @@ enum status commits_ask(struct commits *commits, uint64_t step, enum commits_ans
     if (!tables_can_end_at(commits->tables, step))
         return CAIRN_OK;
     *answer = COMMITS_COMING;
-    if (tables_pieces_at(commits->tables, step) == 0 || step == commits->committed_step ||
-        (generation && generation->state == GENERATION_WRITTEN)) {
+    note_step(commits, step);
+    if ((tables_pieces_at(commits->tables, step) == 0 && !tables_await_pieces(commits->tables)) ||
+        step == commits->committed_step || (generation && generation->state == GENERATION_WRITTEN)) {
         *answer = COMMITS_DURABLE;
         return CAIRN_OK;
     }
@@ -318,6 +335,7 @@ enum status commits_confirm(struct commits *commits, uint64_t step, bool *confir
     if (!*confirmed)
         return CAIRN_OK;
     commits->committed_step = step;
+    note_step(commits, step);
     while (commits->count > 0 && commits->queue[0]->step <= step && !commits_writing(commits))
         queue_pop(commits);
     return asked_capture(commits, error);

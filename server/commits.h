@@ -34,6 +34,7 @@ struct commits {
     struct store *store;
     uint64_t every; /* 0: only those that are asked for, whatever versions the pieces have */
     uint64_t committed_step;                     /* the job's */
+    uint64_t newest_step; /* of all generations that were asked for here, or that are the job's */
     struct generation *queue[COMMITS_UNDER_WAY]; /* oldest first */
     uint32_t count;
     bool is_away;          /* the coordinator: nobody is held back for it */
@@ -76,11 +77,17 @@ enum status commits_reached_dense(struct commits *commits, uint32_t table, const
 enum status commits_reached_sparse(struct commits *commits, uint32_t table, struct error *error) MUST_CHECK;
 
 /* A dense chunk has come to the shard with its version, or leaves it. One that comes is in no generation that
- * has been given to the writer: its first_version grows to that. */
+ * has been given to the writer: its first_version grows to that. One with clocks, whose versions are not
+ * generations' steps, is in those that are asked for from now on. */
 void commits_arrived(struct commits *commits, struct dense_chunk *chunk);
 void commits_left(struct commits *commits, const struct dense_chunk *chunk);
 
-/* Makes the version that every piece now has, `step`, durable; with `every` 0 what they have, as step `step`.
+/* What stood in the way of a generation that was asked for may be gone: makes it, if it is. Errors: as above.
+ */
+enum status commits_go_on(struct commits *commits, struct error *error) MUST_CHECK;
+
+/* Makes the version that every piece now has, `step`, durable; with `every` 0 what they have, as step `step`,
+ * once all is here that is to come from other shards but for copies.
  * COMMITS_COMING may come to nothing when pieces go on before there is room: commits_missed. Errors: as
  * above. */
 enum status commits_ask(struct commits *commits, uint64_t step, enum commits_answer *answer,

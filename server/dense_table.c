@@ -86,6 +86,7 @@ static void chunk_free(struct dense_chunk *chunk)
     if (chunk->clocks)
         clocks_fini(chunk->clocks);
     free(chunk->clocks);
+    update_queue_fini(&chunk->updates);
     for (uint32_t i = 0; i < OPTIMIZER_SLOTS_MAX; i++) {
         buffer_unref(chunk->slots[i]);
         buffer_unref(chunk->next_slots[i]);

@@ -18,6 +18,7 @@
 #include "norm_rounds.h"
 #include "optimizers/optimizer.h"
 #include "subscribers.h"
+#include "update_queue.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -59,6 +60,7 @@ struct dense_chunk {
     struct waiting_list waiting;                    /* the shard's: who waits for version + 1 */
     struct chain_link link;                         /* the shard's: its place in the chunk's chain */
     struct clocks *clocks;                          /* whose updates it has; NULL: not params.has_clocks */
+    struct update_queue updates; /* the shard's: with clocks, those that the one after has not */
 };
 
 struct dense_table {

@@ -320,8 +320,10 @@ enum status generation_load(struct store *store, const struct tables *tables, ui
         const struct dense_table *dense =
             tables_begins(tables, number, step) ? NULL : tables->items[number].dense;
 
-        for (uint32_t i = 0; dense && i < dense->chunk_count && status == CAIRN_OK; i++)
-            status = chunk_load(transaction, number, dense, dense->chunks[i], error);
+        for (uint32_t i = 0; dense && i < dense->chunk_count && status == CAIRN_OK; i++) {
+            if (!dense->chunks[i]->link.awaits)
+                status = chunk_load(transaction, number, dense, dense->chunks[i], error);
+        }
     }
     store_abort(transaction);
     return status;

@@ -2,6 +2,7 @@
 #include "roster.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct roster *roster_of(const Cairn__EpochCommand *epoch)
 {
@@ -17,4 +18,14 @@ struct roster *roster_of(const Cairn__EpochCommand *epoch)
                 (struct clock_start){epoch->worker_numbers[i], epoch->worker_steps[i]};
     }
     return roster;
+}
+
+struct roster *roster_copy(const struct roster *roster)
+{
+    size_t bytes = sizeof(*roster) + roster->count * sizeof(roster->workers[0]);
+    struct roster *copy = malloc(bytes);
+
+    if (copy)
+        memcpy(copy, roster, bytes);
+    return copy;
 }

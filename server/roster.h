@@ -16,5 +16,7 @@ struct roster {
 /* The workers that an epoch gives microbatches to; the others push nothing, so nobody is to wait for them.
  * NULL: out of memory. Owns: the caller, free(). */
 struct roster *roster_of(const Cairn__EpochCommand *epoch);
+/* Another one that says the same. The same holds of it. */
+struct roster *roster_copy(const struct roster *roster);
 
 #endif

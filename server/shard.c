@@ -57,6 +57,7 @@ static void part_free(struct shard_job *job)
     store_close(job->store);
     slot_map_unref(job->map);
     assignment_unref(job->assignment);
+    free(job->roster);
     for (uint32_t i = 0; i < job->older_count; i++)
         assignment_unref(job->older[i]);
     free(job->older);
@@ -117,6 +118,8 @@ static enum status job_open(struct shard *shard, struct assignment *assignment, 
     status = tables_new(assignment, shard->owner.shard, step, &job->tables, error);
     if (status == CAIRN_OK)
         job->has_chains = tables_link(job->tables, job->map, shard->owner.shard);
+    if (status == CAIRN_OK && step > 0)
+        shard_await_heads(job);
     if (status == CAIRN_OK)
         status = values_load(shard, job, step, error);
     if (status == CAIRN_OK && shard_duplicates_open(job) != CAIRN_OK)
@@ -202,19 +205,22 @@ void shard_refuse_waiting(struct shard *shard, const struct shard_job *job, uint
     }
 }
 
+#define ENDED "the job was released or has a newer incarnation"
+
 static void waiting_end(struct shard *shard, const struct shard_job *job, uint32_t table,
                         struct waiting_list *list)
 {
-    shard_refuse_waiting(shard, job, table, list, DATA_REFUSED_STALE,
-                         "the job was released or has a newer incarnation");
+    shard_refuse_waiting(shard, job, table, list, DATA_REFUSED_STALE, ENDED);
 }
 
 static void table_end(struct shard *shard, const struct shard_job *job, uint32_t number)
 {
     struct table *table = &job->tables->items[number];
 
-    for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++)
+    for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++) {
         waiting_end(shard, job, number, &table->dense->chunks[i]->waiting);
+        shard_refuse_updates(shard, job, table->dense->chunks[i], DATA_REFUSED_STALE, ENDED);
+    }
     if (table->sums)
         waiting_end(shard, job, number, &table->sums->waiting);
     if (table->sparse)
@@ -261,6 +267,10 @@ void shard_advance_dense(struct shard *shard, struct shard_job *job, uint32_t nu
 {
     struct error error;
 
+    if (chunk->clocks) {
+        shard_advance_updates(shard, job, chunk);
+        return;
+    }
     if (!chunk->is_summed)
         return;
     shard_forward_dense(shard, job, number, chunk);
@@ -412,6 +422,7 @@ static void job_begin(struct shard *shard, struct assignment *assignment, uint64
     shard_tell(
         shard, assignment, incarnation,
         (struct shard_report){.kind = SHARD_PREPARED, .holds_pieces = tables_have_pieces(job->tables)});
+    shard_begin_chains(shard, job);
 }
 
 void shard_prepare(struct shard *shard, struct assignment *assignment, uint64_t incarnation, uint64_t step)

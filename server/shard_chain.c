@@ -46,7 +46,8 @@ static struct data_header header_of(const struct shard *shard, const struct shar
                                 .incarnation = job->incarnation,
                                 .table = number,
                                 .step = step,
-                                .request = job->map->positions[shard->owner.shard]};
+                                .request = job->map->positions[shard->owner.shard],
+                                .map = job->map->number};
 }
 
 /* Whether more can go with what is to be told; else that goes first. */
@@ -57,7 +58,8 @@ static bool goes_with(const struct chain_message *outgoing, const struct shard_j
            outgoing->bytes < WIRE_GATHER_BYTES && outgoing->job == job && outgoing->to == to &&
            outgoing->header.kind == header->kind && outgoing->header.table == header->table &&
            outgoing->header.step == header->step && outgoing->header.samples == header->samples &&
-           header->kind != DATA_SNAPSHOT;
+           outgoing->header.worker == header->worker && outgoing->header.worker_step == header->worker_step &&
+           outgoing->header.divisor == header->divisor && header->kind != DATA_SNAPSHOT;
 }
 
 /* Opens a message, unless what is open will do. */
@@ -81,6 +83,20 @@ static void message_add(struct shard *shard, uint32_t chunk, enum data_type type
     outgoing->header.payloads[index] = (struct data_payload){chunk, type, values ? values->length_bytes : 0};
     outgoing->payloads[index] = values ? buffer_ref(values) : NULL;
     outgoing->bytes += outgoing->header.payloads[index].length_bytes;
+}
+
+void shard_chain_say(struct shard *shard, struct shard_job *job, uint32_t to, struct data_header *header,
+                     const struct chain_parts *parts)
+{
+    const struct data_header known = header_of(shard, job, header->kind, header->table, header->step);
+
+    header->job = known.job;
+    header->incarnation = known.incarnation;
+    header->request = known.request;
+    header->map = known.map;
+    message_open(shard, job, to, header);
+    for (uint32_t i = 0; i < parts->count; i++)
+        message_add(shard, parts->chunk, parts->types[i], parts->values[i]);
 }
 
 void shard_forward_dense(struct shard *shard, struct shard_job *job, uint32_t number,
@@ -145,6 +161,10 @@ void shard_snapshot_dense(struct shard *shard, struct shard_job *job, uint32_t n
     struct buffer *known = NULL;
     struct error error;
 
+    if (chunk->clocks) {
+        shard_snapshot_updates(shard, job, chunk);
+        return;
+    }
     if (chunk->table->rounds && !shard_norms_known(chunk->table, &known)) {
         error_set(&error, CAIRN_NO_MEMORY, "out of memory for a copy of chunk %u", chunk->number);
         shard_fail(shard, job, &error);
@@ -409,6 +429,8 @@ void shard_take_chain(struct shard *shard, const struct data_header *header, str
     said.table = said.job ? tables_find(said.job->tables, header->table) : NULL;
     if (!said.table || said.table->sparse || header->request >= said.job->map->shard_count)
         said_drop(&said, "of another job, incarnation, table or shard");
+    else if (said.table->dense && said.table->dense->params.has_clocks)
+        shard_take_chain_updates(shard, said.job, header, payloads);
     else if (header->kind == DATA_SNAPSHOT && !link_of(&said, 0))
         said_drop(&said, "a chunk that is not here");
     else if (header->kind == DATA_SNAPSHOT)
@@ -425,7 +447,7 @@ void shard_take_chain(struct shard *shard, const struct data_header *header, str
 /* Sums that wait for norms will be said again when these are known, if they must. */
 static bool dense_waits(const struct dense_chunk *chunk)
 {
-    return chunk->link.awaits ||
+    return chunk->link.awaits || chunk->updates.count > 0 ||
            (dense_is_due(chunk->table, chunk) && !chain_allows(&chunk->link, chunk->version + 1));
 }
 

@@ -27,30 +27,42 @@ static bool is_copied_again(const struct chain_link *link, const struct slot_pla
 }
 
 /* Takes a new place. Returns whether there is somebody new after it, to be copied to. */
-static bool link_move(struct chain_link *link, const struct slot_place *place)
+static bool link_move(struct chain_link *link, const struct slot_place *place, uint64_t map)
 {
     bool is_new = place->after != link->place.after ||
                   (place->after_is_copy &&
                    (!link->place.after_is_copy || link->place.copy_number != place->copy_number));
 
-    if (is_new)
+    if (place->before != link->place.before)
+        link->before_since = map;
+    if (is_new) {
         link->sent_version = link->after_version = 0;
+        link->after_since = place->after_is_copy ? place->copy_number : map;
+    }
     link->place = *place;
     return is_new && place->after_is_copy && !link->awaits;
 }
+
+#define MOVED "what was asked for lies on another shard now"
 
 /* A head that is one no more has nobody to answer. */
 static void clients_leave(struct shard *shard, struct shard_job *job, uint32_t number,
                           struct waiting_list *list)
 {
-    shard_refuse_waiting(shard, job, number, list, DATA_REFUSED_UNKNOWN,
-                         "what was asked for lies on another shard now");
+    shard_refuse_waiting(shard, job, number, list, DATA_REFUSED_UNKNOWN, MOVED);
+}
+
+static void chunk_clients_leave(struct shard *shard, struct shard_job *job, uint32_t number,
+                                struct dense_chunk *chunk)
+{
+    clients_leave(shard, job, number, &chunk->waiting);
+    shard_refuse_updates(shard, job, chunk, DATA_REFUSED_UNKNOWN, MOVED);
 }
 
 static void chunk_leave(struct shard *shard, struct shard_job *job, uint32_t number,
                         struct dense_chunk *chunk)
 {
-    clients_leave(shard, job, number, &chunk->waiting);
+    chunk_clients_leave(shard, job, number, chunk);
     commits_left(&job->commits, chunk);
     dense_chunk_remove(job->tables->items[number].dense, chunk);
 }
@@ -68,7 +80,7 @@ static enum status chunk_come(struct shard *shard, struct shard_job *job, uint32
     status = dense_chunk_add(job->tables->items[number].dense, chunk, 0, &added, error);
     if (status != CAIRN_OK)
         return status;
-    added->link = (struct chain_link){.place = place, .awaits = true};
+    added->link = (struct chain_link){.place = place, .awaits = true, .before_since = place.copy_number};
     shard_ask(shard, job, number, chunk, &added->link);
     return CAIRN_OK;
 }
@@ -76,10 +88,13 @@ static enum status chunk_come(struct shard *shard, struct shard_job *job, uint32
 static void chunk_move(struct shard *shard, struct shard_job *job, uint32_t number, struct dense_chunk *chunk,
                        const struct slot_place *place)
 {
-    bool is_copied = link_move(&chunk->link, place);
+    bool is_behind_another = place->before != chunk->link.place.before;
+    bool is_copied = link_move(&chunk->link, place, job->map->number);
 
     if (!place->is_head)
-        clients_leave(shard, job, number, &chunk->waiting);
+        chunk_clients_leave(shard, job, number, chunk);
+    if (chunk->clocks && is_behind_another && !chunk->link.awaits)
+        shard_acknowledge(shard, job, number, chunk->number, &chunk->link, chunk->version);
     if (chunk->link.awaits)
         shard_ask(shard, job, number, chunk->number, &chunk->link);
     else if (is_copied)
@@ -113,7 +128,7 @@ static enum status sums_move(struct shard *shard, struct shard_job *job, uint32_
     struct sum_table *sums = job->tables->items[number].sums;
     struct slot_place place = place_of(shard, job, number, 0);
     bool comes = place.is_member && (!sums->link.place.is_member || is_copied_again(&sums->link, &place));
-    bool is_copied = link_move(&sums->link, &place);
+    bool is_copied = link_move(&sums->link, &place, job->map->number);
 
     if (comes && place.is_head)
         return error_set(error, CAIRN_INVALID, "shard %u was to have table %u, and does not",
@@ -239,7 +254,9 @@ void shard_map(struct shard *shard, uint64_t number, uint64_t incarnation, struc
     shard_tell(shard, job->assignment, incarnation,
                (struct shard_report){.kind = SHARD_MAPPED,
                                      .holds_pieces = tables_have_pieces(job->tables),
-                                     .step = tables_newest(job->tables),
+                                     .step = job_is_throughput(job->assignment->job)
+                                                 ? job->commits.newest_step
+                                                 : tables_newest(job->tables),
                                      .map = job->map->number});
     for (uint32_t slot = 0; slot < job->map->slot_count; slot++)
         shard_report_copied(shard, job, slot);

@@ -27,7 +27,7 @@ struct shard_job {
     struct commits commits;
     uint32_t dropped_told;         /* generations that were dropped, as the log tells */
     struct duplicates *duplicates; /* NULL: what comes twice is not compared */
-    uint64_t epoch;                /* throughput modes: the newest one's number; 0: none yet */
+    struct roster *roster;         /* throughput modes: of the newest epoch; NULL: there was none yet */
     bool held;    /* no piece goes on to another version */
     bool failed;  /* reported */
     bool retired; /* released or replaced: only its last write is waited for */
@@ -41,6 +41,14 @@ struct chain_message {
     uint32_t to; /* its place among the job's shards */
     uint64_t bytes;
     struct buffer *payloads[WIRE_PAYLOADS_MAX];
+};
+
+/* The payloads of one chunk in such a message. */
+#define CHAIN_PARTS_MAX (3 + OPTIMIZER_SLOTS_MAX)
+struct chain_parts {
+    uint32_t chunk, count;
+    enum data_type types[CHAIN_PARTS_MAX];
+    struct buffer *values[CHAIN_PARTS_MAX]; /* borrowed; NULL: without a length */
 };
 
 struct shard {
@@ -105,6 +113,17 @@ void request_pull_updates(const struct request *request);
 
 /* Whether a push is of a worker that may push, and of steps that are in order; else refuses. */
 bool request_check_updates(const struct request *request);
+
+/* Sends a chunk's updates on that the one after has not, applies those that it has, and answers. */
+void shard_advance_updates(struct shard *shard, struct shard_job *job, struct dense_chunk *chunk);
+
+/* Refuses all who wait for a chunk's updates to be applied; any chunk. */
+void shard_refuse_updates(struct shard *shard, const struct shard_job *job, struct dense_chunk *chunk,
+                          enum data_refused reason, const char *message);
+
+/* A chunk has come here: its clocks know who is in the newest epoch. Errors: CAIRN_NO_MEMORY. */
+enum status shard_name_workers(const struct shard_job *job, struct dense_chunk *chunk,
+                               struct error *error) MUST_CHECK;
 
 /* Says in the log whose updates a job has that ends here. */
 void shard_log_updates(const struct shard *shard, const struct shard_job *job);
@@ -176,6 +195,28 @@ void shard_chains_flush(struct shard *shard);
 
 /* Reports each slot that is being copied here as copied when all of it is (shard_map.c). */
 void shard_report_copied(struct shard *shard, struct shard_job *job, uint32_t slot);
+
+/* Tells another shard of a chain; of header kind, table, step and what belongs to the kind are set. */
+void shard_chain_say(struct shard *shard, struct shard_job *job, uint32_t to, struct data_header *header,
+                     const struct chain_parts *parts);
+
+/* ---- the same of chunks with clocks (shard_chain_updates.c) */
+
+/* A job goes on from a generation, of which each shard has its own: all but heads await what heads have. */
+void shard_await_heads(struct shard_job *job);
+
+/* Both ends of each link begin. */
+void shard_begin_chains(struct shard *shard, struct shard_job *job);
+
+/* Sends the updates that the one after has not been sent. */
+void shard_forward_updates(struct shard *shard, struct shard_job *job, struct dense_chunk *chunk);
+
+/* As shard_snapshot_dense. */
+void shard_snapshot_updates(struct shard *shard, struct shard_job *job, struct dense_chunk *chunk);
+
+/* Takes what another shard says of chunks with clocks. payloads: borrowed. */
+void shard_take_chain_updates(struct shard *shard, struct shard_job *job, const struct data_header *header,
+                              struct buffer *const payloads[]);
 
 /* Refuses all who wait in a list: there will be no answer. */
 void shard_refuse_waiting(struct shard *shard, const struct shard_job *job, uint32_t table,

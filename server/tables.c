@@ -381,6 +381,11 @@ uint32_t tables_pieces_at(const struct tables *tables, uint64_t step)
     return count;
 }
 
+static bool is_piece_to_come(const struct dense_chunk *chunk)
+{
+    return chunk->link.awaits && !chunk->link.place.is_copy;
+}
+
 bool tables_have_pieces(const struct tables *tables)
 {
     for (uint32_t number = 0; number < tables->count; number++) {
@@ -389,7 +394,20 @@ bool tables_have_pieces(const struct tables *tables)
         if (table->sparse)
             return true;
         for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++) {
-            if (!table->dense->chunks[i]->link.awaits)
+            if (!table->dense->chunks[i]->link.awaits || is_piece_to_come(table->dense->chunks[i]))
+                return true;
+        }
+    }
+    return false;
+}
+
+bool tables_await_pieces(const struct tables *tables)
+{
+    for (uint32_t number = 0; number < tables->count; number++) {
+        const struct dense_table *dense = tables->items[number].dense;
+
+        for (uint32_t i = 0; dense && i < dense->chunk_count; i++) {
+            if (is_piece_to_come(dense->chunks[i]))
                 return true;
         }
     }

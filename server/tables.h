@@ -77,8 +77,10 @@ struct table *tables_find(const struct tables *tables, uint32_t number);
 uint32_t tables_pieces_at(const struct tables *tables, uint64_t step);
 bool tables_has_pieces_at(const struct tables *tables, uint32_t number, uint64_t step);
 
-/* Whether there is anything here to make durable. */
+/* Whether there is anything here to make durable, or will be before anything is; and whether some of that is
+ * still to come from other shards. Copies are there when they are. */
 bool tables_have_pieces(const struct tables *tables);
+bool tables_await_pieces(const struct tables *tables);
 
 /* The newest version of any piece here; 0: there are no pieces. */
 uint64_t tables_newest(const struct tables *tables);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* What a packed header takes at most: all members at their longest varints, the message, the payloads. */
-#define FIELDS_BYTES  (2 * 6 + 6 * 11 + 12 + 4 * 7 + 2 + 4 * 3)
+#define FIELDS_BYTES  (2 * 6 + 6 * 11 + 4 * 12 + 4 * 7 + 2 + 4 * 3)
 #define PAYLOAD_BYTES (2 + 6 + 2 + 11)
 _Static_assert(FIELDS_BYTES + WIRE_MESSAGE_MAX + 3 + WIRE_PAYLOADS_MAX * PAYLOAD_BYTES <= WIRE_HEADER_MAX,
                "a header at its bounds must fit");
@@ -87,6 +87,8 @@ static const char *kind_problem(const struct data_header *header)
     case DATA_UPDATE:
         if (header->step == WIRE_STEP_MAX)
             return "an update's step has no next one";
+        if (header->worker_step >= WIRE_STEP_MAX || header->divisor > WIRE_STEP_MAX)
+            return "an update's worker's step, or its divisor, is out of bounds";
         return header->samples <= TREE_LEAVES_MAX * WIRE_SAMPLES_MAX
                    ? NULL
                    : "an update's samples are out of bounds";
@@ -144,6 +146,11 @@ uint32_t wire_data_frames(const struct data_header *header)
     return frames;
 }
 
+static bool is_of_chains(enum data_kind kind)
+{
+    return kind == DATA_UPDATE || kind == DATA_SNAPSHOT || kind == DATA_TAKEN || kind == DATA_ASK;
+}
+
 static void pack_fields(Cairn__DataHeader *packed, const struct data_header *header)
 {
     packed->protocol = PROTOCOL_VERSION;
@@ -162,8 +169,14 @@ static void pack_fields(Cairn__DataHeader *packed, const struct data_header *hea
         packed->exact = header->exact;
         packed->acknowledge = header->acknowledge;
     }
-    if (header->kind == DATA_UPDATE)
+    if (header->kind == DATA_UPDATE) {
         packed->samples = header->samples;
+        packed->worker = header->worker;
+        packed->worker_step = header->worker_step;
+        packed->divisor = header->divisor;
+    }
+    if (is_of_chains(header->kind))
+        packed->map = header->map;
     if (header->kind == DATA_PULL) {
         packed->worker = header->worker;
         packed->committed = header->committed;
@@ -223,6 +236,9 @@ static void unpack_fields(struct data_header *header, const Cairn__DataHeader *p
     header->node = (struct tree_node){packed->node_begin, packed->node_end};
     header->samples = packed->samples;
     header->worker = packed->worker;
+    header->worker_step = packed->worker_step;
+    header->divisor = packed->divisor;
+    header->map = packed->map;
     header->subscribe = packed->subscribe;
     header->exact = packed->exact;
     header->acknowledge = packed->acknowledge;

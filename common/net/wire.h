@@ -101,7 +101,10 @@ struct data_header {
     uint64_t request;
     struct tree_node node; /* DATA_PUSH only */
     uint64_t samples;      /* DATA_PUSH, DATA_UPDATE */
-    uint64_t worker;       /* DATA_PUSH and DATA_PULL */
+    uint64_t worker;       /* DATA_PUSH, DATA_PULL and DATA_UPDATE */
+    uint64_t worker_step;  /* DATA_UPDATE only, as is the next one */
+    uint64_t divisor;
+    uint64_t map;          /* DATA_UPDATE, DATA_SNAPSHOT, DATA_TAKEN and DATA_ASK */
     bool subscribe;        /* DATA_PUSH only */
     bool exact;            /* DATA_PUSH and DATA_PULL */
     bool acknowledge;      /* DATA_PUSH, and DATA_PULL with newest */

@@ -10,6 +10,11 @@ static bool carries_chunks(enum data_kind kind)
     return kind == DATA_PUSH || kind == DATA_VALUES || kind == DATA_UPDATE || kind == DATA_SNAPSHOT;
 }
 
+static bool is_of_chains(enum data_kind kind)
+{
+    return kind == DATA_UPDATE || kind == DATA_SNAPSHOT || kind == DATA_TAKEN || kind == DATA_ASK;
+}
+
 static struct data_header sample(enum data_kind kind)
 {
     struct data_header header;
@@ -58,7 +63,12 @@ static struct data_header largest(enum data_kind kind)
     if (kind == DATA_UPDATE) {
         header.step = WIRE_STEP_MAX - 1;
         header.samples = TREE_LEAVES_MAX * WIRE_SAMPLES_MAX;
+        header.worker = UINT64_MAX;
+        header.worker_step = WIRE_STEP_MAX - 1;
+        header.divisor = WIRE_STEP_MAX;
     }
+    if (is_of_chains(kind))
+        header.map = UINT64_MAX;
     if (kind == DATA_PULL) {
         header.worker = UINT64_MAX;
         header.committed = header.newest = header.exact = true;
@@ -84,6 +94,9 @@ static void check_equal(const struct data_header *a, const struct data_header *b
     ck_assert_uint_eq(a->node.end, b->node.end);
     ck_assert_uint_eq(a->samples, b->samples);
     ck_assert_uint_eq(a->worker, b->worker);
+    ck_assert_uint_eq(a->worker_step, b->worker_step);
+    ck_assert_uint_eq(a->divisor, b->divisor);
+    ck_assert_uint_eq(a->map, b->map);
     ck_assert_int_eq(a->subscribe, b->subscribe);
     ck_assert_int_eq(a->exact, b->exact);
     ck_assert_int_eq(a->acknowledge, b->acknowledge);
@@ -196,6 +209,14 @@ START_TEST(chains_speak_of_chunks)
     ck_assert_int_eq(wire_data_unpack(bytes, cairn__data_header__pack(&packed, bytes), &back, NULL),
                      CAIRN_PROTOCOL);
     packed.step = 0;
+    packed.worker_step = WIRE_STEP_MAX;
+    ck_assert_int_eq(wire_data_unpack(bytes, cairn__data_header__pack(&packed, bytes), &back, NULL),
+                     CAIRN_PROTOCOL);
+    packed.worker_step = 0;
+    packed.divisor = WIRE_STEP_MAX + 1;
+    ck_assert_int_eq(wire_data_unpack(bytes, cairn__data_header__pack(&packed, bytes), &back, NULL),
+                     CAIRN_PROTOCOL);
+    packed.divisor = 0;
     packed.samples = TREE_LEAVES_MAX * WIRE_SAMPLES_MAX + 1;
     ck_assert_int_eq(wire_data_unpack(bytes, cairn__data_header__pack(&packed, bytes), &back, NULL),
                      CAIRN_PROTOCOL);
