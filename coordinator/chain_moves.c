@@ -173,17 +173,16 @@ static uint32_t any_shard(const struct job_entry *entry)
 
 bool chains_are_fixed(const struct job_entry *entry)
 {
-    return entry_has_tables(entry) || throughput_is(entry);
+    return entry_has_tables(entry);
 }
 
-/* Tables jobs stay where they are, and so do those of the throughput modes: what one shard tells another of a
- * chunk has no clocks. */
+/* Tables jobs stay where they are. */
 static bool can_change(const struct job_entry *entry)
 {
     Cairn__JobState state = entry_status(entry)->state;
 
     return entry_is_live(entry) && entry_has_begun(entry) && !entry_has_tables(entry) &&
-           !throughput_is(entry) && state != JOB_STATE(PREPARING);
+           state != JOB_STATE(PREPARING);
 }
 
 bool chains_can_lose(const struct job_entry *entry, const char *server)
@@ -249,21 +248,23 @@ void chains_copied(struct turn *turn, struct job_entry *entry, struct participan
 
     for (size_t i = 0; map && i < map->n_copies; i++) {
         uint32_t place = 0;
+        uint64_t since;
 
         if (map->copies[i]->slot != copied->slot || map->copies[i]->shard != copied->shard ||
             map->copies[i]->number != copied->number ||
             !chain_is_on(entry->record, copied->shard, node_name(server->node)))
             continue;
         view = chain_view_live(entry->record);
+        since = throughput_copied(turn, entry, server, copied->step);
         while (place < view.width && view.places[(size_t)copied->slot * view.width + place] != CHAIN_NOBODY)
             place++;
         if (place < view.width) {
             view.places[(size_t)copied->slot * view.width + place] = copied->shard;
-            entry->record->map_since[(size_t)copied->slot * view.width + place] = copied->step;
+            entry->record->map_since[(size_t)copied->slot * view.width + place] = since;
         }
         drop_copy(map, i);
         if (job_slot_has_state(entry->job, copied->slot))
-            count_holder(entry, server, copied->step);
+            count_holder(entry, server, since);
         entry->copy_due_ms = turn->now.monotonic_ms + COPY_PAUSE_MS;
         map_changed(turn, entry);
         return;

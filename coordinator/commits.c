@@ -5,6 +5,7 @@
 #include "interrupt.h"
 #include "life.h"
 #include "net/wire.h"
+#include "throughput.h"
 
 #include <inttypes.h>
 
@@ -171,6 +172,7 @@ static void give_up_generation(struct turn *turn, struct job_entry *entry, uint6
         server->abandoned_step = step;
         tell_abandon(turn, entry, server);
     }
+    throughput_give_up(entry, step);
 }
 
 void commits_update(struct turn *turn, struct job_entry *entry)

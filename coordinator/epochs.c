@@ -44,6 +44,8 @@ void epochs_prepared(struct turn *turn, struct job_entry *entry, struct particip
     participant->prepared = true;
     if (participant->is_newcomer)
         chains_tell(turn, entry, participant->node);
+    if (participant->is_newcomer && throughput_is(entry) && entry_has_begun(entry))
+        epoch_tell(turn, entry, participant->node);
 }
 
 /* ---- the end */

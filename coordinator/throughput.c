@@ -1,6 +1,7 @@
 /* Steps that only grow, and an end in two parts. */
 #include "throughput.h"
 
+#include "chains.h"
 #include "epoch_list.h"
 #include "life.h"
 
@@ -54,6 +55,27 @@ void throughput_progress(struct turn *turn, struct job_entry *entry)
     for (size_t i = 0; i < entry->servers.count; i++)
         life_tell_commit(turn, entry, entry->servers.items[i].node, step);
     entry->asked_step = step;
+}
+
+/* A server hears at different moments than others of a generation, and of what became of it. */
+uint64_t throughput_copied(struct turn *turn, const struct job_entry *entry, const struct participant *server,
+                           uint64_t step)
+{
+    const Cairn__JobStatus *status = entry_status(entry);
+    uint64_t wanted = status->state == JOB_STATE(COMMITTING) ? status->step : entry->asked_step;
+
+    if (!throughput_is(entry))
+        return step;
+    step = larger(step, status->committed_step);
+    if (wanted > step)
+        life_tell_commit(turn, entry, server->node, wanted);
+    return step;
+}
+
+void throughput_give_up(struct job_entry *entry, uint64_t step)
+{
+    if (throughput_is(entry) && entry->asked_step == step)
+        entry->asked_step = 0;
 }
 
 /* ---- the end */
@@ -136,7 +158,7 @@ bool throughput_end(struct turn *turn, struct job_entry *entry)
     }
     if (entry->workers.count == 0)
         return false;
-    if (!is_being_closed(entry))
+    if (!is_being_closed(entry) || chains_want_epoch(entry))
         epoch_close(turn, entry);
     return true;
 }

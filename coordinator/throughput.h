@@ -17,6 +17,14 @@ uint64_t throughput_first_step(const struct job_entry *entry);
 /* The job's step has grown: asks for a generation if one is due. */
 void throughput_progress(struct turn *turn, struct job_entry *entry);
 
+/* Of which generations a server has a slot that was copied to it, the newest that it knew of being `step`:
+ * those of later steps than this. If one of them is under way, the server is asked for it. */
+uint64_t throughput_copied(struct turn *turn, const struct job_entry *entry, const struct participant *server,
+                           uint64_t step);
+
+/* The generation of a step will never be whole: another one may be asked for. */
+void throughput_give_up(struct job_entry *entry, uint64_t step);
+
 /* A worker has done its last step, or has read and told the model. */
 void throughput_reached(struct turn *turn, struct job_entry *entry, struct participant *worker,
                         const Cairn__Reached *reached);

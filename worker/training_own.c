@@ -25,7 +25,12 @@ void training_own_init(struct training *training)
 void training_own_standing(struct training *training)
 {
     const struct versions *versions = &training->synchronise.versions;
+    const struct session_params *session = &training->params.session;
 
+    log_debug("synchronised",
+              "job=%" PRIu64 " incarnation=%" PRIu64 " worker=%" PRIu64 " step=%" PRIu64 " most=%" PRIu64,
+              session->job, session->incarnation, session->worker, versions->weights,
+              training->synchronise.weights_most);
     training->standing = (struct standing){.step = versions->weights};
     training->is_torn = versions->weights != training->synchronise.weights_most;
     if (training->params.is_closing || versions->weights > training->params.final_step)

@@ -366,11 +366,6 @@ static enum status resolve_cluster(struct resolve *resolve)
             resolve, "cluster.replicas",
             "%u replicas, allowed: up to cluster.servers, which is %u, as each is on another", job->replicas,
             job->servers);
-    if (job->replicas > 1 && job_is_throughput(job))
-        return resolve_wrong(
-            resolve, "cluster.replicas",
-            "%u replicas, allowed: 1 with mode async or ssp, whose updates go to one server each",
-            job->replicas);
     if (job->workers_max > job->microbatches)
         return resolve_wrong(
             resolve, "cluster.workers",

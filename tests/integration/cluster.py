@@ -69,7 +69,7 @@ class Cluster(Daemons):
         for _ in range(workers):
             self.add_worker()
 
-    def add_server(self, shards):
+    def add_server(self, shards=1):
         name = f"s{self.servers_made}"
         self.servers_made += 1
         self._add(name, "server", lambda: self.start_server(name, "--shards", shards, *self._listen_arguments(name, shards)))

@@ -15,15 +15,15 @@ import time
 
 from cluster import Cluster
 from support import Failure, expect, last_json, main, make_digits, program, run, wait_until
-from throughput import applied_steps, check_account, write_throughput_job
+from throughput import applied_steps, check_account, has_told, write_throughput_job
 
 LEASE_MS = 1000
 STEPS_PER_EPOCH = 25
 STEPS_PER_FAULT = 60
 SLOW = 4 if os.environ.get("CAIRN_SANITIZE") else 1
 MODES = ["mode: async", "mode: async, staleness_damping: true", "mode: ssp, staleness: 0", "mode: ssp, staleness: 3"]
-FAULTS = ["kill worker", "kill worker", "kill worker", "kill server", "kill coordinator", "add worker",
-          "terminate worker"]
+FAULTS = ["kill worker", "kill worker", "kill worker", "kill server", "kill server", "kill coordinator", "add worker",
+          "terminate worker", "add server", "drain server"]
 
 
 class Schedule:
@@ -34,7 +34,8 @@ class Schedule:
         self.number = number
         self.mode = chance.choice(MODES)
         self.transport = chance.choice(["ipc", "tcp"])
-        self.servers, self.workers = chance.randint(1, 2), chance.randint(2, 3)
+        self.servers, self.workers = chance.randint(1, 3), chance.randint(2, 3)
+        self.replicas = chance.randint(1, self.servers)
         self.commit_every = chance.choice([5, 20, 1000000])
         self.epochs = STEPS_PER_FAULT * (faults + 1) // STEPS_PER_EPOCH + 1
         last = STEPS_PER_FAULT * faults
@@ -43,8 +44,8 @@ class Schedule:
 
     def __str__(self):
         faults = [f"step {step}: {kind} number {which}, {seconds:.2f} s" for step, kind, which, seconds in self.faults]
-        return "\n  ".join([f"schedule {self.number}: {self.mode}, {self.transport}, servers {self.servers}, workers "
-                            f"{self.workers}, commit_every {self.commit_every}, {self.epochs * STEPS_PER_EPOCH} steps",
+        return "\n  ".join([f"schedule {self.number}: {self.mode}, {self.transport}, servers {self.servers}, replicas "
+                            f"{self.replicas}, workers {self.workers}, commit_every {self.commit_every}, {self.epochs * STEPS_PER_EPOCH} steps",
                             *faults])
 
 
@@ -61,6 +62,9 @@ class Play:
         if kind == "add worker":
             self.cluster.add_worker()
             return
+        if kind == "add server":
+            self.cluster.add_server()
+            return
         what, whom = kind.split()
         names = self.cluster.up(whom)
         if what == "terminate":  # those that listen to it already
@@ -70,9 +74,20 @@ class Play:
         name = names[which % len(names)]
         if what == "terminate":
             self.cluster.ask_to_leave(name)
+        elif what == "drain":
+            self.drain(name)
         else:
             self.cluster.kill(name)
             self.later.append((time.monotonic() + seconds, name))
+
+    def drain(self, name):
+        """Another one takes its place. It is refused while the job does not run."""
+        if not self.cluster.up("coordinator"):
+            return
+        heir = self.cluster.add_server()
+        wait_until(lambda: "event=registered" in self.cluster.log(heir), f"{heir} to be known")
+        if self.cluster.cairn("drain", name).returncode == 0:
+            self.cluster.is_told_to_leave(name)
 
     def start_due(self):
         for item in [item for item in self.later if item[0] <= time.monotonic()]:
@@ -114,7 +129,7 @@ def play(folder, data, schedule):
     place = os.path.join(folder, f"s{schedule.number}")
     os.mkdir(place)
     job = write_throughput_job(os.path.join(place, "job.yaml"), data, schedule.mode, servers=schedule.servers,
-                               epochs=schedule.epochs, commit_every=schedule.commit_every)
+                               replicas=schedule.replicas, epochs=schedule.epochs, commit_every=schedule.commit_every)
     one = Play(place, schedule, job)
     with one.cluster:
         try:
@@ -122,14 +137,14 @@ def play(folder, data, schedule):
             expect(result["status"] == "completed", f"it ended as {json.dumps(result)}")
             one.start_due()
             for server in one.cluster.up("server"):
-                wait_until(lambda server=server: "event=updates_end" in one.cluster.log(server), f"{server}'s account")
-            updates = check_account(place, schedule.epochs * STEPS_PER_EPOCH)
+                wait_until(lambda server=server: has_told(one.cluster.log(server), 1), f"{server}'s account")
+            updates, replicas = check_account(place, schedule.epochs * STEPS_PER_EPOCH)
             seen = run("cairn-worker", "evaluate", result["output"], "--job", job)
             expect(seen.returncode == 0, seen.stderr)
         except (Failure, subprocess.TimeoutExpired) as failure:
             one.tell(failure)
             raise
-    print(f"  completed: {updates} updates of chunks, {seen.stdout.strip()}", flush=True)
+    print(f"  completed: {updates} updates of chunks, {replicas} replicas, {seen.stdout.strip()}", flush=True)
     shutil.rmtree(place)
 
 

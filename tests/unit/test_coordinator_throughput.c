@@ -1,6 +1,6 @@
 /* The coordinator's state machine: jobs of the throughput modes. */
 #include "check_main.h"
-#include "tiny_job.h"
+#include "played_chains.h"
 
 #define ASYNC_TEXT FAKE_JOB_TEXT("tiny", "steps: 10, mode: async, commit_every: 4")
 
@@ -225,27 +225,200 @@ START_TEST(new_numbers_begin_at_the_committed_step_when_servers_go_back)
 }
 END_TEST
 
-/* What a chunk's copy would be told has no clocks, so slots stay on the servers that the job began with. */
-START_TEST(slots_stay_where_they_are)
+/* ---- slots in chains */
+
+/* A model whose weights make some chunks, on two servers. */
+static void run_chains(uint32_t replicas)
+{
+    static char text[1024];
+
+    snprintf(
+        text, sizeof(text),
+        "name: tiny\nmodel:\n  input_shape: [32768]\n  layers:\n    - dense: {units: 16}\n"
+        "  loss: sparse_categorical_crossentropy\ndata:\n  train: {format: csv, path: train.csv}\n"
+        "train: {steps: 100, mode: async, batch_size: 8, microbatches: 4, optimizer: sgd, commit_every: 4}\n"
+        "cluster: {servers: 2, replicas: %u, workers: {min: 2, max: 3}}\n",
+        replicas);
+    submit_text_with_nodes(text);
+    prepare_all(1);
+    EXPECT_STATE(&cluster, RUNNING, "");
+    cluster_forget(&cluster);
+}
+
+static void drain_server(const char *name)
 {
     Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
     Cairn__DrainRequest drain = CAIRN__DRAIN_REQUEST__INIT;
     Cairn__ClientReply *reply;
 
-    run_async();
-    register_server(&cluster, "s3");
-    progress(&cluster, "w1", 1, 5);
-    commit_step(1, 5);
-    drain.node = (char *)"s1";
+    drain.node = (char *)name;
     request.body_case = CAIRN__CLIENT_REQUEST__BODY_DRAIN;
     request.drain = &drain;
     ask(&cluster, "drainer", &request);
     reply = take_reply(&cluster, "drainer");
-    ck_assert_int_eq(reply->body_case, CAIRN__CLIENT_REPLY__BODY_ERROR);
-    ck_assert_msg(strstr(reply->error->message, "server s1 holds state of tiny-1"), "%s",
-                  reply->error->message);
+    ck_assert_int_eq(reply->body_case, CAIRN__CLIENT_REPLY__BODY_NODES);
     message_free(reply);
+}
+
+/* The number of the map that a server was told, and it goes by it. */
+static uint64_t go_by_map(const char *server)
+{
+    Cairn__NodeCommand *command;
+    Cairn__MapCommand *map = map_to(server, &command);
+    uint64_t number;
+
+    ck_assert_ptr_nonnull(map);
+    number = map->number;
+    say_mapped(server, number);
+    message_free(command);
+    return number;
+}
+
+/* Nobody goes back; servers and workers hear of an epoch with the new heads. */
+START_TEST(a_server_dies_and_others_go_on)
+{
+    run_chains(2);
+    progress(&cluster, "w1", 1, 5);
+    ck_assert_uint_eq(asked_commit("s2"), 5);
+    cluster_forget(&cluster);
+    leave(&cluster, "s1");
+    ck_assert_ptr_null(newest_epoch("w1"));
+    go_by_map("s2");
+    expect_epoch("s2", "w1#1@0 w2#2@0");
+    expect_epoch("w1", "w1#1@0 w2#2@0");
+    committed(&cluster, "s2", 1, 5); /* it alone has it, and that is enough */
+    ck_assert(GOT(&cluster, "s2", COMMITTED));
     EXPECT_STATE(&cluster, RUNNING, "");
+}
+END_TEST
+
+/* A server that comes hears of the epoch that there is. */
+START_TEST(a_server_that_comes_hears_of_the_epoch)
+{
+    run_chains(2);
+    leave(&cluster, "s1");
+    go_by_map("s2");
+    register_server(&cluster, "s3");
+    cluster_forget(&cluster);
+    prepared(&cluster, "s3", 1, 0);
+    expect_epoch("s3", "w1#1@0 w2#2@0");
+}
+END_TEST
+
+/* A generation was asked for, and the copy that came meanwhile knows nothing of it: it is asked as well. What
+ * comes with the step of that generation has been asked before, and is not in it. */
+START_TEST(a_copy_is_asked_for_the_generation_under_way)
+{
+    Cairn__NodeCommand *command;
+    Cairn__MapCommand *map;
+
+    run_chains(2);
+    leave(&cluster, "s1");
+    go_by_map("s2");
+    register_server(&cluster, "s3");
+    progress(&cluster, "w1", 1, 5);
+    ck_assert_uint_eq(asked_commit("s2"), 5);
+    cluster_forget(&cluster); /* what s3 was told, it did not know the job to do */
+    prepared(&cluster, "s3", 1, 0);
+    go_by_map("s3");
+    map = map_to("s3", &command);
+    ck_assert(map && map->n_copies == 1);
+    say_mapped("s2", map->number);
+    say_mapped("s3", map->number);
+    say_copied("s3", map->copies[0], 0);
+    message_free(command);
+    ck_assert_uint_eq(asked_commit("s3"), 5);
+    committed(&cluster, "s2", 1, 5);
+    ck_assert(!GOT(&cluster, "s2", COMMITTED));
+    committed(&cluster, "s3", 1, 5);
+    ck_assert(GOT(&cluster, "s2", COMMITTED));
+    go_by_map("s2");
+    go_by_map("s3");
+    progress(&cluster, "w1", 1, 9);
+    ck_assert_uint_eq(asked_commit("s3"), 9);
+    pass(&cluster, 50);
+    map = map_to("s3", &command);
+    ck_assert(map && map->n_copies == 1);
+    say_copied("s3", map->copies[0], 9);
+    message_free(command);
+    ck_assert_uint_eq(asked_commit("s3"), 0);
+}
+END_TEST
+
+/* Of the generation that was asked for the only part dies, since a copy came later: another one is asked for.
+ */
+START_TEST(a_generation_that_nobody_has_is_asked_for_anew)
+{
+    static const char *const servers[] = {"s1", "s2", "s3"};
+
+    run_chains(1);
+    register_server(&cluster, "s3");
+    drain_server("s1");
+    prepared(&cluster, "s3", 1, 0);
+    progress(&cluster, "w1", 1, 5);
+    ck_assert_uint_eq(asked_commit("s1"), 5);
+    move_all(servers, 3, 5);
+    leave(&cluster, "s1");
+    EXPECT_STATE(&cluster, RUNNING, "");
+    move_all(servers + 1, 2, 5);
+    committed(&cluster, "s2", 1, 5);
+    committed(&cluster, "s3", 1, 5);
+    ck_assert(GOT(&cluster, "s2", ABANDON));
+    cluster_forget(&cluster);
+    progress(&cluster, "w1", 1, 6);
+    ck_assert_uint_eq(asked_commit("s2"), 6);
+    committed(&cluster, "s2", 1, 6);
+    committed(&cluster, "s3", 1, 6);
+    ck_assert(GOT(&cluster, "s2", COMMITTED));
+}
+END_TEST
+
+/* A server that is drained goes when others have what is committed: copies that came before they knew of that
+ * generation are not in it. */
+START_TEST(a_drained_server_is_emptied)
+{
+    static const char *const servers[] = {"s1", "s2", "s3"};
+    Cairn__NodeCommand *command;
+
+    run_chains(1);
+    progress(&cluster, "w1", 1, 5);
+    commit_step(1, 5);
+    register_server(&cluster, "s3");
+    drain_server("s1");
+    prepared(&cluster, "s3", 1, 0);
+    move_all(servers, 3, 0);
+    ck_assert(!GOT(&cluster, "s1", DISMISS));
+    cluster_forget(&cluster);
+    for (uint64_t step = 9; step <= 13; step += 4) {
+        progress(&cluster, "w1", 1, step);
+        committed(&cluster, "s2", 1, step);
+        committed(&cluster, "s3", 1, step);
+        ck_assert_int_eq(GOT(&cluster, "s2", COMMITTED), step == 13);
+        committed(&cluster, "s1", 1, step);
+        move_all(servers, 3, step);
+    }
+    command = take_command(&cluster, "s1", CAIRN__NODE_COMMAND__BODY_DISMISS);
+    ck_assert_ptr_nonnull(command);
+    message_free(command);
+    EXPECT_STATE(&cluster, RUNNING, "");
+}
+END_TEST
+
+/* Who reads the model hears of the new heads, too. */
+START_TEST(a_server_dies_while_the_model_is_read)
+{
+    run_chains(2);
+    reached(&cluster, "w1", 1, 100, "");
+    reached(&cluster, "w2", 1, 100, "");
+    expect_epoch("w1", "w1#1@0, closing");
+    leave(&cluster, "s1");
+    go_by_map("s2");
+    expect_epoch("s2", "w1#1@0, closing");
+    expect_epoch("w1", "w1#1@0, closing");
+    reached(&cluster, "w1", 1, 100, TINY_HASH);
+    ck_assert_uint_eq(asked_commit("s2"), 100);
+    committed(&cluster, "s2", 1, 100);
+    EXPECT_STATE(&cluster, COMPLETED, "");
 }
 END_TEST
 
@@ -263,7 +436,12 @@ static Suite *make_suite(void)
         an_end_that_nobody_asked_for_fails,
         a_coordinator_that_begins_again_tells_servers_the_epoch,
         new_numbers_begin_at_the_committed_step_when_servers_go_back,
-        slots_stay_where_they_are,
+        a_server_dies_and_others_go_on,
+        a_server_that_comes_hears_of_the_epoch,
+        a_copy_is_asked_for_the_generation_under_way,
+        a_generation_that_nobody_has_is_asked_for_anew,
+        a_drained_server_is_emptied,
+        a_server_dies_while_the_model_is_read,
     };
     Suite *suite = suite_create("coordinator_throughput");
 

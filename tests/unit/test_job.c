@@ -973,13 +973,6 @@ static const struct {
      "cluster.worker_tries: \"0\", allowed: a whole number from 1 to 1000"},
     {GOOD "cluster: {server_timeout: 0}\n", 12,
      "cluster.server_timeout: \"0\", allowed: a whole number from 1 to 31536000"},
-    {HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, mode: async}\ncluster: {servers: 2, replicas: 2}\n",
-     12,
-     "cluster.replicas: 2 replicas, allowed: 1 with mode async or ssp, whose updates go to one server each"},
-    {HEAD MODEL DATA "train: {epochs: 1, optimizer: adam, mode: ssp, staleness: 1}\n"
-                     "cluster: {servers: 3, replicas: 3}\n",
-     12,
-     "cluster.replicas: 3 replicas, allowed: 1 with mode async or ssp, whose updates go to one server each"},
     {GOOD "cluster: {straggler_factor: -1}\n", 12,
      "cluster.straggler_factor: \"-1\", allowed: a number from 0 to 1000"},
     {GOOD "output: model.h5\n", 12, "output: \"model.h5\", allowed: the keys path"},
