@@ -39,17 +39,38 @@ static bool all_hold(const struct job_entry *entry, uint64_t step)
     return true;
 }
 
-static void tell_abandon(struct turn *turn, const struct job_entry *entry, const struct participant *server)
+/* A server need not keep its generation, told once. */
+static void tell_abandon(struct turn *turn, const struct job_entry *entry, struct participant *server)
 {
     Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
     Cairn__AbandonCommand body = CAIRN__ABANDON_COMMAND__INIT;
 
     body.job = entry_status(entry)->number;
     body.incarnation = entry_status(entry)->incarnation;
-    body.step = server->committed_step;
+    body.step = server->held_step;
     command.body_case = CAIRN__NODE_COMMAND__BODY_ABANDON;
     command.abandon = &body;
+    server->abandoned_step = server->held_step;
     node_command(turn, server->node, &command);
+}
+
+/* Whether a server waits to hear what becomes of its generation, and has not been told. */
+static bool is_waiting(const struct job_entry *entry, const struct participant *server)
+{
+    return server->held_step > entry_status(entry)->committed_step &&
+           server->held_step != server->abandoned_step;
+}
+
+/* What a server made, and has nothing of any more, as its slots have gone to others: it would make no other
+ * one while it waits for that to be the job's. */
+static void abandon_empty(struct turn *turn, struct job_entry *entry)
+{
+    for (size_t i = 0; entry->record->map && i < entry->servers.count; i++) {
+        struct participant *server = &entry->servers.items[i];
+
+        if (is_waiting(entry, server) && is_empty_at(server, server->held_step))
+            tell_abandon(turn, entry, server);
+    }
 }
 
 /* Another server has gone over the generation that one waits to hear of, while we were away. */
@@ -58,12 +79,8 @@ static void abandon_older(struct turn *turn, struct job_entry *entry, uint64_t n
     for (size_t i = 0; i < entry->servers.count; i++) {
         struct participant *server = &entry->servers.items[i];
 
-        if (is_empty_at(server, newest) || server->committed_step == newest ||
-            server->committed_step <= entry_status(entry)->committed_step ||
-            server->committed_step == server->abandoned_step)
-            continue;
-        server->abandoned_step = server->committed_step;
-        tell_abandon(turn, entry, server);
+        if (is_waiting(entry, server) && !is_empty_at(server, newest) && server->held_step < newest)
+            tell_abandon(turn, entry, server);
     }
 }
 
@@ -148,7 +165,11 @@ void commits_made(struct turn *turn, struct job_entry *entry, struct participant
 {
     const Cairn__JobStatus *status = entry_status(entry);
 
-    if (status->state == JOB_STATE(PREPARING) || step > last_step(entry) || step <= server->committed_step)
+    if (status->state == JOB_STATE(PREPARING) || step > last_step(entry))
+        return;
+    if (step > server->held_step)
+        server->held_step = step;
+    if (step <= server->committed_step)
         return;
     server->committed_step = step;
     if (!fail_if_split(turn, entry, step))
@@ -167,10 +188,8 @@ static void give_up_generation(struct turn *turn, struct job_entry *entry, uint6
     for (size_t i = 0; i < entry->servers.count; i++) {
         struct participant *server = &entry->servers.items[i];
 
-        if (server->committed_step != step || server->abandoned_step == step)
-            continue;
-        server->abandoned_step = step;
-        tell_abandon(turn, entry, server);
+        if (server->held_step == step && is_waiting(entry, server))
+            tell_abandon(turn, entry, server);
     }
     throughput_give_up(entry, step);
 }
@@ -179,6 +198,8 @@ void commits_update(struct turn *turn, struct job_entry *entry)
 {
     uint64_t newest = newest_generation(entry);
 
+    if (entry->awaited_count == 0)
+        abandon_empty(turn, entry);
     if (newest <= entry_status(entry)->committed_step || entry->awaited_count > 0)
         return;
     if (!all_hold(entry, newest)) {

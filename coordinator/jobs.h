@@ -36,6 +36,7 @@ struct participant {
     double speed;                                  /* worker: microbatches a second; 0: not known yet */
     int64_t joined_ms;                             /* worker: when it was taken for the job, monotonic */
     uint64_t committed_step;                       /* server: its newest generation */
+    uint64_t held_step; /* server: the newest that it has told, though it may have nothing of the job now */
     uint64_t abandoned_step; /* server: the newest generation that it was told to go over; 0: none */
     uint64_t refused_step;   /* server: the newest generation that it did not make when asked; 0: none */
     uint64_t empty_until;    /* server: it holds nothing in generations up to this step */

@@ -31,11 +31,8 @@ static uint64_t next_generation(const struct job_entry *entry)
 {
     uint64_t newest = larger(entry_status(entry)->committed_step, entry->asked_step);
 
-    for (size_t i = 0; i < entry->servers.count; i++) {
-        uint64_t held = entry->servers.items[i].committed_step;
-
-        newest = held != UINT64_MAX ? larger(newest, held) : newest;
-    }
+    for (size_t i = 0; i < entry->servers.count; i++)
+        newest = larger(newest, entry->servers.items[i].held_step);
     return newest + 1;
 }
 

@@ -7,13 +7,15 @@
  * workers have adopted cover all microbatches, whoever they are; servers keep two generations and wait for
  * the coordinator's word before they go over one. After every event the machine's invariants hold and so do
  * those below; once the faults cease, every job ends. A schedule is a function of its seed, which failures
- * tell. */
+ * tell. In every third the jobs are of mode async: workers end by themselves, one of them reads the model,
+ * and servers make the generations that they are asked for. */
 #include "check_main.h"
 #include "fake_cluster.h"
 
 #include <inttypes.h>
 
-#define JOB_TEXT     FAKE_JOB_TEXT("tiny", "steps: 300")
+#define SYNC_TEXT    FAKE_JOB_TEXT("tiny", "steps: 300")
+#define ASYNC_TEXT   FAKE_JOB_TEXT("tiny", "steps: 300, mode: async, commit_every: 7")
 #define SEEDS        24
 #define EVENTS       10000
 #define SERVERS      3
@@ -41,7 +43,7 @@ struct holding {
     uint64_t epoch;       /* worker: the newest that it adopted */
     uint32_t begin, end;  /* its span there; both 0: none */
     uint64_t first_step, final_step;
-    bool writes, votes;
+    bool writes, votes, closes;
     uint64_t reached;           /* worker: step, + 1; 0: it has not */
     uint64_t newest, confirmed; /* server: generations; it makes no other while the newest is not confirmed */
     uint64_t abandoned;         /* server: the newest that it may go over */
@@ -72,6 +74,7 @@ struct play {
     struct training trainings[JOBS];
     uint64_t incarnation[JOBS], committed[JOBS], epoch[JOBS], resumes[JOBS], ends[JOBS];
     bool has_ended[JOBS];
+    bool is_async;
     bool gentle; /* workers are alike and do not fail, so that none is excluded: in the end only those are
                     restarted that died */
     size_t events;
@@ -153,9 +156,12 @@ static void say_reached(struct play *play, const struct player *player, uint64_t
     const struct holding *holding = &player->jobs[job];
     char hash[32];
 
+    bool is_whole = !play->is_async || holding->closes;
+
     snprintf(hash, sizeof(hash), "hash-%" PRIu64, holding->reached);
     POST(play, player, REACHED, reached, Reached, job, body.step = holding->reached - 1;
-         body.model_hash = hash; body.output = holding->writes ? "/jobs/out/model.h5" : "");
+         body.model_hash = is_whole ? hash : "";
+         body.output = holding->writes && is_whole ? "/jobs/out/model.h5" : "");
 }
 
 static void say_committed(struct play *play, const struct player *player, uint64_t job)
@@ -229,7 +235,8 @@ static bool is_on(const struct player *player, Cairn__Shard *const *shards, cons
     static const struct job_overrides none;
 
     if (!job)
-        ck_assert_int_eq(job_load_text(JOB_TEXT, strlen(JOB_TEXT), "job.yaml", "/", &none, &job, NULL), CAIRN_OK);
+        ck_assert_int_eq(job_load_text(SYNC_TEXT, strlen(SYNC_TEXT), "job.yaml", "/", &none, &job, NULL),
+                         CAIRN_OK);
     for (size_t i = 0; i < places; i++) {
         if (slot_shards[i] != UINT32_MAX && job_slot_has_state(job, (uint32_t)i / (replicas ? replicas : 1)) &&
             strcmp(shards[slot_shards[i]]->server, player->name) == 0)
@@ -284,7 +291,8 @@ static void adopt(struct play *play, struct player *player, const Cairn__EpochCo
     struct holding *holding = &player->jobs[epoch->job];
 
     check_epoch(play, epoch);
-    if (holding->incarnation != epoch->incarnation || epoch->number <= holding->epoch || holding->reached > 0)
+    if (holding->incarnation != epoch->incarnation || epoch->number <= holding->epoch ||
+        (holding->reached > 0 && !epoch->closing))
         return;
     holding->epoch = epoch->number;
     holding->begin = holding->end = 0;
@@ -296,6 +304,11 @@ static void adopt(struct play *play, struct player *player, const Cairn__EpochCo
             continue;
         holding->begin = epoch->spans[i]->begin;
         holding->end = epoch->spans[i]->end;
+    }
+    holding->closes = epoch->closing && holding->end > 0;
+    if (holding->closes) {
+        holding->reached = play->trainings[epoch->job].step + 1;
+        say_reached(play, player, epoch->job);
     }
 }
 
@@ -319,8 +332,11 @@ static void confirm(struct player *player, const Cairn__CommittedCommand *comman
 {
     struct holding *holding = &player->jobs[command->job];
 
-    if (holding->incarnation == command->incarnation && command->step == holding->newest)
-        holding->confirmed = command->step;
+    if (holding->incarnation != command->incarnation || command->step <= holding->confirmed)
+        return;
+    holding->confirmed = command->step;
+    if (command->step > holding->newest) /* it has none of that, and need not keep an older one */
+        holding->newest = command->step;
 }
 
 static void commit(struct play *play, struct player *player, const Cairn__CommitCommand *command)
@@ -334,10 +350,17 @@ static void commit(struct play *play, struct player *player, const Cairn__Commit
         say_committed(play, player, command->job);
 }
 
+/* The newest generation that a server has heard of, of those that have no version. */
+static uint64_t newest_known(const struct holding *holding)
+{
+    return holding->asked > holding->newest ? holding->asked : holding->newest;
+}
+
 /* Copies are made at once. */
 static void go_by_map(struct play *play, struct player *player, const Cairn__MapCommand *map)
 {
     struct holding *holding = &player->jobs[map->job];
+    uint64_t step = play->is_async ? newest_known(holding) : play->trainings[map->job].step;
     bool is_copied = false;
 
     if (holding->incarnation != map->incarnation)
@@ -348,10 +371,9 @@ static void go_by_map(struct play *play, struct player *player, const Cairn__Map
             continue;
         is_copied = true;
         if (holding->since == UINT64_MAX)
-            holding->since = play->trainings[map->job].step;
+            holding->since = step;
         POST(play, player, COPIED, copied, Copied, map->job, body.slot = map->copies[i]->slot;
-             body.shard = map->copies[i]->shard; body.number = map->copies[i]->number;
-             body.step = play->trainings[map->job].step);
+             body.shard = map->copies[i]->shard; body.number = map->copies[i]->number; body.step = step);
     }
     if (!is_copied && !is_on(player, map->shards, map->slot_shards, map->n_slot_shards, map->replicas))
         holding->since = UINT64_MAX;
@@ -466,7 +488,7 @@ static void work(struct play *play, struct player *player, uint64_t job)
 static void serve(struct play *play, struct player *player, uint64_t job)
 {
     const struct holding *holding = &player->jobs[job];
-    uint64_t boundary = play->trainings[job].step / COMMIT_EVERY * COMMIT_EVERY;
+    uint64_t boundary = play->is_async ? 0 : play->trainings[job].step / COMMIT_EVERY * COMMIT_EVERY;
     uint64_t wanted = holding->asked > boundary ? holding->asked : boundary;
 
     if (wanted > holding->newest && wanted > holding->since &&
@@ -687,6 +709,11 @@ static void ask_scale(struct play *play, const char *job, uint32_t workers, uint
     ask(&play->cluster, "scaler", &request);
 }
 
+static const char *text_of(const struct play *play)
+{
+    return play->is_async ? ASYNC_TEXT : SYNC_TEXT;
+}
+
 /* The newest job goes on, if it has ended. */
 static void resume(struct play *play)
 {
@@ -694,7 +721,7 @@ static void resume(struct play *play)
 
     (void)check_jobs(play);
     memcpy(had_ended, play->has_ended, sizeof(had_ended));
-    send_submit(&play->cluster, JOB_TEXT, true, 0);
+    send_submit(&play->cluster, text_of(play), true, 0);
     for (uint64_t job = 1; job < JOBS; job++)
         play->resumes[job] += had_ended[job];
     (void)check_jobs(play);
@@ -711,7 +738,7 @@ static void ask_something(struct play *play)
     switch (draw(play, 12)) {
     case 0:
         if (play->incarnation[JOBS - 1] == 0)
-            send_submit(&play->cluster, JOB_TEXT, false, 0);
+            send_submit(&play->cluster, text_of(play), false, 0);
         (void)check_jobs(play);
         break;
     case 1:
@@ -824,12 +851,13 @@ static void run_schedule(uint64_t seed)
     memset(&play, 0, sizeof(play));
     play.seed = play.random = seed;
     play.gentle = seed % 2 == 0;
+    play.is_async = seed % 3 == 0;
     cluster_init(&play.cluster);
     for (size_t i = 0; i < NODES; i++) {
         snprintf(play.nodes[i].name, sizeof(play.nodes[i].name), "%c%zu", i < SERVERS ? 's' : 'w', i);
         start_node(&play, &play.nodes[i]);
     }
-    send_submit(&play.cluster, JOB_TEXT, false, 0);
+    send_submit(&play.cluster, text_of(&play), false, 0);
     take_outbox(&play);
     for (int i = 0; i < EVENTS; i++) {
         happen(&play);

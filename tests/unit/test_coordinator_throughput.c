@@ -373,6 +373,40 @@ START_TEST(a_generation_that_nobody_has_is_asked_for_anew)
 }
 END_TEST
 
+/* What a server made, and has nothing of any more since its slots went to others, it need not keep: it would
+ * make nothing else while it waits for that to be the job's. */
+START_TEST(a_server_keeps_nothing_that_others_have)
+{
+    static const char *const servers[] = {"s1", "s2", "s3"};
+
+    run_chains(1);
+    progress(&cluster, "w1", 1, 5);
+    commit_step(1, 5);
+    register_server(&cluster, "s3");
+    drain_server("s1");
+    prepared(&cluster, "s3", 1, 0);
+    move_all(servers, 3, 5);
+    cluster_restart(&cluster); /* nobody knows by which map servers go, so nobody leaves */
+    for (size_t i = 0; i < 3; i++)
+        register_engaged(&cluster, servers[i], 2, 1);
+    register_engaged(&cluster, "w1", 0, 1);
+    register_engaged(&cluster, "w2", 0, 1);
+    for (uint64_t step = 9; step <= 13; step += 4) {
+        progress(&cluster, "w1", 1, step);
+        committed(&cluster, "s1", 1, step);
+        for (size_t i = 1; i < 3 && step == 9; i++)
+            committed(&cluster, servers[i], 1, step);
+    }
+    ck_assert(!GOT(&cluster, "s1", ABANDON));
+    move_all(servers, 3, 13);
+    ck_assert(GOT(&cluster, "s1", ABANDON));
+    for (size_t i = 1; i < 3; i++)
+        committed(&cluster, servers[i], 1, 13);
+    ck_assert(GOT(&cluster, "s1", COMMITTED));
+    ck_assert(!GOT(&cluster, "s2", ABANDON));
+}
+END_TEST
+
 /* A server that is drained goes when others have what is committed: copies that came before they knew of that
  * generation are not in it. */
 START_TEST(a_drained_server_is_emptied)
@@ -440,6 +474,7 @@ static Suite *make_suite(void)
         a_server_that_comes_hears_of_the_epoch,
         a_copy_is_asked_for_the_generation_under_way,
         a_generation_that_nobody_has_is_asked_for_anew,
+        a_server_keeps_nothing_that_others_have,
         a_drained_server_is_emptied,
         a_server_dies_while_the_model_is_read,
     };
