@@ -7,10 +7,10 @@
 #include "chain_rig.h"
 #include "check_main.h"
 
-#ifdef __SANITIZE_THREAD__ /* one thread, and much slower */
-#define PLAYS 4
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) /* one thread, and much slower */
+#define PLAYS 6
 #else
-#define PLAYS 60
+#define PLAYS 40
 #endif
 #define ACTIONS     3000
 #define CHUNKS      4
@@ -48,8 +48,8 @@ struct play {
     bool is_asked[CHAIN_NODES];
     uint64_t next[CHUNKS], version[CHUNKS]; /* answers; UINT64_MAX: none came */
     float *seen[CHUNKS], *initial[CHUNKS];
-    uint32_t copies, deaths, returns, commits; /* that happened */
-    uint64_t updates;                          /* at the end */
+    uint32_t copies, commits; /* that happened */
+    uint64_t updates;         /* at the end */
 };
 
 /* ---- what clients see */
@@ -447,7 +447,6 @@ static void kill_somebody(struct play *play)
     if (!chain_lives(play->rig, node) || !may_die(play->rig, node))
         return;
     chain_kill(play->rig, node);
-    play->deaths++;
 }
 
 static void start_somebody(struct play *play)
@@ -507,7 +506,6 @@ static void go_back(struct play *play)
     for (uint32_t i = 0; i < hands; i++)
         join(play);
     make_epoch(play);
-    play->returns++;
 }
 
 static void something_happens(struct play *play)
@@ -704,9 +702,6 @@ START_TEST(no_update_is_lost_or_doubled)
     check_all_replicas(play);
     ck_assert_uint_gt(play->copies, 0);
     ck_assert_uint_gt(play->updates, 0);
-    if (getenv("CAIRN_PLAYS_TOLD"))
-        fprintf(stderr, "play %d: copies %u deaths %u returns %u commits %u updates %u\n", _i, play->copies,
-                play->deaths, play->returns, play->commits, (unsigned)play->updates);
     play_fini(play);
 }
 END_TEST
