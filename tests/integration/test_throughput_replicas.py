@@ -9,7 +9,7 @@ from throughput import check_account, has_told, write_throughput_job
 
 LEASE_MS = 2000
 STEPS_PER_EPOCH = 25
-EPOCHS = 40
+EPOCHS = 80
 
 
 class Play:
@@ -88,6 +88,19 @@ def moves(folder, data):
         play.end()
 
 
+def scaled(folder, data):
+    """One server, then three, then two, without replicas."""
+    play = Play(folder, "scaled", data, "async, staleness_damping: true", servers=1, replicas=1)
+    with play.cluster:
+        play.begin(3)
+        play.cluster.json("scale", play.name, "--servers", 3)
+        wait_until(lambda: play.status()["servers"] == 3 and "every slot has 1 replica" in play.logs(), "three servers", 60)
+        play.cluster.json("scale", play.name, "--servers", 2)
+        wait_until(lambda: play.status()["servers"] == 2, "two servers", 60)
+        play.go_on(20)
+        play.end()
+
+
 def resumes(folder, data):
     """All servers are killed at once: of a generation each has another moment on its disk, and what the job goes on from
     is one of them, of which there are two replicas again. So it is after a stop: then one can be missed at once."""
@@ -124,6 +137,7 @@ def test(folder):
     for mode in ("async", "ssp, staleness: 3"):
         deaths(folder, data, mode)
     moves(folder, data)
+    scaled(folder, data)
     resumes(folder, data)
 
 
