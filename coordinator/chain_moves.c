@@ -10,6 +10,13 @@
 
 #define COPY_PAUSE_MS 20
 
+/* The step that the incarnation began at, as far as the record tells: generations of later ones have all that
+ * its first map says. A job with tables has no epoch, so there it is the committed step. */
+static uint64_t first_step_of(const struct job_entry *entry)
+{
+    return entry->record->epoch ? entry->record->epoch->first_step : entry_status(entry)->committed_step;
+}
+
 /* The map of now; the first one is what the incarnation began with. NULL: memory is out. */
 static Cairn__MapCommand *map_of(struct turn *turn, struct job_entry *entry)
 {
@@ -39,7 +46,7 @@ static Cairn__MapCommand *map_of(struct turn *turn, struct job_entry *entry)
 
         map->slot_shards[i] =
             place < from.width ? from.places[(size_t)slot * from.width + place] : CHAIN_NOBODY;
-        record->map_since[i] = record->epoch->first_step; /* an epoch has begun */
+        record->map_since[i] = first_step_of(entry);
     }
     record->map = map;
     return map;
@@ -171,14 +178,15 @@ static uint32_t any_shard(const struct job_entry *entry)
     return CHAIN_NOBODY;
 }
 
-/* Tables jobs stay where they are, and so do those of the throughput modes: what one shard tells another of a
- * chunk has no clocks. */
+/* Jobs of the throughput modes stay where they are: what one shard tells another of a chunk has no clocks. */
 static bool can_change(const struct job_entry *entry)
 {
     Cairn__JobState state = entry_status(entry)->state;
 
-    return entry_is_live(entry) && entry_has_begun(entry) && !entry_has_tables(entry) &&
-           !throughput_is(entry) && state != JOB_STATE(PREPARING);
+    if (!entry_is_live(entry) || state == JOB_STATE(PREPARING) || throughput_is(entry))
+        return false;
+    return entry_has_tables(entry) ? state == JOB_STATE(RUNNING) && chain_tables_can_move(entry->job)
+                                   : entry_has_begun(entry);
 }
 
 bool chains_lose(struct turn *turn, struct job_entry *entry, const char *server)
@@ -303,7 +311,7 @@ static void let_go(struct turn *turn, struct job_entry *entry)
     }
 }
 
-static bool is_settled(const struct job_entry *entry)
+bool chains_are_settled(const struct job_entry *entry)
 {
     return !entry->record->map || (entry->record->map->n_copies == 0 && all_mapped(entry));
 }
@@ -313,7 +321,8 @@ static struct chain_facts facts_of(const struct job_entry *entry)
 {
     struct chain_facts facts = {.map = entry->record->map ? entry->record->map->number : 0,
                                 .committed_step = entry_status(entry)->committed_step,
-                                .servers = entry->servers.count};
+                                .servers = entry->servers.count,
+                                .tables = entry->tables_ready};
 
     for (size_t i = 0; i < entry->servers.count; i++) {
         facts.prepared += entry->servers.items[i].prepared;
@@ -327,7 +336,7 @@ static bool is_planned(const struct job_entry *entry)
     struct chain_facts now = facts_of(entry), then = entry->planned;
 
     return now.map == then.map && now.committed_step == then.committed_step && now.servers == then.servers &&
-           now.prepared == then.prepared && now.draining == then.draining;
+           now.tables == then.tables && now.prepared == then.prepared && now.draining == then.draining;
 }
 
 static void say_settled(struct turn *turn, struct job_entry *entry, const struct chain_plan *plan)
@@ -342,19 +351,31 @@ static void say_settled(struct turn *turn, struct job_entry *entry, const struct
                replicas < entry->job->replicas ? ": there are too few servers for more" : "");
 }
 
+/* Programs have to attach again when another shard is the head of what they push to: so in a job with tables
+ * all leave together, once nothing is left to copy. */
+static bool may_leave(const struct job_entry *entry, const struct chain_plan *plan)
+{
+    uint32_t slot, shard;
+
+    return !entry_has_tables(entry) || !chain_plan_copy(plan, entry, &slot, &shard);
+}
+
 void chains_update(struct turn *turn, struct job_entry *entry, const struct nodes *nodes)
 {
     struct chain_plan plan;
     uint32_t slot, shard;
 
     if (!can_change(entry) || entry->awaited_count > 0 || turn->effects->failed ||
-        entry_status(entry)->state != JOB_STATE(RUNNING))
+        entry_status(entry)->state != JOB_STATE(RUNNING) || entry->growth != GROWTH_NONE)
         return;
+    if (entry_has_tables(entry)) /* clients ask where the heads are: nobody is to be told */
+        entry->heads_changed = false;
     let_go(turn, entry);
     chain_recruit(turn, entry, nodes);
-    if (!is_settled(entry) || is_planned(entry) || !chain_plan_init(turn, entry, &plan))
+    if (!chains_are_settled(entry) || is_planned(entry) || !chain_plan_init(turn, entry, &plan))
         return;
-    if (!leave(turn, entry, &plan) && turn->now.monotonic_ms >= entry->copy_due_ms) {
+    if (!(may_leave(entry, &plan) && leave(turn, entry, &plan)) &&
+        turn->now.monotonic_ms >= entry->copy_due_ms) {
         entry->copy_due_ms = 0;
         if (chain_plan_copy(&plan, entry, &slot, &shard))
             copy_begin(turn, entry, slot, shard);

@@ -223,9 +223,12 @@ static double mean_load(const struct chain_plan *plan, const struct job_entry *e
     return servers > 0 ? sum / servers : 0;
 }
 
-/* Whether servers have come or gone: what a job began with stays as it is. */
-static bool has_changed(const struct job_entry *entry)
+/* Whether servers have come or gone: what a job began with stays as it is. Tables stay in any case: for each
+ * head that is another one programs have to attach again. */
+static bool may_balance(const struct job_entry *entry)
 {
+    if (entry_has_tables(entry))
+        return false;
     for (size_t i = 0; i < entry->servers.count; i++) {
         if (entry->servers.items[i].is_newcomer)
             return true;
@@ -248,7 +251,7 @@ bool chain_plan_copy(const struct chain_plan *plan, const struct job_entry *entr
         if (*shard != CHAIN_NOBODY)
             return true;
     }
-    for (*slot = 0; has_changed(entry) && *slot < view.slots; (*slot)++) {
+    for (*slot = 0; may_balance(entry) && *slot < view.slots; (*slot)++) {
         if (job_slot_has_state(entry->job, *slot) && chain_length(view, *slot) < width &&
             is_unfair(plan, entry, view, *slot, mean, shard))
             return true;

@@ -116,7 +116,7 @@ static enum status job_open(struct shard *shard, struct assignment *assignment, 
     shard_announce(job);
     status = tables_new(assignment, shard->owner.shard, step, &job->tables, error);
     if (status == CAIRN_OK)
-        job->has_chains = tables_link(job->tables, job->map, shard->owner.shard);
+        job->has_chains = tables_link(job->tables, shard->owner.shard);
     if (status == CAIRN_OK)
         status = values_load(shard, job, step, error);
     if (status == CAIRN_OK && shard_duplicates_open(job) != CAIRN_OK)

@@ -205,8 +205,10 @@ static enum status check_map(const struct shard *shard, const struct shard_job *
         map->positions[shard->owner.shard] != before->positions[shard->owner.shard])
         return error_set(error, CAIRN_INVALID, "map %" PRIu64 " is not of the job's slots and shards",
                          map->number);
-    if (job_has_tables(job->assignment->job))
-        return error_set(error, CAIRN_UNSUPPORTED, "slots of a job with tables cannot move");
+    for (uint32_t number = 0; number < job->tables->count; number++) {
+        if (job->tables->items[number].sparse)
+            return error_set(error, CAIRN_UNSUPPORTED, "slots of a job with sparse tables cannot move");
+    }
     return CAIRN_OK;
 }
 
@@ -219,6 +221,7 @@ static enum status map_take(struct shard *shard, struct shard_job *job, struct s
         return status;
     slot_map_unref(job->map);
     job->map = slot_map_ref(map);
+    job->tables->map = job->map;
     job->has_chains = has_neighbours(shard, job);
     return tables_move(shard, job, error);
 }

@@ -25,8 +25,8 @@ static struct reply_subject subject_of(const struct request *request, uint64_t v
 
 /* ---- statistics */
 
-/* What a dense table's chunks take: two versions and the slots. Its version is the oldest of a chunk that
- * clients ask for here. */
+/* What a dense table's chunks take that clients ask for here: two versions and the slots. Its version is the
+ * oldest of them. */
 static uint64_t dense_statistics(const struct dense_table *dense, uint64_t numbers[STATISTIC_COUNT])
 {
     uint64_t version = UINT64_MAX, floats = 0;
@@ -34,8 +34,9 @@ static uint64_t dense_statistics(const struct dense_table *dense, uint64_t numbe
     for (uint32_t i = 0; i < dense->chunk_count; i++) {
         const struct dense_chunk *chunk = dense->chunks[i];
 
-        if (chain_serves(&chunk->link))
-            version = chunk->version < version ? chunk->version : version;
+        if (!chain_serves(&chunk->link))
+            continue;
+        version = chunk->version < version ? chunk->version : version;
         floats += chunk->floats * (uint64_t)(1 + (chunk->previous != NULL) + dense->slot_count);
     }
     numbers[STATISTIC_MEMORY_BYTES] = floats * sizeof(float);

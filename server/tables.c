@@ -14,15 +14,21 @@
 
 /* ---- making them */
 
+/* The slot of a chunk of a table. */
+static uint32_t slot_of(const struct slot_map *map, uint32_t number, uint32_t chunk)
+{
+    return placement_slot(number, chunk, map->slot_count);
+}
+
 /* The chunks of a table that lie on a shard, ascending. Owns: the caller, free(). NULL: out of memory. */
-static uint32_t *chunks_here(const struct assignment *assignment, uint32_t thread, uint32_t number,
+static uint32_t *chunks_here(const struct slot_map *map, uint32_t thread, uint32_t number,
                              uint32_t chunk_count, uint32_t *count)
 {
     uint32_t *chunks = malloc(chunk_count * sizeof(chunks[0]));
 
     *count = 0;
     for (uint32_t chunk = 0; chunks && chunk < chunk_count; chunk++) {
-        if (assignment_owns(assignment, thread, number, chunk))
+        if (slot_map_place(map, thread, slot_of(map, number, chunk)).is_member)
             chunks[(*count)++] = chunk;
     }
     return chunks;
@@ -53,12 +59,13 @@ static void dense_norms(struct dense_params *params, struct norm_params *norms,
 }
 
 /* graph: of the parameters, NULL when the table is one. */
-static enum status dense_here(struct table *table, const struct assignment *assignment, uint32_t thread,
-                              uint32_t number, struct dense_params params, const struct graph *graph,
-                              uint64_t version, struct error *error)
+static enum status dense_here(struct tables *tables, const struct assignment *assignment, uint32_t thread,
+                              struct dense_params params, const struct graph *graph, uint64_t version,
+                              struct error *error)
 {
-    uint32_t count = 0;
-    uint32_t *chunks = chunks_here(assignment, thread, number, params.chunk_count, &count);
+    uint32_t number = params.number, count = 0;
+    uint32_t *chunks = chunks_here(tables->map, thread, number, params.chunk_count, &count);
+    struct table *table = &tables->items[number];
     bool *takes_part = calloc(assignment->map->shard_count, sizeof(*takes_part));
     struct norm_params norms;
     enum status status = CAIRN_OK;
@@ -90,8 +97,7 @@ static enum status model_tables(struct tables *tables, const struct assignment *
                                         .seed = job->seed,
                                         .number = TABLE_WEIGHTS,
                                         .has_clocks = job_is_throughput(job)};
-    enum status status = dense_here(&tables->items[TABLE_WEIGHTS], assignment, thread, TABLE_WEIGHTS, params,
-                                    job->graph, version, error);
+    enum status status = dense_here(tables, assignment, thread, params, job->graph, version, error);
 
     for (uint32_t number = TABLE_METRICS; status == CAIRN_OK && number <= TABLE_VALIDATION; number++) {
         tables->items[number].sums = sum_table_new(assignment_metric_elements(assignment), job->microbatches,
@@ -121,8 +127,7 @@ static enum status dense_tables(struct tables *tables, const struct assignment *
                                             .number = number};
 
         if (spec->kind == TABLE_KIND_DENSE)
-            status =
-                dense_here(&tables->items[number], assignment, thread, number, params, NULL, version, error);
+            status = dense_here(tables, assignment, thread, params, NULL, version, error);
     }
     return status;
 }
@@ -163,6 +168,7 @@ enum status tables_new(const struct assignment *assignment, uint32_t thread, uin
     if (!tables)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory");
     tables->job = assignment->job;
+    tables->map = assignment->map;
     status = places_make(tables, error);
     if (status == CAIRN_OK && tables->job->graph)
         status = model_tables(tables, assignment, thread, version, error);
@@ -370,14 +376,9 @@ bool tables_has_pieces_at(const struct tables *tables, uint32_t number, uint64_t
     return tables->items[number].first_version < step;
 }
 
-/* The slot of a chunk of a table. */
-static uint32_t slot_of(const struct slot_map *map, uint32_t number, uint32_t chunk)
+bool tables_link(struct tables *tables, uint32_t thread)
 {
-    return placement_slot(number, chunk, map->slot_count);
-}
-
-bool tables_link(struct tables *tables, const struct slot_map *map, uint32_t thread)
-{
+    const struct slot_map *map = tables->map;
     bool has_chains = false;
 
     for (uint32_t number = 0; number < tables->count; number++) {

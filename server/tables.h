@@ -26,6 +26,7 @@ struct table {
 
 struct tables {
     const struct job *job; /* borrowed, as are those that it had before tables were added */
+    const struct slot_map *map; /* borrowed: the one in force, where pieces are added by */
     uint32_t count;        /* numbers [0, count) */
     struct table *items;
 };
@@ -57,9 +58,9 @@ enum status tables_open_rows(struct tables *tables, const struct assignment *ass
 enum status tables_set_budget(const struct tables *tables, uint64_t table_bytes,
                               struct error *error) MUST_CHECK;
 
-/* Tells the chunks and sums that are here their places in the chains of a map; whether any has a neighbour.
- */
-bool tables_link(struct tables *tables, const struct slot_map *map, uint32_t thread);
+/* Tells the chunks and sums that are here their places in the chains of the map in force; whether any has a
+ * neighbour. */
+bool tables_link(struct tables *tables, uint32_t thread);
 
 /* Whether a table has its initial values at this version, since it began there or later: nothing of it is
  * durable then. All tables do at version 0. */

@@ -327,6 +327,11 @@ uint32_t session_tables_told(const struct session *session)
     return session->tables_told;
 }
 
+const char *session_slot_endpoint(const struct session *session, uint32_t slot)
+{
+    return slot < session->slot_count ? session->endpoints[session->slot_shards[slot]] : NULL;
+}
+
 void *const *session_sockets(const struct session *session, size_t *count)
 {
     *count = 2 * (size_t)session->shard_count;

@@ -90,6 +90,9 @@ enum status session_add_table(struct session *session, const struct session_tabl
  * told of one that was added. */
 uint32_t session_tables_told(const struct session *session);
 
+/* Where the shard is that has a slot; NULL: there is no such slot. Borrowed. */
+const char *session_slot_endpoint(const struct session *session, uint32_t slot);
+
 /* ---- dense tables and sums */
 
 /* Pushes the sums of tree node `node` for `step` of the chunks [first_chunk, first_chunk + chunk_count).

@@ -1,0 +1,115 @@
+"""Tables with replicas: servers are killed, started and drained while programs push and pull; nothing goes back, no step
+that a program has seen the end of comes again, and all values are an undisturbed run's."""
+
+import os
+import subprocess
+
+from support import Daemons, expect, last_json, main, program, wait_until
+
+STEPS = 600
+ADD_AT = 150
+
+
+def begin(daemons, name, cluster, parts, steps, output, kind):
+    return [subprocess.Popen([program("steady_program"), name, cluster, f"{part}/{parts}", str(steps), str(ADD_AT), f"{output}-{part}", kind],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                             env=dict(os.environ, CAIRN_COORDINATOR=daemons.endpoint)) for part in range(parts)]
+
+
+def end(processes, steps, output):
+    """The bytes that all programs wrote, and how often the one that did so most attached."""
+    attached = 0
+    for process in processes:
+        out, err = process.communicate(timeout=200)
+        expect(process.returncode == 0, f"{process.args} exited {process.returncode}: {out}{err}")
+        expect(f"at step {steps}, attached" in out, out)
+        attached = max(attached, int(out.split("attached ")[1].split()[0]))
+    values = {open(f"{output}-{part}", "rb").read() for part in range(len(processes))}
+    expect(len(values) == 1, "programs of one job read other values")
+    return values.pop(), attached
+
+
+def step_of(daemons, name):
+    """The step of the job's tables; 0 while nobody can tell."""
+    done = daemons.cairn("tables", name, "--json")
+    return min((table["version"] for table in last_json(done.stdout)["tables"]), default=0) if done.returncode == 0 else 0
+
+
+def logs(daemons, name):
+    return daemons.cairn("logs", name).stdout
+
+
+def reach(daemons, name, step):
+    wait_until(lambda: step_of(daemons, name) >= step, f"step {step} of {name}", 60)
+
+
+def check_whole(daemons, name, values, wanted):
+    text = logs(daemons, name)
+    expect("going back" not in text, f"{name} went back:\n{text}")
+    expect(values == wanted, f"{name} came to other values than an undisturbed run")
+
+
+def alone(folder, kind):
+    place = os.path.join(folder, f"alone-{kind}")
+    os.makedirs(place)
+    with Daemons(place) as daemons:
+        daemons.start_coordinator()
+        daemons.start_server("s0")
+        output = os.path.join(place, "values")
+        values, attached = end(begin(daemons, "alone", "{servers: 1}", 1, STEPS, output, kind), STEPS, output)
+        expect(attached == 1, f"attached {attached} times to a server that nothing happened to")
+        return values
+
+
+def deaths(folder, kind, wanted):
+    """A server dies, and another one when what the first had is on two servers again, by one that came; and once more."""
+    place = os.path.join(folder, f"deaths-{kind}")
+    os.makedirs(place)
+    with Daemons(place) as daemons:
+        daemons.start_coordinator()
+        for name in ("s0", "s1", "s2"):
+            daemons.start_server(name, "--shards", 2)
+        output = os.path.join(place, "values")
+        processes = begin(daemons, "deaths", "{servers: 3, replicas: 2}", 2, STEPS, output, kind)
+        for victim, step, heir in (("s0", 50, "s3"), ("s2", 120, "s4"), ("s3", ADD_AT + 50, "s5")):
+            reach(daemons, "deaths", step)
+            daemons.processes[victim].kill()
+            wait_until(lambda: f"server {victim} was lost" in logs(daemons, "deaths"), f"{victim} to be missed", 30)
+            daemons.start_server(heir, "--shards", 1)
+            wait_until(lambda: "every slot has 2 replicas" in logs(daemons, "deaths").partition(f"server {victim} was lost")[2],
+                       f"replicas after {victim}'s end", 60)
+        values, attached = end(processes, STEPS, output)
+        expect(attached >= 4, f"attached {attached} times though three servers died")
+        check_whole(daemons, "deaths", values, wanted)
+
+
+def drain(folder, kind, wanted):
+    """A server without replicas is emptied and let go; what it had goes to another one."""
+    place = os.path.join(folder, f"drain-{kind}")
+    os.makedirs(place)
+    with Daemons(place) as daemons:
+        daemons.start_coordinator()
+        for name in ("s0", "s1"):
+            daemons.start_server(name, "--shards", 2)
+        output = os.path.join(place, "values")
+        processes = begin(daemons, "drain", "{servers: 2}", 2, STEPS, output, kind)
+        reach(daemons, "drain", 40)
+        daemons.start_server("s2", "--shards", 1)
+        wait_until(lambda: len(daemons.json("nodes")["nodes"]) == 3, "the third server")
+        done = daemons.cairn("drain", "s0")
+        expect(done.returncode == 0, done.stderr)
+        expect(daemons.processes["s0"].wait(timeout=60) == 0, "the drained server did not end cleanly")
+        expect(all(process.poll() is None for process in processes), "the server outlived the programs")
+        values, attached = end(processes, STEPS, output)
+        expect(attached > 1, "no program heard that slots had moved")
+        check_whole(daemons, "drain", values, wanted)
+
+
+def test(folder):
+    for kind in ("dense",):
+        wanted = alone(folder, kind)
+        deaths(folder, kind, wanted)
+        drain(folder, kind, wanted)
+
+
+main(test)
