@@ -237,6 +237,8 @@ static enum status attach_once(struct cairn *connection, int64_t deadline_ms, st
     Cairn__ClientReply *reply;
     enum status status = request_locate(connection->requester, connection->id, true, &reply, error);
 
+    if (status == CAIRN_INVALID) /* the job ran a moment ago, and does not any more */
+        status = error->status = CAIRN_NOT_FOUND;
     if (status != CAIRN_OK)
         return status;
     status = job_load(connection, reply->location, error);
