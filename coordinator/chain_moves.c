@@ -208,7 +208,8 @@ bool chains_lose(struct turn *turn, struct job_entry *entry, const char *server)
     return true;
 }
 
-static void copy_begin(struct turn *turn, struct job_entry *entry, uint32_t slot, uint32_t shard)
+/* Adds a copy to the map, which is then to be told. */
+static void copy_add(struct turn *turn, struct job_entry *entry, uint32_t slot, uint32_t shard)
 {
     Cairn__MapCommand *map = map_of(turn, entry);
     Cairn__SlotCopy **copies = map ? realloc(map->copies, (map->n_copies + 1) * sizeof(*copies)) : NULL;
@@ -227,7 +228,33 @@ static void copy_begin(struct turn *turn, struct job_entry *entry, uint32_t slot
     copy->number = map->number + 1;
     map->copies[map->n_copies++] = copy;
     entry->is_moving = true;
-    map_changed(turn, entry);
+}
+
+/* How many slots are copied at once. A sparse table is gone over as a whole for any of its slots, so there
+ * many are copied together. */
+static uint32_t copies_at_once(const struct job_entry *entry)
+{
+    for (uint32_t i = 0; i < entry->job->table_count; i++) {
+        if (entry->job->tables[i].kind == TABLE_KIND_SPARSE)
+            return WIRE_COPIES_MAX;
+    }
+    return 1;
+}
+
+/* Begins to copy what is next; false: nothing is. */
+static bool copies_begin(struct turn *turn, struct job_entry *entry, struct chain_plan *plan)
+{
+    uint32_t count = 0, slot, shard;
+
+    while (count < copies_at_once(entry) && !turn->effects->failed &&
+           chain_plan_copy(plan, entry, &slot, &shard)) {
+        copy_add(turn, entry, slot, shard);
+        chain_plan_add(plan, entry, shard);
+        count++;
+    }
+    if (count > 0 && !turn->effects->failed)
+        map_changed(turn, entry);
+    return count > 0;
 }
 
 /* The first piece that a server has of the job: generations are expected of it from then on. */
@@ -263,7 +290,8 @@ void chains_copied(struct turn *turn, struct job_entry *entry, struct participan
         if (job_slot_has_state(entry->job, copied->slot))
             count_holder(entry, server, copied->step);
         entry->copy_due_ms = turn->now.monotonic_ms + COPY_PAUSE_MS;
-        map_changed(turn, entry);
+        if (map->n_copies == 0) /* those that are copied together come into their chains together */
+            map_changed(turn, entry);
         return;
     }
 }
@@ -363,7 +391,6 @@ static bool may_leave(const struct job_entry *entry, const struct chain_plan *pl
 void chains_update(struct turn *turn, struct job_entry *entry, const struct nodes *nodes)
 {
     struct chain_plan plan;
-    uint32_t slot, shard;
 
     if (!can_change(entry) || entry->awaited_count > 0 || turn->effects->failed ||
         entry_status(entry)->state != JOB_STATE(RUNNING) || entry->growth != GROWTH_NONE)
@@ -377,9 +404,7 @@ void chains_update(struct turn *turn, struct job_entry *entry, const struct node
     if (!(may_leave(entry, &plan) && leave(turn, entry, &plan)) &&
         turn->now.monotonic_ms >= entry->copy_due_ms) {
         entry->copy_due_ms = 0;
-        if (chain_plan_copy(&plan, entry, &slot, &shard))
-            copy_begin(turn, entry, slot, shard);
-        else
+        if (!copies_begin(turn, entry, &plan))
             say_settled(turn, entry, &plan);
     }
     chain_plan_fini(&plan);

@@ -155,6 +155,17 @@ static bool has_server(const struct job_entry *entry, struct chain_view view, ui
     return false;
 }
 
+static bool is_being_copied(const struct job_entry *entry, uint32_t slot)
+{
+    const Cairn__MapCommand *map = entry->record->map;
+
+    for (size_t i = 0; map && i < map->n_copies; i++) {
+        if (map->copies[i]->slot == slot)
+            return true;
+    }
+    return false;
+}
+
 /* The shard with least to do that may take a slot; CHAIN_NOBODY: none may. */
 static uint32_t idlest(const struct chain_plan *plan, const struct job_entry *entry, struct chain_view view,
                        uint32_t slot)
@@ -245,7 +256,7 @@ bool chain_plan_copy(const struct chain_plan *plan, const struct job_entry *entr
 
     for (*slot = 0; *slot < view.slots; (*slot)++) {
         if (!chain_slot_is_used(entry, *slot) || chain_length(view, *slot) >= width ||
-            count_staying(plan, view, *slot) >= entry->job->replicas)
+            is_being_copied(entry, *slot) || count_staying(plan, view, *slot) >= entry->job->replicas)
             continue;
         *shard = idlest(plan, entry, view, *slot);
         if (*shard != CHAIN_NOBODY)
@@ -257,6 +268,13 @@ bool chain_plan_copy(const struct chain_plan *plan, const struct job_entry *entr
             return true;
     }
     return false;
+}
+
+void chain_plan_add(struct chain_plan *plan, const struct job_entry *entry, uint32_t shard)
+{
+    plan->shards[shard].load++;
+    for (uint32_t i = 0; i < plan->shard_count; i++)
+        plan->shards[i].server_load += same_server(entry, i, shard);
 }
 
 /* ---- servers that come */

@@ -32,7 +32,7 @@ bool chain_is_on(const Cairn__JobRecord *record, uint32_t shard, const char *ser
 bool chain_tables_can_move(const struct job *job)
 {
     for (uint32_t i = 0; i < job->table_count; i++) {
-        if (job->tables[i].kind == TABLE_KIND_SPARSE || optimizer_spec_needs_norms(&job->tables[i].optimizer))
+        if (optimizer_spec_needs_norms(&job->tables[i].optimizer))
             return false;
     }
     return true;

@@ -380,6 +380,7 @@ static void send_location(struct turn *turn, const struct peer *client, const Ca
     body.shards = record->shards;
     body.n_slot_shards = slots;
     body.slot_shards = heads;
+    body.map = record->map ? record->map->number : 0;
     reply.number = request->number;
     reply.body_case = CAIRN__CLIENT_REPLY__BODY_LOCATION;
     reply.location = &body;

@@ -77,7 +77,7 @@ static enum status tables_add(struct shard *shard, struct shard_job *job, struct
     if (status == CAIRN_OK)
         status = tables_extend(job->tables, assignment, shard->owner.shard, step, error);
     if (status == CAIRN_OK)
-        job->has_chains = tables_link(job->tables, shard->owner.shard) || job->has_chains;
+        tables_link(job->tables, shard->owner.shard);
     return status == CAIRN_OK
                ? tables_open_rows(job->tables, assignment, &shard->owner, job->store, share, step, error)
                : status;

@@ -3,6 +3,7 @@
 #include "sparse_table.h"
 
 #include "base/floats.h"
+#include "cluster/placement.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,7 @@ void sparse_table_free(struct sparse_table *table)
     norm_rounds_free(table->rounds);
     tree_free(table->tree);
     sparse_sum_free(table->sum);
+    sparse_chain_free(table->chain);
     sparse_sum_free(table->before.sum);
     key_index_fini(&table->before.index);
     key_index_fini(&table->scratch);
@@ -126,13 +128,43 @@ static void round_doubles(const struct sparse_table *table, struct tree_node nod
     sparse_sum_round(sum, table->spec->dimension, &codec);
 }
 
+/* Leaves in a pushed sum the keys whose slots' sums are not here yet: after a map a shard may have those of
+ * some slots from before. Takes sum. NULL: out of memory. */
+static struct sparse_sum *open_keys(struct sparse_table *table, struct sparse_sum *sum)
+{
+    struct sparse_chain *chain = table->chain;
+    struct sparse_sum *selected;
+
+    for (uint32_t slot = 0; slot < chain->slot_count; slot++)
+        chain->marks[slot] = sparse_chain_is_open(chain, slot, table->version);
+    selected = sparse_chain_select(chain, sum, chain->marks);
+    sparse_sum_free(sum);
+    return selected;
+}
+
+/* The step's sum of what clients have pushed is whole. */
+static enum status root_take(struct sparse_table *table)
+{
+    uint64_t samples;
+    struct sparse_sum *sum = tree_take_root(table->tree, &samples);
+
+    if (table->chain)
+        return sparse_chain_take_own(table->chain, table->version, sum, samples);
+    table->sum = sum;
+    table->sum_samples = samples;
+    return CAIRN_OK;
+}
+
 enum status sparse_push(struct sparse_table *table, struct tree_node node, struct buffer *keys,
                         struct buffer *values, uint64_t samples, bool *is_whole)
 {
+    uint32_t open = 0, heads = 0;
     struct sparse_sum *sum;
 
     *is_whole = false;
-    if (table->sum || tree_covers(table->tree, node)) {
+    if (table->chain)
+        sparse_chain_count(table->chain, table->version, &open, &heads);
+    if (table->sum || (table->chain && open == 0) || tree_covers(table->tree, node)) {
         buffer_unref(values);
         return CAIRN_OK;
     }
@@ -141,12 +173,161 @@ enum status sparse_push(struct sparse_table *table, struct tree_node node, struc
         return CAIRN_NO_MEMORY;
     if (table->codec && keys && sum->count < keys->length_bytes / sizeof(uint64_t))
         round_doubles(table, node, sum);
+    if (open < heads)
+        sum = open_keys(table, sum);
+    if (!sum)
+        return CAIRN_NO_MEMORY;
     *is_whole = tree_add(table->tree, node, sum, samples) == TREE_ROOT;
     if (table->is_out_of_memory)
         return CAIRN_NO_MEMORY;
-    if (*is_whole)
-        table->sum = tree_take_root(table->tree, &table->sum_samples);
+    return *is_whole ? root_take(table) : CAIRN_OK;
+}
+
+/* ---- chains */
+
+bool sparse_is_blank(const struct sparse_table *table)
+{
+    return table->chain && sparse_chain_is_blank(table->chain);
+}
+
+bool sparse_is_expected(const struct sparse_table *table, uint64_t step)
+{
+    return !sparse_is_blank(table) && table->first_version < step;
+}
+
+/* Keys of marked slots, some at a time. */
+struct marked_keys {
+    const struct sparse_chain *chain;
+    uint64_t keys[ROWS_BLOCK_MAX];
+    uint32_t count;
+};
+
+static enum status marked_collect(void *context, const struct row *row, struct error *error)
+{
+    struct marked_keys *marked = context;
+
+    if (!marked->chain->marks[placement_key_slot(row->key, marked->chain->slot_count)])
+        return CAIRN_OK;
+    if (marked->count == ROWS_BLOCK_MAX)
+        return error_set(error, CAIRN_AGAIN, "more than a block");
+    marked->keys[marked->count++] = row->key;
     return CAIRN_OK;
+}
+
+/* A slice that has more than a block is looked at again, when these are gone. */
+static enum status rows_remove_marked(struct rows *rows, const struct sparse_chain *chain,
+                                      struct error *error)
+{
+    struct marked_keys marked = {.chain = chain};
+    struct rows_scan scan = {0};
+    enum status status = CAIRN_OK;
+
+    while (rows && status == CAIRN_OK && !scan.is_done) {
+        marked.count = 0;
+        status = rows_scan(rows, &scan, 0, ROWS_BLOCK_MAX, marked_collect, &marked, error);
+        if (status == CAIRN_AGAIN)
+            status = CAIRN_OK;
+        if (status == CAIRN_OK && marked.count > 0)
+            status = rows_remove(rows, marked.keys, marked.count, error);
+    }
+    return status;
+}
+
+enum status sparse_table_remove(struct sparse_table *table, struct error *error)
+{
+    enum status status = rows_remove_marked(table->rows, table->chain, error);
+
+    return status == CAIRN_OK ? rows_remove_marked(table->candidates, table->chain, error) : status;
+}
+
+/* Nothing is left of a table whose last slot has gone. */
+static void blank(struct sparse_table *table)
+{
+    tree_clear(table->tree);
+    sparse_sum_free(table->before.sum);
+    table->before.sum = NULL;
+    table->before.is_known = table->before.is_indexed = false;
+    table->chain->passes = 0;
+}
+
+/* Rows of slots that have left, or come anew, go. */
+static enum status slots_leave(struct sparse_table *table, struct error *error)
+{
+    if (sparse_chain_forget(table->chain) != CAIRN_OK)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for the sums of table %s", table->spec->name);
+    for (uint32_t slot = 0; slot < table->chain->slot_count; slot++) {
+        struct sparse_slot *at = &table->chain->slots[slot];
+
+        table->chain->marks[slot] = at->is_dirty && (!at->place.is_member || at->awaits);
+        at->is_dirty = at->is_dirty && !table->chain->marks[slot];
+    }
+    if (sparse_chain_is_blank(table->chain))
+        blank(table);
+    return sparse_table_remove(table, error);
+}
+
+enum status sparse_table_place(struct sparse_table *table, const struct slot_map *map, uint32_t thread,
+                               struct sparse_moved *moved, struct error *error)
+{
+    struct sparse_chain *chain = table->chain;
+
+    *moved = (struct sparse_moved){false, false};
+    for (uint32_t slot = 0; slot < map->slot_count; slot++) {
+        const struct slot_place place = slot_map_place(map, thread, slot);
+        bool was_head = chain->slots[slot].place.is_head;
+        enum sparse_move move = sparse_chain_place(chain, slot, &place);
+
+        moved->serves = moved->serves || was_head != place.is_head;
+        moved->leaves = moved->leaves || move == SPARSE_LEAVES;
+        chain->slots[slot].is_dirty = chain->slots[slot].is_dirty || move == SPARSE_LEAVES;
+    }
+    if (moved->serves)
+        tree_clear(table->tree);
+    sparse_chain_check_copy(chain);
+    return moved->leaves ? slots_leave(table, error) : CAIRN_OK;
+}
+
+enum status sparse_table_copied(struct sparse_table *table, bool before_is_known)
+{
+    bool was_blank = sparse_is_blank(table);
+    struct sparse_sum *known = was_blank ? NULL : table->before.sum, *before;
+
+    if (!was_blank)
+        table->before.sum = NULL; /* taken */
+    before = sparse_chain_join_before(table->chain, known);
+    if (!before)
+        return CAIRN_NO_MEMORY;
+    sparse_sum_free(table->before.sum);
+    table->before.sum = before;
+    table->before.is_indexed = false;
+    if (was_blank) {
+        table->before.is_known = before_is_known;
+        table->version = table->first_version = table->chain->copying.step;
+        tree_clear(table->tree);
+        rows_loosen(table->rows);
+        if (table->candidates)
+            rows_loosen(table->candidates);
+    }
+    sparse_chain_copied(table->chain);
+    return CAIRN_OK;
+}
+
+enum status sparse_table_use_chain(struct sparse_table *table, const struct slot_map *map, uint32_t thread)
+{
+    struct sparse_chain *chain = sparse_chain_new(map->slot_count, table->spec->dimension, table->version);
+    struct sparse_sum *sum = table->sum;
+
+    if (!chain)
+        return CAIRN_NO_MEMORY;
+    for (uint32_t slot = 0; slot < map->slot_count; slot++) {
+        const struct slot_place place = slot_map_place(map, thread, slot);
+
+        sparse_chain_begin(chain, slot, &place);
+        chain->slots[slot].is_dirty = table->version > 0;
+    }
+    table->chain = chain;
+    table->sum = NULL;
+    return sum ? sparse_chain_take_own(chain, table->version, sum, table->sum_samples) : CAIRN_OK;
 }
 
 /* ---- norms: of the whole table's gradients */
@@ -170,6 +351,8 @@ void sparse_measure(struct sparse_table *table, bool *is_whole)
 
 bool sparse_is_due(const struct sparse_table *table)
 {
+    if (table->chain)
+        return sparse_chain_is_whole(table->chain, table->version);
     return table->sum && (!table->rounds || norm_rounds_ready(table->rounds, table->version));
 }
 
@@ -356,13 +539,22 @@ static enum status all_expire(struct sparse_table *table, struct error *error)
     return status;
 }
 
+/* The step's whole sum in one: what is here in pieces. */
+static enum status sum_make(struct sparse_table *table, struct error *error)
+{
+    if (table->version >= UINT32_MAX)
+        return error_set(error, CAIRN_FULL, "step %u has come, the last one that rows can tell", UINT32_MAX);
+    if (table->chain)
+        table->sum = sparse_chain_join(table->chain, &table->sum_samples);
+    return table->sum ? CAIRN_OK : error_set(error, CAIRN_NO_MEMORY, "out of memory for a step's sum");
+}
+
 enum status sparse_update(struct sparse_table *table, struct error *error)
 {
-    enum status status =
-        table->version < UINT32_MAX
-            ? all_update(table, error)
-            : error_set(error, CAIRN_FULL, "step %u has come, the last one that rows can tell", UINT32_MAX);
+    enum status status = sum_make(table, error);
 
+    if (status == CAIRN_OK)
+        status = all_update(table, error);
     if (status == CAIRN_OK)
         status = all_expire(table, error);
     if (status != CAIRN_OK) {

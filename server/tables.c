@@ -208,6 +208,7 @@ struct rows_place {
     uint64_t budget_bytes; /* of a table's rows; 0: no bound */
     uint64_t version;
     bool is_new; /* the store need not have the table in hand */
+    bool is_any; /* whatever it has of it will do */
 };
 
 /* Opens the rows of a number of the store, and brings them into memory as far as there is room. */
@@ -221,13 +222,14 @@ static enum status rows_open(const struct rows_place *place, uint32_t number, ui
                                    .store = place->store,
                                    .table = number,
                                    .step = place->version,
-                                   .is_new = place->is_new};
+                                   .is_new = place->is_new,
+                                   .is_any = place->is_any};
     uint64_t bytes = 0;
     enum status status = job_store_swap_path(place->owner, place->job, number, swap, sizeof(swap), error);
 
     if (status == CAIRN_OK)
         status = rows_new(&options, out, error);
-    if (status == CAIRN_OK && place->version > 0)
+    if (status == CAIRN_OK && place->version > 0 && !place->is_any)
         status = rows_warm(*out, &bytes, error);
     return status;
 }
@@ -305,7 +307,11 @@ enum status tables_open_rows(struct tables *tables, const struct assignment *ass
                              const struct job_store_owner *owner, struct store *store, uint64_t table_bytes,
                              uint64_t version, struct error *error)
 {
-    struct rows_place place = {owner, assignment->number, store, table_bytes, version, false};
+    struct rows_place place = {.owner = owner,
+                               .job = assignment->number,
+                               .store = store,
+                               .budget_bytes = table_bytes,
+                               .version = version};
     enum status status = CAIRN_OK;
 
     for (uint32_t number = 0; number < tables->count && status == CAIRN_OK; number++) {
@@ -313,10 +319,37 @@ enum status tables_open_rows(struct tables *tables, const struct assignment *ass
             continue;
         place.is_new = tables_begins(tables, number, version);
         status = sparse_open(tables, number, &place, error);
-        if (status == CAIRN_OK && optimizer_spec_needs_norms(&job_table(tables->job, number)->optimizer))
+        if (status == CAIRN_OK && slot_map_has_neighbours(tables->map, owner->shard))
+            status = error_set(
+                error, sparse_table_use_chain(tables->items[number].sparse, tables->map, owner->shard),
+                "out of memory for table %s", job_table(tables->job, number)->name);
+        else if (status == CAIRN_OK && optimizer_spec_needs_norms(&job_table(tables->job, number)->optimizer))
             status = sparse_norms(tables, assignment, owner->shard, number, error);
     }
     return status;
+}
+
+enum status tables_open_blank(struct tables *tables, uint32_t number, uint64_t job,
+                              const struct job_store_owner *owner, struct store *store, uint64_t table_bytes,
+                              struct error *error)
+{
+    const struct rows_place place = {.owner = owner,
+                                     .job = job,
+                                     .store = store,
+                                     .budget_bytes = table_bytes,
+                                     .version = 1,
+                                     .is_any = true};
+
+    return sparse_open(tables, number, &place, error);
+}
+
+uint32_t tables_count_sparse(const struct tables *tables)
+{
+    uint32_t count = 0;
+
+    for (uint32_t number = 0; number < tables->count; number++)
+        count += tables->items[number].sparse != NULL;
+    return count;
 }
 
 /* ---- use */
@@ -376,10 +409,9 @@ bool tables_has_pieces_at(const struct tables *tables, uint32_t number, uint64_t
     return tables->items[number].first_version < step;
 }
 
-bool tables_link(struct tables *tables, uint32_t thread)
+void tables_link(struct tables *tables, uint32_t thread)
 {
     const struct slot_map *map = tables->map;
-    bool has_chains = false;
 
     for (uint32_t number = 0; number < tables->count; number++) {
         struct table *table = &tables->items[number];
@@ -388,14 +420,10 @@ bool tables_link(struct tables *tables, uint32_t thread)
             struct dense_chunk *chunk = table->dense->chunks[i];
 
             chunk->link.place = slot_map_place(map, thread, slot_of(map, number, chunk->number));
-            has_chains = has_chains || !chain_is_alone(&chunk->link);
         }
-        if (table->sums) {
+        if (table->sums)
             table->sums->link.place = slot_map_place(map, thread, slot_of(map, number, 0));
-            has_chains = has_chains || !chain_is_alone(&table->sums->link);
-        }
     }
-    return has_chains;
 }
 
 uint32_t tables_pieces_at(const struct tables *tables, uint64_t step)
@@ -407,7 +435,7 @@ uint32_t tables_pieces_at(const struct tables *tables, uint64_t step)
 
         if (!tables_has_pieces_at(tables, number, step))
             continue;
-        count += table->sparse != NULL;
+        count += table->sparse && sparse_is_expected(table->sparse, step);
         for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++)
             count += table->dense->chunks[i]->first_version < step && !table->dense->chunks[i]->link.awaits;
     }
@@ -419,7 +447,7 @@ bool tables_have_pieces(const struct tables *tables)
     for (uint32_t number = 0; number < tables->count; number++) {
         const struct table *table = &tables->items[number];
 
-        if (table->sparse)
+        if (table->sparse && !sparse_is_blank(table->sparse))
             return true;
         for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++) {
             if (!table->dense->chunks[i]->link.awaits)
@@ -436,7 +464,7 @@ uint64_t tables_newest(const struct tables *tables)
     for (uint32_t number = 0; number < tables->count; number++) {
         const struct table *table = &tables->items[number];
 
-        if (table->sparse && table->sparse->version > newest)
+        if (table->sparse && !sparse_is_blank(table->sparse) && table->sparse->version > newest)
             newest = table->sparse->version;
         for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++) {
             if (!table->dense->chunks[i]->link.awaits && table->dense->chunks[i]->version > newest)
@@ -457,17 +485,36 @@ bool tables_can_end_at(const struct tables *tables, uint64_t version)
     return true;
 }
 
+static bool chunks_are_at(const struct table *table, uint64_t version)
+{
+    for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++) {
+        if (!table->dense->chunks[i]->link.awaits && table->dense->chunks[i]->version != version)
+            return false;
+    }
+    return true;
+}
+
 bool tables_all_at(const struct tables *tables, uint64_t version)
 {
     for (uint32_t number = 0; number < tables->count; number++) {
         const struct table *table = &tables->items[number];
 
-        if (table->sparse && table->sparse->version != version)
+        if ((table->sparse && !sparse_is_blank(table->sparse) && table->sparse->version != version) ||
+            !chunks_are_at(table, version))
             return false;
-        for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++) {
-            if (!table->dense->chunks[i]->link.awaits && table->dense->chunks[i]->version != version)
-                return false;
-        }
+    }
+    return true;
+}
+
+bool tables_come_to(const struct tables *tables, uint64_t version)
+{
+    for (uint32_t number = 0; number < tables->count; number++) {
+        const struct sparse_table *sparse = tables->items[number].sparse;
+        bool comes = !sparse || sparse_is_blank(sparse) || sparse->version == version ||
+                     (sparse->chain && sparse->version + 1 == version && sparse_is_due(sparse));
+
+        if (!comes || !chunks_are_at(&tables->items[number], version))
+            return false;
     }
     return true;
 }

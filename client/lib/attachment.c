@@ -157,7 +157,8 @@ static enum status session_make(struct cairn *connection, const Cairn__LocationR
                                     .slot_shards = heads->slot_shards,
                                     .table_count = TABLE_FIRST_USER + connection->table_count,
                                     .tables = tables,
-                                    .seed = connection->job->seed};
+                                    .seed = connection->job->seed,
+                                    .map = location->map};
 
     connection->incarnation = location->incarnation;
     for (uint32_t i = 0; i < connection->table_count; i++)

@@ -237,6 +237,7 @@ enum status session_new(void *zmq_context, const struct session_params *params,
     session->table_count = params->table_count;
     session->seed = params->seed;
     session->worker = params->worker;
+    session->map = params->map;
     session->scratch_bytes = scratch_bytes(params);
     session->events = *events;
     frames_init(&session->frames);

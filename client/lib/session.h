@@ -59,6 +59,7 @@ struct session_params {
     const struct session_table *tables; /* [table_count], by number */
     uint64_t seed;                      /* the job's, of the chance of codecs */
     uint64_t worker;                    /* the caller's number by the epoch, told with pushes; 0: none */
+    uint64_t map;                       /* which map slot_shards is of */
 };
 
 /* Called from session_poll. */

@@ -152,10 +152,6 @@ static enum status check_replicas(struct resolve *resolve, uint32_t index)
 {
     const struct table_spec *table = &resolve->job->tables[index];
 
-    if (resolve->job->replicas > 1 && table->kind == TABLE_KIND_SPARSE)
-        return resolve_wrong(resolve, "cluster.replicas",
-                             "%" PRIu32 " replicas, allowed: 1 with a sparse table, as %s is",
-                             resolve->job->replicas, table->name);
     if (resolve->job->replicas > 1 && optimizer_spec_needs_norms(&table->optimizer))
         return resolve_wrong(resolve, "cluster.replicas",
                              "%" PRIu32 " replicas, allowed: 1 with an optimizer that clips by a norm, or "

@@ -59,10 +59,10 @@ static size_t type_bytes(enum data_type type)
 static const char *payload_problem(const struct data_payload *payload, enum data_kind kind)
 {
     size_t element_bytes = type_bytes(payload->type);
-    bool carries = kind == DATA_PUSH || kind == DATA_VALUES || kind == DATA_PART || kind == DATA_STATISTICS ||
-                   kind == DATA_EXPORT || kind == DATA_UPDATE || kind == DATA_SNAPSHOT ||
-                   kind == DATA_MISSING ||
-                   (kind == DATA_PULL && payload->type == DATA_UINT64);
+    bool carries =
+        kind == DATA_PUSH || kind == DATA_VALUES || kind == DATA_PART || kind == DATA_STATISTICS ||
+        kind == DATA_EXPORT || kind == DATA_UPDATE || kind == DATA_SNAPSHOT || kind == DATA_MISSING ||
+        ((kind == DATA_PULL || kind == DATA_TAKEN || kind == DATA_ASK) && payload->type == DATA_UINT64);
 
     if (element_bytes == 0)
         return "a payload's type is unknown";
@@ -158,6 +158,7 @@ static void pack_fields(Cairn__DataHeader *packed, const struct data_header *hea
         packed->node_end = header->node.end;
         packed->samples = header->samples;
         packed->worker = header->worker;
+        packed->map = header->map;
         packed->subscribe = header->subscribe;
         packed->exact = header->exact;
         packed->acknowledge = header->acknowledge;
@@ -166,6 +167,7 @@ static void pack_fields(Cairn__DataHeader *packed, const struct data_header *hea
         packed->samples = header->samples;
     if (header->kind == DATA_PULL) {
         packed->worker = header->worker;
+        packed->map = header->map;
         packed->committed = header->committed;
         packed->newest = header->newest;
         packed->exact = header->exact;
@@ -223,6 +225,7 @@ static void unpack_fields(struct data_header *header, const Cairn__DataHeader *p
     header->node = (struct tree_node){packed->node_begin, packed->node_end};
     header->samples = packed->samples;
     header->worker = packed->worker;
+    header->map = packed->map;
     header->subscribe = packed->subscribe;
     header->exact = packed->exact;
     header->acknowledge = packed->acknowledge;

@@ -102,6 +102,7 @@ struct data_header {
     struct tree_node node; /* DATA_PUSH only */
     uint64_t samples;      /* DATA_PUSH, DATA_UPDATE */
     uint64_t worker;       /* DATA_PUSH and DATA_PULL */
+    uint64_t map;          /* the same */
     bool subscribe;        /* DATA_PUSH only */
     bool exact;            /* DATA_PUSH and DATA_PULL */
     bool acknowledge;      /* DATA_PUSH, and DATA_PULL with newest */

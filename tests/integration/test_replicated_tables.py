@@ -106,7 +106,7 @@ def drain(folder, kind, wanted):
 
 
 def test(folder):
-    for kind in ("dense",):
+    for kind in ("dense", "sparse", "both"):
         wanted = alone(folder, kind)
         deaths(folder, kind, wanted)
         drain(folder, kind, wanted)

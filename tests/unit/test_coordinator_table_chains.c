@@ -243,6 +243,45 @@ START_TEST(a_drained_server_leaves_all_chains_at_once)
 }
 END_TEST
 
+/* A sparse table is gone over as a whole for any of its slots. */
+START_TEST(slots_of_sparse_tables_are_copied_together)
+{
+    static const char *const servers[] = {"s2", "s3"};
+    Cairn__NodeCommand *command;
+    Cairn__MapCommand *map;
+    uint64_t first;
+
+    run_text("name: shelf\ntables:\n  - sparse: {name: a, dimension: 4}\ntrain: {optimizer: sgd}\n"
+             "cluster: {servers: 2, replicas: 2}\n");
+    leave(&cluster, "s1");
+    register_server(&cluster, "s3");
+    map = map_to("s2", &command);
+    first = map->number;
+    say_mapped("s2", map->number);
+    message_free(command);
+    prepared(&cluster, "s3", 1, 0);
+    map = map_to("s3", &command);
+    say_mapped("s3", map->number);
+    message_free(command);
+    map = map_to("s2", &command);
+    ck_assert_ptr_nonnull(map);
+    ck_assert_uint_eq(map->n_copies, 64);
+    say_mapped("s2", map->number);
+    for (size_t i = 0; i < 63; i++)
+        say_copied("s3", map->copies[i], 3);
+    ck_assert(!GOT(&cluster, "s2", MAP)); /* they come into their chains together */
+    say_copied("s3", map->copies[63], 3);
+    message_free(command);
+    move_all(servers, 2, 4);
+    leave(&cluster, "s2");
+    EXPECT_STATE(&cluster, RUNNING, "");
+    ck_assert_uint_eq(located(), 1u << 3);
+    map = map_to("s3", &command);
+    ck_assert_uint_lt(map->number - first, 64); /* not one for each of 1024 slots */
+    message_free(command);
+}
+END_TEST
+
 START_TEST(a_coordinator_that_starts_again_knows_the_map)
 {
     Cairn__NodeCommand *command;
@@ -269,6 +308,7 @@ static Suite *make_suite(void)
                                   who_dies_is_not_waited_for_once_others_have_the_tables,
                                   tables_wait_for_copies,
                                   a_drained_server_leaves_all_chains_at_once,
+                                  slots_of_sparse_tables_are_copied_together,
                                   a_coordinator_that_starts_again_knows_the_map};
     Suite *suite = suite_create("coordinator_table_chains");
 

@@ -53,6 +53,7 @@ static struct data_header largest(enum data_kind kind)
         header.node = (struct tree_node){TREE_LEAVES_MAX - 1, TREE_LEAVES_MAX};
         header.samples = WIRE_SAMPLES_MAX;
         header.worker = UINT64_MAX;
+        header.map = UINT64_MAX - 1;
         header.subscribe = header.acknowledge = header.exact = true;
     }
     if (kind == DATA_UPDATE) {
@@ -61,6 +62,7 @@ static struct data_header largest(enum data_kind kind)
     }
     if (kind == DATA_PULL) {
         header.worker = UINT64_MAX;
+        header.map = UINT64_MAX - 1;
         header.committed = header.newest = header.exact = true;
     }
     if (kind == DATA_VALUES || kind == DATA_APPLIED)
@@ -84,6 +86,7 @@ static void check_equal(const struct data_header *a, const struct data_header *b
     ck_assert_uint_eq(a->node.end, b->node.end);
     ck_assert_uint_eq(a->samples, b->samples);
     ck_assert_uint_eq(a->worker, b->worker);
+    ck_assert_uint_eq(a->map, b->map);
     ck_assert_int_eq(a->subscribe, b->subscribe);
     ck_assert_int_eq(a->exact, b->exact);
     ck_assert_int_eq(a->acknowledge, b->acknowledge);
