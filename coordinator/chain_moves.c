@@ -230,26 +230,29 @@ static void copy_add(struct turn *turn, struct job_entry *entry, uint32_t slot, 
     entry->is_moving = true;
 }
 
-/* How many slots are copied at once. A sparse table is gone over as a whole for any of its slots, so there
- * many are copied together. */
-static uint32_t copies_at_once(const struct job_entry *entry)
+/* Whether more may be copied at once with a slot. A sparse table is gone over as a whole for any of its
+ * slots, so there many are copied together, and so are slots with nothing in them yet; but of chunks one at a
+ * time. */
+static bool is_copied_with_others(const struct job_entry *entry, uint32_t slot)
 {
     for (uint32_t i = 0; i < entry->job->table_count; i++) {
         if (entry->job->tables[i].kind == TABLE_KIND_SPARSE)
-            return WIRE_COPIES_MAX;
+            return true;
     }
-    return 1;
+    return entry_has_tables(entry) && !job_slot_has_state(entry->job, slot);
 }
 
 /* Begins to copy what is next; false: nothing is. */
 static bool copies_begin(struct turn *turn, struct job_entry *entry, struct chain_plan *plan)
 {
     uint32_t count = 0, slot, shard;
+    bool may_be_more = true;
 
-    while (count < copies_at_once(entry) && !turn->effects->failed &&
+    while (may_be_more && count < WIRE_COPIES_MAX && !turn->effects->failed &&
            chain_plan_copy(plan, entry, &slot, &shard)) {
         copy_add(turn, entry, slot, shard);
         chain_plan_add(plan, entry, shard);
+        may_be_more = is_copied_with_others(entry, slot);
         count++;
     }
     if (count > 0 && !turn->effects->failed)
@@ -380,12 +383,13 @@ static void say_settled(struct turn *turn, struct job_entry *entry, const struct
 }
 
 /* Programs have to attach again when another shard is the head of what they push to: so in a job with tables
- * all leave together, once nothing is left to copy. */
+ * all leave together, once nothing is left to copy and all may. */
 static bool may_leave(const struct job_entry *entry, const struct chain_plan *plan)
 {
     uint32_t slot, shard;
 
-    return !entry_has_tables(entry) || !chain_plan_copy(plan, entry, &slot, &shard);
+    return !entry_has_tables(entry) ||
+           (!chain_plan_copy(plan, entry, &slot, &shard) && chain_plan_all_leave(plan, entry));
 }
 
 void chains_update(struct turn *turn, struct job_entry *entry, const struct nodes *nodes)

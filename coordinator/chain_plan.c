@@ -144,6 +144,26 @@ bool chain_plan_has_leavers(const struct chain_plan *plan, const struct job_entr
     return false;
 }
 
+static bool slot_has_leaver(const struct chain_plan *plan, const struct job_entry *entry, uint32_t slot)
+{
+    for (uint32_t place = 0; place < chain_length(chain_view_live(entry->record), slot); place++) {
+        if (chain_plan_leaves(plan, entry, slot, place))
+            return true;
+    }
+    return false;
+}
+
+bool chain_plan_all_leave(const struct chain_plan *plan, const struct job_entry *entry)
+{
+    struct chain_view view = chain_view_live(entry->record);
+
+    for (uint32_t slot = 0; slot < view.slots; slot++) {
+        if (chain_length(view, slot) > entry->job->replicas && !slot_has_leaver(plan, entry, slot))
+            return false;
+    }
+    return true;
+}
+
 /* ---- what is copied */
 
 static bool has_server(const struct job_entry *entry, struct chain_view view, uint32_t slot, uint32_t shard)

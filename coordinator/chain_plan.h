@@ -24,6 +24,9 @@ bool chain_plan_has_leavers(const struct chain_plan *plan, const struct job_entr
 bool chain_plan_leaves(const struct chain_plan *plan, const struct job_entry *entry, uint32_t slot,
                        uint32_t place);
 
+/* Whether of every chain that is too long somebody may leave now. */
+bool chain_plan_all_leave(const struct chain_plan *plan, const struct job_entry *entry);
+
 /* A shard that slots with nothing in them can be on. */
 uint32_t chain_plan_anybody(const struct chain_plan *plan);
 

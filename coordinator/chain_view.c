@@ -66,6 +66,7 @@ bool chain_slot_is_used(const struct job_entry *entry, uint32_t slot)
 {
     uint32_t slots = job_slot_count(entry->job);
 
-    return job_slot_has_state(entry->job, slot) || slot == placement_slot(TABLE_METRICS, 0, slots) ||
+    return entry_has_tables(entry) || job_slot_has_state(entry->job, slot) ||
+           slot == placement_slot(TABLE_METRICS, 0, slots) ||
            slot == placement_slot(TABLE_VALIDATION, 0, slots);
 }

@@ -2,6 +2,7 @@
 that a program has seen the end of comes again, and all values are an undisturbed run's."""
 
 import os
+import struct
 import subprocess
 
 from support import Daemons, expect, last_json, main, program, wait_until
@@ -43,10 +44,36 @@ def reach(daemons, name, step):
     wait_until(lambda: step_of(daemons, name) >= step, f"step {step} of {name}", 60)
 
 
-def check_whole(daemons, name, values, wanted):
+def arrays(path):
+    """The bytes of an array file behind its header."""
+    with open(path, "rb") as file:
+        data = file.read()
+    return data[10 + struct.unpack("<H", data[8:10])[0]:]
+
+
+def exported(daemons, name, folder):
+    """What is seen of the sparse tables by those who do not train: key, last step and weights of each row; and that no row is
+    counted twice, however many servers have it."""
+    found = {}
+    for table in daemons.json("tables", name)["tables"]:
+        if table["kind"] != "sparse":
+            continue
+        output = os.path.join(folder, f"export-{table['name']}")
+        done = daemons.cairn("export", name, "--table", table["name"], "--output", output)
+        expect(done.returncode == 0, done.stderr)
+        keys, steps, weights = (arrays(os.path.join(output, f"{part}.npy")) for part in ("keys", "steps", "weights"))
+        count, width = len(keys) // 8, len(weights) // (len(keys) // 8)
+        found[table["name"]] = sorted((keys[8 * i:8 * i + 8], steps[8 * i:8 * i + 8], weights[width * i:width * (i + 1)]) for i in range(count))
+        if table["name"] != "fleeting":  # whose expired rows go when there is time
+            expect(table["rows"] == count, f"{table['name']} of {name} has {table['rows']} rows, and {count} were exported")
+    return found
+
+
+def check_whole(daemons, name, values, wanted, folder):
     text = logs(daemons, name)
     expect("going back" not in text, f"{name} went back:\n{text}")
-    expect(values == wanted, f"{name} came to other values than an undisturbed run")
+    expect(values == wanted[0], f"{name} came to other values than an undisturbed run")
+    expect(exported(daemons, name, folder) == wanted[1], f"{name} exports other rows than an undisturbed run")
 
 
 def alone(folder, kind):
@@ -58,7 +85,7 @@ def alone(folder, kind):
         output = os.path.join(place, "values")
         values, attached = end(begin(daemons, "alone", "{servers: 1}", 1, STEPS, output, kind), STEPS, output)
         expect(attached == 1, f"attached {attached} times to a server that nothing happened to")
-        return values
+        return values, exported(daemons, "alone", place)
 
 
 def deaths(folder, kind, wanted):
@@ -80,7 +107,7 @@ def deaths(folder, kind, wanted):
                        f"replicas after {victim}'s end", 60)
         values, attached = end(processes, STEPS, output)
         expect(attached >= 4, f"attached {attached} times though three servers died")
-        check_whole(daemons, "deaths", values, wanted)
+        check_whole(daemons, "deaths", values, wanted, place)
 
 
 def drain(folder, kind, wanted):
@@ -102,7 +129,28 @@ def drain(folder, kind, wanted):
         expect(all(process.poll() is None for process in processes), "the server outlived the programs")
         values, attached = end(processes, STEPS, output)
         expect(attached > 1, "no program heard that slots had moved")
-        check_whole(daemons, "drain", values, wanted)
+        check_whole(daemons, "drain", values, wanted, place)
+
+
+def pairs(folder, kind, wanted):
+    """Two of three replicas die at the same moment, and the coordinator with them."""
+    place = os.path.join(folder, f"pairs-{kind}")
+    os.makedirs(place)
+    with Daemons(place) as daemons:
+        daemons.start_coordinator()
+        for name in ("s0", "s1", "s2"):
+            daemons.start_server(name, "--shards", 2)
+        output = os.path.join(place, "values")
+        processes = begin(daemons, "pairs", "{servers: 3, replicas: 3}", 3, STEPS, output, kind)
+        reach(daemons, "pairs", 60)
+        listen = daemons.endpoint
+        for victim in ("s0", "s2", "coordinator"):
+            daemons.processes[victim].kill()
+        daemons.processes["coordinator"].wait()
+        daemons.start_coordinator(listen)
+        values, attached = end(processes, STEPS, output)
+        expect(attached > 1, "no program noticed that two servers died")
+        check_whole(daemons, "pairs", values, wanted, place)
 
 
 def test(folder):
@@ -110,6 +158,7 @@ def test(folder):
         wanted = alone(folder, kind)
         deaths(folder, kind, wanted)
         drain(folder, kind, wanted)
+        pairs(folder, kind, wanted)
 
 
 main(test)
