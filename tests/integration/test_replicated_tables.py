@@ -9,6 +9,7 @@ from support import Daemons, expect, last_json, main, program, wait_until
 
 STEPS = 600
 ADD_AT = 150
+MEMORY = 1 << 20  # less than the rows take
 
 
 def begin(daemons, name, cluster, parts, steps, output, kind):
@@ -89,7 +90,8 @@ def alone(folder, kind):
 
 
 def deaths(folder, kind, wanted):
-    """A server dies, and another one when what the first had is on two servers again, by one that came; and once more."""
+    """A server dies, and another one when what the first had is on two servers again, by one that came; and once more. Those
+    that come have little memory for rows. Then all daemons die: what is on their disks is all there is."""
     place = os.path.join(folder, f"deaths-{kind}")
     os.makedirs(place)
     with Daemons(place) as daemons:
@@ -102,12 +104,21 @@ def deaths(folder, kind, wanted):
             reach(daemons, "deaths", step)
             daemons.processes[victim].kill()
             wait_until(lambda: f"server {victim} was lost" in logs(daemons, "deaths"), f"{victim} to be missed", 30)
-            daemons.start_server(heir, "--shards", 1)
+            daemons.start_server(heir, "--shards", 1, "--memory", MEMORY)
             wait_until(lambda: "every slot has 2 replicas" in logs(daemons, "deaths").partition(f"server {victim} was lost")[2],
                        f"replicas after {victim}'s end", 60)
         values, attached = end(processes, STEPS, output)
         expect(attached >= 4, f"attached {attached} times though three servers died")
         check_whole(daemons, "deaths", values, wanted, place)
+        for process in daemons.processes.values():
+            process.kill()
+            process.wait()
+        daemons.start_coordinator()
+        daemons.start_server("s1", "--shards", 2)
+        for heir in ("s4", "s5"):
+            daemons.start_server(heir, "--shards", 1, "--memory", MEMORY)
+        again, _ = end(begin(daemons, "deaths", "{servers: 3, replicas: 2}", 1, STEPS, output, kind), STEPS, output)
+        expect(again == values, "what the servers had on their disks is not what they had in memory")
 
 
 def drain(folder, kind, wanted):
