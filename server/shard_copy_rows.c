@@ -8,7 +8,6 @@
  * slots that are copied from one shard at the same time the table is gone over once. */
 #include "shard_copy.h"
 
-
 #include <string.h>
 
 /* ---- messages */
