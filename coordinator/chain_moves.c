@@ -10,6 +10,13 @@
 
 #define COPY_PAUSE_MS 20
 
+/* The step that the incarnation began at, as far as the record tells: generations of later ones have all that
+ * its first map says. A job with tables has no epoch, so there it is the committed step. */
+static uint64_t first_step_of(const struct job_entry *entry)
+{
+    return entry->record->epoch ? entry->record->epoch->first_step : entry_status(entry)->committed_step;
+}
+
 /* The map of now; the first one is what the incarnation began with. NULL: memory is out. */
 static Cairn__MapCommand *map_of(struct turn *turn, struct job_entry *entry)
 {
@@ -39,7 +46,7 @@ static Cairn__MapCommand *map_of(struct turn *turn, struct job_entry *entry)
 
         map->slot_shards[i] =
             place < from.width ? from.places[(size_t)slot * from.width + place] : CHAIN_NOBODY;
-        record->map_since[i] = record->epoch->first_step; /* an epoch has begun */
+        record->map_since[i] = first_step_of(entry);
     }
     record->map = map;
     return map;
@@ -173,16 +180,16 @@ static uint32_t any_shard(const struct job_entry *entry)
 
 bool chains_are_fixed(const struct job_entry *entry)
 {
-    return entry_has_tables(entry);
+    return entry_has_tables(entry) && !chain_tables_can_move(entry->job);
 }
 
-/* Tables jobs stay where they are. */
 static bool can_change(const struct job_entry *entry)
 {
     Cairn__JobState state = entry_status(entry)->state;
 
-    return entry_is_live(entry) && entry_has_begun(entry) && !entry_has_tables(entry) &&
-           state != JOB_STATE(PREPARING);
+    if (!entry_is_live(entry) || state == JOB_STATE(PREPARING) || chains_are_fixed(entry))
+        return false;
+    return entry_has_tables(entry) ? state == JOB_STATE(RUNNING) : entry_has_begun(entry);
 }
 
 bool chains_can_lose(const struct job_entry *entry, const char *server)
@@ -209,7 +216,8 @@ bool chains_lose(struct turn *turn, struct job_entry *entry, const char *server)
     return true;
 }
 
-static void copy_begin(struct turn *turn, struct job_entry *entry, uint32_t slot, uint32_t shard)
+/* Adds a copy to the map, which is then to be told. */
+static void copy_add(struct turn *turn, struct job_entry *entry, uint32_t slot, uint32_t shard)
 {
     Cairn__MapCommand *map = map_of(turn, entry);
     Cairn__SlotCopy **copies = map ? realloc(map->copies, (map->n_copies + 1) * sizeof(*copies)) : NULL;
@@ -228,7 +236,36 @@ static void copy_begin(struct turn *turn, struct job_entry *entry, uint32_t slot
     copy->number = map->number + 1;
     map->copies[map->n_copies++] = copy;
     entry->is_moving = true;
-    map_changed(turn, entry);
+}
+
+/* Whether more may be copied at once with a slot. A sparse table is gone over as a whole for any of its
+ * slots, so there many are copied together, and so are slots with nothing in them yet; but of chunks one at a
+ * time. */
+static bool is_copied_with_others(const struct job_entry *entry, uint32_t slot)
+{
+    for (uint32_t i = 0; i < entry->job->table_count; i++) {
+        if (entry->job->tables[i].kind == TABLE_KIND_SPARSE)
+            return true;
+    }
+    return entry_has_tables(entry) && !job_slot_has_state(entry->job, slot);
+}
+
+/* Begins to copy what is next; false: nothing is. */
+static bool copies_begin(struct turn *turn, struct job_entry *entry, struct chain_plan *plan)
+{
+    uint32_t count = 0, slot, shard;
+    bool may_be_more = true;
+
+    while (may_be_more && count < WIRE_COPIES_MAX && !turn->effects->failed &&
+           chain_plan_copy(plan, entry, &slot, &shard)) {
+        copy_add(turn, entry, slot, shard);
+        chain_plan_add(plan, entry, shard);
+        may_be_more = is_copied_with_others(entry, slot);
+        count++;
+    }
+    if (count > 0 && !turn->effects->failed)
+        map_changed(turn, entry);
+    return count > 0;
 }
 
 /* The first piece that a server has of the job: generations are expected of it from then on. */
@@ -266,7 +303,8 @@ void chains_copied(struct turn *turn, struct job_entry *entry, struct participan
         if (job_slot_has_state(entry->job, copied->slot))
             count_holder(entry, server, since);
         entry->copy_due_ms = turn->now.monotonic_ms + COPY_PAUSE_MS;
-        map_changed(turn, entry);
+        if (map->n_copies == 0) /* those that are copied together come into their chains together */
+            map_changed(turn, entry);
         return;
     }
 }
@@ -314,7 +352,7 @@ static void let_go(struct turn *turn, struct job_entry *entry)
     }
 }
 
-static bool is_settled(const struct job_entry *entry)
+bool chains_are_settled(const struct job_entry *entry)
 {
     return !entry->record->map || (entry->record->map->n_copies == 0 && all_mapped(entry));
 }
@@ -324,7 +362,8 @@ static struct chain_facts facts_of(const struct job_entry *entry)
 {
     struct chain_facts facts = {.map = entry->record->map ? entry->record->map->number : 0,
                                 .committed_step = entry_status(entry)->committed_step,
-                                .servers = entry->servers.count};
+                                .servers = entry->servers.count,
+                                .tables = entry->tables_ready};
 
     for (size_t i = 0; i < entry->servers.count; i++) {
         facts.prepared += entry->servers.items[i].prepared;
@@ -338,7 +377,7 @@ static bool is_planned(const struct job_entry *entry)
     struct chain_facts now = facts_of(entry), then = entry->planned;
 
     return now.map == then.map && now.committed_step == then.committed_step && now.servers == then.servers &&
-           now.prepared == then.prepared && now.leaving == then.leaving;
+           now.tables == then.tables && now.prepared == then.prepared && now.leaving == then.leaving;
 }
 
 static void say_settled(struct turn *turn, struct job_entry *entry, const struct chain_plan *plan)
@@ -353,23 +392,33 @@ static void say_settled(struct turn *turn, struct job_entry *entry, const struct
                replicas < entry->job->replicas ? ": there are too few servers for more" : "");
 }
 
+/* Programs have to attach again when another shard is the head of what they push to: so in a job with tables
+ * all leave together, once nothing is left to copy and all may. */
+static bool may_leave(const struct job_entry *entry, const struct chain_plan *plan)
+{
+    uint32_t slot, shard;
+
+    return !entry_has_tables(entry) ||
+           (!chain_plan_copy(plan, entry, &slot, &shard) && chain_plan_all_leave(plan, entry));
+}
+
 void chains_update(struct turn *turn, struct job_entry *entry, const struct nodes *nodes)
 {
     struct chain_plan plan;
-    uint32_t slot, shard;
 
     if (!can_change(entry) || entry->awaited_count > 0 || turn->effects->failed ||
-        entry_status(entry)->state != JOB_STATE(RUNNING))
+        entry_status(entry)->state != JOB_STATE(RUNNING) || entry->growth != GROWTH_NONE)
         return;
+    if (entry_has_tables(entry)) /* clients ask where the heads are: nobody is to be told */
+        entry->heads_changed = false;
     let_go(turn, entry);
     chain_recruit(turn, entry, nodes);
-    if (!is_settled(entry) || is_planned(entry) || !chain_plan_init(turn, entry, &plan))
+    if (!chains_are_settled(entry) || is_planned(entry) || !chain_plan_init(turn, entry, &plan))
         return;
-    if (!leave(turn, entry, &plan) && turn->now.monotonic_ms >= entry->copy_due_ms) {
+    if (!(may_leave(entry, &plan) && leave(turn, entry, &plan)) &&
+        turn->now.monotonic_ms >= entry->copy_due_ms) {
         entry->copy_due_ms = 0;
-        if (chain_plan_copy(&plan, entry, &slot, &shard))
-            copy_begin(turn, entry, slot, shard);
-        else
+        if (!copies_begin(turn, entry, &plan))
             say_settled(turn, entry, &plan);
     }
     chain_plan_fini(&plan);

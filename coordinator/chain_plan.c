@@ -173,12 +173,43 @@ bool chain_plan_has_leavers(const struct chain_plan *plan, const struct job_entr
     return false;
 }
 
+static bool slot_has_leaver(const struct chain_plan *plan, const struct job_entry *entry, uint32_t slot)
+{
+    for (uint32_t place = 0; place < chain_length(chain_view_live(entry->record), slot); place++) {
+        if (chain_plan_leaves(plan, entry, slot, place))
+            return true;
+    }
+    return false;
+}
+
+bool chain_plan_all_leave(const struct chain_plan *plan, const struct job_entry *entry)
+{
+    struct chain_view view = chain_view_live(entry->record);
+
+    for (uint32_t slot = 0; slot < view.slots; slot++) {
+        if (chain_length(view, slot) > entry->job->replicas && !slot_has_leaver(plan, entry, slot))
+            return false;
+    }
+    return true;
+}
+
 /* ---- what is copied */
 
 static bool has_server(const struct job_entry *entry, struct chain_view view, uint32_t slot, uint32_t shard)
 {
     for (uint32_t place = 0; place < chain_length(view, slot); place++) {
         if (same_server(entry, view.places[(size_t)slot * view.width + place], shard))
+            return true;
+    }
+    return false;
+}
+
+static bool is_being_copied(const struct job_entry *entry, uint32_t slot)
+{
+    const Cairn__MapCommand *map = entry->record->map;
+
+    for (size_t i = 0; map && i < map->n_copies; i++) {
+        if (map->copies[i]->slot == slot)
             return true;
     }
     return false;
@@ -253,9 +284,12 @@ static double mean_load(const struct chain_plan *plan, const struct job_entry *e
     return servers > 0 ? sum / servers : 0;
 }
 
-/* Whether servers have come or gone: what a job began with stays as it is. */
-static bool has_changed(const struct job_entry *entry)
+/* Whether servers have come or gone: what a job began with stays as it is. Tables stay in any case: for each
+ * head that is another one programs have to attach again. */
+static bool may_balance(const struct job_entry *entry)
 {
+    if (entry_has_tables(entry))
+        return false;
     for (size_t i = 0; i < entry->servers.count; i++) {
         if (entry->servers.items[i].is_newcomer)
             return true;
@@ -272,18 +306,25 @@ bool chain_plan_copy(const struct chain_plan *plan, const struct job_entry *entr
 
     for (*slot = 0; *slot < view.slots; (*slot)++) {
         if (!chain_slot_is_used(entry, *slot) || chain_length(view, *slot) >= width ||
-            count_staying(plan, view, *slot) >= entry->job->replicas)
+            is_being_copied(entry, *slot) || count_staying(plan, view, *slot) >= entry->job->replicas)
             continue;
         *shard = idlest(plan, entry, view, *slot);
         if (*shard != CHAIN_NOBODY)
             return true;
     }
-    for (*slot = 0; has_changed(entry) && *slot < view.slots; (*slot)++) {
+    for (*slot = 0; may_balance(entry) && *slot < view.slots; (*slot)++) {
         if (job_slot_has_state(entry->job, *slot) && chain_length(view, *slot) < width &&
             is_unfair(plan, entry, view, *slot, mean, shard))
             return true;
     }
     return false;
+}
+
+void chain_plan_add(struct chain_plan *plan, const struct job_entry *entry, uint32_t shard)
+{
+    plan->shards[shard].load++;
+    for (uint32_t i = 0; i < plan->shard_count; i++)
+        plan->shards[i].server_load += same_server(entry, i, shard);
 }
 
 /* ---- servers that come */

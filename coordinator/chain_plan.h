@@ -27,12 +27,18 @@ bool chain_plan_has_leavers(const struct chain_plan *plan, const struct job_entr
 bool chain_plan_leaves(const struct chain_plan *plan, const struct job_entry *entry, uint32_t slot,
                        uint32_t place);
 
+/* Whether of every chain that is too long somebody may leave now. */
+bool chain_plan_all_leave(const struct chain_plan *plan, const struct job_entry *entry);
+
 /* A shard that slots with nothing in them can be on. */
 uint32_t chain_plan_anybody(const struct chain_plan *plan);
 
 /* The next copy; false: all is as it should be. */
 bool chain_plan_copy(const struct chain_plan *plan, const struct job_entry *entry, uint32_t *slot,
                      uint32_t *shard);
+
+/* The same, planned on: the shard has that much more to do. */
+void chain_plan_add(struct chain_plan *plan, const struct job_entry *entry, uint32_t shard);
 
 /* How many of the shards of a slot stay, of the slot with fewest. */
 uint32_t chain_plan_fewest(const struct chain_plan *plan, const struct job_entry *entry);

@@ -29,6 +29,15 @@ bool chain_is_on(const Cairn__JobRecord *record, uint32_t shard, const char *ser
     return shard < record->n_shards && strcmp(record->shards[shard]->server, server) == 0;
 }
 
+bool chain_tables_can_move(const struct job *job)
+{
+    for (uint32_t i = 0; i < job->table_count; i++) {
+        if (optimizer_spec_needs_norms(&job->tables[i].optimizer))
+            return false;
+    }
+    return true;
+}
+
 void chain_compact(uint32_t *chain, uint64_t *since, uint32_t width, const bool *keep)
 {
     uint32_t kept = 0;
@@ -57,6 +66,7 @@ bool chain_slot_is_used(const struct job_entry *entry, uint32_t slot)
 {
     uint32_t slots = job_slot_count(entry->job);
 
-    return job_slot_has_state(entry->job, slot) || slot == placement_slot(TABLE_METRICS, 0, slots) ||
+    return entry_has_tables(entry) || job_slot_has_state(entry->job, slot) ||
+           slot == placement_slot(TABLE_METRICS, 0, slots) ||
            slot == placement_slot(TABLE_VALIDATION, 0, slots);
 }

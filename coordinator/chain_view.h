@@ -20,8 +20,12 @@ struct chain_view chain_view_live(const Cairn__JobRecord *record);
 /* Whether a shard (or nobody) is of a server. */
 bool chain_is_on(const Cairn__JobRecord *record, uint32_t shard, const char *server);
 
-/* Whether a slot has anything in it: weights, or sums. */
+/* Whether a slot has anything in it: weights, or sums; or may have: a table that is added is to find
+ * replicas. */
 bool chain_slot_is_used(const struct job_entry *entry, uint32_t slot);
+
+/* Whether the slots of a job with tables can be in chains of several, and move. */
+bool chain_tables_can_move(const struct job *job);
 
 /* Takes out of a chain, and of what belongs to its places (NULL: nothing does), all but those that keep tells
  * of; those after move up. keep: [width] */

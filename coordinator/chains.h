@@ -61,6 +61,9 @@ int64_t chains_deadline_ms(const struct job_entry *entry);
 /* Tells a server the map as it is, if there is one. */
 void chains_tell(struct turn *turn, const struct job_entry *entry, const struct node *server);
 
+/* Whether no slot is being copied and all servers go by the newest map. */
+bool chains_are_settled(const struct job_entry *entry);
+
 /* Whether workers are to hear of other heads, and all servers know of them. */
 bool chains_want_epoch(const struct job_entry *entry);
 

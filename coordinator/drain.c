@@ -13,7 +13,7 @@ static enum status check_server(const struct jobs *jobs, const struct nodes *nod
             return error_set(
                 error, CAIRN_INVALID,
                 "server %s holds state of %s, which cannot go on without it: a server is drained when no job "
-                "needs it any more, or while a model trains that others have room for",
+                "needs it any more, or while jobs run that others have room for",
                 node_name(node), entry_status(jobs->items[i])->id);
     }
     return CAIRN_OK;

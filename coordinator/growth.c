@@ -1,6 +1,7 @@
 /* Rounds of holding and extending. */
 #include "growth.h"
 
+#include "chains.h"
 #include "job/job_message.h"
 #include "life.h"
 #include "net/wire.h"
@@ -135,15 +136,20 @@ void growth_repeat(struct turn *turn, const struct job_entry *entry, const struc
         tell(turn, entry, &one);
 }
 
-/* Notes a server's answer; true: it was the last. */
-static bool all_answered(const struct job_entry *entry, struct participant *server)
+static bool have_answered(const struct job_entry *entry)
 {
-    server->answered = true;
     for (size_t i = 0; i < entry->servers.count; i++) {
         if (!entry->servers.items[i].answered)
             return false;
     }
     return true;
+}
+
+/* Notes a server's answer; true: it was the last. */
+static bool all_answered(const struct job_entry *entry, struct participant *server)
+{
+    server->answered = true;
+    return have_answered(entry);
 }
 
 /* A step that no table of the job is before: whatever servers say, tables begin one after the other. */
@@ -211,11 +217,33 @@ void growth_extended(struct turn *turn, struct job_entry *entry, struct particip
         finish(turn, entry);
 }
 
+/* A server that had not answered is gone. */
+void growth_lost(struct turn *turn, struct job_entry *entry)
+{
+    if (entry->growth == GROWTH_NONE || !have_answered(entry))
+        return;
+    if (entry->growth == GROWTH_HOLDING)
+        extend(turn, entry);
+    else
+        finish(turn, entry);
+}
+
+/* A slot that is being copied could be there in some of its tables only, so none is while tables are added;
+ * and who comes is to have all tables that there were. */
+static bool servers_are_settled(const struct job_entry *entry)
+{
+    for (size_t i = 0; i < entry->servers.count; i++) {
+        if (!entry->servers.items[i].prepared)
+            return false;
+    }
+    return chains_are_settled(entry);
+}
+
 void growth_update(struct turn *turn, struct job_entry *entry)
 {
     if (entry_is_live(entry) && entry_status(entry)->state == JOB_STATE(RUNNING) &&
         entry->awaited_count == 0 && entry->growth == GROWTH_NONE &&
-        entry->tables_ready < entry->job->table_count)
+        entry->tables_ready < entry->job->table_count && servers_are_settled(entry))
         hold(turn, entry);
 }
 

@@ -21,7 +21,7 @@
 enum status growth_ask(struct turn *turn, struct job_entry *entry, const char *text, uint32_t *number,
                        struct error *error) MUST_CHECK;
 
-/* Begins a round if tables were asked for; not while servers are awaited. */
+/* Begins a round if tables were asked for; not while servers are awaited, or slots copied. */
 void growth_update(struct turn *turn, struct job_entry *entry);
 
 /* Whether all servers have a table. */
@@ -30,6 +30,9 @@ bool growth_is_ready(const struct job_entry *entry, uint32_t number);
 /* Reports of a server. tables: how many it has. */
 void growth_held(struct turn *turn, struct job_entry *entry, struct participant *server, uint64_t step);
 void growth_extended(struct turn *turn, struct job_entry *entry, struct participant *server, uint32_t tables);
+
+/* A server is gone without which the job goes on. */
+void growth_lost(struct turn *turn, struct job_entry *entry);
 
 /* The job ends, or goes back: forgets what was not added to the end. */
 void growth_abandon(struct turn *turn, struct job_entry *entry);

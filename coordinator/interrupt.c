@@ -2,6 +2,7 @@
 #include "interrupt.h"
 
 #include "chains.h"
+#include "growth.h"
 #include "life.h"
 #include "trials.h"
 
@@ -24,6 +25,7 @@ void interrupt_server(struct turn *turn, struct job_entry *entry, const char *se
     line_add(&line, "server %s %s", server, why);
     if (chains_lose(turn, entry, server)) {
         entry_tell(turn, entry, "%s: the job goes on without it", line.text);
+        growth_lost(turn, entry);
         return;
     }
     if (life_is_stopping(entry)) {

@@ -81,6 +81,7 @@ struct job_entry {
     struct chain_facts {
         uint64_t map, committed_step;
         size_t servers, prepared, leaving;
+        uint32_t tables;
     } planned;                 /* what was so when nothing was left to move; all zero: never */
     int64_t copy_due_ms;       /* when the next slot may be copied, monotonic; 0: now (chains.h) */
     bool is_thinner;           /* a worker that the newest epoch names is gone, and has not reached the end */

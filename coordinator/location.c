@@ -19,14 +19,28 @@ static bool may_run_yet(const struct job_entry *entry)
     return state == JOB_STATE(PENDING) || state == JOB_STATE(PREPARING) || state == JOB_STATE(WAITING);
 }
 
+/* Whether any of the shards [first, end) is the head of a slot of now. */
+static bool has_live_head(struct chain_view view, size_t first, size_t end)
+{
+    for (uint32_t slot = 0; slot < view.slots; slot++) {
+        uint32_t head = view.places[(size_t)slot * view.width];
+
+        if (head >= first && head < end)
+            return true;
+    }
+    return false;
+}
+
 /* What the record says of servers that we have not heard of may be of before they were started again. */
 static bool servers_are_there(const struct nodes *nodes, const Cairn__JobRecord *record)
 {
+    struct chain_view view = chain_view_live(record);
+
     for (size_t first = 0, next; first < record->n_shards; first = next) {
         const char *name = recorded_server(record, first, &next);
         const struct node *node = nodes_named(nodes, name);
 
-        if (chains_name(record, name) && (!node || node_is_worker(node)))
+        if ((!node || node_is_worker(node)) && has_live_head(view, first, next))
             return false;
     }
     return true;
@@ -113,6 +127,7 @@ static void send_location(struct turn *turn, const struct peer *client, uint64_t
         body.shards = record->shards;
         body.n_slot_shards = slots;
         body.slot_shards = heads;
+        body.map = record->map ? record->map->number : 0;
     }
     reply.number = request;
     reply.body_case = CAIRN__CLIENT_REPLY__BODY_LOCATION;

@@ -4,6 +4,7 @@
 
 #include "chain_view.h"
 #include "chains.h"
+#include "growth.h"
 #include "server_choice.h"
 
 #include <inttypes.h>
@@ -132,6 +133,7 @@ static void enlist(struct turn *turn, struct job_entry *entry, const struct crew
 void life_describe(const struct job_entry *entry, uint64_t step, Cairn__PrepareCommand *body)
 {
     const Cairn__JobRecord *record = entry->record;
+    struct chain_view view = chain_view_live(record);
 
     cairn__prepare_command__init(body);
     body->job = record->status->number;
@@ -140,9 +142,9 @@ void life_describe(const struct job_entry *entry, uint64_t step, Cairn__PrepareC
     body->text = record->text;
     body->n_shards = record->n_shards;
     body->shards = record->shards;
-    body->n_slot_shards = record->n_slot_shards;
-    body->slot_shards = record->slot_shards;
-    body->replicas = record->replicas;
+    body->n_slot_shards = (size_t)view.slots * view.width;
+    body->slot_shards = view.places;
+    body->replicas = view.width;
     body->step = step;
 }
 
@@ -180,7 +182,7 @@ static void tell_workers(struct turn *turn, const struct job_entry *entry, const
         return;
     life_describe(entry, entry_status(entry)->committed_step, &body);
     body.slot_shards = heads;
-    body.n_slot_shards /= body.replicas > 0 ? body.replicas : 1;
+    body.n_slot_shards /= body.replicas;
     body.replicas = 0;
     command.body_case = CAIRN__NODE_COMMAND__BODY_PREPARE;
     command.prepare = &body;
@@ -191,13 +193,12 @@ static void tell_workers(struct turn *turn, const struct job_entry *entry, const
 void life_prepare_server(struct turn *turn, struct job_entry *entry, struct participant *server)
 {
     Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
-    struct chain_view view = chain_view_live(entry->record);
     Cairn__PrepareCommand body;
+    Cairn__JobText text;
 
     life_describe(entry, entry_status(entry)->committed_step, &body);
-    body.slot_shards = view.places;
-    body.n_slot_shards = (size_t)view.slots * view.width;
-    body.replicas = view.width;
+    growth_text(entry, &text);
+    body.text = &text;
     command.body_case = CAIRN__NODE_COMMAND__BODY_PREPARE;
     command.prepare = &body;
     node_command(turn, server->node, &command);

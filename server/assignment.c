@@ -79,14 +79,7 @@ bool assignment_owns(const struct assignment *assignment, uint32_t thread, uint3
 bool assignment_owns_keys(const struct assignment *assignment, uint32_t thread, const uint64_t *keys,
                           size_t count)
 {
-    const struct slot_map *map = assignment->map;
-    uint32_t position = map->positions[thread], foreign = 0;
-
-    if (map->shard_count == 1)
-        return position == 0;
-    for (size_t i = 0; i < count; i++)
-        foreign |= slot_map_head(map, placement_key_slot(keys[i], map->slot_count)) ^ position;
-    return foreign == 0;
+    return slot_map_heads_keys(assignment->map, thread, keys, count);
 }
 
 void assignment_holders(const struct assignment *assignment, bool *holds)

@@ -142,7 +142,7 @@ enum status commits_reached_sparse(struct commits *commits, uint32_t table, stru
     struct generation *generation;
     enum status status;
 
-    if (!is_boundary(commits, version))
+    if (!is_boundary(commits, version) || !sparse_is_expected(commits->tables->items[table].sparse, version))
         return CAIRN_OK;
     status = queue_open(commits, version, &generation, error);
     return status == CAIRN_OK ? generation_capture_sparse(generation, commits->tables, table, error) : status;
@@ -160,6 +160,28 @@ void commits_arrived(struct commits *commits, struct dense_chunk *chunk)
     for (uint32_t i = 0; i < commits->count; i++) {
         if (commits->queue[i]->state == GENERATION_COLLECTING)
             generation_arrived(commits->queue[i], chunk);
+    }
+}
+
+void commits_rows_arrived(struct commits *commits, struct sparse_table *sparse)
+{
+    for (uint32_t i = 0; i < commits->count; i++) {
+        if (commits->queue[i]->state != GENERATION_COLLECTING &&
+            commits->queue[i]->step > sparse->first_version)
+            sparse->first_version = commits->queue[i]->step;
+    }
+    for (uint32_t i = 0; i < commits->count; i++)
+        commits->queue[i]->piece_count += commits->queue[i]->state == GENERATION_COLLECTING &&
+                                          sparse_is_expected(sparse, commits->queue[i]->step);
+}
+
+void commits_rows_left(struct commits *commits, uint64_t first_version, uint64_t version)
+{
+    for (uint32_t i = 0; i < commits->count; i++) {
+        struct generation *generation = commits->queue[i];
+
+        generation->piece_count -= generation->state == GENERATION_COLLECTING &&
+                                   first_version < generation->step && version < generation->step;
     }
 }
 
@@ -184,8 +206,9 @@ static enum status table_capture(struct generation *generation, const struct tab
         if (!table->dense->chunks[i]->link.awaits)
             status = generation_capture_dense(generation, number, table->dense->chunks[i], error);
     }
-    return table->sparse && status == CAIRN_OK ? generation_capture_sparse(generation, tables, number, error)
-                                               : status;
+    return table->sparse && !sparse_is_blank(table->sparse) && status == CAIRN_OK
+               ? generation_capture_sparse(generation, tables, number, error)
+               : status;
 }
 
 /* Whether some sparse table's rows are still in a generation, so that they can be captured by no other. */
@@ -208,14 +231,25 @@ static bool is_at(const struct commits *commits, uint64_t step)
     return commits->every == 0 || tables_all_at(commits->tables, step);
 }
 
+/* Whether pieces are on their way to a step: those of whom all sums are here, while the others stand at it.
+ */
+static bool comes_to(const struct commits *commits, uint64_t step)
+{
+    return !is_at(commits, step) && tables_come_to(commits->tables, step);
+}
+
 /* Captures all pieces at once, when there is room for the asked generation. */
 static enum status asked_capture(struct commits *commits, struct error *error)
 {
-    struct generation *generation;
+    struct generation *generation = commits->asked ? queue_find(commits, commits->asked_step) : NULL;
     enum status status;
 
+    if (generation) { /* due by itself, when the last pieces had come to it */
+        generation->is_asked = true;
+        commits->asked = false;
+    }
     if (!commits->asked || commits->count == COMMITS_UNDER_WAY || rows_are_held(commits) ||
-        tables_await_pieces(commits->tables))
+        comes_to(commits, commits->asked_step) || tables_await_pieces(commits->tables))
         return CAIRN_OK;
     commits->asked = false;
     commits->missed = !is_at(commits, commits->asked_step);
@@ -261,7 +295,7 @@ enum status commits_ask(struct commits *commits, uint64_t step, enum commits_ans
         generation->is_asked = true;
         return CAIRN_OK;
     }
-    if (commits->abandoned || !is_at(commits, step)) {
+    if (commits->abandoned || !(is_at(commits, step) || comes_to(commits, step))) {
         *answer = COMMITS_WRONG;
         return CAIRN_OK;
     }

@@ -76,15 +76,18 @@ enum status commits_reached_dense(struct commits *commits, uint32_t table, const
                                   struct error *error) MUST_CHECK;
 enum status commits_reached_sparse(struct commits *commits, uint32_t table, struct error *error) MUST_CHECK;
 
+/* Captures what was asked for and waited for a piece to come to its version. Errors: as above. */
+enum status commits_go_on(struct commits *commits, struct error *error) MUST_CHECK;
+
 /* A dense chunk has come to the shard with its version, or leaves it. One that comes is in no generation that
  * has been given to the writer: its first_version grows to that. One with clocks, whose versions are not
  * generations' steps, is in those that are asked for from now on. */
 void commits_arrived(struct commits *commits, struct dense_chunk *chunk);
 void commits_left(struct commits *commits, const struct dense_chunk *chunk);
 
-/* What stood in the way of a generation that was asked for may be gone: makes it, if it is. Errors: as above.
- */
-enum status commits_go_on(struct commits *commits, struct error *error) MUST_CHECK;
+/* The same of a sparse table whose first slots have come, or whose last has left: before it is blank. */
+void commits_rows_arrived(struct commits *commits, struct sparse_table *sparse);
+void commits_rows_left(struct commits *commits, uint64_t first_version, uint64_t version);
 
 /* Makes the version that every piece now has, `step`, durable; with `every` 0 what they have, as step `step`,
  * once all is here that is to come from other shards but for copies.

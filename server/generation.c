@@ -120,6 +120,7 @@ enum status generation_capture_sparse(struct generation *generation, const struc
     if (!piece)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory for table %s", sparse->spec->name);
     BUG_IF(sparse->version != generation->step);
+    generation->piece_count += !sparse_is_expected(sparse, generation->step);
     piece->table = table;
     piece->sparse = sparse;
     piece->candidates_whole = !sparse->candidates;

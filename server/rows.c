@@ -39,7 +39,7 @@ static enum status parts_open(struct rows *rows, const struct rows_options *opti
     if (status == CAIRN_OK && options->store) {
         rows->durable = (struct durable){
             .store = options->store, .table = options->table, .record_bytes = rows->record_bytes};
-        status = durable_open(&rows->durable, options->step, options->is_new, &facts, error);
+        status = durable_open(&rows->durable, options->step, options->is_new, options->is_any, &facts, error);
         rows->count = facts.rows;
         rows->durable_sum = facts.sum;
     }

@@ -44,6 +44,7 @@ struct rows_options {
     uint32_t table;             /* its number in the store */
     uint64_t step;              /* the job's committed step, that the store is to be at; 0: a new table */
     bool is_new;                /* the store need not have it at step: it has no rows then */
+    bool is_any; /* whatever the store has of it, at whatever step: the caller removes what is not to be */
 };
 
 struct rows_facts {
@@ -122,6 +123,10 @@ enum status rows_capture_more(struct rows *rows, struct rows_capture *capture, u
  * CAIRN_CORRUPT and others of the store */
 enum status rows_capture_write(const struct rows_capture *capture, struct store_transaction *transaction,
                                uint64_t keep_step, struct error *error) MUST_CHECK;
+
+/* The table was in no generation for some time, and nobody goes back to one of that time with it: its next
+ * one may be written over whatever the store has. */
+void rows_loosen(struct rows *rows);
 
 /* Takes a capture that was committed, or (is_durable false) was not: then all that it held has changed still.
  */

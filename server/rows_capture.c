@@ -142,6 +142,11 @@ void capture_narrow(struct rows *rows)
         rows->capture->high = rows->slab.high;
 }
 
+void rows_loosen(struct rows *rows)
+{
+    rows->durable.is_loose = true;
+}
+
 /* Removed rows that the store knows of have nothing left to hide. */
 static void removed_drop(struct rows *rows, uint32_t place)
 {
@@ -169,8 +174,10 @@ void rows_captured(struct rows *rows, struct rows_capture *capture, bool is_dura
         if (is_durable)
             removed_drop(rows, place);
     }
-    if (is_durable)
+    if (is_durable) {
         swap_drop_old(&rows->swap);
+        rows->durable.is_loose = false;
+    }
     capture_free(capture);
 }
 

@@ -92,6 +92,8 @@ enum status durable_begin(const struct durable *durable, struct store_transactio
     if (status != CAIRN_OK)
         return status;
     writer->continues = is_there && tag.now.step != keep_step;
+    if (writer->continues && tag.before.step != keep_step && durable->is_loose)
+        writer->continues = false;
     if (writer->continues && tag.before.step != keep_step)
         return error_set(
             error, CAIRN_STALE,
@@ -288,7 +290,7 @@ static enum status begin_anew(const struct durable *durable, struct store_transa
     return status == CAIRN_OK ? store_table_clear(transaction, &durable->before, error) : status;
 }
 
-static enum status recover(const struct durable *durable, uint64_t step, bool is_new,
+static enum status recover(const struct durable *durable, uint64_t step, bool is_new, bool is_any,
                            struct durable_facts *facts, struct error *error)
 {
     struct store_transaction *transaction;
@@ -299,7 +301,9 @@ static enum status recover(const struct durable *durable, uint64_t step, bool is
     if (status != CAIRN_OK)
         return status;
     status = tag_read(durable, transaction, &tag, &is_there, error);
-    if (status == CAIRN_OK && (is_there || !is_new))
+    if (is_there && is_any)
+        step = tag.now.step;
+    if (status == CAIRN_OK && (is_there || !(is_new || is_any)))
         status = step_check(durable, &tag, is_there, step, error);
     if (status == CAIRN_OK && is_there)
         status = count_check(durable, transaction, &tag.now, error);
@@ -317,8 +321,8 @@ static enum status recover(const struct durable *durable, uint64_t step, bool is
     return store_commit(transaction, error);
 }
 
-enum status durable_open(struct durable *durable, uint64_t step, bool is_new, struct durable_facts *facts,
-                         struct error *error)
+enum status durable_open(struct durable *durable, uint64_t step, bool is_new, bool is_any,
+                         struct durable_facts *facts, struct error *error)
 {
     char name[32];
     enum status status;
@@ -328,5 +332,5 @@ enum status durable_open(struct durable *durable, uint64_t step, bool is_new, st
     snprintf(name, sizeof(name), "rows.%u.before", durable->table);
     if (status == CAIRN_OK)
         status = store_table_open(durable->store, name, &durable->before, error);
-    return status == CAIRN_OK ? recover(durable, step, is_new, facts, error) : status;
+    return status == CAIRN_OK ? recover(durable, step, is_new, is_any, facts, error) : status;
 }

@@ -23,6 +23,7 @@ struct durable {
     struct store *store; /* borrowed; NULL: no durable part */
     uint32_t table;
     size_t record_bytes;
+    bool is_loose; /* the next generation goes over whatever the store has (rows_loosen) */
     struct store_table rows, before;
 };
 
@@ -33,11 +34,11 @@ struct durable_facts {
 
 /* Opens the durable part of a table as it was at `step`, the job's committed one: if the store is one
  * generation ahead, the before-images are put back, in one transaction. *rows: how many there are.
- * is_new: a store without the table will do, at any step; there are no rows then.
- * Errors: CAIRN_CORRUPT: the store has another step, another kind of rows, or is damaged; it is not changed
- * then. Those of the store. */
-enum status durable_open(struct durable *durable, uint64_t step, bool is_new, struct durable_facts *facts,
-                         struct error *error) MUST_CHECK;
+ * is_new: a store without the table will do, at any step; there are no rows then. is_any: whatever it has
+ * will do. Errors: CAIRN_CORRUPT: the store has another step, another kind of rows, or is damaged; it is not
+ * changed then. Those of the store. */
+enum status durable_open(struct durable *durable, uint64_t step, bool is_new, bool is_any,
+                         struct durable_facts *facts, struct error *error) MUST_CHECK;
 
 /* A generation that is being written. */
 struct durable_writer {

@@ -116,8 +116,10 @@ static enum status job_open(struct shard *shard, struct assignment *assignment, 
     job->incarnation = incarnation;
     shard_announce(job);
     status = tables_new(assignment, shard->owner.shard, step, &job->tables, error);
-    if (status == CAIRN_OK)
-        job->has_chains = tables_link(job->tables, job->map, shard->owner.shard);
+    if (status == CAIRN_OK) {
+        tables_link(job->tables, shard->owner.shard);
+        job->has_chains = slot_map_has_neighbours(job->map, shard->owner.shard);
+    }
     if (status == CAIRN_OK && step > 0)
         shard_await_heads(job);
     if (status == CAIRN_OK)
@@ -329,21 +331,42 @@ static void sparse_answer(struct shard *shard, struct shard_job *job, uint32_t n
     }
 }
 
-void shard_advance_sparse(struct shard *shard, struct shard_job *job, uint32_t number)
+/* Makes the next version of a sparse table; false: it may not be made yet. */
+static bool sparse_advance(struct shard *shard, struct shard_job *job, uint32_t number)
 {
     struct sparse_table *sparse = job->tables->items[number].sparse;
     struct error error;
 
     if (job->held || !sparse_is_due(sparse) || job->failed ||
         !commits_allow_sparse(&job->commits, sparse, sparse->version + 1))
-        return;
+        return false;
     if (sparse_update(sparse, &error) != CAIRN_OK) {
         shard_abandon(shard, job, &error); /* rows of two versions: nothing more may be made durable */
-        return;
+        return false;
     }
-    if (commits_reached_sparse(&job->commits, number, &error) != CAIRN_OK)
+    if (commits_reached_sparse(&job->commits, number, &error) != CAIRN_OK ||
+        commits_go_on(&job->commits, &error) != CAIRN_OK)
         shard_abandon(shard, job, &error);
     sparse_answer(shard, job, number);
+    return true;
+}
+
+void shard_advance_sparse(struct shard *shard, struct shard_job *job, uint32_t number)
+{
+    struct sparse_table *sparse = job->tables->items[number].sparse;
+    uint64_t version = sparse->version;
+
+    if (!sparse->chain) {
+        sparse_advance(shard, job, number);
+        return;
+    }
+    if (sparse_is_blank(sparse))
+        return;
+    do { /* the sums of the next step may be here already */
+        shard_forward_rows(shard, job, number);
+    } while (sparse_advance(shard, job, number));
+    if (sparse->version != version)
+        shard_ask_rows(shard, job, number); /* what is awaited, at the new version */
 }
 
 void shard_advance_all(struct shard *shard, struct shard_job *job)

@@ -37,9 +37,8 @@ void shard_chains_flush(struct shard *shard)
     outgoing->bytes = 0;
 }
 
-/* A message to a shard, without payloads. */
-static struct data_header header_of(const struct shard *shard, const struct shard_job *job,
-                                    enum data_kind kind, uint32_t number, uint64_t step)
+struct data_header shard_chain_header(const struct shard *shard, const struct shard_job *job,
+                                      enum data_kind kind, uint32_t number, uint64_t step)
 {
     return (struct data_header){.kind = kind,
                                 .job = job->assignment->number,
@@ -48,6 +47,15 @@ static struct data_header header_of(const struct shard *shard, const struct shar
                                 .step = step,
                                 .request = job->map->positions[shard->owner.shard],
                                 .map = job->map->number};
+}
+
+void shard_chain_tell(struct shard *shard, const struct shard_job *job, uint32_t to,
+                      const struct data_header *header, struct buffer *const payloads[])
+{
+    const struct shard_message message = {*header, job->map->endpoints[to], payloads};
+
+    shard_chains_flush(shard);
+    shard->events.tell(shard->events.context, &message);
 }
 
 /* Whether more can go with what is to be told; else that goes first. */
@@ -88,7 +96,8 @@ static void message_add(struct shard *shard, uint32_t chunk, enum data_type type
 void shard_chain_say(struct shard *shard, struct shard_job *job, uint32_t to, struct data_header *header,
                      const struct chain_parts *parts)
 {
-    const struct data_header known = header_of(shard, job, header->kind, header->table, header->step);
+    const struct data_header known =
+        shard_chain_header(shard, job, header->kind, header->table, header->step);
 
     header->job = known.job;
     header->incarnation = known.incarnation;
@@ -107,7 +116,7 @@ void shard_forward_dense(struct shard *shard, struct shard_job *job, uint32_t nu
     if (!chain_is_to_send(&chunk->link, chunk->version + 1))
         return;
     chunk->link.sent_version = chunk->version + 1;
-    header = header_of(shard, job, DATA_UPDATE, number, chunk->version);
+    header = shard_chain_header(shard, job, DATA_UPDATE, number, chunk->version);
     header.samples = chunk->sum_samples;
     message_open(shard, job, chunk->link.place.after, &header);
     message_add(shard, chunk->number, DATA_FLOAT32, chunk->sum);
@@ -124,7 +133,7 @@ void shard_forward_sums(struct shard *shard, struct shard_job *job, uint32_t num
         if (!chain_is_to_send(&sums->link, whole->version))
             continue;
         sums->link.sent_version = whole->version;
-        header = header_of(shard, job, DATA_UPDATE, number, whole->version - 1);
+        header = shard_chain_header(shard, job, DATA_UPDATE, number, whole->version - 1);
         header.samples = whole->base;
         message_open(shard, job, sums->link.place.after, &header);
         message_add(shard, 0, DATA_FLOAT64, whole->values);
@@ -134,7 +143,7 @@ void shard_forward_sums(struct shard *shard, struct shard_job *job, uint32_t num
 static void say_chunk(struct shard *shard, struct shard_job *job, enum data_kind kind, uint32_t number,
                       uint32_t chunk, uint32_t to, uint64_t version)
 {
-    const struct data_header header = header_of(shard, job, kind, number, version);
+    const struct data_header header = shard_chain_header(shard, job, kind, number, version);
 
     if (to == SLOT_NOBODY)
         return;
@@ -157,7 +166,7 @@ void shard_ask(struct shard *shard, struct shard_job *job, uint32_t number, uint
 void shard_snapshot_dense(struct shard *shard, struct shard_job *job, uint32_t number,
                           struct dense_chunk *chunk)
 {
-    const struct data_header header = header_of(shard, job, DATA_SNAPSHOT, number, chunk->version);
+    const struct data_header header = shard_chain_header(shard, job, DATA_SNAPSHOT, number, chunk->version);
     struct buffer *known = NULL;
     struct error error;
 
@@ -185,7 +194,8 @@ void shard_snapshot_dense(struct shard *shard, struct shard_job *job, uint32_t n
 void shard_snapshot_sums(struct shard *shard, struct shard_job *job, uint32_t number)
 {
     struct sum_table *sums = job->tables->items[number].sums;
-    const struct data_header header = header_of(shard, job, DATA_SNAPSHOT, number, sum_table_version(sums));
+    const struct data_header header =
+        shard_chain_header(shard, job, DATA_SNAPSHOT, number, sum_table_version(sums));
     struct buffer *numbers = buffer_new(NUMBER_COUNT * sizeof(uint64_t));
     struct error error;
 
@@ -427,10 +437,12 @@ void shard_take_chain(struct shard *shard, const struct data_header *header, str
                         .from = (uint32_t)header->request};
 
     said.table = said.job ? tables_find(said.job->tables, header->table) : NULL;
-    if (!said.table || said.table->sparse || header->request >= said.job->map->shard_count)
+    if (!said.table || header->request >= said.job->map->shard_count)
         said_drop(&said, "of another job, incarnation, table or shard");
     else if (said.table->dense && said.table->dense->params.has_clocks)
         shard_take_chain_updates(shard, said.job, header, payloads);
+    else if (said.table->sparse)
+        shard_take_chain_rows(shard, said.job, header, payloads);
     else if (header->kind == DATA_SNAPSHOT && !link_of(&said, 0))
         said_drop(&said, "a chunk that is not here");
     else if (header->kind == DATA_SNAPSHOT)
@@ -464,6 +476,8 @@ bool shard_chains_wait(const struct shard_job *job)
         const struct table *table = &job->tables->items[number];
 
         if (table->sums && sums_wait(table->sums))
+            return true;
+        if (table->sparse && shard_rows_wait(table->sparse))
             return true;
         for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++) {
             if (dense_waits(table->dense->chunks[i]))
@@ -507,6 +521,8 @@ void shard_chains_nudge(struct shard *shard, struct shard_job *job)
 
         if (table->sums)
             sums_nudge(shard, job, number);
+        if (table->sparse && shard_rows_wait(table->sparse))
+            shard_rows_nudge(shard, job, number);
         for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++)
             dense_nudge(shard, job, number, table->dense->chunks[i]);
     }

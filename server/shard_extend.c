@@ -76,6 +76,8 @@ static enum status tables_add(struct shard *shard, struct shard_job *job, struct
         status = assignment_replace(job, assignment, error);
     if (status == CAIRN_OK)
         status = tables_extend(job->tables, assignment, shard->owner.shard, step, error);
+    if (status == CAIRN_OK)
+        tables_link(job->tables, shard->owner.shard);
     return status == CAIRN_OK
                ? tables_open_rows(job->tables, assignment, &shard->owner, job->store, share, step, error)
                : status;

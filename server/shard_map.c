@@ -156,6 +156,15 @@ static bool slot_is_whole(const struct shard_job *job, uint32_t slot, uint64_t *
 
         if (table->sums && slot_of(job, number, 0) == slot && table->sums->link.awaits)
             return false;
+        if (table->sparse && table->sparse->chain) {
+            const struct sparse_slot *rows = &table->sparse->chain->slots[slot];
+            uint64_t since =
+                rows->since > table->sparse->first_version ? rows->since : table->sparse->first_version;
+
+            if (rows->awaits)
+                return false;
+            *newest = since > *newest ? since : *newest;
+        }
         for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++) {
             const struct dense_chunk *chunk = table->dense->chunks[i];
 
@@ -186,15 +195,79 @@ void shard_report_copied(struct shard *shard, struct shard_job *job, uint32_t sl
 
 /* ---- the command */
 
-static bool has_neighbours(const struct shard *shard, const struct shard_job *job)
+/* Sparse tables are told of the places that they have had, before they hear of others. */
+static enum status chains_begin(const struct shard *shard, struct shard_job *job, struct error *error)
+{
+    for (uint32_t number = 0; number < job->tables->count; number++) {
+        struct sparse_table *sparse = job->tables->items[number].sparse;
+
+        if (!sparse || sparse->chain)
+            continue;
+        if (sparse->rounds)
+            return error_set(error, CAIRN_UNSUPPORTED,
+                             "slots of table %s cannot move: its updates need norms", sparse->spec->name);
+        if (sparse_table_use_chain(sparse, job->map, shard->owner.shard) != CAIRN_OK)
+            return error_set(error, CAIRN_NO_MEMORY, "out of memory for table %s", sparse->spec->name);
+    }
+    return CAIRN_OK;
+}
+
+/* Makes a sparse table of which slots come to this shard, the first ones. */
+static enum status rows_come(struct shard *shard, struct shard_job *job, uint32_t number, struct error *error)
+{
+    enum status status = shard_memory_yield(shard, 1, error);
+    struct sparse_table *sparse;
+
+    if (status == CAIRN_OK)
+        status = tables_open_blank(job->tables, number, job->assignment->number, &shard->owner, job->store,
+                                   shard_memory_share(shard, 1), error);
+    if (status != CAIRN_OK)
+        return status;
+    sparse = job->tables->items[number].sparse;
+    sparse->chain = sparse_chain_new(job->map->slot_count, sparse->spec->dimension, 0);
+    if (!sparse->chain)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for table %s", sparse->spec->name);
+    for (uint32_t slot = 0; slot < job->map->slot_count; slot++)
+        sparse->chain->slots[slot].is_dirty = true;
+    return CAIRN_OK;
+}
+
+static bool has_slots(const struct shard *shard, const struct shard_job *job)
 {
     for (uint32_t slot = 0; slot < job->map->slot_count; slot++) {
-        const struct slot_place place = slot_map_place(job->map, shard->owner.shard, slot);
-
-        if (place.before != SLOT_NOBODY || place.after != SLOT_NOBODY)
+        if (slot_map_place(job->map, shard->owner.shard, slot).is_member)
             return true;
     }
     return false;
+}
+
+/* What clients have pushed to a table that now serves other slots may lack keys of these, and what they wait
+ * for may be elsewhere: all of them are to push again. */
+static enum status rows_move(struct shard *shard, struct shard_job *job, uint32_t number, struct error *error)
+{
+    const struct table_spec *spec = job_table(job->tables->job, number);
+    struct sparse_table *sparse = job->tables->items[number].sparse;
+    struct sparse_moved moved;
+    bool was_blank = !sparse || sparse_is_blank(sparse);
+    enum status status = CAIRN_OK;
+
+    if (!spec || spec->kind != TABLE_KIND_SPARSE || (!sparse && !has_slots(shard, job)))
+        return CAIRN_OK;
+    if (!sparse)
+        status = rows_come(shard, job, number, error);
+    sparse = job->tables->items[number].sparse;
+    if (status == CAIRN_OK)
+        status = sparse_table_place(sparse, job->map, shard->owner.shard, &moved, error);
+    if (status != CAIRN_OK)
+        return status;
+    if (!was_blank && sparse_is_blank(sparse))
+        commits_rows_left(&job->commits, sparse->first_version, sparse->version);
+    if (moved.serves) {
+        sparse->heads_since = job->map->number;
+        clients_leave(shard, job, number, &sparse->waiting);
+    }
+    shard_ask_rows(shard, job, number);
+    return CAIRN_OK;
 }
 
 static enum status tables_move(struct shard *shard, struct shard_job *job, struct error *error)
@@ -206,6 +279,8 @@ static enum status tables_move(struct shard *shard, struct shard_job *job, struc
             status = dense_move(shard, job, number, error);
         if (status == CAIRN_OK && job->tables->items[number].sums)
             status = sums_move(shard, job, number, error);
+        if (status == CAIRN_OK)
+            status = rows_move(shard, job, number, error);
     }
     return status;
 }
@@ -220,8 +295,6 @@ static enum status check_map(const struct shard *shard, const struct shard_job *
         map->positions[shard->owner.shard] != before->positions[shard->owner.shard])
         return error_set(error, CAIRN_INVALID, "map %" PRIu64 " is not of the job's slots and shards",
                          map->number);
-    if (job_has_tables(job->assignment->job))
-        return error_set(error, CAIRN_UNSUPPORTED, "slots of a job with tables cannot move");
     return CAIRN_OK;
 }
 
@@ -230,11 +303,14 @@ static enum status map_take(struct shard *shard, struct shard_job *job, struct s
 {
     enum status status = check_map(shard, job, map, error);
 
+    if (status == CAIRN_OK)
+        status = chains_begin(shard, job, error);
     if (status != CAIRN_OK)
         return status;
     slot_map_unref(job->map);
     job->map = slot_map_ref(map);
-    job->has_chains = has_neighbours(shard, job);
+    job->tables->map = job->map;
+    job->has_chains = slot_map_has_neighbours(job->map, shard->owner.shard);
     return tables_move(shard, job, error);
 }
 

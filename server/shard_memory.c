@@ -17,7 +17,7 @@ static uint32_t tables_here(const struct shard *shard)
     uint32_t count = 0;
 
     for (const struct shard_job *job = shard->jobs; job; job = job->next)
-        count += tables_sparse_count(job->assignment, shard->owner.shard, 0);
+        count += tables_count_sparse(job->tables);
     return count;
 }
 

@@ -23,10 +23,18 @@ static struct reply_subject subject_of(const struct request *request, uint64_t v
     return (struct reply_subject){header->job, header->incarnation, header->table, version, header->request};
 }
 
+/* What cannot be read on a disk is the job's end. */
+static void export_refuse(const struct request *request, const struct error *error)
+{
+    request_refuse(request, DATA_REFUSED_UNKNOWN, "table %u: %s", request->header->table, error->message);
+    if (error->status != CAIRN_NO_MEMORY && error->status != CAIRN_FULL && error->status != CAIRN_INVALID)
+        shard_fail(request->shard, request->job, error);
+}
+
 /* ---- statistics */
 
-/* What a dense table's chunks take: two versions and the slots. Its version is the oldest of a chunk that
- * clients ask for here. */
+/* What a dense table's chunks take that clients ask for here: two versions and the slots. Its version is the
+ * oldest of them. */
 static uint64_t dense_statistics(const struct dense_table *dense, uint64_t numbers[STATISTIC_COUNT])
 {
     uint64_t version = UINT64_MAX, floats = 0;
@@ -34,12 +42,54 @@ static uint64_t dense_statistics(const struct dense_table *dense, uint64_t numbe
     for (uint32_t i = 0; i < dense->chunk_count; i++) {
         const struct dense_chunk *chunk = dense->chunks[i];
 
-        if (chain_serves(&chunk->link))
-            version = chunk->version < version ? chunk->version : version;
+        if (!chain_serves(&chunk->link))
+            continue;
+        version = chunk->version < version ? chunk->version : version;
         floats += chunk->floats * (uint64_t)(1 + (chunk->previous != NULL) + dense->slot_count);
     }
     numbers[STATISTIC_MEMORY_BYTES] = floats * sizeof(float);
     return version < UINT64_MAX ? version : 0;
+}
+
+/* Rows that clients ask for here, among those that lie here. */
+struct served {
+    const struct slot_map *map;
+    uint32_t thread;
+    uint64_t rows;
+};
+
+static enum status served_count(void *context, const struct row *row, struct error *error)
+{
+    struct served *served = context;
+
+    (void)error;
+    served->rows += slot_map_heads_keys(served->map, served->thread, &(uint64_t){row->key}, 1);
+    return CAIRN_OK;
+}
+
+/* How many there are, of a table that has others' rows too: by looking at each. */
+static enum status rows_served(const struct request *request, struct rows *rows, uint64_t *count,
+                               struct error *error)
+{
+    struct served served = {request->job->map, request->shard->owner.shard, 0};
+    struct rows_scan scan = {0};
+    enum status status = CAIRN_OK;
+
+    while (status == CAIRN_OK && !scan.is_done)
+        status = rows_scan(rows, &scan, 0, ROWS_BLOCK_MAX * 16, served_count, &served, error);
+    *count = served.rows;
+    return status;
+}
+
+static enum status chain_statistics(const struct request *request, uint64_t numbers[STATISTIC_COUNT],
+                                    struct error *error)
+{
+    const struct sparse_table *sparse = request->table->sparse;
+    enum status status = rows_served(request, sparse->rows, &numbers[STATISTIC_ROWS], error);
+
+    return status == CAIRN_OK && sparse->candidates
+               ? rows_served(request, sparse->candidates, &numbers[STATISTIC_CANDIDATES], error)
+               : status;
 }
 
 static void sparse_statistics(const struct sparse_table *sparse, uint64_t numbers[STATISTIC_COUNT])
@@ -66,6 +116,7 @@ void request_statistics(const struct request *request)
     struct reply_subject subject;
     struct buffer *answer;
     enum status status = CAIRN_NO_MEMORY;
+    struct error error;
 
     if (request->table->sums) {
         request_refuse(request, DATA_REFUSED_MALFORMED, "table %u has no statistics", request->header->table);
@@ -73,6 +124,10 @@ void request_statistics(const struct request *request)
     }
     if (request->table->sparse) {
         sparse_statistics(request->table->sparse, numbers);
+        if (request->table->sparse->chain && chain_statistics(request, numbers, &error) != CAIRN_OK) {
+            export_refuse(request, &error);
+            return;
+        }
         version = request->table->sparse->version;
     } else {
         version = dense_statistics(request->table->dense, numbers);
@@ -92,6 +147,8 @@ void request_statistics(const struct request *request)
 
 /* The rows of a slice, side by side. */
 struct slice {
+    const struct slot_map *map; /* NULL: all rows here are served here */
+    uint32_t thread;
     uint32_t dimension;
     size_t count, room, most; /* rows; most: that a message can carry */
     struct buffer *payloads[EXPORT_PAYLOADS];
@@ -131,6 +188,8 @@ static enum status slice_add(void *context, const struct row *row, struct error 
 {
     struct slice *slice = context;
 
+    if (slice->map && !slot_map_heads_keys(slice->map, slice->thread, &(uint64_t){row->key}, 1))
+        return CAIRN_OK;
     if (slice->count == slice->most)
         return error_set(error, CAIRN_FULL, "too many rows have like keys");
     if (slice->count == slice->room && slice_grow(slice) != CAIRN_OK)
@@ -168,14 +227,6 @@ static bool check_export(const struct request *request)
     return request_refuse(request, DATA_REFUSED_MALFORMED, "an export needs a cursor");
 }
 
-/* What cannot be read on a disk is the job's end. */
-static void export_refuse(const struct request *request, const struct error *error)
-{
-    request_refuse(request, DATA_REFUSED_UNKNOWN, "table %u: %s", request->header->table, error->message);
-    if (error->status != CAIRN_NO_MEMORY && error->status != CAIRN_FULL && error->status != CAIRN_INVALID)
-        shard_fail(request->shard, request->job, error);
-}
-
 void request_export(const struct request *request, struct buffer *const payloads[])
 {
     static const enum data_type types[EXPORT_PAYLOADS] = {DATA_UINT64, DATA_UINT64, DATA_UINT64,
@@ -190,6 +241,8 @@ void request_export(const struct request *request, struct buffer *const payloads
 
     if (!check_export(request))
         return;
+    slice.map = sparse->chain ? request->job->map : NULL;
+    slice.thread = request->shard->owner.shard;
     slice.dimension = sparse->spec->dimension;
     slice.most = WIRE_PAYLOAD_BYTES_MAX / (slice.dimension * sizeof(float));
     if (slice.most > WIRE_PAYLOAD_BYTES_MAX / sizeof(uint64_t))

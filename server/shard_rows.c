@@ -129,8 +129,7 @@ static bool check_keys(const struct request *request, const struct data_payload 
         return request_refuse(request, DATA_REFUSED_MALFORMED,
                               "%" PRIu64 " rows of table %u in a message, allowed: %" PRIu64,
                               payload->length_bytes / sizeof(uint64_t), request->header->table, most);
-    if (!assignment_owns_keys(request->job->assignment, request->shard->owner.shard, keys->data,
-                              key_count(keys)))
+    if (!slot_map_heads_keys(request->job->map, request->shard->owner.shard, keys->data, key_count(keys)))
         return request_refuse(request, DATA_REFUSED_UNKNOWN, "a key of table %u is not on this shard",
                               request->header->table);
     return true;
@@ -158,11 +157,23 @@ static bool check_push_payloads(const struct request *request, struct buffer *co
                           rows->length_bytes, keys->length_bytes / sizeof(uint64_t));
 }
 
+/* Whether the client knows which slots are served here: what it pushes is all that it has for these. */
+static bool check_heads(const struct request *request)
+{
+    uint64_t map = request->header->map;
+
+    if (map >= request->table->sparse->heads_since && map <= request->job->map->number)
+        return true;
+    return request_refuse(request, DATA_REFUSED_UNKNOWN,
+                          "rows of table %u have moved, or are to move, between shards",
+                          request->header->table);
+}
+
 static bool check_push(const struct request *request, struct buffer *const payloads[])
 {
     uint64_t now = request->table->sparse->version, step = request->header->step;
 
-    if (!check_push_payloads(request, payloads))
+    if (!check_heads(request) || !check_push_payloads(request, payloads))
         return false;
     if (step > now)
         return request_refuse(request, DATA_REFUSED_MALFORMED,
@@ -292,7 +303,8 @@ void request_pull_rows(const struct request *request, struct buffer *const paylo
     uint64_t version = request->header->newest ? sparse->version : request->header->step;
 
     if (request->header->newest && request->header->acknowledge) {
-        answer_now(request, version, NULL);
+        if (check_heads(request))
+            answer_now(request, version, NULL);
     } else if (check_pull(request, version, payloads[PAYLOAD_KEYS])) {
         if (version <= sparse->version)
             answer_now(request, version, payloads[PAYLOAD_KEYS]);

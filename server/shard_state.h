@@ -186,9 +186,31 @@ void shard_ask(struct shard *shard, struct shard_job *job, uint32_t number, uint
 /* Takes what another shard of a chain says. payloads: taken. */
 void shard_take_chain(struct shard *shard, const struct data_header *header, struct buffer *const payloads[]);
 
+/* A message to another shard of a job, without payloads yet; sends one that gathers with nothing else.
+ * payloads: borrowed. */
+struct data_header shard_chain_header(const struct shard *shard, const struct shard_job *job,
+                                      enum data_kind kind, uint32_t number, uint64_t step);
+void shard_chain_tell(struct shard *shard, const struct shard_job *job, uint32_t to,
+                      const struct data_header *header, struct buffer *const payloads[]);
+
 /* Whether a job waits for another shard of a chain, and says again what makes that tell. */
 bool shard_chains_wait(const struct shard_job *job);
 void shard_chains_nudge(struct shard *shard, struct shard_job *job);
+
+/* The same of sparse tables (shard_chain_rows.c): sends sums that are here down the chains of their slots,
+ * and tells those before of them; takes what others say, payloads borrowed; says again what is waited for. */
+void shard_forward_rows(struct shard *shard, struct shard_job *job, uint32_t number);
+void shard_take_chain_rows(struct shard *shard, struct shard_job *job, const struct data_header *header,
+                           struct buffer *const payloads[]);
+bool shard_rows_wait(const struct sparse_table *sparse);
+
+/* Copies of slots (shard_copy_rows.c): asks for what is awaited, tells those who asked for a version that it
+ * has come, takes what others ask and answer. */
+void shard_ask_rows(struct shard *shard, struct shard_job *job, uint32_t number);
+void shard_tell_asked(struct shard *shard, struct shard_job *job, uint32_t number);
+void shard_take_copy_rows(struct shard *shard, struct shard_job *job, const struct data_header *header,
+                          struct buffer *const payloads[]);
+void shard_rows_nudge(struct shard *shard, struct shard_job *job, uint32_t number);
 
 /* Sends what is to be told; no job's map may change, and none may go, before. */
 void shard_chains_flush(struct shard *shard);

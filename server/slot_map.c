@@ -1,6 +1,8 @@
 /* Reading and asking maps of slots. */
 #include "slot_map.h"
 
+#include "cluster/placement.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -158,4 +160,26 @@ void slot_map_mark_holders(const struct slot_map *map, uint32_t slot, bool *hold
         holds[chain[place]] = true;
     if (map->copies[slot].to != SLOT_NOBODY)
         holds[map->copies[slot].to] = true;
+}
+
+bool slot_map_heads_keys(const struct slot_map *map, uint32_t thread, const uint64_t *keys, size_t count)
+{
+    uint32_t position = map->positions[thread], foreign = 0;
+
+    if (map->shard_count == 1)
+        return position == 0;
+    for (size_t i = 0; i < count; i++)
+        foreign |= slot_map_head(map, placement_key_slot(keys[i], map->slot_count)) ^ position;
+    return foreign == 0;
+}
+
+bool slot_map_has_neighbours(const struct slot_map *map, uint32_t thread)
+{
+    for (uint32_t slot = 0; slot < map->slot_count; slot++) {
+        const struct slot_place place = slot_map_place(map, thread, slot);
+
+        if (place.before != SLOT_NOBODY || place.after != SLOT_NOBODY)
+            return true;
+    }
+    return false;
 }

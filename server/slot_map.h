@@ -71,6 +71,12 @@ struct slot_place slot_map_place(const struct slot_map *map, uint32_t thread, ui
 /* Marks the shards of a slot's chain, and whom it is being copied to. holds: [shard_count]. */
 void slot_map_mark_holders(const struct slot_map *map, uint32_t slot, bool *holds);
 
+/* Whether clients speak to a shard thread about the slots of all keys[count]. */
+bool slot_map_heads_keys(const struct slot_map *map, uint32_t thread, const uint64_t *keys, size_t count);
+
+/* Whether a slot of a shard thread has another shard before or after it. */
+bool slot_map_has_neighbours(const struct slot_map *map, uint32_t thread);
+
 /* The shard that clients speak to about a slot. */
 static inline uint32_t slot_map_head(const struct slot_map *map, uint32_t slot)
 {

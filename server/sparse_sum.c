@@ -31,6 +31,11 @@ static struct sparse_sum *sum_allocate(uint32_t room, uint32_t dimension, struct
     return sum;
 }
 
+struct sparse_sum *sparse_sum_empty(uint32_t dimension, uint32_t room)
+{
+    return sum_allocate(room, dimension, NULL, NULL);
+}
+
 void sparse_sum_free(struct sparse_sum *sum)
 {
     if (!sum)

@@ -39,6 +39,10 @@ struct sparse_sum *sparse_sum_new(uint32_t dimension, struct buffer *keys, struc
                                   struct key_index *scratch);
 void sparse_sum_free(struct sparse_sum *sum);
 
+/* A sum of no keys, with room for so many, to be filled by the caller. Owns: the caller. NULL: out of memory.
+ */
+struct sparse_sum *sparse_sum_empty(uint32_t dimension, uint32_t room);
+
 /* left += right, in the numbers of the codec at their node; NULL: float32.
  * Errors: CAIRN_NO_MEMORY; left is unspecified then. */
 enum status sparse_sum_add(struct sparse_sum *left, const struct sparse_sum *right, uint32_t dimension,

@@ -102,6 +102,7 @@ void sparse_table_free(struct sparse_table *table)
     norm_rounds_free(table->rounds);
     tree_free(table->tree);
     sparse_sum_free(table->sum);
+    sparse_chain_free(table->chain);
     sparse_sum_free(table->before.sum);
     key_index_fini(&table->before.index);
     key_index_fini(&table->scratch);
@@ -125,13 +126,43 @@ static void round_doubles(const struct sparse_table *table, struct tree_node nod
     sparse_sum_round(sum, table->spec->dimension, &codec);
 }
 
+/* Leaves in a pushed sum the keys whose slots' sums are not here yet: after a map a shard may have those of
+ * some slots from before. Takes sum. NULL: out of memory. */
+static struct sparse_sum *open_keys(struct sparse_table *table, struct sparse_sum *sum)
+{
+    struct sparse_chain *chain = table->chain;
+    struct sparse_sum *selected;
+
+    for (uint32_t slot = 0; slot < chain->slot_count; slot++)
+        chain->marks[slot] = sparse_chain_is_open(chain, slot, table->version);
+    selected = sparse_chain_select(chain, sum, chain->marks);
+    sparse_sum_free(sum);
+    return selected;
+}
+
+/* The step's sum of what clients have pushed is whole. */
+static enum status root_take(struct sparse_table *table)
+{
+    uint64_t samples;
+    struct sparse_sum *sum = tree_take_root(table->tree, &samples);
+
+    if (table->chain)
+        return sparse_chain_take_own(table->chain, table->version, sum, samples);
+    table->sum = sum;
+    table->sum_samples = samples;
+    return CAIRN_OK;
+}
+
 enum status sparse_push(struct sparse_table *table, struct tree_node node, struct buffer *keys,
                         struct buffer *values, uint64_t samples, bool *is_whole)
 {
+    uint32_t open = 0, heads = 0;
     struct sparse_sum *sum;
 
     *is_whole = false;
-    if (table->sum || tree_covers(table->tree, node)) {
+    if (table->chain)
+        sparse_chain_count(table->chain, table->version, &open, &heads);
+    if (table->sum || (table->chain && open == 0) || tree_covers(table->tree, node)) {
         buffer_unref(values);
         return CAIRN_OK;
     }
@@ -140,12 +171,14 @@ enum status sparse_push(struct sparse_table *table, struct tree_node node, struc
         return CAIRN_NO_MEMORY;
     if (table->codec && keys && sum->count < keys->length_bytes / sizeof(uint64_t))
         round_doubles(table, node, sum);
+    if (open < heads)
+        sum = open_keys(table, sum);
+    if (!sum)
+        return CAIRN_NO_MEMORY;
     *is_whole = tree_add(table->tree, node, sum, samples) == TREE_ROOT;
     if (table->is_out_of_memory)
         return CAIRN_NO_MEMORY;
-    if (*is_whole)
-        table->sum = tree_take_root(table->tree, &table->sum_samples);
-    return CAIRN_OK;
+    return *is_whole ? root_take(table) : CAIRN_OK;
 }
 
 /* ---- norms: of the whole table's gradients */
@@ -177,6 +210,8 @@ bool sparse_awaits_parts(const struct sparse_table *table)
 
 bool sparse_is_due(const struct sparse_table *table)
 {
+    if (table->chain)
+        return sparse_chain_is_whole(table->chain, table->version);
     return table->sum && (!table->rounds || norm_rounds_ready(table->rounds, table->version));
 }
 
@@ -363,13 +398,22 @@ static enum status all_expire(struct sparse_table *table, struct error *error)
     return status;
 }
 
+/* The step's whole sum in one: what is here in pieces. */
+static enum status sum_make(struct sparse_table *table, struct error *error)
+{
+    if (table->version >= UINT32_MAX)
+        return error_set(error, CAIRN_FULL, "step %u has come, the last one that rows can tell", UINT32_MAX);
+    if (table->chain)
+        table->sum = sparse_chain_join(table->chain, &table->sum_samples);
+    return table->sum ? CAIRN_OK : error_set(error, CAIRN_NO_MEMORY, "out of memory for a step's sum");
+}
+
 enum status sparse_update(struct sparse_table *table, struct error *error)
 {
-    enum status status =
-        table->version < UINT32_MAX
-            ? all_update(table, error)
-            : error_set(error, CAIRN_FULL, "step %u has come, the last one that rows can tell", UINT32_MAX);
+    enum status status = sum_make(table, error);
 
+    if (status == CAIRN_OK)
+        status = all_update(table, error);
     if (status == CAIRN_OK)
         status = all_expire(table, error);
     if (status != CAIRN_OK) {

@@ -21,6 +21,7 @@
 #include "norm_rounds.h"
 #include "optimizers/optimizer.h"
 #include "rows.h"
+#include "sparse_chain.h"
 #include "sparse_sum.h"
 #include "subscribers.h"
 
@@ -58,6 +59,9 @@ struct sparse_table {
     bool is_torn;           /* an update failed: rows of two versions, none of which can be read */
     struct sparse_sum *sum; /* the step's whole sum, waiting for sparse_update; NULL: not there yet */
     uint64_t sum_samples;
+    struct sparse_chain *chain; /* NULL: all slots here lie here alone, and are served */
+    uint64_t heads_since;       /* the map by which this shard's slots that are served became what they are */
+    uint64_t first_version;     /* the one that it came here with: it is in generations of later steps */
     struct sparse_before before;
     struct waiting_list waiting; /* the shard's: who waits for version + 1 */
 };
@@ -83,6 +87,36 @@ uint32_t sparse_row_floats(const struct table_spec *spec);
  * its numbers. Errors: CAIRN_NO_MEMORY; the step can never be whole then. */
 enum status sparse_push(struct sparse_table *table, struct tree_node node, struct buffer *keys,
                         struct buffer *values, uint64_t samples, bool *is_whole) MUST_CHECK;
+
+/* Makes the table one of a shard whose slots may have other shards before or after them; it is at the places
+ * of a map, for a shard thread. Not with rounds. Errors: CAIRN_NO_MEMORY; nothing has changed then. */
+enum status sparse_table_use_chain(struct sparse_table *table, const struct slot_map *map,
+                                   uint32_t thread) MUST_CHECK;
+
+/* What the places of another map have changed. */
+struct sparse_moved {
+    bool serves; /* other slots: what clients have pushed of the step in hand is to be pushed again, by such
+                    as know of that map */
+    bool leaves; /* some slot is here no more; its rows are gone */
+};
+
+/* Takes the places of another map; only with a chain. Errors: CAIRN_NO_MEMORY, those of the rows. */
+enum status sparse_table_place(struct sparse_table *table, const struct slot_map *map, uint32_t thread,
+                               struct sparse_moved *moved, struct error *error) MUST_CHECK;
+
+/* Whether it has no version, as nothing of it is here: yet, or any more. */
+bool sparse_is_blank(const struct sparse_table *table);
+
+/* Whether it is a piece of a generation of this step: one that came later, or with the same version, is not.
+ */
+bool sparse_is_expected(const struct sparse_table *table, uint64_t step);
+
+/* Removes the rows of the slots that its chain has marked. Errors: those of the rows. */
+enum status sparse_table_remove(struct sparse_table *table, struct error *error) MUST_CHECK;
+
+/* A copy that is open has come to its end: its slots are here, and a table that was blank is at its version.
+ * Errors: CAIRN_NO_MEMORY. */
+enum status sparse_table_copied(struct sparse_table *table, bool before_is_known) MUST_CHECK;
 
 /* Measures the step's whole sum and gives its part of the norms, unless that has been done; whether nothing
  * is missing for the update but what others have. Only with rounds. */

@@ -14,28 +14,34 @@
 
 /* ---- making them */
 
+/* The slot of a chunk of a table. */
+static uint32_t slot_of(const struct slot_map *map, uint32_t number, uint32_t chunk)
+{
+    return placement_slot(number, chunk, map->slot_count);
+}
+
 /* The chunks of a table that lie on a shard, ascending. Owns: the caller, free(). NULL: out of memory. */
-static uint32_t *chunks_here(const struct assignment *assignment, uint32_t thread, uint32_t number,
+static uint32_t *chunks_here(const struct slot_map *map, uint32_t thread, uint32_t number,
                              uint32_t chunk_count, uint32_t *count)
 {
     uint32_t *chunks = malloc(chunk_count * sizeof(chunks[0]));
 
     *count = 0;
     for (uint32_t chunk = 0; chunks && chunk < chunk_count; chunk++) {
-        if (assignment_owns(assignment, thread, number, chunk))
+        if (slot_map_place(map, thread, slot_of(map, number, chunk)).is_member)
             chunks[(*count)++] = chunk;
     }
     return chunks;
 }
 
-static enum status dense_here(struct table *table, const struct assignment *assignment, uint32_t thread,
-                              uint32_t number, const struct dense_params *params, uint64_t version,
-                              struct error *error)
+static enum status dense_here(struct tables *tables, uint32_t thread, const struct dense_params *params,
+                              uint64_t version, struct error *error)
 {
     uint32_t count = 0;
-    uint32_t *chunks = chunks_here(assignment, thread, number, params->chunk_count, &count);
-    enum status status = chunks ? dense_table_new(params, chunks, count, version, &table->dense, error)
-                                : error_set(error, CAIRN_NO_MEMORY, "out of memory");
+    uint32_t *chunks = chunks_here(tables->map, thread, params->number, params->chunk_count, &count);
+    enum status status =
+        chunks ? dense_table_new(params, chunks, count, version, &tables->items[params->number].dense, error)
+               : error_set(error, CAIRN_NO_MEMORY, "out of memory");
 
     free(chunks);
     return status;
@@ -56,8 +62,7 @@ static enum status model_tables(struct tables *tables, const struct assignment *
                                         .seed = job->seed,
                                         .number = TABLE_WEIGHTS,
                                         .has_clocks = job_is_throughput(job)};
-    enum status status =
-        dense_here(&tables->items[TABLE_WEIGHTS], assignment, thread, TABLE_WEIGHTS, &params, version, error);
+    enum status status = dense_here(tables, thread, &params, version, error);
 
     for (uint32_t number = TABLE_METRICS; status == CAIRN_OK && number <= TABLE_VALIDATION; number++) {
         tables->items[number].sums = sum_table_new(assignment_metric_elements(assignment), job->microbatches,
@@ -69,8 +74,8 @@ static enum status model_tables(struct tables *tables, const struct assignment *
 }
 
 /* The dense ones among a job's own tables, from number `first` on. */
-static enum status dense_tables(struct tables *tables, const struct assignment *assignment, uint32_t thread,
-                                uint32_t first, uint64_t version, struct error *error)
+static enum status dense_tables(struct tables *tables, uint32_t thread, uint32_t first, uint64_t version,
+                                struct error *error)
 {
     const struct job *job = tables->job;
     enum status status = CAIRN_OK;
@@ -87,7 +92,7 @@ static enum status dense_tables(struct tables *tables, const struct assignment *
                                             .number = number};
 
         if (spec->kind == TABLE_KIND_DENSE)
-            status = dense_here(&tables->items[number], assignment, thread, number, &params, version, error);
+            status = dense_here(tables, thread, &params, version, error);
     }
     return status;
 }
@@ -128,11 +133,12 @@ enum status tables_new(const struct assignment *assignment, uint32_t thread, uin
     if (!tables)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory");
     tables->job = assignment->job;
+    tables->map = assignment->map;
     status = places_make(tables, error);
     if (status == CAIRN_OK && tables->job->graph)
         status = model_tables(tables, assignment, thread, version, error);
     if (status == CAIRN_OK)
-        status = dense_tables(tables, assignment, thread, TABLE_FIRST_USER, version, error);
+        status = dense_tables(tables, thread, TABLE_FIRST_USER, version, error);
     if (status != CAIRN_OK) {
         tables_free(tables);
         return status;
@@ -150,7 +156,7 @@ enum status tables_extend(struct tables *tables, const struct assignment *assign
     tables->job = assignment->job;
     status = places_make(tables, error);
     if (status == CAIRN_OK)
-        status = dense_tables(tables, assignment, thread, first, version, error);
+        status = dense_tables(tables, thread, first, version, error);
     if (status != CAIRN_OK)
         return status;
     tables_initialize(tables, first, version);
@@ -167,6 +173,7 @@ struct rows_place {
     uint64_t budget_bytes; /* of a table's rows; 0: no bound */
     uint64_t version;
     bool is_new; /* the store need not have the table in hand */
+    bool is_any; /* whatever it has of it will do */
 };
 
 /* Opens the rows of a number of the store, and brings them into memory as far as there is room. */
@@ -180,13 +187,14 @@ static enum status rows_open(const struct rows_place *place, uint32_t number, ui
                                    .store = place->store,
                                    .table = number,
                                    .step = place->version,
-                                   .is_new = place->is_new};
+                                   .is_new = place->is_new,
+                                   .is_any = place->is_any};
     uint64_t bytes = 0;
     enum status status = job_store_swap_path(place->owner, place->job, number, swap, sizeof(swap), error);
 
     if (status == CAIRN_OK)
         status = rows_new(&options, out, error);
-    if (status == CAIRN_OK && place->version > 0)
+    if (status == CAIRN_OK && place->version > 0 && !place->is_any)
         status = rows_warm(*out, &bytes, error);
     return status;
 }
@@ -267,7 +275,11 @@ enum status tables_open_rows(struct tables *tables, const struct assignment *ass
                              const struct job_store_owner *owner, struct store *store, uint64_t table_bytes,
                              uint64_t version, struct error *error)
 {
-    struct rows_place place = {owner, assignment->number, store, table_bytes, version, false};
+    struct rows_place place = {.owner = owner,
+                               .job = assignment->number,
+                               .store = store,
+                               .budget_bytes = table_bytes,
+                               .version = version};
     enum status status = CAIRN_OK;
 
     for (uint32_t number = 0; number < tables->count && status == CAIRN_OK; number++) {
@@ -275,10 +287,37 @@ enum status tables_open_rows(struct tables *tables, const struct assignment *ass
             continue;
         place.is_new = tables_begins(tables, number, version);
         status = sparse_open(tables, number, &place, error);
-        if (status == CAIRN_OK && optimizer_spec_needs_norms(&job_table(tables->job, number)->optimizer))
+        if (status == CAIRN_OK && slot_map_has_neighbours(tables->map, owner->shard))
+            status = error_set(
+                error, sparse_table_use_chain(tables->items[number].sparse, tables->map, owner->shard),
+                "out of memory for table %s", job_table(tables->job, number)->name);
+        else if (status == CAIRN_OK && optimizer_spec_needs_norms(&job_table(tables->job, number)->optimizer))
             status = sparse_norms(tables, assignment, owner->shard, number, error);
     }
     return status;
+}
+
+enum status tables_open_blank(struct tables *tables, uint32_t number, uint64_t job,
+                              const struct job_store_owner *owner, struct store *store, uint64_t table_bytes,
+                              struct error *error)
+{
+    const struct rows_place place = {.owner = owner,
+                                     .job = job,
+                                     .store = store,
+                                     .budget_bytes = table_bytes,
+                                     .version = 1,
+                                     .is_any = true};
+
+    return sparse_open(tables, number, &place, error);
+}
+
+uint32_t tables_count_sparse(const struct tables *tables)
+{
+    uint32_t count = 0;
+
+    for (uint32_t number = 0; number < tables->count; number++)
+        count += tables->items[number].sparse != NULL;
+    return count;
 }
 
 /* ---- use */
@@ -338,15 +377,9 @@ bool tables_has_pieces_at(const struct tables *tables, uint32_t number, uint64_t
     return tables->items[number].first_version < step;
 }
 
-/* The slot of a chunk of a table. */
-static uint32_t slot_of(const struct slot_map *map, uint32_t number, uint32_t chunk)
+void tables_link(struct tables *tables, uint32_t thread)
 {
-    return placement_slot(number, chunk, map->slot_count);
-}
-
-bool tables_link(struct tables *tables, const struct slot_map *map, uint32_t thread)
-{
-    bool has_chains = false;
+    const struct slot_map *map = tables->map;
 
     for (uint32_t number = 0; number < tables->count; number++) {
         struct table *table = &tables->items[number];
@@ -355,14 +388,10 @@ bool tables_link(struct tables *tables, const struct slot_map *map, uint32_t thr
             struct dense_chunk *chunk = table->dense->chunks[i];
 
             chunk->link.place = slot_map_place(map, thread, slot_of(map, number, chunk->number));
-            has_chains = has_chains || !chain_is_alone(&chunk->link);
         }
-        if (table->sums) {
+        if (table->sums)
             table->sums->link.place = slot_map_place(map, thread, slot_of(map, number, 0));
-            has_chains = has_chains || !chain_is_alone(&table->sums->link);
-        }
     }
-    return has_chains;
 }
 
 uint32_t tables_pieces_at(const struct tables *tables, uint64_t step)
@@ -374,7 +403,7 @@ uint32_t tables_pieces_at(const struct tables *tables, uint64_t step)
 
         if (!tables_has_pieces_at(tables, number, step))
             continue;
-        count += table->sparse != NULL;
+        count += table->sparse && sparse_is_expected(table->sparse, step);
         for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++)
             count += table->dense->chunks[i]->first_version < step && !table->dense->chunks[i]->link.awaits;
     }
@@ -391,7 +420,7 @@ bool tables_have_pieces(const struct tables *tables)
     for (uint32_t number = 0; number < tables->count; number++) {
         const struct table *table = &tables->items[number];
 
-        if (table->sparse)
+        if (table->sparse && !sparse_is_blank(table->sparse))
             return true;
         for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++) {
             if (!table->dense->chunks[i]->link.awaits || is_piece_to_come(table->dense->chunks[i]))
@@ -421,7 +450,7 @@ uint64_t tables_newest(const struct tables *tables)
     for (uint32_t number = 0; number < tables->count; number++) {
         const struct table *table = &tables->items[number];
 
-        if (table->sparse && table->sparse->version > newest)
+        if (table->sparse && !sparse_is_blank(table->sparse) && table->sparse->version > newest)
             newest = table->sparse->version;
         for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++) {
             if (!table->dense->chunks[i]->link.awaits && table->dense->chunks[i]->version > newest)
@@ -442,17 +471,36 @@ bool tables_can_end_at(const struct tables *tables, uint64_t version)
     return true;
 }
 
+static bool chunks_are_at(const struct table *table, uint64_t version)
+{
+    for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++) {
+        if (!table->dense->chunks[i]->link.awaits && table->dense->chunks[i]->version != version)
+            return false;
+    }
+    return true;
+}
+
 bool tables_all_at(const struct tables *tables, uint64_t version)
 {
     for (uint32_t number = 0; number < tables->count; number++) {
         const struct table *table = &tables->items[number];
 
-        if (table->sparse && table->sparse->version != version)
+        if ((table->sparse && !sparse_is_blank(table->sparse) && table->sparse->version != version) ||
+            !chunks_are_at(table, version))
             return false;
-        for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++) {
-            if (!table->dense->chunks[i]->link.awaits && table->dense->chunks[i]->version != version)
-                return false;
-        }
+    }
+    return true;
+}
+
+bool tables_come_to(const struct tables *tables, uint64_t version)
+{
+    for (uint32_t number = 0; number < tables->count; number++) {
+        const struct sparse_table *sparse = tables->items[number].sparse;
+        bool comes = !sparse || sparse_is_blank(sparse) || sparse->version == version ||
+                     (sparse->chain && sparse->version + 1 == version && sparse_is_due(sparse));
+
+        if (!comes || !chunks_are_at(&tables->items[number], version))
+            return false;
     }
     return true;
 }

@@ -26,6 +26,7 @@ struct table {
 
 struct tables {
     const struct job *job; /* borrowed, as are those that it had before tables were added */
+    const struct slot_map *map; /* borrowed: the one in force, where pieces are added by */
     uint32_t count;        /* numbers [0, count) */
     struct table *items;
 };
@@ -41,6 +42,9 @@ void tables_free(struct tables *tables);
 enum status tables_extend(struct tables *tables, const struct assignment *assignment, uint32_t thread,
                           uint64_t version, struct error *error) MUST_CHECK;
 
+/* How many sparse tables there are here. */
+uint32_t tables_count_sparse(const struct tables *tables);
+
 /* How many of a job's tables from number `first` on are sparse and may have rows on this shard. */
 uint32_t tables_sparse_count(const struct assignment *assignment, uint32_t thread, uint32_t first);
 
@@ -52,14 +56,19 @@ enum status tables_open_rows(struct tables *tables, const struct assignment *ass
                              const struct job_store_owner *owner, struct store *store, uint64_t table_bytes,
                              uint64_t version, struct error *error) MUST_CHECK;
 
+/* Makes the sparse table of a number, with nothing in it and no version, for slots that are to be copied
+ * here; as above. Rows that the store has of it from before are there until they are removed. */
+enum status tables_open_blank(struct tables *tables, uint32_t number, uint64_t job,
+                              const struct job_store_owner *owner, struct store *store, uint64_t table_bytes,
+                              struct error *error) MUST_CHECK;
+
 /* Sets what the rows of each sparse table may take in memory, as above.
  * Errors: those of rows_set_budget; some tables may have the new bound then. */
 enum status tables_set_budget(const struct tables *tables, uint64_t table_bytes,
                               struct error *error) MUST_CHECK;
 
-/* Tells the chunks and sums that are here their places in the chains of a map; whether any has a neighbour.
- */
-bool tables_link(struct tables *tables, const struct slot_map *map, uint32_t thread);
+/* Tells the chunks and sums that are here their places in the chains of the map in force. */
+void tables_link(struct tables *tables, uint32_t thread);
 
 /* Whether a table has its initial values at this version, since it began there or later: nothing of it is
  * durable then. All tables do at version 0. */
@@ -89,7 +98,8 @@ uint64_t tables_newest(const struct tables *tables);
  * that a step which sent all has made. */
 bool tables_can_end_at(const struct tables *tables, uint64_t version);
 
-/* Whether every piece is at this version. */
+/* Whether every piece is at this version; or comes to it by itself, as all that it takes is here. */
 bool tables_all_at(const struct tables *tables, uint64_t version);
+bool tables_come_to(const struct tables *tables, uint64_t version);
 
 #endif

@@ -1,7 +1,6 @@
 /* Attaching to the servers of a running job: where they are, its tables, and the step that they stand at. */
 #include "cairn_state.h"
 
-#include "base/clock.h"
 #include "job/job_message.h"
 #include "request_job.h"
 
@@ -108,23 +107,60 @@ struct session_table table_layout(const struct table_spec *spec)
     return layout;
 }
 
+/* The shards that clients speak to. The job's list has more: those that have gone, and those that only follow
+ * others; with them no connection shall break. */
+struct heads {
+    const char **endpoints; /* [count] */
+    uint32_t count;
+    uint32_t *slot_shards; /* places in endpoints */
+};
+
+static void heads_fini(struct heads *heads)
+{
+    free(heads->endpoints);
+    free(heads->slot_shards);
+}
+
+static enum status heads_init(struct heads *heads, const Cairn__LocationReply *location, struct error *error)
+{
+    uint32_t *place = calloc(location->n_shards, sizeof(place[0])); /* in endpoints, and 1 */
+
+    heads->count = 0;
+    heads->endpoints = calloc(location->n_shards, sizeof(heads->endpoints[0]));
+    heads->slot_shards = calloc(location->n_slot_shards, sizeof(heads->slot_shards[0]));
+    if (!place || !heads->endpoints || !heads->slot_shards) {
+        free(place);
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory");
+    }
+    for (size_t slot = 0; slot < location->n_slot_shards; slot++) {
+        uint32_t shard = location->slot_shards[slot];
+
+        if (place[shard] == 0) {
+            heads->endpoints[heads->count++] = location->shards[shard]->endpoint;
+            place[shard] = heads->count;
+        }
+        heads->slot_shards[slot] = place[shard] - 1;
+    }
+    free(place);
+    return CAIRN_OK;
+}
+
 static enum status session_make(struct cairn *connection, const Cairn__LocationReply *location,
-                                const char **endpoints, struct session_table *tables, struct error *error)
+                                const struct heads *heads, struct session_table *tables, struct error *error)
 {
     struct session_events events = events_of_session;
     struct session_params params = {.job = location->job,
                                     .incarnation = location->incarnation,
-                                    .shard_count = (uint32_t)location->n_shards,
-                                    .endpoints = endpoints,
+                                    .shard_count = heads->count,
+                                    .endpoints = heads->endpoints,
                                     .slot_count = (uint32_t)location->n_slot_shards,
-                                    .slot_shards = location->slot_shards,
+                                    .slot_shards = heads->slot_shards,
                                     .table_count = TABLE_FIRST_USER + connection->table_count,
                                     .tables = tables,
-                                    .seed = connection->job->seed};
+                                    .seed = connection->job->seed,
+                                    .map = location->map};
 
     connection->incarnation = location->incarnation;
-    for (size_t i = 0; i < location->n_shards; i++)
-        endpoints[i] = location->shards[i]->endpoint;
     for (uint32_t i = 0; i < connection->table_count; i++)
         tables[TABLE_FIRST_USER + i] = table_layout(&connection->tables[i]->spec);
     events.context = connection;
@@ -134,13 +170,15 @@ static enum status session_make(struct cairn *connection, const Cairn__LocationR
 static enum status session_open(struct cairn *connection, const Cairn__LocationReply *location,
                                 struct error *error)
 {
-    const char **endpoints = calloc(location->n_shards, sizeof(*endpoints));
     struct session_table *tables = calloc(TABLE_FIRST_USER + connection->table_count, sizeof(*tables));
-    enum status status = error_set(error, CAIRN_NO_MEMORY, "out of memory");
+    struct heads heads;
+    enum status status = heads_init(&heads, location, error);
 
-    if (endpoints && tables)
-        status = session_make(connection, location, endpoints, tables, error);
-    free(endpoints);
+    if (status == CAIRN_OK && !tables)
+        status = error_set(error, CAIRN_NO_MEMORY, "out of memory");
+    if (status == CAIRN_OK)
+        status = session_make(connection, location, &heads, tables, error);
+    heads_fini(&heads);
     free(tables);
     return status == CAIRN_OK ? events_open(connection, error) : status;
 }
@@ -195,14 +233,9 @@ static enum status versions_ask(struct cairn *connection, int64_t deadline_ms, s
     return status;
 }
 
-/* How long servers may be silent before the coordinator is asked again where they are; it grows. */
-#define SILENCE_MS 1000
-
-static enum status attach_once(struct cairn *connection, int64_t deadline_ms, int64_t silence_ms,
-                               struct error *error)
+static enum status attach_once(struct cairn *connection, int64_t deadline_ms, struct error *error)
 {
     Cairn__ClientReply *reply;
-    int64_t until_ms;
     enum status status = request_locate_live(connection->requester, connection->id,
                                              events_left_ms(deadline_ms), &reply, error);
 
@@ -214,31 +247,18 @@ static enum status attach_once(struct cairn *connection, int64_t deadline_ms, in
     if (status == CAIRN_OK)
         status = session_open(connection, reply->location, error);
     cairn__client_reply__free_unpacked(reply, NULL);
-    until_ms = clock_ms() + silence_ms;
-    return status == CAIRN_OK
-               ? versions_ask(connection, until_ms < deadline_ms ? until_ms : deadline_ms, error)
-               : status;
-}
-
-/* What servers say, or not, that have ended, or gone on to another incarnation, since the coordinator said
- * where they are. */
-static bool is_passing(enum status status)
-{
-    return status == CAIRN_TIMEOUT || status == CAIRN_IO || status == CAIRN_STALE;
+    return status == CAIRN_OK ? versions_ask(connection, deadline_ms, error) : status;
 }
 
 /* Where a table was added since the coordinator answered, the steps that it has taken are unknown: all is asked
  * again. A table that is learned of later then begins at this connection's step or after it. */
 enum status attachment_open(struct cairn *connection, int64_t deadline_ms, struct error *error)
 {
-    int64_t silence_ms = SILENCE_MS;
-    enum status status = attach_once(connection, deadline_ms, silence_ms, error);
+    enum status status = attach_once(connection, deadline_ms, error);
 
-    while ((status == CAIRN_OK && learning_is_due(connection)) ||
-           (is_passing(status) && clock_ms() < deadline_ms)) {
+    while (status == CAIRN_OK && learning_is_due(connection)) {
         attachment_close(connection);
-        silence_ms *= 2;
-        status = attach_once(connection, deadline_ms, silence_ms, error);
+        status = attach_once(connection, deadline_ms, error);
     }
     if (status == CAIRN_OK) {
         connection->span_begin = 0;

@@ -2,13 +2,21 @@
  * it. Pushing and pulling is in cairn_table.c. */
 #include "cairn_state.h"
 
+#include "base/clock.h"
 #include "net/setting_rows.h"
 #include "request_job.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <zmq.h>
+
+/* Attaching: how long servers have for their answers at first, what lies between two tries, and how long what
+ * servers say is taken for something that passes. */
+#define ATTACH_PATIENCE_MS 500
+#define ATTACH_PAUSE_MS    20
+#define ATTACH_TRIES_MS    30000
 
 /* The public enum is the internal one in other words. But a version that has passed is to a program what a
  * newer incarnation is: it has to attach again. */
@@ -170,16 +178,45 @@ static enum status take_id(struct cairn *connection, Cairn__ClientReply *reply)
     return connection->id ? CAIRN_OK : error_set(&connection->error, CAIRN_NO_MEMORY, "out of memory");
 }
 
-/* Waits until the job runs, then attaches. */
-static enum status await_and_attach(struct cairn *connection, const char *job, int64_t deadline_ms)
+static enum status await_running(struct cairn *connection, const char *job, int64_t deadline_ms)
 {
     Cairn__ClientReply *reply;
     enum status status =
         request_running(connection->requester, job, events_left_ms(deadline_ms), &reply, &connection->error);
 
-    if (status == CAIRN_OK)
-        status = take_id(connection, reply);
-    return status == CAIRN_OK ? attachment_open(connection, deadline_ms, &connection->error) : status;
+    return status == CAIRN_OK ? take_id(connection, reply) : status;
+}
+
+/* When a server has just died the coordinator may not know of it yet, nor the others of who stands in for it:
+ * what it told of does not answer then, or does not have what it should. */
+static bool may_pass(enum status status, int64_t now_ms, int64_t since_ms)
+{
+    return status == CAIRN_TIMEOUT ||
+           ((status == CAIRN_NOT_FOUND || status == CAIRN_STALE || status == CAIRN_IO) &&
+            now_ms - since_ms < ATTACH_TRIES_MS);
+}
+
+/* Waits until the job runs, then attaches. */
+static enum status await_and_attach(struct cairn *connection, const char *job, int64_t deadline_ms)
+{
+    const struct timespec pause = {.tv_nsec = ATTACH_PAUSE_MS * 1000000L};
+    int64_t since_ms = clock_ms(), now_ms = since_ms, patience_ms = ATTACH_PATIENCE_MS;
+    enum status status = await_running(connection, job, deadline_ms);
+
+    while (status == CAIRN_OK) {
+        int64_t until_ms = now_ms + patience_ms < deadline_ms ? now_ms + patience_ms : deadline_ms;
+
+        status = attachment_open(connection, until_ms, &connection->error);
+        now_ms = clock_ms();
+        if (status == CAIRN_OK || now_ms >= deadline_ms || !may_pass(status, now_ms, since_ms))
+            return status;
+        if (status == CAIRN_TIMEOUT)
+            patience_ms *= 2;
+        nanosleep(&pause, NULL);
+        now_ms += ATTACH_PAUSE_MS;
+        status = await_running(connection, job, deadline_ms);
+    }
+    return status;
 }
 
 /* Makes or joins the job of a text, which connection->id then names. */

@@ -4,11 +4,11 @@
  * for each 64-bit key. Programs, any number of them, pull values, push gradients and take steps together; the
  * servers add the gradients up and apply the table's optimizer once a step. docs/library.md shows how.
  *
- * Steps. Version t of a table is what step t computes with; step t makes version t + 1. The batch of a step is
- * cut into the job's microbatches, [0, cairn_microbatches). A program has a span of them (cairn_set_span), and
- * all spans together are the whole. For each table and step it pushes the sums of gradients of its span, or
- * nothing, and then calls cairn_step. The servers add up by a fixed tree over microbatches, so what comes out
- * is the same, bit for bit, for any number of programs, servers and shards.
+ * Steps. Version t of a table is what step t computes with; step t makes version t + 1. The batch of a step
+ * is cut into the job's microbatches, [0, cairn_microbatches). A program has a span of them (cairn_set_span),
+ * and all spans together are the whole. For each table and step it pushes the sums of gradients of its span,
+ * or nothing, and then calls cairn_step. The servers add up by a fixed tree over microbatches, so what comes
+ * out is the same, bit for bit, for any number of programs, servers and shards.
  *
  * Handles. What takes time returns a handle at once and goes on in the background of later calls. cairn_wait
  * ends a handle. Where `handle` may be NULL nobody is told, but the step's handle counts for it.
@@ -19,10 +19,12 @@
  *
  * Errors. A status, and in cairn_error_text one line for a person. When a connection breaks, a server ends or
  * the job is stopped, all that is under way fails, and so does every later call: close the connection, make a
- * new one and attach again. cairn_current_step then tells the step to go on from, which may be an earlier one;
- * what is computed again comes out the same.
+ * new one and attach again. cairn_current_step then tells the step to go on from, which may be an earlier
+ * one; what is computed again comes out the same. With replicas (cluster.replicas) no step comes again that
+ * this program has seen the end of.
  *
- * Threads. A connection and all that belongs to it are one thread's. There is no thread inside but ZeroMQ's. */
+ * Threads. A connection and all that belongs to it are one thread's. There is no thread inside but ZeroMQ's.
+ */
 #ifndef CAIRN_H
 #define CAIRN_H
 
@@ -42,19 +44,19 @@ extern "C" {
 
 enum cairn_status {
     CAIRN_STATUS_OK,
-    CAIRN_STATUS_INVALID,     /* an argument, a job or a call at the wrong moment */
-    CAIRN_STATUS_NOT_FOUND,
+    CAIRN_STATUS_INVALID,   /* an argument, a job or a call at the wrong moment */
+    CAIRN_STATUS_NOT_FOUND, /* also: a part of the tables is on another server now: attach again */
     CAIRN_STATUS_EXISTS,
     CAIRN_STATUS_NO_MEMORY,
-    CAIRN_STATUS_IO,          /* a connection broke */
+    CAIRN_STATUS_IO, /* a connection broke */
     CAIRN_STATUS_FULL,
     CAIRN_STATUS_CORRUPT,
-    CAIRN_STATUS_STALE,       /* the job was stopped, or goes on as a newer incarnation: attach again */
-    CAIRN_STATUS_TIMEOUT,     /* not yet; the handle goes on */
-    CAIRN_STATUS_AGAIN,       /* a signal interrupted the wait; the handle goes on */
+    CAIRN_STATUS_STALE,   /* the job was stopped, or goes on as a newer incarnation: attach again */
+    CAIRN_STATUS_TIMEOUT, /* not yet; the handle goes on */
+    CAIRN_STATUS_AGAIN,   /* a signal interrupted the wait; the handle goes on */
     CAIRN_STATUS_CLOSED,
     CAIRN_STATUS_UNSUPPORTED,
-    CAIRN_STATUS_PROTOCOL     /* the other end is not what it should be */
+    CAIRN_STATUS_PROTOCOL /* the other end is not what it should be */
 };
 
 /* A connection to a coordinator and, once attached, to the servers of one job. */

@@ -108,6 +108,19 @@ bool learning_is_due(const struct cairn *connection)
     return connection->session && session_tables_told(connection->session) > connection->table_count;
 }
 
+/* Whether each slot has the head that the session knows: until a table had a chunk there, nobody missed a
+ * server that is gone. */
+static bool heads_are_known(const struct cairn *connection, const Cairn__LocationReply *location)
+{
+    for (uint32_t slot = 0; slot < location->n_slot_shards; slot++) {
+        const char *endpoint = session_slot_endpoint(connection->session, slot);
+
+        if (!endpoint || strcmp(endpoint, location->shards[location->slot_shards[slot]]->endpoint) != 0)
+            return false;
+    }
+    return true;
+}
+
 static enum status tables_take(struct cairn *connection, const Cairn__LocationReply *location, uint32_t least,
                                struct error *error)
 {
@@ -119,6 +132,8 @@ static enum status tables_take(struct cairn *connection, const Cairn__LocationRe
     if (!location->text)
         return error_set(error, CAIRN_PROTOCOL, "the coordinator did not say what tables %s has",
                          connection->id);
+    if (!heads_are_known(connection, location))
+        return error_set(error, CAIRN_STALE, "parts of %s are on other servers now", connection->id);
     status = job_load_message(location->text, &job, error);
     if (status == CAIRN_OK && job->table_count < least)
         status = error_set(error, CAIRN_PROTOCOL, "the coordinator does not know all tables of %s",

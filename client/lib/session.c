@@ -244,6 +244,7 @@ enum status session_new(void *zmq_context, const struct session_params *params,
     session->table_count = params->table_count;
     session->seed = params->seed;
     session->worker = params->worker;
+    session->map = params->map;
     session->scratch_bytes = scratch_bytes(params);
     session->events = *events;
     frames_init(&session->frames);
@@ -334,6 +335,11 @@ enum status session_add_table(struct session *session, const struct session_tabl
 uint32_t session_tables_told(const struct session *session)
 {
     return session->tables_told;
+}
+
+const char *session_slot_endpoint(const struct session *session, uint32_t slot)
+{
+    return slot < session->slot_count ? session->endpoints[session->slot_shards[slot]] : NULL;
 }
 
 void *const *session_sockets(const struct session *session, size_t *count)

@@ -59,6 +59,7 @@ struct session_params {
     const struct session_table *tables; /* [table_count], by number */
     uint64_t seed;                      /* the job's, of the chance of codecs */
     uint64_t worker;                    /* the caller's number by the epoch, told with pushes; 0: none */
+    uint64_t map;                       /* which map slot_shards is of */
 };
 
 /* Called from session_poll. */
@@ -89,6 +90,9 @@ enum status session_add_table(struct session *session, const struct session_tabl
 /* How many tables of its own (from TABLE_FIRST_USER on) the job has, as far as answers have told; 0: none has
  * told of one that was added. */
 uint32_t session_tables_told(const struct session *session);
+
+/* Where the shard is that has a slot; NULL: there is no such slot. Borrowed. */
+const char *session_slot_endpoint(const struct session *session, uint32_t slot);
 
 /* ---- dense tables and sums */
 

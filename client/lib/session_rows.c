@@ -299,8 +299,12 @@ static enum status rows_send(struct session *session, struct data_header *header
 static struct data_header header_of(const struct session *session, enum data_kind kind, uint32_t table,
                                     uint64_t step)
 {
-    return (struct data_header){
-        .kind = kind, .job = session->job, .incarnation = session->incarnation, .table = table, .step = step};
+    return (struct data_header){.kind = kind,
+                                .job = session->job,
+                                .incarnation = session->incarnation,
+                                .table = table,
+                                .step = step,
+                                .map = session->map};
 }
 
 static void operation_begin(struct session_operation *operation, float *rows, uint32_t dimension)

@@ -77,6 +77,7 @@ struct session {
         tables_told; /* by shards: how many tables of its own the job has; 0: as many as from the start */
     uint64_t seed;   /* the job's */
     uint64_t worker; /* our number */
+    uint64_t map;    /* that slot_shards is of */
     struct session_events events;
     struct batch *batches; /* [shard_count] */
     uint32_t *touched;     /* [shard_count]: the shards that the call in hand goes to */

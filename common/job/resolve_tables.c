@@ -26,7 +26,6 @@ static const struct {
     {"cluster.device", "a job with tables has no workers"},
     {"cluster.worker_tries", "a job with tables has no workers"},
     {"cluster.straggler_factor", "a job with tables has no workers"},
-    {"cluster.replicas", "a job with tables has one replica of each"},
     {"output", "a job with tables writes no model file"},
 };
 
@@ -148,6 +147,35 @@ static enum status resolve_table(struct resolve *resolve, uint32_t index)
     return status;
 }
 
+/* What others cannot have a replica of. */
+static enum status check_replicas(struct resolve *resolve, uint32_t index)
+{
+    const struct table_spec *table = &resolve->job->tables[index];
+
+    if (resolve->job->replicas > 1 && optimizer_spec_needs_norms(&table->optimizer))
+        return resolve_wrong(resolve, "cluster.replicas",
+                             "%" PRIu32 " replicas, allowed: 1 with an optimizer that clips by a norm, or "
+                             "lamb, as table %s has",
+                             resolve->job->replicas, table->name);
+    return CAIRN_OK;
+}
+
+static enum status take_replicas(struct resolve *resolve)
+{
+    struct job *job = resolve->job;
+    enum status status = CAIRN_OK;
+
+    job->replicas = resolve->form->cluster.replicas;
+    if (job->replicas > job->servers)
+        return resolve_wrong(resolve, "cluster.replicas",
+                             "%" PRIu32 " replicas, allowed: up to cluster.servers, which is %" PRIu32
+                             ", as each is on another",
+                             job->replicas, job->servers);
+    for (uint32_t i = 0; status == CAIRN_OK && i < job->table_count; i++)
+        status = check_replicas(resolve, i);
+    return status;
+}
+
 enum status resolve_tables_job(struct resolve *resolve)
 {
     const struct job_form *form = resolve->form;
@@ -171,6 +199,5 @@ enum status resolve_tables_job(struct resolve *resolve)
     job->commit_every = form->train.commit_every;
     job->servers = resolve->overrides->servers != 0 ? resolve->overrides->servers : form->cluster.servers;
     job->server_timeout = form->cluster.server_timeout;
-    job->replicas = 1;
-    return status;
+    return status == CAIRN_OK ? take_replicas(resolve) : status;
 }

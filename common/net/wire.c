@@ -59,10 +59,10 @@ static size_t type_bytes(enum data_type type)
 static const char *payload_problem(const struct data_payload *payload, enum data_kind kind)
 {
     size_t element_bytes = type_bytes(payload->type);
-    bool carries = kind == DATA_PUSH || kind == DATA_VALUES || kind == DATA_PART || kind == DATA_STATISTICS ||
-                   kind == DATA_EXPORT || kind == DATA_UPDATE || kind == DATA_SNAPSHOT ||
-                   kind == DATA_MISSING ||
-                   (kind == DATA_PULL && payload->type == DATA_UINT64);
+    bool carries =
+        kind == DATA_PUSH || kind == DATA_VALUES || kind == DATA_PART || kind == DATA_STATISTICS ||
+        kind == DATA_EXPORT || kind == DATA_UPDATE || kind == DATA_SNAPSHOT || kind == DATA_MISSING ||
+        ((kind == DATA_PULL || kind == DATA_TAKEN || kind == DATA_ASK) && payload->type == DATA_UINT64);
 
     if (element_bytes == 0)
         return "a payload's type is unknown";
@@ -165,6 +165,7 @@ static void pack_fields(Cairn__DataHeader *packed, const struct data_header *hea
         packed->node_end = header->node.end;
         packed->samples = header->samples;
         packed->worker = header->worker;
+        packed->map = header->map;
         packed->subscribe = header->subscribe;
         packed->exact = header->exact;
         packed->acknowledge = header->acknowledge;
@@ -179,6 +180,7 @@ static void pack_fields(Cairn__DataHeader *packed, const struct data_header *hea
         packed->map = header->map;
     if (header->kind == DATA_PULL) {
         packed->worker = header->worker;
+        packed->map = header->map;
         packed->committed = header->committed;
         packed->newest = header->newest;
         packed->exact = header->exact;

@@ -104,7 +104,7 @@ struct data_header {
     uint64_t worker;       /* DATA_PUSH, DATA_PULL and DATA_UPDATE */
     uint64_t worker_step;  /* DATA_UPDATE only, as is the next one */
     uint64_t divisor;
-    uint64_t map;          /* DATA_UPDATE, DATA_SNAPSHOT, DATA_TAKEN and DATA_ASK */
+    uint64_t map;          /* DATA_PUSH, DATA_PULL, DATA_UPDATE, DATA_SNAPSHOT, DATA_TAKEN and DATA_ASK */
     bool subscribe;        /* DATA_PUSH only */
     bool exact;            /* DATA_PUSH and DATA_PULL */
     bool acknowledge;      /* DATA_PUSH, and DATA_PULL with newest */

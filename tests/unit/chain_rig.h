@@ -53,6 +53,10 @@ struct chain_rig {
     struct chain_node nodes[CHAIN_NODES];
     struct chain_slot *slots;
     uint32_t slot_count;
+    uint32_t state_count; /* of the first slots: those that are in generations */
+    uint32_t groups;      /* not 0: slot s of the map is as slots[s % groups] says */
+    bool copied[CHAIN_SLOTS];
+    uint32_t every; /* steps a generation */
     Cairn__Shard shards[CHAIN_NODES], *shard_pointers[CHAIN_NODES];
     char names[CHAIN_NODES][8], endpoints[CHAIN_NODES][16];
     struct chain_said said[CHAIN_SAID_MAX];
@@ -90,6 +94,8 @@ static inline void chain_on_reply(void *context, struct reply *reply)
 
 static inline struct chain_slot *chain_slot_of(struct chain_rig *rig, uint32_t slot)
 {
+    if (rig->groups > 0)
+        return &rig->slots[slot % rig->groups];
     for (uint32_t i = 0; i < rig->slot_count; i++) {
         if (rig->slots[i].slot == slot)
             return &rig->slots[i];
@@ -246,16 +252,19 @@ static inline void chain_fill(const struct chain_rig *rig, bool durable,
         any++;
     for (uint32_t i = 0; i < CHAIN_SLOTS * CHAIN_PLACES; i++)
         places[i] = i % CHAIN_PLACES == 0 ? any : SLOT_NOBODY;
-    for (uint32_t i = 0; i < rig->slot_count; i++)
-        memcpy(&places[rig->slots[i].slot * CHAIN_PLACES],
-               durable ? rig->slots[i].durable : rig->slots[i].nodes, CHAIN_PLACES * sizeof(places[0]));
+    for (uint32_t i = 0; i < (rig->groups ? CHAIN_SLOTS : rig->slot_count); i++) {
+        const struct chain_slot *slot = &rig->slots[rig->groups ? i % rig->groups : i];
+
+        memcpy(&places[(rig->groups ? i : slot->slot) * CHAIN_PLACES], durable ? slot->durable : slot->nodes,
+               CHAIN_PLACES * sizeof(places[0]));
+    }
 }
 
 /* Gives a node the map as it is now. */
 static inline void chain_give_map(struct chain_rig *rig, uint32_t node)
 {
     static uint32_t places[CHAIN_SLOTS * CHAIN_PLACES];
-    Cairn__SlotCopy copies[16], *pointers[16];
+    static Cairn__SlotCopy copies[CHAIN_SLOTS], *pointers[CHAIN_SLOTS];
     struct slot_map_params params = {.number = rig->map_number,
                                      .shards = rig->shard_pointers,
                                      .shard_count = CHAIN_NODES,
@@ -267,13 +276,15 @@ static inline void chain_give_map(struct chain_rig *rig, uint32_t node)
     struct error error;
 
     chain_fill(rig, false, places);
-    for (uint32_t i = 0; i < rig->slot_count; i++) {
-        if (rig->slots[i].copy == SLOT_NOBODY)
+    for (uint32_t i = 0; i < (rig->groups ? CHAIN_SLOTS : rig->slot_count); i++) {
+        const struct chain_slot *slot = &rig->slots[rig->groups ? i % rig->groups : i];
+
+        if (slot->copy == SLOT_NOBODY)
             continue;
         cairn__slot_copy__init(&copies[params.copy_count]);
-        copies[params.copy_count].slot = rig->slots[i].slot;
-        copies[params.copy_count].shard = rig->slots[i].copy;
-        copies[params.copy_count].number = rig->slots[i].copy_number;
+        copies[params.copy_count].slot = rig->groups ? i : slot->slot;
+        copies[params.copy_count].shard = slot->copy;
+        copies[params.copy_count].number = slot->copy_number;
         pointers[params.copy_count] = &copies[params.copy_count];
         params.copy_count++;
     }
@@ -298,6 +309,32 @@ static inline void chain_give_maps(struct chain_rig *rig)
     }
 }
 
+/* Whether all slots of the map that a slot here stands for have been copied. */
+static inline bool chain_all_copied(struct chain_rig *rig, const struct chain_slot *slot, uint32_t reported)
+{
+    uint32_t first = (uint32_t)(slot - rig->slots);
+
+    if (rig->groups == 0)
+        return true;
+    rig->copied[reported] = true;
+    for (uint32_t i = first; i < CHAIN_SLOTS; i += rig->groups) {
+        if (!rig->copied[i])
+            return false;
+    }
+    return true;
+}
+
+/* A slot begins to be copied. */
+static inline void chain_copy_begin(struct chain_rig *rig, struct chain_slot *slot, uint32_t node)
+{
+    slot->copy = node;
+    slot->since[node] = 0;
+    for (uint32_t i = (uint32_t)(slot - rig->slots); rig->groups > 0 && i < CHAIN_SLOTS; i += rig->groups)
+        rig->copied[i] = false;
+    rig->map_number++;
+    slot->copy_number = rig->map_number;
+}
+
 /* A copy is whole: it comes into the chain, last. */
 static inline void chain_copied(struct chain_rig *rig, const struct shard_report *report)
 {
@@ -305,10 +342,94 @@ static inline void chain_copied(struct chain_rig *rig, const struct shard_report
 
     if (!slot || slot->copy != report->position || slot->copy_number != report->map)
         return;
-    slot->since[report->position] = report->step;
+    if (report->step > slot->since[report->position])
+        slot->since[report->position] = report->step;
+    if (!chain_all_copied(rig, slot, report->slot))
+        return;
     slot->copy = SLOT_NOBODY;
     slot->nodes[chain_length(slot)] = report->position;
     chain_map_changed(rig);
+}
+
+/* ---- generations: what a coordinator does */
+
+/* Whether a node of a slot's chain has it in its generation of a step. */
+static inline bool chain_holds(const struct chain_slot *slot, uint32_t node, uint64_t step)
+{
+    return chain_has(slot, node) && slot->since[node] < step;
+}
+
+static inline bool chain_slot_is_durable(const struct chain_rig *rig, const struct chain_slot *slot,
+                                         uint64_t step)
+{
+    uint32_t has = 0;
+
+    for (uint32_t node = 0; node < CHAIN_NODES; node++) {
+        if (chain_holds(slot, node, step) && rig->nodes[node].committed < step)
+            return false;
+        has += chain_holds(slot, node, step);
+    }
+    return has > 0;
+}
+
+/* Who is to leave a chain does so when another one has what is committed. */
+static inline void chain_leave(struct chain_rig *rig, struct chain_slot *slot)
+{
+    for (uint32_t node = 0; node < CHAIN_NODES && slot->leaves != SLOT_NOBODY; node++) {
+        if (node != slot->leaves && chain_holds(slot, node, rig->committed)) {
+            chain_remove(slot, slot->leaves);
+            chain_map_changed(rig);
+        }
+    }
+}
+
+static inline void chain_commit(struct chain_rig *rig)
+{
+    uint64_t step = rig->committed + rig->every;
+
+    for (uint32_t i = 0; i < rig->state_count; i++) {
+        if (!chain_slot_is_durable(rig, &rig->slots[i], step))
+            return;
+    }
+    for (uint32_t i = 0; i < rig->slot_count; i++) {
+        struct chain_slot *slot = &rig->slots[i];
+        uint32_t count = 0;
+
+        for (uint32_t at = 0; at < chain_length(slot) && i < rig->state_count; at++) {
+            if (chain_holds(slot, slot->nodes[at], step))
+                slot->durable[count++] = slot->nodes[at];
+        }
+        while (count < CHAIN_PLACES && i < rig->state_count)
+            slot->durable[count++] = SLOT_NOBODY;
+    }
+    rig->committed = step;
+    for (uint32_t i = 0; i < rig->slot_count; i++)
+        chain_leave(rig, &rig->slots[i]);
+    for (uint32_t node = 0; node < CHAIN_NODES; node++) {
+        if (chain_lives(rig, node))
+            shard_committed(rig->nodes[node].shard, RIG_JOB, rig->incarnation, step);
+    }
+}
+
+/* Whether each slot would still have somebody with all there is, and the next generations somebody to write
+ * them. */
+static inline bool chain_may_die(const struct chain_rig *rig, uint32_t dies)
+{
+    for (uint32_t i = 0; i < rig->slot_count; i++) {
+        const struct chain_slot *slot = &rig->slots[i];
+        uint32_t left = 0, first = 0, second = 0;
+
+        for (uint32_t node = 0; node < CHAIN_NODES; node++) {
+            if (node == dies || !chain_lives(rig, node))
+                continue;
+            left += chain_has(slot, node);
+            first += chain_holds(slot, node, rig->committed + rig->every);
+            second += chain_holds(slot, node, rig->committed + 2 * rig->every);
+        }
+        if (left == 0 || (i < rig->state_count && (first == 0 || second == 0)))
+            return false;
+    }
+    return true;
 }
 
 /* ---- life */
@@ -393,17 +514,16 @@ static inline void chain_kill(struct chain_rig *rig, uint32_t node)
     chain_map_changed(rig);
 }
 
-/* A job of a model of four chunks, whose slots lie in chains of up to `places` nodes. */
-static inline struct chain_rig *chain_rig_new(const char *optimizer, uint32_t places, uint32_t commit_every,
-                                              uint64_t seed)
+/* Servers, and no slots yet. */
+static inline struct chain_rig *chain_rig_begin(const char *text, uint32_t commit_every, uint64_t seed)
 {
     struct chain_rig *rig = calloc(1, sizeof(*rig));
-    uint32_t chunks;
 
     ck_assert_ptr_nonnull(rig);
     rig->philox = philox_for(seed, PHILOX_SYNTHETIC_DATA);
     rig->incarnation = 1;
-    snprintf(rig->text, sizeof(rig->text), "%s", rig_job_text(optimizer, commit_every, 11));
+    rig->every = commit_every;
+    snprintf(rig->text, sizeof(rig->text), "%s", text);
     for (uint32_t i = 0; i < CHAIN_NODES; i++) {
         cairn__shard__init(&rig->shards[i]);
         snprintf(rig->names[i], sizeof(rig->names[i]), "n%u", i);
@@ -418,7 +538,17 @@ static inline struct chain_rig *chain_rig_new(const char *optimizer, uint32_t pl
     }
     rig->slots = calloc(16, sizeof(rig->slots[0]));
     ck_assert_ptr_nonnull(rig->slots);
-    chunks = 4;
+    return rig;
+}
+
+/* A job of a model of four chunks, whose slots lie in chains of up to `places` nodes. */
+static inline struct chain_rig *chain_rig_new(const char *optimizer, uint32_t places, uint32_t commit_every,
+                                              uint64_t seed)
+{
+    struct chain_rig *rig = chain_rig_begin(rig_job_text(optimizer, commit_every, 11), commit_every, seed);
+    uint32_t chunks;
+
+    chunks = rig->state_count = 4;
     for (uint32_t i = 0; i < chunks + 2; i++) {
         struct chain_slot *slot = &rig->slots[rig->slot_count++];
 

@@ -186,94 +186,13 @@ static bool step_has_ended(const struct play *play)
     return play->metrics > play->step && (!is_validated(play->step) || play->validation > play->step);
 }
 
-/* ---- generations: what a coordinator does */
-
-/* Whether a node of a slot's chain has it in its generation of a step. */
-static bool holds(const struct chain_slot *slot, uint32_t node, uint64_t step)
-{
-    return chain_has(slot, node) && slot->since[node] < step;
-}
-
-static bool slot_is_durable(const struct chain_rig *rig, const struct chain_slot *slot, uint64_t step)
-{
-    uint32_t has = 0;
-
-    for (uint32_t node = 0; node < CHAIN_NODES; node++) {
-        if (holds(slot, node, step) && rig->nodes[node].committed < step)
-            return false;
-        has += holds(slot, node, step);
-    }
-    return has > 0;
-}
-
-/* Who is to leave a chain does so when another one has what is committed. */
-static void leave(struct chain_rig *rig, struct chain_slot *slot)
-{
-    for (uint32_t node = 0; node < CHAIN_NODES && slot->leaves != SLOT_NOBODY; node++) {
-        if (node != slot->leaves && holds(slot, node, rig->committed)) {
-            chain_remove(slot, slot->leaves);
-            chain_map_changed(rig);
-        }
-    }
-}
-
-static void commit(struct play *play)
-{
-    struct chain_rig *rig = play->rig;
-    uint64_t step = rig->committed + EVERY;
-
-    for (uint32_t i = 0; i < CHUNKS; i++) {
-        if (!slot_is_durable(rig, &rig->slots[i], step))
-            return;
-    }
-    for (uint32_t i = 0; i < rig->slot_count; i++) {
-        struct chain_slot *slot = &rig->slots[i];
-        uint32_t count = 0;
-
-        for (uint32_t at = 0; at < chain_length(slot) && i < CHUNKS; at++) {
-            if (holds(slot, slot->nodes[at], step))
-                slot->durable[count++] = slot->nodes[at];
-        }
-        while (count < CHAIN_PLACES && i < CHUNKS)
-            slot->durable[count++] = SLOT_NOBODY;
-    }
-    rig->committed = step;
-    for (uint32_t i = 0; i < rig->slot_count; i++)
-        leave(rig, &rig->slots[i]);
-    for (uint32_t node = 0; node < CHAIN_NODES; node++) {
-        if (chain_lives(rig, node))
-            shard_committed(rig->nodes[node].shard, RIG_JOB, rig->incarnation, step);
-    }
-}
-
-/* Whether each slot would still have somebody with all there is, and the next generations somebody to write
- * them. */
-static bool may_die(const struct chain_rig *rig, uint32_t dies)
-{
-    for (uint32_t i = 0; i < rig->slot_count; i++) {
-        const struct chain_slot *slot = &rig->slots[i];
-        uint32_t left = 0, first = 0, second = 0;
-
-        for (uint32_t node = 0; node < CHAIN_NODES; node++) {
-            if (node == dies || !chain_lives(rig, node))
-                continue;
-            left += chain_has(slot, node);
-            first += holds(slot, node, rig->committed + EVERY);
-            second += holds(slot, node, rig->committed + 2 * EVERY);
-        }
-        if (left == 0 || (i < CHUNKS && (first == 0 || second == 0)))
-            return false;
-    }
-    return true;
-}
-
 /* ---- what happens */
 
 static void kill_somebody(struct play *play)
 {
     uint32_t node = chain_draw(play->rig, CHAIN_NODES);
 
-    if (!chain_lives(play->rig, node) || !may_die(play->rig, node))
+    if (!chain_lives(play->rig, node) || !chain_may_die(play->rig, node))
         return;
     chain_kill(play->rig, node);
 }
@@ -298,11 +217,9 @@ static void copy_something(struct play *play)
     if (slot->copy != SLOT_NOBODY || chain_has(slot, node) || !chain_lives(play->rig, node) ||
         chain_length(slot) == CHAIN_PLACES)
         return;
-    slot->copy = node;
+    chain_copy_begin(play->rig, slot, node);
     if (slot->leaves == SLOT_NOBODY && chain_draw(play->rig, 2) == 0)
         slot->leaves = slot->nodes[chain_draw(play->rig, chain_length(slot))];
-    chain_map_changed(play->rig);
-    slot->copy_number = play->rig->map_number;
     play->moves++;
 }
 
@@ -382,7 +299,7 @@ static void act(struct play *play)
     else if (what < 183)
         write_something(play);
     else if (what < 187)
-        commit(play);
+        chain_commit(play->rig);
     else if (what < 188)
         chain_break(rig, chain_draw(rig, CHAIN_NODES), chain_draw(rig, CHAIN_NODES));
     else if (what < 192)
@@ -440,7 +357,7 @@ static void settle(struct play *play)
                 chain_write(play->rig, node);
         }
         chain_deliver_all(play->rig);
-        commit(play);
+        chain_commit(play->rig);
     }
 }
 

@@ -58,6 +58,7 @@ static struct data_header largest(enum data_kind kind)
         header.node = (struct tree_node){TREE_LEAVES_MAX - 1, TREE_LEAVES_MAX};
         header.samples = WIRE_SAMPLES_MAX;
         header.worker = UINT64_MAX;
+        header.map = UINT64_MAX - 1;
         header.subscribe = header.acknowledge = header.exact = true;
     }
     if (kind == DATA_UPDATE) {
@@ -71,6 +72,7 @@ static struct data_header largest(enum data_kind kind)
         header.map = UINT64_MAX;
     if (kind == DATA_PULL) {
         header.worker = UINT64_MAX;
+        header.map = UINT64_MAX - 1;
         header.committed = header.newest = header.exact = true;
     }
     if (kind == DATA_VALUES || kind == DATA_APPLIED)

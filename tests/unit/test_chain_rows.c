@@ -1,0 +1,515 @@
+/* Chains of the slots of a sparse table under random schedules: programs that push and pull and attach again,
+ * messages that are lost, servers that die, come back, are copied to and copied from, maps that each shard
+ * hears of at its own time, generations, and jobs that go back to one. Every row of every version that a
+ * program reads is the one that an undisturbed table has, bit for bit; no step that it has seen the end of
+ * comes again. */
+#include "chain_rig.h"
+#include "check_main.h"
+#include "plain_rows.h"
+
+#define STEPS        14
+#define EVERY        3
+#define GROUPS       6
+#define PROGRAMS     2
+#define MICROBATCHES 4
+#define SAMPLES      3
+#define TABLE        TABLE_FIRST_USER
+#define CASES        40
+#define ACTIONS      60000 /* in one step: so many are never needed */
+
+/* One that pushes its half of the microbatches. */
+struct program {
+    char name[12];
+    bool is_attached;
+    uint64_t step, ended;
+    uint64_t map;
+    uint32_t heads[GROUPS];
+    bool has_ended[CHAIN_NODES];                /* the step, as each shard has told */
+    bool has_pushed[CHAIN_NODES][MICROBATCHES]; /* by itself */
+    bool is_refused;                            /* by the shard in hand */
+    uint64_t told;                              /* the version that it told; UINT64_MAX: none */
+};
+
+struct play {
+    struct chain_rig *rig;
+    uint64_t seed;
+    float history[STEPS + 1][PLAIN_KEYS][PLAIN_DIMENSION];
+    struct program programs[PROGRAMS];
+    uint32_t moves, attached, checked;
+    /* What is being pulled: plain indices. */
+    uint32_t pulled[PLAIN_KEYS], pulled_count;
+};
+
+/* ---- what programs are told */
+
+static struct program *program_of(struct play *play, const struct client *client)
+{
+    return &play->programs[client->name[client->length - 1] - '0'];
+}
+
+static void check_rows(struct play *play, uint64_t version, const struct buffer *rows)
+{
+    MUST(version <= STEPS && rows->length_bytes == play->pulled_count * sizeof(play->history[0][0]));
+    for (uint32_t i = 0; i < play->pulled_count; i++) {
+        const float *row = (const float *)rows->data + (size_t)i * PLAIN_DIMENSION;
+
+        if (memcmp(row, play->history[version][play->pulled[i]], PLAIN_DIMENSION * sizeof(float)) != 0)
+            ck_abort_msg("key %u of version %llu is another row", play->pulled[i],
+                         (unsigned long long)version);
+    }
+    play->checked += play->pulled_count;
+}
+
+static void on_reply(void *context, uint32_t node, const struct reply *reply)
+{
+    struct play *play = context;
+    const struct data_header *header = &reply->header;
+    struct program *program = program_of(play, reply->client);
+
+    if (header->incarnation != play->rig->incarnation)
+        return;
+    if (header->kind == DATA_REFUSED) {
+        if (header->refused != DATA_REFUSED_UNKNOWN && header->refused != DATA_REFUSED_PASSED)
+            ck_abort_msg("step %llu: %s", (unsigned long long)header->step, header->message);
+        program->is_refused = true;
+        program->is_attached = false;
+    } else if (header->kind == DATA_VALUES) {
+        check_rows(play, header->step, reply->payloads[0]);
+    } else {
+        program->told = header->step;
+        if (program->is_attached && header->step == program->step + 1)
+            program->has_ended[node] = true;
+    }
+}
+
+/* ---- what programs do */
+
+static uint32_t group_of(uint64_t key)
+{
+    return placement_key_slot(key, CHAIN_SLOTS) % GROUPS;
+}
+
+static bool is_head_of(const struct program *program, uint32_t node)
+{
+    for (uint32_t group = 0; group < GROUPS; group++) {
+        if (program->heads[group] == node)
+            return true;
+    }
+    return false;
+}
+
+static void send(struct play *play, struct program *program, uint32_t node, struct data_header *header,
+                 struct buffer *const payloads[])
+{
+    header->job = RIG_JOB;
+    header->table = TABLE;
+    header->incarnation = play->rig->incarnation;
+    header->map = program->map;
+    program->is_refused = false;
+    program->told = UINT64_MAX;
+    if (chain_lives(play->rig, node)) {
+        shard_handle(play->rig->nodes[node].shard, program->name, strlen(program->name), header, payloads);
+        return;
+    }
+    for (uint32_t i = 0; i < header->payload_count; i++)
+        buffer_unref(payloads[i]);
+    program->is_attached = false; /* the connection breaks */
+}
+
+struct wanted {
+    const struct program *program;
+    uint32_t node;
+};
+
+static bool is_there(const void *context, uint64_t key)
+{
+    const struct wanted *wanted = context;
+
+    return wanted->program->heads[group_of(key)] == wanted->node;
+}
+
+static void push(struct play *play, struct program *program, uint32_t node, uint32_t microbatch)
+{
+    struct data_header header = {.kind = DATA_PUSH,
+                                 .step = program->step,
+                                 .node = {microbatch, microbatch + 1},
+                                 .samples = SAMPLES,
+                                 .acknowledge = true};
+    const struct wanted wanted = {program, node};
+    struct buffer *payloads[2];
+
+    if (plain_node_push(play->seed, program->step, header.node, is_there, &wanted, &payloads[0],
+                        &payloads[1]) > 0) {
+        header.payload_count = 2;
+        header.payloads[0] = (struct data_payload){0, DATA_UINT64, payloads[0]->length_bytes};
+        header.payloads[1] = (struct data_payload){1, DATA_FLOAT32, payloads[1]->length_bytes};
+    }
+    send(play, program, node, &header, payloads);
+}
+
+/* Reads all rows of the program's version that lie on a shard. */
+static void pull(struct play *play, struct program *program, uint32_t node)
+{
+    struct data_header header = {.kind = DATA_PULL, .step = program->step, .payload_count = 1};
+    struct buffer *keys = buffer_new(PLAIN_KEYS * sizeof(uint64_t));
+
+    MUST(keys);
+    play->pulled_count = 0;
+    for (uint32_t i = 0; i < PLAIN_KEYS; i++) {
+        if (program->heads[group_of(plain_key(i))] != node)
+            continue;
+        ((uint64_t *)keys->data)[play->pulled_count] = plain_key(i);
+        play->pulled[play->pulled_count++] = i;
+    }
+    keys->length_bytes = play->pulled_count * sizeof(uint64_t);
+    header.payloads[0] = (struct data_payload){0, DATA_UINT64, keys->length_bytes};
+    if (play->pulled_count > 0)
+        send(play, program, node, &header, &keys);
+    else
+        buffer_unref(keys);
+}
+
+/* Finds the heads of now, and the step that the table is at. */
+static void attach(struct play *play, struct program *program)
+{
+    uint64_t oldest = UINT64_MAX;
+
+    program->map = play->rig->map_number;
+    for (uint32_t group = 0; group < GROUPS; group++)
+        program->heads[group] = play->rig->slots[group].nodes[0];
+    for (uint32_t node = 0; node < CHAIN_NODES; node++) {
+        struct data_header header = {.kind = DATA_PULL, .newest = true, .acknowledge = true};
+
+        if (!is_head_of(program, node))
+            continue;
+        program->is_attached = true;
+        send(play, program, node, &header, NULL);
+        if (program->is_refused || program->told == UINT64_MAX) {
+            program->is_attached = false;
+            return;
+        }
+        oldest = program->told < oldest ? program->told : oldest;
+    }
+    if (oldest < program->ended)
+        ck_abort_msg("step %llu comes again, %llu had ended", (unsigned long long)oldest,
+                     (unsigned long long)program->ended);
+    program->is_attached = true;
+    program->step = oldest;
+    memset(program->has_ended, 0, sizeof(program->has_ended));
+    memset(program->has_pushed, 0, sizeof(program->has_pushed));
+    play->attached++;
+    for (uint32_t node = 0; node < CHAIN_NODES && program->is_attached; node++) {
+        if (is_head_of(program, node))
+            pull(play, program, node);
+    }
+}
+
+/* The end of a step, when all heads have told it. */
+static void end_step(struct program *program)
+{
+    for (uint32_t node = 0; node < CHAIN_NODES; node++) {
+        if (is_head_of(program, node) && !program->has_ended[node])
+            return;
+    }
+    program->ended = ++program->step;
+    memset(program->has_ended, 0, sizeof(program->has_ended));
+    memset(program->has_pushed, 0, sizeof(program->has_pushed));
+}
+
+static void program_acts(struct play *play)
+{
+    uint32_t number = chain_draw(play->rig, PROGRAMS), node = chain_draw(play->rig, CHAIN_NODES);
+    struct program *program = &play->programs[number];
+    uint32_t microbatch = number * (MICROBATCHES / PROGRAMS) + chain_draw(play->rig, MICROBATCHES / PROGRAMS);
+
+    if (!program->is_attached) {
+        attach(play, program);
+        return;
+    }
+    end_step(program);
+    if (program->step >= STEPS || !is_head_of(program, node))
+        return;
+    if (chain_draw(play->rig, 8) == 0)
+        pull(play, program, node);
+    else if (!program->has_pushed[node][microbatch] || chain_draw(play->rig, 10) == 0) {
+        program->has_pushed[node][microbatch] = true;
+        push(play, program, node, microbatch);
+    }
+}
+
+/* ---- what happens */
+
+static void kill_somebody(struct play *play)
+{
+    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
+
+    if (chain_lives(play->rig, node) && chain_may_die(play->rig, node))
+        chain_kill(play->rig, node);
+}
+
+static void start_somebody(struct play *play)
+{
+    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
+
+    if (chain_lives(play->rig, node))
+        return;
+    chain_start(play->rig, node);
+    chain_node_prepare(play->rig, node, false);
+}
+
+static void copy_something(struct play *play)
+{
+    struct chain_slot *slot = &play->rig->slots[chain_draw(play->rig, GROUPS)];
+    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
+
+    if (slot->copy != SLOT_NOBODY || chain_has(slot, node) || !chain_lives(play->rig, node) ||
+        chain_length(slot) == CHAIN_PLACES)
+        return;
+    chain_copy_begin(play->rig, slot, node);
+    if (slot->leaves == SLOT_NOBODY && chain_draw(play->rig, 2) == 0)
+        slot->leaves = slot->nodes[chain_draw(play->rig, chain_length(slot))];
+    play->moves++;
+}
+
+static void write_something(struct play *play)
+{
+    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
+
+    if (!chain_lives(play->rig, node))
+        return;
+    shard_work(play->rig->nodes[node].shard);
+    if (play->rig->nodes[node].write_count > 0)
+        chain_write(play->rig, node);
+}
+
+/* All goes back to the committed step, on whatever servers had it then. */
+static void go_back(struct play *play)
+{
+    struct chain_rig *rig = play->rig;
+
+    for (uint32_t node = 0; node < CHAIN_NODES; node++) {
+        if (!chain_lives(rig, node))
+            chain_start(rig, node);
+    }
+    rig->incarnation++;
+    rig->map_number = 0;
+    for (uint32_t i = 0; i < rig->slot_count; i++) {
+        struct chain_slot *slot = &rig->slots[i];
+
+        memcpy(slot->nodes, slot->durable, sizeof(slot->nodes));
+        slot->copy = slot->leaves = SLOT_NOBODY;
+        for (uint32_t node = 0; node < CHAIN_NODES; node++)
+            slot->since[node] = rig->committed > 0 ? rig->committed - 1 : 0;
+    }
+    chain_prepare_all(rig);
+    for (uint32_t i = 0; i < PROGRAMS; i++) {
+        play->programs[i].is_attached = false;
+        play->programs[i].ended = rig->committed;
+    }
+}
+
+static void something_happens(struct play *play)
+{
+    uint32_t what = chain_draw(play->rig, 40);
+
+    if (what < 8)
+        kill_somebody(play);
+    else if (what < 16)
+        start_somebody(play);
+    else if (what < 39)
+        copy_something(play);
+    else
+        go_back(play);
+}
+
+static void give_map(struct play *play)
+{
+    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
+
+    if (chain_lives(play->rig, node) && play->rig->nodes[node].map_heard < play->rig->map_number)
+        chain_give_map(play->rig, node);
+}
+
+static void nudge(struct play *play)
+{
+    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
+
+    if (chain_lives(play->rig, node) && shard_waits(play->rig->nodes[node].shard))
+        shard_nudge(play->rig->nodes[node].shard);
+}
+
+static void act(struct play *play)
+{
+    struct chain_rig *rig = play->rig;
+    uint32_t what = chain_draw(rig, 200);
+
+    if (what < 90 && rig->said_count > 0)
+        chain_deliver(rig, chain_draw(rig, rig->said_count));
+    else if (what < 160)
+        program_acts(play);
+    else if (what < 175)
+        give_map(play);
+    else if (what < 186)
+        write_something(play);
+    else if (what < 189)
+        chain_commit(rig);
+    else if (what < 190)
+        chain_break(rig, chain_draw(rig, CHAIN_NODES), chain_draw(rig, CHAIN_NODES));
+    else if (what < 194)
+        nudge(play);
+    else if (what < 197)
+        something_happens(play);
+}
+
+/* ---- plays */
+
+static const char *job_text(const char *arguments)
+{
+    static char text[512];
+
+    snprintf(text, sizeof(text),
+             "name: rows\nseed: 5\ntables:\n  - sparse: {name: t, dimension: %d, %s}\n"
+             "train: {optimizer: sgd, microbatches: %d, commit_every: %d}\n"
+             "cluster: {servers: 4, replicas: 2}\n",
+             PLAIN_DIMENSION, arguments, MICROBATCHES, EVERY);
+    return text;
+}
+
+static void history_make(struct play *play)
+{
+    struct plain_table *plain = plain_table_new(play->rig->job, TABLE, play->seed);
+
+    memcpy(play->history[0], plain->weights[0], sizeof(play->history[0]));
+    for (uint32_t step = 1; step <= STEPS; step++) {
+        plain_step(plain, MICROBATCHES * SAMPLES);
+        memcpy(play->history[step], plain->weights[step % 2], sizeof(play->history[0]));
+    }
+    free(plain);
+}
+
+static struct play *play_new(const char *arguments, uint32_t places, uint64_t seed)
+{
+    struct play *play = calloc(1, sizeof(*play));
+    struct chain_rig *rig;
+
+    MUST(play);
+    play->seed = seed;
+    play->rig = rig = chain_rig_begin(job_text(arguments), EVERY, seed);
+    rig->groups = rig->slot_count = rig->state_count = GROUPS;
+    for (uint32_t i = 0; i < GROUPS; i++) {
+        struct chain_slot *slot = &rig->slots[i];
+
+        slot->copy = slot->leaves = SLOT_NOBODY;
+        for (uint32_t place = 0; place < CHAIN_PLACES; place++)
+            slot->nodes[place] = place < places ? (i + place) % CHAIN_NODES : SLOT_NOBODY;
+        memcpy(slot->durable, slot->nodes, sizeof(slot->durable));
+    }
+    rig->on_reply = on_reply;
+    rig->context = play;
+    rig->held = chain_assignment(rig, 0, true);
+    rig->job = rig->held->job;
+    history_make(play);
+    for (uint32_t i = 0; i < PROGRAMS; i++)
+        snprintf(play->programs[i].name, sizeof(play->programs[i].name), "program%u", i);
+    chain_prepare_all(rig);
+    return play;
+}
+
+static void play_free(struct play *play)
+{
+    assignment_unref(play->rig->held);
+    chain_rig_free(play->rig);
+    free(play);
+}
+
+/* Nothing is lost any more, and everybody hears of everything. */
+static void settle(struct play *play)
+{
+    for (uint32_t round = 0; round < 12; round++) {
+        chain_give_maps(play->rig);
+        for (uint32_t node = 0; node < CHAIN_NODES; node++) {
+            if (chain_lives(play->rig, node) && shard_waits(play->rig->nodes[node].shard))
+                shard_nudge(play->rig->nodes[node].shard);
+            while (chain_lives(play->rig, node) && shard_work(play->rig->nodes[node].shard))
+                ;
+            while (chain_lives(play->rig, node) && play->rig->nodes[node].write_count > 0)
+                chain_write(play->rig, node);
+        }
+        chain_deliver_all(play->rig);
+        chain_commit(play->rig);
+    }
+}
+
+/* Every node of every chain has the last version: each becomes the head and shows it, and the one before. */
+static void check_all_replicas(struct play *play)
+{
+    for (uint32_t turn = 0; turn < CHAIN_PLACES; turn++) {
+        play->programs[0].is_attached = false;
+        attach(play, &play->programs[0]);
+        MUST(play->programs[0].is_attached && play->programs[0].step == STEPS);
+        play->programs[0].step--;
+        for (uint32_t node = 0; node < CHAIN_NODES; node++) {
+            if (is_head_of(&play->programs[0], node))
+                pull(play, &play->programs[0], node);
+        }
+        for (uint32_t i = 0; i < GROUPS; i++) {
+            if (chain_length(&play->rig->slots[i]) > 1)
+                chain_remove(&play->rig->slots[i], play->rig->slots[i].nodes[0]);
+        }
+        chain_map_changed(play->rig);
+        settle(play);
+    }
+}
+
+static bool all_at(const struct play *play, uint64_t step)
+{
+    for (uint32_t i = 0; i < PROGRAMS; i++) {
+        if (play->programs[i].ended < step)
+            return false;
+    }
+    return true;
+}
+
+static void play_all(struct play *play)
+{
+    for (uint64_t step = 1; step <= STEPS; step++) {
+        uint32_t actions = 0;
+
+        while (!all_at(play, step) && actions++ < ACTIONS)
+            act(play);
+        if (actions >= ACTIONS)
+            ck_abort_msg("step %llu does not end", (unsigned long long)step);
+    }
+    settle(play);
+    check_all_replicas(play);
+}
+
+static const char *const kinds[] = {
+    "optimizer: {adagrad: {learning_rate: 0.1}}",
+    "optimizer: adam, admit_after: 2, expire_after: 3, initializer: {random_normal: {stddev: 0.1}}",
+    "optimizer: {sgd: {learning_rate: 0.1, momentum: 0.9}}, expire_after: 2, initializer: {random_normal: "
+    "{stddev: 1}}",
+};
+
+START_TEST(whatever_happens_the_rows_are_the_same)
+{
+    struct play *play = play_new(kinds[_i % 3], 1 + (uint32_t)_i % 3, (uint64_t)_i + 1);
+
+    play_all(play);
+    MUST(play->moves > 0 && play->attached > PROGRAMS && play->checked > 0);
+    play_free(play);
+}
+END_TEST
+
+static Suite *chain_rows_suite(void)
+{
+    Suite *suite = suite_create("chain_rows");
+    TCase *tests = tcase_create("chain_rows");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_loop_test(tests, whatever_happens_the_rows_are_the_same, 0, CASES);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
+
+CHECK_MAIN(chain_rows_suite)

@@ -1,0 +1,319 @@
+/* The coordinator's state machine: the slots of jobs with tables in chains, which nobody is told of but who
+ * asks. */
+#include "check_main.h"
+#include "played_chains.h"
+
+#define LATER "dense: {name: later, size: 70000, optimizer: adam}"
+
+static const char *text_of(uint32_t servers, uint32_t replicas)
+{
+    static char text[512];
+
+    snprintf(text, sizeof(text),
+             "name: shelf\ntables:\n  - dense: {name: a, size: 100000}\ntrain: {optimizer: sgd}\n"
+             "cluster: {servers: %u, replicas: %u}\n",
+             servers, replicas);
+    return text;
+}
+
+static void run_text(const char *text)
+{
+    register_server(&cluster, "s1");
+    register_server(&cluster, "s2");
+    send_submit(&cluster, text, false, 0);
+    message_free(take_reply(&cluster, "submitter"));
+    prepared(&cluster, "s1", 1, 0);
+    prepared(&cluster, "s2", 1, 0);
+    EXPECT_STATE(&cluster, RUNNING, "");
+    cluster_forget(&cluster);
+}
+
+static void ask_table(const char *text)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__TableRequest body = CAIRN__TABLE_REQUEST__INIT;
+
+    body.job = "shelf-1";
+    body.text = (char *)text;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_TABLE;
+    request.table = &body;
+    ask(&cluster, "adder", &request);
+}
+
+static void held(const char *server, uint64_t step)
+{
+    Cairn__Held body = CAIRN__HELD__INIT;
+
+    body.job = body.incarnation = 1;
+    body.step = step;
+    SAY(&cluster, server, HELD, held, &body);
+}
+
+static void extended(const char *server, uint32_t tables)
+{
+    Cairn__Extended body = CAIRN__EXTENDED__INIT;
+
+    body.job = body.incarnation = 1;
+    body.tables = tables;
+    SAY(&cluster, server, EXTENDED, extended, &body);
+}
+
+static void drain(const char *server)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__DrainRequest body = CAIRN__DRAIN_REQUEST__INIT;
+
+    body.node = (char *)server;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_DRAIN;
+    request.drain = &body;
+    ask(&cluster, "drainer", &request);
+}
+
+/* Which servers clients are told to speak to; a bit each. */
+static uint32_t located(void)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__LocateRequest body = CAIRN__LOCATE_REQUEST__INIT;
+    Cairn__ClientReply *reply;
+    uint32_t servers = 0;
+
+    body.job = "shelf-1";
+    body.live = true;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_LOCATE;
+    request.locate = &body;
+    ask(&cluster, "locator", &request);
+    reply = take_reply(&cluster, "locator");
+    ck_assert_int_eq(reply->body_case, CAIRN__CLIENT_REPLY__BODY_LOCATION);
+    ck_assert_uint_eq(reply->location->incarnation, 1);
+    for (size_t slot = 0; slot < reply->location->n_slot_shards; slot++)
+        servers |= 1u << (reply->location->shards[reply->location->slot_shards[slot]]->server[1] - '0');
+    message_free(reply);
+    return servers;
+}
+
+/* The job stays where it is, and who asks is told of the servers that are left. */
+START_TEST(a_server_dies_and_clients_find_the_others)
+{
+    Cairn__NodeCommand *command;
+    Cairn__MapCommand *map;
+
+    run_text(text_of(2, 2));
+    ck_assert_uint_eq(located(), 1u << 1 | 1u << 2);
+    leave(&cluster, "s1");
+    map = map_to("s2", &command);
+    ck_assert_ptr_nonnull(map);
+    ck_assert(!names(map, "s1") && names(map, "s2"));
+    message_free(command);
+    EXPECT_STATE(&cluster, RUNNING, "");
+    ck_assert_uint_eq(located(), 1u << 2);
+    committed(&cluster, "s2", 1, 4); /* it alone has it, and that is enough */
+    ck_assert(GOT(&cluster, "s2", COMMITTED));
+}
+END_TEST
+
+START_TEST(without_replicas_a_lost_server_is_missed)
+{
+    run_text(text_of(2, 1));
+    leave(&cluster, "s1");
+    EXPECT_STATE(&cluster, WAITING, "waits for 1 more server");
+}
+END_TEST
+
+START_TEST(a_fresh_server_gets_copies)
+{
+    static const char *const servers[] = {"s2", "s3"};
+
+    run_text(text_of(2, 2));
+    leave(&cluster, "s1");
+    register_server(&cluster, "s3");
+    prepared(&cluster, "s3", 1, 0);
+    move_all(servers, 2, 3);
+    leave(&cluster, "s2");
+    EXPECT_STATE(&cluster, RUNNING, "");
+    ck_assert_uint_eq(located(), 1u << 3);
+}
+END_TEST
+
+/* Who dies while tables are added is not waited for, whatever had been asked of it. */
+START_TEST(tables_are_added_though_a_server_dies)
+{
+    Cairn__NodeCommand *command;
+    Cairn__MapCommand *map;
+
+    run_text(text_of(2, 2));
+    ask_table(LATER);
+    held("s2", 7);
+    ck_assert(!GOT(&cluster, "s2", EXTEND));
+    leave(&cluster, "s1");
+    command = take_command(&cluster, "s2", CAIRN__NODE_COMMAND__BODY_EXTEND);
+    ck_assert_ptr_nonnull(command);
+    ck_assert_uint_eq(command->extend->prepare->step, 7);
+    for (size_t i = 0; i < command->extend->prepare->n_slot_shards; i++) {
+        uint32_t shard = command->extend->prepare->slot_shards[i];
+
+        ck_assert(shard == UINT32_MAX || strcmp(command->extend->prepare->shards[shard]->server, "s2") == 0);
+    }
+    message_free(command);
+    extended("s2", 2);
+    ck_assert(GOT(&cluster, "s2", GO_ON));
+    map = map_to("s2", &command);
+    ck_assert_ptr_nonnull(map);
+    message_free(command);
+    EXPECT_STATE(&cluster, RUNNING, "");
+}
+END_TEST
+
+START_TEST(who_dies_is_not_waited_for_once_others_have_the_tables)
+{
+    run_text(text_of(2, 2));
+    ask_table(LATER);
+    held("s2", 7);
+    held("s1", 8);
+    extended("s2", 2);
+    ck_assert(!GOT(&cluster, "s2", GO_ON));
+    leave(&cluster, "s1");
+    ck_assert(GOT(&cluster, "s2", GO_ON));
+    EXPECT_STATE(&cluster, RUNNING, "");
+}
+END_TEST
+
+/* A slot that is being copied gets its tables first. */
+START_TEST(tables_wait_for_copies)
+{
+    static const char *const servers[] = {"s2", "s3"};
+    Cairn__NodeCommand *command;
+    Cairn__MapCommand *map;
+
+    run_text(text_of(2, 2));
+    leave(&cluster, "s1");
+    map = map_to("s2", &command);
+    say_mapped("s2", map->number);
+    message_free(command);
+    register_server(&cluster, "s3");
+    ask_table(LATER);
+    ck_assert(!GOT(&cluster, "s2", HOLD)); /* nobody knows what s3 has */
+    command = take_command(&cluster, "s3", CAIRN__NODE_COMMAND__BODY_PREPARE);
+    ck_assert_ptr_nonnull(command);
+    ck_assert_uint_eq(command->prepare->text->n_added, 0);
+    message_free(command);
+    prepared(&cluster, "s3", 1, 0);
+    move_all(servers, 2, 3);
+    ck_assert(GOT(&cluster, "s2", HOLD));
+    ck_assert(GOT(&cluster, "s3", HOLD));
+    held("s2", 3);
+    held("s3", 3);
+    extended("s2", 2);
+    extended("s3", 2);
+    move_all(servers, 2, 4); /* the new table's slots have two replicas as well */
+    leave(&cluster, "s2");
+    EXPECT_STATE(&cluster, RUNNING, "");
+}
+END_TEST
+
+/* Clients have to find new heads once, not for each slot. */
+START_TEST(a_drained_server_leaves_all_chains_at_once)
+{
+    static const char *const servers[] = {"s1", "s2", "s3"};
+    Cairn__NodeCommand *command;
+    uint32_t changes = 0, before;
+
+    run_text(text_of(2, 1));
+    commit_step(1, 2);
+    register_server(&cluster, "s3");
+    drain("s1");
+    prepared(&cluster, "s3", 1, 0);
+    before = located();
+    ck_assert_uint_eq(before, 1u << 1 | 1u << 2);
+    for (uint64_t step = 3; step < 8; step++) {
+        uint32_t now;
+
+        move_all(servers, 3, step);
+        for (size_t i = 0; i < 3; i++)
+            committed(&cluster, servers[i], 1, step);
+        now = located();
+        changes += now != before;
+        before = now;
+    }
+    ck_assert_uint_eq(changes, 1);
+    ck_assert_uint_eq(before & 1u << 1, 0);
+    command = take_command(&cluster, "s1", CAIRN__NODE_COMMAND__BODY_DISMISS);
+    ck_assert_ptr_nonnull(command);
+    message_free(command);
+    EXPECT_STATE(&cluster, RUNNING, "");
+}
+END_TEST
+
+/* A sparse table is gone over as a whole for any of its slots. */
+START_TEST(slots_of_sparse_tables_are_copied_together)
+{
+    static const char *const servers[] = {"s2", "s3"};
+    Cairn__NodeCommand *command;
+    Cairn__MapCommand *map;
+    uint64_t first;
+
+    run_text("name: shelf\ntables:\n  - sparse: {name: a, dimension: 4}\ntrain: {optimizer: sgd}\n"
+             "cluster: {servers: 2, replicas: 2}\n");
+    leave(&cluster, "s1");
+    register_server(&cluster, "s3");
+    map = map_to("s2", &command);
+    first = map->number;
+    say_mapped("s2", map->number);
+    message_free(command);
+    prepared(&cluster, "s3", 1, 0);
+    map = map_to("s3", &command);
+    say_mapped("s3", map->number);
+    message_free(command);
+    map = map_to("s2", &command);
+    ck_assert_ptr_nonnull(map);
+    ck_assert_uint_eq(map->n_copies, 64);
+    say_mapped("s2", map->number);
+    for (size_t i = 0; i < 63; i++)
+        say_copied("s3", map->copies[i], 3);
+    ck_assert(!GOT(&cluster, "s2", MAP)); /* they come into their chains together */
+    say_copied("s3", map->copies[63], 3);
+    message_free(command);
+    move_all(servers, 2, 4);
+    leave(&cluster, "s2");
+    EXPECT_STATE(&cluster, RUNNING, "");
+    ck_assert_uint_eq(located(), 1u << 3);
+    map = map_to("s3", &command);
+    ck_assert_uint_lt(map->number - first, 64); /* not one for each of 1024 slots */
+    message_free(command);
+}
+END_TEST
+
+START_TEST(a_coordinator_that_starts_again_knows_the_map)
+{
+    Cairn__NodeCommand *command;
+    Cairn__MapCommand *map;
+
+    run_text(text_of(2, 2));
+    leave(&cluster, "s1");
+    map = map_to("s2", &command);
+    say_mapped("s2", map->number);
+    message_free(command);
+    cluster_restart(&cluster);
+    register_engaged(&cluster, "s2", 2, 1);
+    EXPECT_STATE(&cluster, RUNNING, "");
+    ck_assert_uint_eq(located(), 1u << 2);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    const TTest *const tests[] = {a_server_dies_and_clients_find_the_others,
+                                  without_replicas_a_lost_server_is_missed,
+                                  a_fresh_server_gets_copies,
+                                  tables_are_added_though_a_server_dies,
+                                  who_dies_is_not_waited_for_once_others_have_the_tables,
+                                  tables_wait_for_copies,
+                                  a_drained_server_leaves_all_chains_at_once,
+                                  slots_of_sparse_tables_are_copied_together,
+                                  a_coordinator_that_starts_again_knows_the_map};
+    Suite *suite = suite_create("coordinator_table_chains");
+
+    ADD(suite, "chains", tests);
+    return suite;
+}
+
+CHECK_MAIN(make_suite)
