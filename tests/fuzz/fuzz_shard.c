@@ -1,10 +1,10 @@
 /* A server's shard on outside messages of clients and of other shards: a play of them, of commits and of
  * time.
  *
- * The shard is one of three of a model's job in chains, of another whose updates need norms, and has a job of
- * each other kind to itself. A scene is SCENE_BYTES of a header's members, then two bytes for each payload:
- * what it is about, and how long it is and what is in it. What the wire's checks let through must harm
- * nothing: no message may fail a job. */
+ * The first byte chooses the job: a model in mode sync, one whose updates need norms, one in mode ssp, or tables;
+ * the shard is one of three in the chains of each. A scene is SCENE_BYTES of a header's members, then two bytes
+ * for each payload: what it is about, and how long it is and what is in it. What the wire's checks let through
+ * must harm nothing: no message may fail a job. */
 #include "fuzz.h"
 #include "base/log.h"
 #include "net/wire.h"
@@ -113,11 +113,6 @@ static void on_parted(void *context, uint64_t job)
 
 /* ---- the jobs */
 
-static bool is_shared(uint64_t job)
-{
-    return job == JOB_CHAINS || job == JOB_NORMS;
-}
-
 static struct assignment *assignment_of(uint64_t job)
 {
     Cairn__PrepareCommand command = CAIRN__PREPARE_COMMAND__INIT;
@@ -125,7 +120,6 @@ static struct assignment *assignment_of(uint64_t job)
     Cairn__Shard shards[SHARDS], *pointers[SHARDS];
     char names[SHARDS][8], endpoints[SHARDS][8];
     static uint32_t slots[PLACEMENT_SLOTS_MIN * SHARDS];
-    uint32_t places = is_shared(job) ? SHARDS : 1;
     struct assignment *assignment = NULL;
     struct error error;
 
@@ -138,8 +132,8 @@ static struct assignment *assignment_of(uint64_t job)
         pointers[i] = &shards[i];
     }
     for (uint32_t slot = 0; slot < PLACEMENT_SLOTS_MIN; slot++) {
-        for (uint32_t place = 0; place < places; place++)
-            slots[slot * places + place] = is_shared(job) ? (slot + place) % SHARDS : OWN;
+        for (uint32_t place = 0; place < SHARDS; place++)
+            slots[slot * SHARDS + place] = (slot + place) % SHARDS;
     }
     text.text = (char *)texts[job];
     text.file_name = (char *)"fuzz.yaml";
@@ -149,9 +143,9 @@ static struct assignment *assignment_of(uint64_t job)
     command.text = &text;
     command.n_shards = SHARDS;
     command.shards = pointers;
-    command.n_slot_shards = (size_t)PLACEMENT_SLOTS_MIN * places;
+    command.n_slot_shards = (size_t)PLACEMENT_SLOTS_MIN * SHARDS;
     command.slot_shards = slots;
-    command.replicas = places;
+    command.replicas = SHARDS;
     REQUIRE(assignment_new(&command, names[OWN], 1, &assignment, &error) == CAIRN_OK);
     return assignment;
 }
@@ -231,6 +225,9 @@ static bool header_of(uint64_t job, const uint8_t *scene, const uint8_t *payload
     header.request = scene[SCENE_REQUEST] % 32;
     header.samples = scene[SCENE_REQUEST] % 16;
     header.worker = scene[SCENE_REQUEST] / 16 % 4;
+    header.worker_step = scene[SCENE_NODE] % 8;
+    header.divisor = flags / 32;
+    header.map = scene[SCENE_TABLE] / 64;
     header.node_begin = scene[SCENE_NODE] % (LEAVES + 1);
     header.node_end = header.node_begin + 1 + scene[SCENE_NODE] / 8 % LEAVES;
     header.subscribe = flags & 1;
@@ -309,7 +306,7 @@ static void act(struct play *play, const uint8_t *scene, const uint8_t *payloads
         shard_committed(play->shard, job, 1, step);
         break;
     case 4:
-        if (!is_shared(job)) /* those commit by themselves */
+        if (job == JOB_UPDATES || job == JOB_TABLES) /* the others commit by themselves */
             shard_commit(play->shard, job, 1, step);
         break;
     case 5:
