@@ -294,6 +294,10 @@ START_TEST(a_coordinator_that_starts_again_knows_the_map)
     message_free(command);
     cluster_restart(&cluster);
     register_engaged(&cluster, "s2", 2, 1);
+    map = map_to("s2", &command);
+    ck_assert_ptr_nonnull(map);
+    say_mapped("s2", map->number);
+    message_free(command);
     EXPECT_STATE(&cluster, RUNNING, "");
     ck_assert_uint_eq(located(), 1u << 2);
 }
