@@ -1,6 +1,7 @@
 /* New jobs and resumed ones. */
 #include "requests.h"
 
+#include "chain_view.h"
 #include "job/job_message.h"
 #include "life.h"
 #include "server_choice.h"
@@ -92,7 +93,8 @@ static uint64_t new_final_step(const struct job_entry *entry, const struct job *
 static enum status check_resume(const struct job_entry *entry, const struct job *job, struct error *error)
 {
     const Cairn__JobStatus *status = entry_status(entry);
-    uint32_t servers = job_has_tables(job) ? recorded_servers(entry->record) : 0; /* models move to others */
+    bool is_fixed = job_has_tables(job) && !chain_tables_can_move(job);
+    uint32_t servers = is_fixed ? recorded_servers(entry->record) : 0;
     uint64_t final_step = new_final_step(entry, job);
 
     if (!digest_matches(entry, job))

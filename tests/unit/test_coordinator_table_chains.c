@@ -303,6 +303,20 @@ START_TEST(a_coordinator_that_starts_again_knows_the_map)
 }
 END_TEST
 
+/* Their state may be on more servers than the text says, where it was moved when they were stopped. */
+START_TEST(a_resume_takes_another_number_of_servers)
+{
+    run_text(text_of(2, 1));
+    commit_step(1, 2);
+    ASK_STOP(&cluster, "stopper", "shelf");
+    message_free(take_reply(&cluster, "stopper"));
+    cluster_forget(&cluster);
+    send_submit(&cluster, text_of(1, 1), true, 0);
+    EXPECT_STATE(&cluster, PREPARING, "");
+    ck_assert(GOT(&cluster, "s1", PREPARE) && GOT(&cluster, "s2", PREPARE));
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     const TTest *const tests[] = {a_server_dies_and_clients_find_the_others,
@@ -313,6 +327,7 @@ static Suite *make_suite(void)
                                   tables_wait_for_copies,
                                   a_drained_server_leaves_all_chains_at_once,
                                   slots_of_sparse_tables_are_copied_together,
+                                  a_resume_takes_another_number_of_servers,
                                   a_coordinator_that_starts_again_knows_the_map};
     Suite *suite = suite_create("coordinator_table_chains");
 
