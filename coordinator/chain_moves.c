@@ -259,7 +259,7 @@ static bool copies_begin(struct turn *turn, struct job_entry *entry, struct chai
     while (may_be_more && count < WIRE_COPIES_MAX && !turn->effects->failed &&
            chain_plan_copy(plan, entry, &slot, &shard)) {
         copy_add(turn, entry, slot, shard);
-        chain_plan_add(plan, entry, shard);
+        chain_plan_add(plan, entry, slot, shard);
         may_be_more = is_copied_with_others(entry, slot);
         count++;
     }

@@ -41,20 +41,27 @@ static uint32_t server_load(const struct chain_plan *plan, uint32_t shard)
     return plan->shards[plan->shards[shard].server].server_load;
 }
 
-/* Those of a slot's chain, as it will be without one. */
-static void add_loads(struct chain_plan *plan, struct chain_view view, uint32_t slot, uint32_t without)
+static void add_load(struct chain_plan *plan, uint32_t shard, int load)
 {
-    uint32_t load = 2;
+    plan->shards[shard].load += (uint32_t)load;
+    plan->shards[plan->shards[shard].server].server_load += (uint32_t)load;
+}
+
+/* Those of a slot's chain, as it will be without one. sign: -1 takes them away. Returns how many there are. */
+static uint32_t add_loads(struct chain_plan *plan, struct chain_view view, uint32_t slot, uint32_t without,
+                          int sign)
+{
+    uint32_t count = 0;
 
     for (uint32_t place = 0; place < chain_length(view, slot); place++) {
         uint32_t shard = view.places[(size_t)slot * view.width + place];
 
         if (place == without)
             continue;
-        plan->shards[shard].load += load;
-        plan->shards[plan->shards[shard].server].server_load += load;
-        load = 1;
+        add_load(plan, shard, count == 0 ? 2 * sign : sign);
+        count++;
     }
+    return count;
 }
 
 /* Whom a chain that is too long can best do without: who is to leave, else the one with most to do. */
@@ -84,14 +91,14 @@ static void foresee(const struct job_entry *entry, struct chain_plan *plan)
     for (uint32_t slot = 0; slot < view.slots; slot++) {
         plan->victims[slot] = CHAIN_NOBODY;
         if (job_slot_has_state(entry->job, slot) && chain_length(view, slot) <= entry->job->replicas)
-            add_loads(plan, view, slot, CHAIN_NOBODY);
+            add_loads(plan, view, slot, CHAIN_NOBODY, 1);
     }
     for (uint32_t slot = 0; slot < view.slots; slot++) {
         if (chain_length(view, slot) <= entry->job->replicas)
             continue;
         plan->victims[slot] = victim(plan, view, slot);
         if (job_slot_has_state(entry->job, slot))
-            add_loads(plan, view, slot, plan->victims[slot]);
+            add_loads(plan, view, slot, plan->victims[slot], 1);
     }
 }
 
@@ -284,11 +291,11 @@ static double mean_load(const struct chain_plan *plan, const struct job_entry *e
     return servers > 0 ? sum / servers : 0;
 }
 
-/* Whether servers have come or gone: what a job began with stays as it is. Tables stay in any case: for each
- * head that is another one programs have to attach again. */
+/* Whether servers have come or gone: what a job began with stays as it is. Tables move when somebody has asked
+ * for other servers: when a head is another one programs have to attach again. */
 static bool may_balance(const struct job_entry *entry)
 {
-    if (entry_has_tables(entry))
+    if (entry_has_tables(entry) && entry->record->servers_target == 0)
         return false;
     for (size_t i = 0; i < entry->servers.count; i++) {
         if (entry->servers.items[i].is_newcomer)
@@ -314,17 +321,27 @@ bool chain_plan_copy(const struct chain_plan *plan, const struct job_entry *entr
     }
     for (*slot = 0; may_balance(entry) && *slot < view.slots; (*slot)++) {
         if (job_slot_has_state(entry->job, *slot) && chain_length(view, *slot) < width &&
+            !is_being_copied(entry, *slot) &&
             is_unfair(plan, entry, view, *slot, mean, shard))
             return true;
     }
     return false;
 }
 
-void chain_plan_add(struct chain_plan *plan, const struct job_entry *entry, uint32_t shard)
+void chain_plan_add(struct chain_plan *plan, const struct job_entry *entry, uint32_t slot, uint32_t shard)
 {
-    plan->shards[shard].load++;
-    for (uint32_t i = 0; i < plan->shard_count; i++)
-        plan->shards[i].server_load += same_server(entry, i, shard);
+    struct chain_view view = chain_view_live(entry->record);
+    uint32_t without = CHAIN_NOBODY;
+
+    if (!job_slot_has_state(entry->job, slot)) {
+        add_load(plan, shard, 1); /* only so that others get their share */
+        return;
+    }
+    add_loads(plan, view, slot, CHAIN_NOBODY, -1);
+    if (count_staying(plan, view, slot) < chain_length(view, slot) ||
+        chain_length(view, slot) >= entry->job->replicas)
+        without = victim(plan, view, slot);
+    add_load(plan, shard, add_loads(plan, view, slot, without, 1) == 0 ? 2 : 1);
 }
 
 /* ---- servers that come */

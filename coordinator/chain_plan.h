@@ -37,8 +37,8 @@ uint32_t chain_plan_anybody(const struct chain_plan *plan);
 bool chain_plan_copy(const struct chain_plan *plan, const struct job_entry *entry, uint32_t *slot,
                      uint32_t *shard);
 
-/* The same, planned on: the shard has that much more to do. */
-void chain_plan_add(struct chain_plan *plan, const struct job_entry *entry, uint32_t shard);
+/* The copy is under way: what servers will have once it is whole and who can be done without has left. */
+void chain_plan_add(struct chain_plan *plan, const struct job_entry *entry, uint32_t slot, uint32_t shard);
 
 /* How many of the shards of a slot stay, of the slot with fewest. */
 uint32_t chain_plan_fewest(const struct chain_plan *plan, const struct job_entry *entry);

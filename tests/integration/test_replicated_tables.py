@@ -143,6 +143,29 @@ def drain(folder, kind, wanted):
         check_whole(daemons, "drain", values, wanted, place)
 
 
+def scaled(folder, kind, wanted):
+    """One server, then three, then two."""
+    place = os.path.join(folder, f"scaled-{kind}")
+    os.makedirs(place)
+    with Daemons(place) as daemons:
+        daemons.start_coordinator()
+        for name in ("s0", "s1", "s2"):
+            daemons.start_server(name, "--shards", 2)
+        wait_until(lambda: len(daemons.json("nodes")["nodes"]) == 3, "all servers")
+        output = os.path.join(place, "values")
+        processes = begin(daemons, "scaled", "{servers: 1}", 2, STEPS, output, kind)
+        reach(daemons, "scaled", 20)
+        daemons.json("scale", "scaled-1", "--servers", 3)
+        wait_until(lambda: daemons.json("status", "scaled-1")["servers"] == 3 and
+                   "every slot has 1 replica" in logs(daemons, "scaled"), "three servers", 60)
+        daemons.json("scale", "scaled-1", "--servers", 2)
+        wait_until(lambda: daemons.json("status", "scaled-1")["servers"] == 2, "two servers", 60)
+        expect(all(process.poll() is None for process in processes), "the programs were done before")
+        values, attached = end(processes, STEPS, output)
+        expect(attached > 1, "no program heard that slots had moved")
+        check_whole(daemons, "scaled", values, wanted, place)
+
+
 def pairs(folder, kind, wanted):
     """Two of three replicas die at the same moment, and the coordinator with them."""
     place = os.path.join(folder, f"pairs-{kind}")
@@ -169,6 +192,7 @@ def test(folder):
         wanted = alone(folder, kind)
         deaths(folder, kind, wanted)
         drain(folder, kind, wanted)
+        scaled(folder, kind, wanted)
         pairs(folder, kind, wanted)
 
 

@@ -58,6 +58,19 @@ static void extended(const char *server, uint32_t tables)
     SAY(&cluster, server, EXTENDED, extended, &body);
 }
 
+static void ask_servers(uint32_t servers)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__ScaleRequest body = CAIRN__SCALE_REQUEST__INIT;
+
+    body.job = "shelf";
+    body.servers = servers;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_SCALE;
+    request.scale = &body;
+    ask(&cluster, "scaler", &request);
+    message_free(take_reply(&cluster, "scaler"));
+}
+
 static void drain(const char *server)
 {
     Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
@@ -303,6 +316,38 @@ START_TEST(a_coordinator_that_starts_again_knows_the_map)
 }
 END_TEST
 
+/* Programs attach again once for each time. */
+START_TEST(scaling_moves_tables_in_one_go)
+{
+    static const char *const servers[] = {"s1", "s2", "s3"};
+    uint32_t changes = 0, before;
+
+    run_text(_i == 0 ? text_of(2, 1)
+                     : "name: shelf\ntables:\n  - sparse: {name: a, dimension: 4}\ntrain: {optimizer: sgd}\n"
+                       "cluster: {servers: 2}\n");
+    commit_step(1, 2);
+    register_server(&cluster, "s3");
+    before = located();
+    ask_servers(3);
+    prepared(&cluster, "s3", 1, 0);
+    for (uint64_t step = 3; step < 12; step++) {
+        uint32_t now;
+
+        if (step == 8)
+            ask_servers(2);
+        move_all(servers, 3, step);
+        for (size_t i = 0; i < 3; i++)
+            committed(&cluster, servers[i], 1, step);
+        now = located();
+        changes += now != before;
+        before = now;
+        ck_assert_uint_eq(now, step < 4 || step > 8 ? 1u << 1 | 1u << 2 : 1u << 1 | 1u << 2 | 1u << 3);
+    }
+    ck_assert_uint_eq(changes, 2);
+    EXPECT_STATE(&cluster, RUNNING, "");
+}
+END_TEST
+
 /* Their state may be on more servers than the text says, where it was moved when they were stopped. */
 START_TEST(a_resume_takes_another_number_of_servers)
 {
@@ -330,8 +375,12 @@ static Suite *make_suite(void)
                                   a_resume_takes_another_number_of_servers,
                                   a_coordinator_that_starts_again_knows_the_map};
     Suite *suite = suite_create("coordinator_table_chains");
+    TCase *kinds = tcase_create("kinds");
 
     ADD(suite, "chains", tests);
+    tcase_add_checked_fixture(kinds, set_up, tear_down);
+    tcase_add_loop_test(kinds, scaling_moves_tables_in_one_go, 0, 2);
+    suite_add_tcase(suite, kinds);
     return suite;
 }
 
