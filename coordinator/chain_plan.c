@@ -120,7 +120,7 @@ bool chain_plan_init(struct turn *turn, const struct job_entry *entry, struct ch
     for (uint32_t shard = 0; shard < plan->shard_count; shard++) {
         const struct participant *server = server_of(entry, shard);
 
-        plan->shards[shard].leaves = server && !entry_server_stays(entry, server);
+        plan->shards[shard].leaves = !server || !entry_server_stays(entry, server);
         plan->shards[shard].may_take = server && server->prepared && entry_server_stays(entry, server);
     }
     foresee(entry, plan);
@@ -139,7 +139,7 @@ uint32_t chain_plan_anybody(const struct chain_plan *plan)
         if (plan->shards[shard].may_take)
             return shard;
     }
-    return 0;
+    return CHAIN_NOBODY;
 }
 
 /* ---- who leaves */
@@ -162,7 +162,7 @@ bool chain_plan_leaves(const struct chain_plan *plan, const struct job_entry *en
     uint32_t shard = view.places[(size_t)slot * view.width + place];
 
     if (!chain_slot_is_used(entry, slot))
-        return plan->shards[shard].leaves;
+        return plan->shards[shard].leaves && chain_plan_anybody(plan) != CHAIN_NOBODY;
     return place == plan->victims[slot] &&
            (others_hold(entry, view, slot, place) || !job_slot_has_state(entry->job, slot));
 }

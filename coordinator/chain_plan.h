@@ -10,7 +10,7 @@
 struct chain_plan {
     struct chain_shard {
         bool may_take;              /* its server is prepared and stays */
-        bool leaves;                /* its server is to end, or one too many */
+        bool leaves;                /* its server is gone, to end, or one too many */
         uint32_t server;            /* the first shard of its server */
         uint32_t load;              /* places in chains of slots with state that will be left, heads twice */
         uint32_t server_load;       /* the first shard's: of all of its server */
@@ -30,7 +30,7 @@ bool chain_plan_leaves(const struct chain_plan *plan, const struct job_entry *en
 /* Whether of every chain that is too long somebody may leave now. */
 bool chain_plan_all_leave(const struct chain_plan *plan, const struct job_entry *entry);
 
-/* A shard that slots with nothing in them can be on. */
+/* A shard that slots with nothing in them can be on; CHAIN_NOBODY: there is none yet. */
 uint32_t chain_plan_anybody(const struct chain_plan *plan);
 
 /* The next copy; false: all is as it should be. */

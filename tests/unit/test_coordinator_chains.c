@@ -155,6 +155,54 @@ START_TEST(a_drained_server_stays_for_a_resume)
 }
 END_TEST
 
+static void ask_drain(const char *server)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__DrainRequest drain = CAIRN__DRAIN_REQUEST__INIT;
+
+    drain.node = (char *)server;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_DRAIN;
+    request.drain = &drain;
+    ask(&cluster, "drainer", &request);
+    message_free(take_reply(&cluster, "drainer"));
+}
+
+/* Workers connect to whoever is the head of any slot, though there be nothing in it. */
+START_TEST(nothing_is_left_to_servers_that_are_gone)
+{
+    static const char *const servers[] = {"s1", "s2", "s3"};
+    Cairn__NodeCommand *command;
+    Cairn__MapCommand *map;
+
+    run_text(text_of(1, 1), NULL);
+    ask_drain("s1"); /* s2 was there, and idle */
+    prepared(&cluster, "s2", 1, 0);
+    move_all(servers, 2, 3);
+    for (size_t i = 0; i < 2; i++)
+        committed(&cluster, servers[i], 1, 4);
+    move_all(servers, 2, 4);
+    leave(&cluster, "s1");
+    move_all(servers + 1, 1, 4);
+    register_server(&cluster, "s3");
+    ask_drain("s2");
+    pass(&cluster, 50);
+    map = map_to("s2", &command);
+    ck_assert(!map || !names(map, "s1")); /* s3 cannot have anything yet */
+    if (map)
+        say_mapped("s2", map->number);
+    message_free(command);
+    prepared(&cluster, "s3", 1, 0);
+    move_all(servers + 1, 2, 5);
+    for (size_t i = 1; i < 3; i++)
+        committed(&cluster, servers[i], 1, 6);
+    pass(&cluster, 50);
+    map = map_to("s3", &command);
+    ck_assert_ptr_nonnull(map);
+    ck_assert(!names(map, "s1") && !names(map, "s2"));
+    message_free(command);
+}
+END_TEST
+
 /* A server that is drained goes when others have what is committed. */
 START_TEST(a_drained_server_is_emptied_first)
 {
@@ -376,7 +424,7 @@ static Suite *make_suite(void)
     const TTest *const tests[] = {
         chains_are_on_different_servers, a_server_dies_and_others_have_what_it_had,
         the_last_of_a_chain_is_missed,   a_drained_server_stays_for_a_resume,
-        scaling_servers_is_checked,      slots_are_shared_out_once, a_coordinator_that_starts_again_knows_the_map,
+        scaling_servers_is_checked,      slots_are_shared_out_once, nothing_is_left_to_servers_that_are_gone, a_coordinator_that_starts_again_knows_the_map,
         a_resume_needs_one_of_each_chain};
     Suite *suite = suite_create("coordinator_chains");
     TCase *moves = tcase_create("moves");
