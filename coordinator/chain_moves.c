@@ -197,6 +197,19 @@ bool chains_can_lose(const struct job_entry *entry, const char *server)
     return can_change(entry) && !is_alone(entry, server) && any_shard(entry) != CHAIN_NOBODY;
 }
 
+/* What is on its way to a server will not come. */
+static bool copies_end(struct job_entry *entry, const char *server)
+{
+    Cairn__MapCommand *map = entry->record->map;
+    size_t before = map ? map->n_copies : 0;
+
+    for (size_t i = before; i > 0; i--) {
+        if (chain_is_on(entry->record, map->copies[i - 1]->shard, server))
+            drop_copy(map, i - 1);
+    }
+    return map && map->n_copies < before;
+}
+
 bool chains_lose(struct turn *turn, struct job_entry *entry, const char *server)
 {
     Cairn__MapCommand *map;
@@ -206,10 +219,7 @@ bool chains_lose(struct turn *turn, struct job_entry *entry, const char *server)
     map = map_of(turn, entry);
     if (!map)
         return false;
-    for (size_t i = map->n_copies; i > 0; i--) {
-        if (chain_is_on(entry->record, map->copies[i - 1]->shard, server))
-            drop_copy(map, i - 1);
-    }
+    (void)copies_end(entry, server);
     entry->heads_changed = map_remove(entry, is_of_server, server) || entry->heads_changed;
     chain_fill_empty(chain_view_live(entry->record), any_shard(entry));
     map_changed(turn, entry);
@@ -346,9 +356,12 @@ static void let_go(struct turn *turn, struct job_entry *entry)
     for (size_t i = entry->servers.count; i > 0; i--) {
         struct participant *server = &entry->servers.items[i - 1];
 
-        if (!entry_server_stays(entry, server) && server->prepared &&
-            !chains_name(entry->record, node_name(server->node)))
-            life_release_server(turn, entry, server->node);
+        if (entry_server_stays(entry, server) || !server->prepared ||
+            chains_name(entry->record, node_name(server->node)))
+            continue;
+        if (copies_end(entry, node_name(server->node)))
+            map_changed(turn, entry);
+        life_release_server(turn, entry, server->node);
     }
 }
 

@@ -167,6 +167,38 @@ static void ask_drain(const char *server)
     message_free(take_reply(&cluster, "drainer"));
 }
 
+/* It was being copied to when that was asked. */
+START_TEST(who_is_let_go_gets_no_copy)
+{
+    static const char *const servers[] = {"s1", "s3"};
+    uint32_t copies = 0;
+    Cairn__NodeCommand *command;
+    Cairn__MapCommand *map;
+
+    run_text(text_of(2, 2), NULL);
+    leave(&cluster, "s2");
+    register_server(&cluster, "s3");
+    prepared(&cluster, "s3", 1, 0);
+    for (int round = 0; copies == 0; round++) {
+        ck_assert_int_lt(round, 10);
+        for (size_t i = 0; i < 2; i++) {
+            map = map_to(servers[i], &command);
+            copies = map ? (uint32_t)map->n_copies : copies;
+            if (map)
+                say_mapped(servers[i], map->number);
+            message_free(command);
+        }
+        pass(&cluster, 50);
+    }
+    ask_drain("s3");
+    ck_assert(GOT(&cluster, "s3", DISMISS));
+    map = map_to("s1", &command);
+    ck_assert_ptr_nonnull(map);
+    ck_assert_uint_eq(map->n_copies, 0);
+    message_free(command);
+}
+END_TEST
+
 /* Workers connect to whoever is the head of any slot, though there be nothing in it. */
 START_TEST(nothing_is_left_to_servers_that_are_gone)
 {
@@ -424,7 +456,7 @@ static Suite *make_suite(void)
     const TTest *const tests[] = {
         chains_are_on_different_servers, a_server_dies_and_others_have_what_it_had,
         the_last_of_a_chain_is_missed,   a_drained_server_stays_for_a_resume,
-        scaling_servers_is_checked,      slots_are_shared_out_once, nothing_is_left_to_servers_that_are_gone, a_coordinator_that_starts_again_knows_the_map,
+        scaling_servers_is_checked,      slots_are_shared_out_once, nothing_is_left_to_servers_that_are_gone, who_is_let_go_gets_no_copy, a_coordinator_that_starts_again_knows_the_map,
         a_resume_needs_one_of_each_chain};
     Suite *suite = suite_create("coordinator_chains");
     TCase *moves = tcase_create("moves");
