@@ -341,12 +341,23 @@ static void handle_report(struct server *server, const struct shard_report *repo
     }
 }
 
+/* A shard that others waited for may have nothing any more. */
+static void tell_whole(struct server *server, const struct shard_report *report)
+{
+    uint64_t step;
+
+    if (report->kind == SHARD_MAPPED && tally_is_whole(server->tallies, report->job, &step))
+        telling_committed(server->member, report->job, report->incarnation, step);
+}
+
 static void serve_shard(struct server *server, uint32_t shard)
 {
     struct shard_report report;
 
-    while (actor_hear(server->shards[shard], &report, sizeof(report), NULL) == CAIRN_OK)
+    while (actor_hear(server->shards[shard], &report, sizeof(report), NULL) == CAIRN_OK) {
         handle_report(server, &report);
+        tell_whole(server, &report);
+    }
 }
 
 /* ---- the loop */

@@ -10,6 +10,7 @@ struct tally {
     uint32_t held, extended; /* shards that have answered the command that is under way */
     uint64_t newest;         /* version of the held ones */
     uint64_t confirmed_step; /* the job's committed one: all shards with pieces in it hold it */
+    uint64_t told_step;      /* the newest that TALLY_COMMITTED or tally_is_whole said */
     bool failed;
     struct tally_shard {
         bool is_prepared, holds_pieces;
@@ -68,7 +69,8 @@ enum status tally_begin(struct tallies *tallies, uint64_t job, uint64_t incarnat
                             .job = job,
                             .incarnation = incarnation,
                             .shards = shards,
-                            .confirmed_step = step};
+                            .confirmed_step = step,
+                            .told_step = step};
     tallies->first = tally;
     return CAIRN_OK;
 }
@@ -187,7 +189,10 @@ enum tally_outcome tally_report(struct tallies *tallies, const struct shard_repo
     case SHARD_COMMITTED:
         if (report->step > shard->durable_step)
             shard->durable_step = report->step;
-        return all_have(tallies, tally, report->step) ? TALLY_COMMITTED : judge(tallies, tally, report->step);
+        if (!all_have(tallies, tally, report->step))
+            return judge(tallies, tally, report->step);
+        tally->told_step = report->step > tally->told_step ? report->step : tally->told_step;
+        return TALLY_COMMITTED;
     case SHARD_REFUSED:
         if (report->step > shard->refused_step)
             shard->refused_step = report->step;
@@ -246,6 +251,8 @@ void tally_forgo(struct tallies *tallies, uint64_t job, uint64_t incarnation, ui
 
     if (!tally || tally->incarnation != incarnation || step <= tally->confirmed_step)
         return;
+    if (tally->told_step == step)
+        tally->told_step = tally->confirmed_step;
     for (uint32_t i = 0; i < tallies->threads; i++) {
         if (tally->threads[i].durable_step == step)
             tally->threads[i].durable_step = tally->confirmed_step;
@@ -264,6 +271,19 @@ static uint64_t durable_step(const struct tallies *tallies, const struct tally *
             newest = step;
     }
     return newest;
+}
+
+bool tally_is_whole(struct tallies *tallies, uint64_t job, uint64_t *step)
+{
+    struct tally *tally = *link_of(tallies, job);
+
+    if (!tally || tally->failed)
+        return false;
+    *step = durable_step(tallies, tally);
+    if (*step <= tally->told_step)
+        return false;
+    tally->told_step = *step;
+    return true;
 }
 
 void tally_visit(const struct tallies *tallies,

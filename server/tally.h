@@ -40,6 +40,10 @@ void tally_confirm(struct tallies *tallies, uint64_t job, uint64_t incarnation, 
 /* Takes a report in. Reports of another incarnation or a forgotten job change nothing. */
 enum tally_outcome tally_report(struct tallies *tallies, const struct shard_report *report);
 
+/* Whether all shards have a generation that was not whole when the last of them made it, since others that had
+ * none of it have given up their pieces; *step: tell Committed of that. To be asked after each MAPPED report. */
+bool tally_is_whole(struct tallies *tallies, uint64_t job, uint64_t *step);
+
 /* The newest version of all shards of a job that was held last. */
 uint64_t tally_newest(struct tallies *tallies, uint64_t job);
 

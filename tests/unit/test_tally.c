@@ -308,6 +308,26 @@ START_TEST(an_empty_shard_passes_nothing_over)
 }
 END_TEST
 
+/* It has made no generation, and will make none, as its chunks have gone to another server. */
+START_TEST(a_shard_that_gives_up_its_pieces_is_not_waited_for)
+{
+    struct tallies *tallies = two_holders();
+    struct shard_report mapped = {.kind = SHARD_MAPPED, .shard = 2, .job = 1, .incarnation = 1, .map = 1};
+    uint64_t step = 0;
+
+    ck_assert_int_eq(committed(tallies, 0, 10), TALLY_WAITS);
+    ck_assert(!tally_is_whole(tallies, 1, &step));
+    tally_report(tallies, &mapped);
+    ck_assert(tally_is_whole(tallies, 1, &step));
+    ck_assert_uint_eq(step, 10);
+    ck_assert(!tally_is_whole(tallies, 1, &step)); /* that was told */
+    ck_assert_int_eq(committed(tallies, 0, 15), TALLY_COMMITTED);
+    ck_assert(!tally_is_whole(tallies, 1, &step));
+    ck_assert(!tally_is_whole(tallies, 2, &step)); /* no such job */
+    tallies_free(tallies);
+}
+END_TEST
+
 START_TEST(what_another_server_passed_over_stands_no_more)
 {
     struct tallies *tallies = two_holders();
@@ -360,6 +380,7 @@ static Suite *tally_suite(void)
     tcase_add_test(tests, later_generations_are_others);
     tcase_add_test(tests, a_generation_that_was_passed_over_is_taken_back);
     tcase_add_test(tests, an_empty_shard_passes_nothing_over);
+    tcase_add_test(tests, a_shard_that_gives_up_its_pieces_is_not_waited_for);
     tcase_add_test(tests, what_another_server_passed_over_stands_no_more);
     tcase_add_test(tests, nothing_stands_of_what_failed);
     suite_add_tcase(suite, tests);
