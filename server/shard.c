@@ -132,7 +132,7 @@ static enum status job_open(struct shard *shard, struct assignment *assignment, 
     }
     commits_init(&job->commits, job->tables, job->store,
                  job_is_throughput(assignment->job) ? 0 : assignment->job->commit_every, step);
-    commits_set_away(&job->commits, shard->is_away);
+    shard_heed_away(shard, job);
     *out = job;
     return CAIRN_OK;
 }

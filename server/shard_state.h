@@ -78,6 +78,9 @@ void shard_tell(struct shard *shard, const struct assignment *assignment, uint64
 /* Lets clients know of all tables, if some were added (shard_extend.c). */
 void shard_announce(struct shard_job *job);
 
+/* Lets a job know whether the coordinator is away, and may be gone over (shard_away.c). */
+void shard_heed_away(const struct shard *shard, struct shard_job *job);
+
 /* Says in the log that steps of a job go on without the coordinator: of the first generation that is dropped
  * for a later one, and whenever it has been twice as many (shard_away.c). */
 void shard_log_dropped(const struct shard *shard, struct shard_job *job);
