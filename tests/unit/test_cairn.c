@@ -642,13 +642,17 @@ END_TEST
 START_TEST(silent_servers_are_asked_for_again)
 {
     struct program client;
+    unsigned asked;
 
     pthread_mutex_lock(&cluster.lock);
     cluster.lost_locates = 1;
     pthread_mutex_unlock(&cluster.lock);
     program_open(&client, 0, LEAVES);
     ck_assert_uint_eq(cairn_current_step(client.connection), 0);
-    ck_assert_uint_eq(cluster.locates_asked, 2);
+    pthread_mutex_lock(&cluster.lock);
+    asked = cluster.locates_asked;
+    pthread_mutex_unlock(&cluster.lock);
+    ck_assert_uint_ge(asked, 2);
     program_close(&client);
 }
 END_TEST
