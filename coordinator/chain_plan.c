@@ -22,11 +22,6 @@ static const struct participant *server_of(const struct job_entry *entry, uint32
     return NULL;
 }
 
-static bool same_server(const struct job_entry *entry, uint32_t a, uint32_t b)
-{
-    return strcmp(entry->record->shards[a]->server, entry->record->shards[b]->server) == 0;
-}
-
 static uint32_t chain_length(struct chain_view view, uint32_t slot)
 {
     uint32_t length = 0;
@@ -167,23 +162,21 @@ bool chain_plan_leaves(const struct chain_plan *plan, const struct job_entry *en
            (others_hold(entry, view, slot, place) || !job_slot_has_state(entry->job, slot));
 }
 
+static bool slot_has_leaver(const struct chain_plan *plan, const struct job_entry *entry, uint32_t slot)
+{
+    for (uint32_t place = 0; place < chain_length(chain_view_live(entry->record), slot); place++) {
+        if (chain_plan_leaves(plan, entry, slot, place))
+            return true;
+    }
+    return false;
+}
+
 bool chain_plan_has_leavers(const struct chain_plan *plan, const struct job_entry *entry)
 {
     struct chain_view view = chain_view_live(entry->record);
 
     for (uint32_t slot = 0; slot < view.slots; slot++) {
-        for (uint32_t place = 0; place < chain_length(view, slot); place++) {
-            if (chain_plan_leaves(plan, entry, slot, place))
-                return true;
-        }
-    }
-    return false;
-}
-
-static bool slot_has_leaver(const struct chain_plan *plan, const struct job_entry *entry, uint32_t slot)
-{
-    for (uint32_t place = 0; place < chain_length(chain_view_live(entry->record), slot); place++) {
-        if (chain_plan_leaves(plan, entry, slot, place))
+        if (slot_has_leaver(plan, entry, slot))
             return true;
     }
     return false;
@@ -202,10 +195,12 @@ bool chain_plan_all_leave(const struct chain_plan *plan, const struct job_entry 
 
 /* ---- what is copied */
 
-static bool has_server(const struct job_entry *entry, struct chain_view view, uint32_t slot, uint32_t shard)
+static bool has_server(const struct chain_plan *plan, struct chain_view view, uint32_t slot, uint32_t shard)
 {
     for (uint32_t place = 0; place < chain_length(view, slot); place++) {
-        if (same_server(entry, view.places[(size_t)slot * view.width + place], shard))
+        uint32_t other = view.places[(size_t)slot * view.width + place];
+
+        if (plan->shards[other].server == plan->shards[shard].server)
             return true;
     }
     return false;
@@ -223,15 +218,14 @@ static bool is_being_copied(const struct job_entry *entry, uint32_t slot)
 }
 
 /* The shard with least to do that may take a slot; CHAIN_NOBODY: none may. */
-static uint32_t idlest(const struct chain_plan *plan, const struct job_entry *entry, struct chain_view view,
-                       uint32_t slot)
+static uint32_t idlest(const struct chain_plan *plan, struct chain_view view, uint32_t slot)
 {
     uint32_t chosen = CHAIN_NOBODY;
 
     for (uint32_t shard = 0; shard < plan->shard_count; shard++) {
         const struct chain_shard *other = &plan->shards[shard];
 
-        if (!other->may_take || has_server(entry, view, slot, shard))
+        if (!other->may_take || has_server(plan, view, slot, shard))
             continue;
         if (chosen == CHAIN_NOBODY || server_load(plan, shard) < server_load(plan, chosen) ||
             (server_load(plan, shard) == server_load(plan, chosen) &&
@@ -265,13 +259,13 @@ uint32_t chain_plan_fewest(const struct chain_plan *plan, const struct job_entry
 
 /* Whether a slot lies on a server that has more to do than another one should; *shard: that other one. Its
  * chain is not too long. */
-static bool is_unfair(const struct chain_plan *plan, const struct job_entry *entry, struct chain_view view,
-                      uint32_t slot, double mean, uint32_t *shard)
+static bool is_unfair(const struct chain_plan *plan, struct chain_view view, uint32_t slot, double mean,
+                      uint32_t *shard)
 {
     uint32_t from = view.places[(size_t)slot * view.width + victim(plan, view, slot)];
     uint32_t more, less;
 
-    *shard = idlest(plan, entry, view, slot);
+    *shard = idlest(plan, view, slot);
     if (*shard == CHAIN_NOBODY)
         return false;
     more = server_load(plan, from);
@@ -315,14 +309,14 @@ bool chain_plan_copy(const struct chain_plan *plan, const struct job_entry *entr
         if (!chain_slot_is_used(entry, *slot) || chain_length(view, *slot) >= width ||
             is_being_copied(entry, *slot) || count_staying(plan, view, *slot) >= entry->job->replicas)
             continue;
-        *shard = idlest(plan, entry, view, *slot);
+        *shard = idlest(plan, view, *slot);
         if (*shard != CHAIN_NOBODY)
             return true;
     }
     for (*slot = 0; may_balance(entry) && *slot < view.slots; (*slot)++) {
         if (job_slot_has_state(entry->job, *slot) && chain_length(view, *slot) < width &&
             !is_being_copied(entry, *slot) &&
-            is_unfair(plan, entry, view, *slot, mean, shard))
+            is_unfair(plan, view, *slot, mean, shard))
             return true;
     }
     return false;

@@ -19,13 +19,11 @@ static bool may_run_yet(const struct job_entry *entry)
     return state == JOB_STATE(PENDING) || state == JOB_STATE(PREPARING) || state == JOB_STATE(WAITING);
 }
 
-/* Whether any of the shards [first, end) is the head of a slot of now. */
-static bool has_live_head(struct chain_view view, size_t first, size_t end)
+/* Whether any of the shards [first, end) is the head of a slot. heads: one each `stride`. */
+static bool is_head(const uint32_t *heads, size_t slots, size_t stride, size_t first, size_t end)
 {
-    for (uint32_t slot = 0; slot < view.slots; slot++) {
-        uint32_t head = view.places[(size_t)slot * view.width];
-
-        if (head >= first && head < end)
+    for (size_t slot = 0; slot < slots; slot++) {
+        if (heads[slot * stride] >= first && heads[slot * stride] < end)
             return true;
     }
     return false;
@@ -40,7 +38,7 @@ static bool servers_are_there(const struct nodes *nodes, const Cairn__JobRecord 
         const char *name = recorded_server(record, first, &next);
         const struct node *node = nodes_named(nodes, name);
 
-        if ((!node || node_is_worker(node)) && has_live_head(view, first, next))
+        if ((!node || node_is_worker(node)) && is_head(view.places, view.slots, view.width, first, next))
             return false;
     }
     return true;
@@ -54,16 +52,6 @@ bool location_is_settled(const struct nodes *nodes, const struct job_entry *entr
 
 /* ---- finding it */
 
-/* Whether any of the shards [first, end) is the head of a slot. */
-static bool is_head(const uint32_t *heads, size_t slots, size_t first, size_t end)
-{
-    for (size_t slot = 0; slot < slots; slot++) {
-        if (heads[slot] >= first && heads[slot] < end)
-            return true;
-    }
-    return false;
-}
-
 /* Brings the endpoints of a job's shards up to date with the servers that are registered now. */
 static enum status refresh_endpoints(struct turn *turn, const struct nodes *nodes,
                                      const struct job_entry *entry, const uint32_t *heads, size_t slots,
@@ -75,7 +63,7 @@ static enum status refresh_endpoints(struct turn *turn, const struct nodes *node
         const char *name = recorded_server(record, first, &next);
         const struct node *node = nodes_named(nodes, name);
 
-        if (!is_head(heads, slots, first, next))
+        if (!is_head(heads, slots, 1, first, next))
             continue;
         if (!node || node_is_worker(node))
             return error_set(error, CAIRN_NOT_FOUND, "server %s, which holds a part of %s, is not there",

@@ -77,27 +77,33 @@ enum status request_scale(struct requester *requester, const char *job, uint32_t
     return ask(requester, &request, CAIRN__CLIENT_REPLY__BODY_JOB, reply, error);
 }
 
+/* body is the request's from now on. */
+static Cairn__ClientRequest locate_request(Cairn__LocateRequest *body, const char *job, bool live)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+
+    cairn__locate_request__init(body);
+    body->job = (char *)job;
+    body->live = live;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_LOCATE;
+    request.locate = body;
+    return request;
+}
+
 enum status request_locate(struct requester *requester, const char *job, Cairn__ClientReply **reply,
                            struct error *error)
 {
-    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
-    Cairn__LocateRequest body = CAIRN__LOCATE_REQUEST__INIT;
+    Cairn__LocateRequest body;
+    Cairn__ClientRequest request = locate_request(&body, job, false);
 
-    body.job = (char *)job;
-    request.body_case = CAIRN__CLIENT_REQUEST__BODY_LOCATE;
-    request.locate = &body;
     return ask(requester, &request, CAIRN__CLIENT_REPLY__BODY_LOCATION, reply, error);
 }
 
 enum status request_locate_live_begin(struct requester *requester, const char *job, struct error *error)
 {
-    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
-    Cairn__LocateRequest body = CAIRN__LOCATE_REQUEST__INIT;
+    Cairn__LocateRequest body;
+    Cairn__ClientRequest request = locate_request(&body, job, true);
 
-    body.job = (char *)job;
-    body.live = true;
-    request.body_case = CAIRN__CLIENT_REQUEST__BODY_LOCATE;
-    request.locate = &body;
     return requester_send(requester, &request, error);
 }
 
@@ -196,13 +202,9 @@ enum status request_locate_live(struct requester *requester, const char *job, in
                                 Cairn__ClientReply **reply, struct error *error)
 {
     const struct request_wait wait = {CAIRN__CLIENT_REPLY__BODY_LOCATION, take_location, NULL, timeout_ms};
-    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
-    Cairn__LocateRequest body = CAIRN__LOCATE_REQUEST__INIT;
+    Cairn__LocateRequest body;
+    Cairn__ClientRequest request = locate_request(&body, job, true);
 
-    body.job = (char *)job;
-    body.live = true;
-    request.body_case = CAIRN__CLIENT_REQUEST__BODY_LOCATE;
-    request.locate = &body;
     return requester_follow(requester, &request, &wait, reply, error);
 }
 
