@@ -7,7 +7,6 @@
 #include "server_choice.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define BALANCE 0.1 /* of the mean load, that servers may differ by */
 
