@@ -127,19 +127,25 @@ START_TEST(a_fresh_server_gets_copies)
 }
 END_TEST
 
-/* s1 has what is committed of a job that runs, and s3 has come to take it. */
-static void begin_drain(void)
+static void ask_drain(const char *server)
 {
     Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
     Cairn__DrainRequest drain = CAIRN__DRAIN_REQUEST__INIT;
 
-    run_text(text_of(2, 1), NULL);
-    commit_step(1, 2);
-    register_server(&cluster, "s3");
-    drain.node = (char *)"s1";
+    drain.node = (char *)server;
     request.body_case = CAIRN__CLIENT_REQUEST__BODY_DRAIN;
     request.drain = &drain;
     ask(&cluster, "drainer", &request);
+    message_free(take_reply(&cluster, "drainer"));
+}
+
+/* s1 has what is committed of a job that runs, and s3 has come to take it. */
+static void begin_drain(void)
+{
+    run_text(text_of(2, 1), NULL);
+    commit_step(1, 2);
+    register_server(&cluster, "s3");
+    ask_drain("s1");
     prepared(&cluster, "s3", 1, 0);
 }
 
@@ -154,18 +160,6 @@ START_TEST(a_drained_server_stays_for_a_resume)
     ck_assert(!GOT(&cluster, "s1", DISMISS));
 }
 END_TEST
-
-static void ask_drain(const char *server)
-{
-    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
-    Cairn__DrainRequest drain = CAIRN__DRAIN_REQUEST__INIT;
-
-    drain.node = (char *)server;
-    request.body_case = CAIRN__CLIENT_REQUEST__BODY_DRAIN;
-    request.drain = &drain;
-    ask(&cluster, "drainer", &request);
-    message_free(take_reply(&cluster, "drainer"));
-}
 
 /* It was being copied to when that was asked. */
 START_TEST(who_is_let_go_gets_no_copy)
