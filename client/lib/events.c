@@ -207,6 +207,13 @@ static void letters_take(struct cairn *connection)
     }
 }
 
+/* Not while attaching: a table that came meanwhile is attached to with all others, whose steps its own may be
+ * ahead of. */
+static bool is_learning(const struct cairn *connection)
+{
+    return connection->is_attached && (learning_is_due(connection) || connection->learning.requester);
+}
+
 /* Hears the servers until they are quiet, and sends what may go then. */
 static void session_take(struct cairn *connection)
 {
@@ -215,8 +222,7 @@ static void session_take(struct cairn *connection)
     do {
         if (session_poll(connection->session, &error) != CAIRN_OK)
             events_fail(connection, &error);
-        if (connection->failed == CAIRN_OK &&
-            (learning_is_due(connection) || connection->learning.requester) &&
+        if (connection->failed == CAIRN_OK && is_learning(connection) &&
             learning_poll(connection, &error) != CAIRN_OK)
             break; /* the connection has failed */
         for (uint32_t i = 0; i < connection->table_count && connection->failed == CAIRN_OK; i++) {
@@ -258,7 +264,7 @@ enum status events_sleep(struct cairn *connection, int64_t deadline_ms, struct e
 
     if (left_ms == 0)
         return error_set(error, CAIRN_TIMEOUT, "not within the time that was given");
-    if (learning_is_due(connection) && connection->learning.again_ms < deadline_ms)
+    if (is_learning(connection) && connection->learning.again_ms < deadline_ms)
         left_ms = events_left_ms(connection->learning.again_ms);
     if (poll(&item, 1, left_ms) >= 0)
         return CAIRN_OK;

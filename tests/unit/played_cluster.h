@@ -41,6 +41,7 @@ struct played_cluster {
     bool is_silent;         /* to those who locate */
     unsigned stale_locates; /* answers to come that know nothing of added tables */
     unsigned lost_locates;  /* answers to come with servers that were there before */
+    char *slow_endpoint;    /* where the first server is told to be; null: where it is */
     atomic_bool is_stopping;
 };
 
@@ -216,6 +217,8 @@ static inline void played_answer_location(struct played_cluster *cluster, struct
         free_endpoint(lost);
         shards[0].endpoint = lost;
     }
+    if (cluster->slow_endpoint)
+        shards[0].endpoint = cluster->slow_endpoint;
     location.incarnation = PLAYED_INCARNATION;
     location.committed_step = cluster->committed_step;
     location.n_shards = PLAYED_SHARDS;

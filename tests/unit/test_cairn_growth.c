@@ -2,6 +2,7 @@
  * who do not. Against real shards and a played coordinator. */
 #include "check_main.h"
 #include "played_cluster.h"
+#include "slow_link.h"
 
 #include "cairn.h"
 
@@ -9,6 +10,7 @@
 
 #define LEAVES    4
 #define SIZE      64
+#define LARGE     (1 << 20) /* of chunks on both servers */
 #define DIMENSION 2
 #define SGD       "{initializer: zeros, optimizer: {sgd: {learning_rate: 1.0}}}"
 
@@ -44,7 +46,7 @@ static void expect_error(const struct program *program, enum cairn_status status
 }
 
 /* A job with one dense table. */
-static struct program attach(uint32_t begin, uint32_t end)
+static struct program attach_to(uint64_t size, uint32_t begin, uint32_t end)
 {
     struct program program = {NULL, NULL, NULL};
     enum cairn_status status = cairn_connect(cluster.endpoint, &program.connection);
@@ -52,11 +54,16 @@ static struct program attach(uint32_t begin, uint32_t end)
     must(&program, status);
     must(&program, cairn_job_begin(program.connection, "tables"));
     must(&program, cairn_job_set(program.connection, "train", "{microbatches: 4, optimizer: sgd}"));
-    must(&program, cairn_job_dense(program.connection, "own", SIZE, SGD));
+    must(&program, cairn_job_dense(program.connection, "own", size, SGD));
     must(&program, cairn_job_start(program.connection, CAIRN_START_NEW, PATIENCE_MS));
     must(&program, cairn_set_span(program.connection, begin, end));
     program.own = cairn_table_at(program.connection, 0);
     return program;
+}
+
+static struct program attach(uint32_t begin, uint32_t end)
+{
+    return attach_to(SIZE, begin, end);
 }
 
 static void add_rows(struct program *program)
@@ -348,6 +355,30 @@ START_TEST(who_comes_as_a_table_does_has_it_too)
 }
 END_TEST
 
+/* As above, and one server's answer, with the number of tables, comes long before the other's. */
+START_TEST(a_table_is_learned_of_when_all_have_answered)
+{
+    struct program one = attach_to(LARGE, 0, LEAVES), late;
+    struct slow_link link;
+
+    finish(&one, step(&one));
+    add_rows(&one);
+    for (int i = 0; i < 3; i++)
+        finish(&one, step(&one));
+    cairn_close(one.connection);
+    slow_link_open(&link, cluster.params[0].bound, 100);
+    pthread_mutex_lock(&cluster.lock);
+    cluster.stale_locates = 1;
+    cluster.slow_endpoint = link.endpoint;
+    pthread_mutex_unlock(&cluster.lock);
+    late = attach_to(LARGE, 0, LEAVES);
+    ck_assert_uint_eq(cairn_current_step(late.connection), 4);
+    ck_assert_ptr_nonnull(cairn_find_table(late.connection, "rows"));
+    cairn_close(late.connection);
+    slow_link_close(&link);
+}
+END_TEST
+
 /* Two programs push the same, so one need not have come to where the table begins. */
 START_TEST(a_program_behind_waits_for_its_step)
 {
@@ -416,6 +447,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, a_reader_may_add);
     tcase_add_test(tests, who_comes_later_has_all_tables);
     tcase_add_test(tests, who_comes_as_a_table_does_has_it_too);
+    tcase_add_test(tests, a_table_is_learned_of_when_all_have_answered);
     tcase_add_test(tests, a_program_behind_waits_for_its_step);
     tcase_add_test(tests, a_silent_coordinator_is_asked_again);
     suite_add_tcase(suite, tests);
