@@ -15,15 +15,30 @@ static bool is_empty_at(const struct participant *server, uint64_t step)
     return server->committed_step == UINT64_MAX || server->empty_until >= step;
 }
 
-/* The newest generation that any server holds; 0: there is none. */
-static uint64_t newest_generation(const struct job_entry *entry)
+static bool is_given_up(const struct job_entry *entry, uint64_t step)
+{
+    return step > entry->given_up_after && step <= entry->given_up_step;
+}
+
+/* With what lies between these and others that were given up: that costs at most a commit. */
+static void give_up(struct job_entry *entry, uint64_t after, uint64_t step)
+{
+    if (entry->given_up_step <= entry_status(entry)->committed_step || after < entry->given_up_after)
+        entry->given_up_after = after;
+    if (step > entry->given_up_step)
+        entry->given_up_step = step;
+}
+
+/* The newest generation that any server holds, and that may be the job's if it is to; 0: there is none. */
+static uint64_t newest_generation(const struct job_entry *entry, bool may_be_the_jobs)
 {
     uint64_t step = 0;
 
     for (size_t i = 0; i < entry->servers.count; i++) {
         uint64_t held = entry->servers.items[i].committed_step;
 
-        step = held != UINT64_MAX && held > step ? held : step;
+        if (held != UINT64_MAX && held > step && !(may_be_the_jobs && is_given_up(entry, held)))
+            step = held;
     }
     return step;
 }
@@ -73,14 +88,27 @@ static void abandon_empty(struct turn *turn, struct job_entry *entry)
     }
 }
 
-/* Another server has gone over the generation that one waits to hear of, while we were away. */
-static void abandon_older(struct turn *turn, struct job_entry *entry, uint64_t newest)
+/* Whoever waits to hear of a generation that is given up need not. */
+static void abandon_given_up(struct turn *turn, struct job_entry *entry)
 {
     for (size_t i = 0; i < entry->servers.count; i++) {
         struct participant *server = &entry->servers.items[i];
 
-        if (is_waiting(entry, server) && !is_empty_at(server, newest) && server->held_step < newest)
+        if (is_waiting(entry, server) && is_given_up(entry, server->held_step))
             tell_abandon(turn, entry, server);
+    }
+}
+
+/* Another server has gone over the generation that one waits to hear of, and has a later one. */
+static void give_up_older(struct job_entry *entry)
+{
+    uint64_t newest = newest_generation(entry, false);
+
+    for (size_t i = 0; i < entry->servers.count; i++) {
+        const struct participant *server = &entry->servers.items[i];
+
+        if (is_waiting(entry, server) && !is_empty_at(server, newest) && server->held_step < newest)
+            give_up(entry, server->held_step - 1, server->held_step);
     }
 }
 
@@ -176,6 +204,14 @@ void commits_made(struct turn *turn, struct job_entry *entry, struct participant
         commits_update(turn, entry);
 }
 
+void commits_passed(struct turn *turn, struct job_entry *entry, uint64_t after, uint64_t step)
+{
+    if (step <= entry_status(entry)->committed_step)
+        return;
+    give_up(entry, after, step);
+    commits_update(turn, entry);
+}
+
 /* Nobody that lives has all of a generation: who had a part of it has died since it was copied from him. */
 static void give_up_generation(struct turn *turn, struct job_entry *entry, uint64_t step)
 {
@@ -185,25 +221,24 @@ static void give_up_generation(struct turn *turn, struct job_entry *entry, uint6
                    step);
         return;
     }
-    for (size_t i = 0; i < entry->servers.count; i++) {
-        struct participant *server = &entry->servers.items[i];
-
-        if (server->held_step == step && is_waiting(entry, server))
-            tell_abandon(turn, entry, server);
-    }
+    give_up(entry, step - 1, step);
+    abandon_given_up(turn, entry);
     throughput_give_up(entry, step);
 }
 
 void commits_update(struct turn *turn, struct job_entry *entry)
 {
-    uint64_t newest = newest_generation(entry);
+    uint64_t newest = newest_generation(entry, true);
 
-    if (entry->awaited_count == 0)
-        abandon_empty(turn, entry);
-    if (newest <= entry_status(entry)->committed_step || entry->awaited_count > 0)
+    if (entry->awaited_count > 0)
+        return;
+    abandon_empty(turn, entry);
+    abandon_given_up(turn, entry);
+    if (newest <= entry_status(entry)->committed_step)
         return;
     if (!all_hold(entry, newest)) {
-        abandon_older(turn, entry, newest);
+        give_up_older(entry);
+        abandon_given_up(turn, entry);
         return;
     }
     if (!chains_hold(entry, newest)) {

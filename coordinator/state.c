@@ -109,6 +109,7 @@ static bool report_subject(const Cairn__NodeMessage *message, uint64_t *job, uin
         SUBJECT(DIVERGENCE, divergence)
         SUBJECT(MAPPED, mapped)
         SUBJECT(COPIED, copied)
+        SUBJECT(PASSED_OVER, passed_over)
     default:
         return false;
     }
@@ -152,6 +153,9 @@ static void take_servers_report(struct turn *turn, struct state *state, struct j
         break;
     case CAIRN__NODE_MESSAGE__BODY_COPIED:
         chains_copied(turn, entry, server, message->copied);
+        break;
+    case CAIRN__NODE_MESSAGE__BODY_PASSED_OVER:
+        commits_passed(turn, entry, message->passed_over->after, message->passed_over->step);
         break;
     default:
         break;

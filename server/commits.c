@@ -102,6 +102,7 @@ static void queue_drop(struct commits *commits)
     BUG_IF(last->state != GENERATION_COLLECTING);
     commits->dropped++;
     commits->dropped_step = last->step;
+    commits->dropped_after = commits->queue[0]->step;
     generation_free(last);
 }
 

@@ -40,6 +40,7 @@ struct commits {
     bool is_away;          /* the coordinator: nobody is held back for it */
     uint32_t dropped;      /* generations, for later ones, since it went away */
     uint64_t dropped_step; /* of the newest one ever; none up to it begins any more */
+    uint64_t dropped_after; /* of the one before the last that was dropped: all between the two were, too */
     bool asked;            /* a generation of asked_step waits for room */
     uint64_t asked_step;
     bool missed;    /* room came when the pieces were past asked_step already */

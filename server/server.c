@@ -253,6 +253,9 @@ static void tell_standing(void *context, const struct tally_standing *standing)
         telling_prepared(server->member, standing->job, standing->incarnation);
     if (standing->is_prepared && standing->durable_step > 0)
         telling_committed(server->member, standing->job, standing->incarnation, standing->durable_step);
+    if (standing->is_prepared && standing->passed_step > 0)
+        telling_passed(server->member, standing->job, standing->incarnation, standing->passed_after,
+                       standing->passed_step);
 }
 
 /* Lets the shards know when nobody confirms their generations, and when somebody does again. */
@@ -289,14 +292,14 @@ static enum status serve_coordinator(struct server *server, struct error *error)
 
 /* ---- from the shards */
 
-/* Shards that wait for a generation to be the job's, which another shard of this server has dropped for a
- * later one while the coordinator was away, wait no more. */
+/* Shards that wait for a generation to be the job's, which another shard of this server has dropped while the
+ * coordinator was away, wait no more. */
 static void take_back(struct server *server, const struct shard_report *report)
 {
     struct shard_command command = {
         .kind = SHARD_COMMAND_FORGO, .job = report->job, .incarnation = report->incarnation};
 
-    for (uint32_t i = 0; report->kind == SHARD_COMMITTED && i < server->shard_count; i++) {
+    for (uint32_t i = 0; i < server->shard_count; i++) {
         if (tally_takes_back(server->tallies, report->job, i, &command.step))
             shard_tell(server, i, &command);
     }
@@ -306,7 +309,8 @@ static void handle_report(struct server *server, const struct shard_report *repo
 {
     switch (tally_report(server->tallies, report)) {
     case TALLY_WAITS:
-        take_back(server, report);
+        if (report->kind == SHARD_COMMITTED)
+            take_back(server, report);
         break;
     case TALLY_PREPARED:
         telling_prepared(server->member, report->job, report->incarnation);
@@ -337,6 +341,10 @@ static void handle_report(struct server *server, const struct shard_report *repo
         break;
     case TALLY_COPIED:
         telling_copied(server->member, report);
+        break;
+    case TALLY_PASSED:
+        telling_passed(server->member, report->job, report->incarnation, report->after, report->step);
+        take_back(server, report);
         break;
     }
 }

@@ -132,7 +132,7 @@ static enum status job_open(struct shard *shard, struct assignment *assignment, 
     }
     commits_init(&job->commits, job->tables, job->store,
                  job_is_throughput(assignment->job) ? 0 : assignment->job->commit_every, step);
-    shard_heed_away(shard, job);
+    commits_set_away(&job->commits, shard->is_away);
     *out = job;
     return CAIRN_OK;
 }
@@ -405,7 +405,7 @@ void shard_flush(struct shard *shard)
     for (struct shard_job *job = shard->jobs; job; job = job->next) {
         struct generation *generation = job->retired ? NULL : commits_next(&job->commits);
 
-        shard_log_dropped(shard, job);
+        shard_tell_dropped(shard, job);
         if (generation) {
             generation->owner = job;
             shard->events.write(shard->events.context, generation);

@@ -36,7 +36,8 @@ enum shard_report_kind {
     SHARD_EXTENDED,
     SHARD_DIVERGED,
     SHARD_MAPPED,
-    SHARD_COPIED
+    SHARD_COPIED,
+    SHARD_PASSED
 };
 
 /* What a shard tells the server about a job. */
@@ -49,7 +50,9 @@ struct shard_report {
     uint64_t job, incarnation;
     uint64_t step; /* COMMITTED; REFUSED: of the commit that cannot be made; the job goes on; HELD: the newest
                     * version here; EXTENDED: at which tables were added; MAPPED: the newest version here;
-                    * COPIED: the newest version that came */
+                    * COPIED: the newest version that came; PASSED: of the newest generation that it has gone
+                    * over while the coordinator was away */
+    uint64_t after;    /* PASSED: the newest step before it that it has not gone over */
     uint32_t tables;   /* EXTENDED: how many there are now */
     struct shard_divergence {
         uint32_t table, chunk;

@@ -311,7 +311,6 @@ static enum status map_take(struct shard *shard, struct shard_job *job, struct s
     job->map = slot_map_ref(map);
     job->tables->map = job->map;
     job->has_chains = slot_map_has_neighbours(job->map, shard->owner.shard);
-    shard_heed_away(shard, job);
     return tables_move(shard, job, error);
 }
 

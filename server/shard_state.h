@@ -25,7 +25,8 @@ struct shard_job {
     struct store *store;
     struct tables *tables;
     struct commits commits;
-    uint32_t dropped_told;         /* generations that were dropped, as the log tells */
+    uint32_t dropped_logged;       /* generations that were dropped, as the log tells */
+    uint64_t dropped_told;         /* the step of the newest that the server was told of */
     struct duplicates *duplicates; /* NULL: what comes twice is not compared */
     struct roster *roster;         /* throughput modes: of the newest epoch; NULL: there was none yet */
     bool held;    /* no piece goes on to another version */
@@ -78,12 +79,9 @@ void shard_tell(struct shard *shard, const struct assignment *assignment, uint64
 /* Lets clients know of all tables, if some were added (shard_extend.c). */
 void shard_announce(struct shard_job *job);
 
-/* Lets a job know whether the coordinator is away, and may be gone over (shard_away.c). */
-void shard_heed_away(const struct shard *shard, struct shard_job *job);
-
-/* Says in the log that steps of a job go on without the coordinator: of the first generation that is dropped
- * for a later one, and whenever it has been twice as many (shard_away.c). */
-void shard_log_dropped(const struct shard *shard, struct shard_job *job);
+/* Reports what generation of a job was dropped since last time, if one was, and says in the log that steps go
+ * on without the coordinator: of the first one, and whenever it has been twice as many (shard_away.c). */
+void shard_tell_dropped(struct shard *shard, struct shard_job *job);
 
 /* ---- memory for sparse rows (shard_memory.c) */
 

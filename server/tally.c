@@ -18,6 +18,7 @@ struct tally {
         uint64_t empty_until;  /* it holds nothing in generations up to this step */
         uint64_t durable_step; /* of its newest generation; 0: none since it was prepared */
         uint64_t refused_step; /* the newest; 0: none */
+        uint64_t passed_after, passed_step; /* of the generations that it went over last; 0: none */
     } threads[];
 };
 
@@ -211,6 +212,10 @@ enum tally_outcome tally_report(struct tallies *tallies, const struct shard_repo
     case SHARD_COPIED:
         take_pieces(tally, report);
         return TALLY_COPIED;
+    case SHARD_PASSED:
+        shard->passed_after = report->after;
+        shard->passed_step = report->step;
+        return TALLY_PASSED;
     }
     return TALLY_WAITS;
 }
@@ -222,11 +227,14 @@ uint64_t tally_newest(struct tallies *tallies, uint64_t job)
     return tally ? tally->newest : 0;
 }
 
-/* Whether some shard has passed over a generation, and has a later one. */
+/* Whether some shard has passed over a generation: it has said so, or has a later one. */
 static bool is_passed_over(const struct tallies *tallies, const struct tally *tally, uint64_t step)
 {
     for (uint32_t i = 0; i < tallies->threads; i++) {
-        if (holds(&tally->threads[i], step) && tally->threads[i].durable_step > step)
+        const struct tally_shard *shard = &tally->threads[i];
+
+        if ((step > shard->passed_after && step <= shard->passed_step) ||
+            (holds(shard, step) && shard->durable_step > step))
             return true;
     }
     return false;
@@ -286,15 +294,33 @@ bool tally_is_whole(struct tallies *tallies, uint64_t job, uint64_t *step)
     return true;
 }
 
+/* What the shards have gone over that is not behind the job: with what lies between, which costs at most a
+ * commit. */
+static void add_passed(const struct tallies *tallies, const struct tally *tally,
+                       struct tally_standing *standing)
+{
+    for (uint32_t i = 0; i < tallies->threads; i++) {
+        const struct tally_shard *shard = &tally->threads[i];
+
+        if (shard->passed_step <= tally->confirmed_step)
+            continue;
+        if (standing->passed_step == 0 || shard->passed_after < standing->passed_after)
+            standing->passed_after = shard->passed_after;
+        if (shard->passed_step > standing->passed_step)
+            standing->passed_step = shard->passed_step;
+    }
+}
+
 void tally_visit(const struct tallies *tallies,
                  void (*visit)(void *context, const struct tally_standing *standing), void *context)
 {
     for (const struct tally *tally = tallies->first; tally; tally = tally->next) {
-        const struct tally_standing standing = {.job = tally->job,
-                                                .incarnation = tally->incarnation,
-                                                .is_prepared = tally->prepared == tally->shards,
-                                                .durable_step = durable_step(tallies, tally)};
+        struct tally_standing standing = {.job = tally->job,
+                                          .incarnation = tally->incarnation,
+                                          .is_prepared = tally->prepared == tally->shards,
+                                          .durable_step = durable_step(tallies, tally)};
 
+        add_passed(tallies, tally, &standing);
         if (!tally->failed)
             visit(context, &standing);
     }

@@ -20,7 +20,8 @@ enum tally_outcome {
     TALLY_EXTENDED,  /* tell Extended with the report's tables */
     TALLY_DIVERGED,  /* tell Divergence as the report says */
     TALLY_MAPPED,    /* tell Mapped with the report's map */
-    TALLY_COPIED     /* tell Copied with the report's slot, position and step */
+    TALLY_COPIED,    /* tell Copied with the report's slot, position and step */
+    TALLY_PASSED     /* tell PassedOver with the report's steps */
 };
 
 struct tallies;
@@ -48,7 +49,7 @@ bool tally_is_whole(struct tallies *tallies, uint64_t job, uint64_t *step);
 uint64_t tally_newest(struct tallies *tallies, uint64_t job);
 
 /* Whether a shard's newest generation can never be the job's, *step: which, since another shard of this
- * server has none of it but a later one; told once. It was then never told as Committed. */
+ * server has gone over it, or has a later one; told once. It was then never told as Committed. */
 bool tally_takes_back(struct tallies *tallies, uint64_t job, uint32_t shard, uint64_t *step);
 
 /* The generation of `step` can never be the job's, since another server has none of it. */
@@ -59,6 +60,8 @@ struct tally_standing {
     uint64_t job, incarnation;
     bool is_prepared;
     uint64_t durable_step; /* the newest generation that all its shards hold; 0: none */
+    uint64_t passed_after, passed_step; /* those after the first, up to the second, some shard has gone over;
+                                         * 0: none */
 };
 
 /* Calls visit for each job that has not failed. */

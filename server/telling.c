@@ -43,6 +43,20 @@ void telling_committed(struct member *member, uint64_t job, uint64_t incarnation
     tell(member, &message);
 }
 
+void telling_passed(struct member *member, uint64_t job, uint64_t incarnation, uint64_t after, uint64_t step)
+{
+    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+    Cairn__PassedOver body = CAIRN__PASSED_OVER__INIT;
+
+    body.job = job;
+    body.incarnation = incarnation;
+    body.after = after;
+    body.step = step;
+    message.body_case = CAIRN__NODE_MESSAGE__BODY_PASSED_OVER;
+    message.passed_over = &body;
+    tell(member, &message);
+}
+
 void telling_failed(struct member *member, uint64_t job, uint64_t incarnation, const char *reason)
 {
     Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;

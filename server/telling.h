@@ -18,6 +18,9 @@ void telling_prepared(struct member *member, uint64_t job, uint64_t incarnation)
 /* The generation of a step is durable in all shards. */
 void telling_committed(struct member *member, uint64_t job, uint64_t incarnation, uint64_t step);
 
+/* Generations of steps after `after`, up to `step`, were gone over while the coordinator was away. */
+void telling_passed(struct member *member, uint64_t job, uint64_t incarnation, uint64_t after, uint64_t step);
+
 /* What failed here is no work of this node's any more: a coordinator that did not hear of it learns so from
  * what the node says it is engaged in. */
 void telling_failed(struct member *member, uint64_t job, uint64_t incarnation, const char *reason);

@@ -309,6 +309,11 @@ static const char *node_message_problem(const Cairn__NodeMessage *message)
         return message->copied->shard >= WIRE_SHARDS_MAX || message->copied->step > WIRE_STEP_MAX
                    ? "a copy's shard or step is out of bounds"
                    : NULL;
+    case CAIRN__NODE_MESSAGE__BODY_PASSED_OVER:
+        return message->passed_over->step > WIRE_STEP_MAX ||
+                       message->passed_over->after >= message->passed_over->step
+                   ? "the steps that were passed over are out of bounds"
+                   : NULL;
     case CAIRN__NODE_MESSAGE__BODY_HELD:
         return message->held->step > WIRE_STEP_MAX ? "the step is out of bounds" : NULL;
     case CAIRN__NODE_MESSAGE__BODY_NOT_FINITE:

@@ -41,6 +41,8 @@ struct chain_node {
     struct shard *shard; /* NULL: dead */
     char directory[FOLDER_BYTES];
     uint64_t committed; /* the newest generation that it has reported */
+    bool is_deaf;       /* to the coordinator, and believes it away */
+    uint64_t passed_after, passed_step; /* the generations that it has gone over last; 0: none */
     uint64_t map_heard; /* the number of the newest map that it has been given */
     struct generation *writes[CHAIN_WRITES];
     uint32_t write_count;
@@ -62,6 +64,9 @@ struct chain_rig {
     struct chain_said said[CHAIN_SAID_MAX];
     uint32_t said_count;
     uint64_t incarnation, map_number, committed;
+    uint64_t given_up_after,
+        given_up_step; /* generations after it, up to the next, will never be the job's */
+    uint32_t passed;   /* reports of generations that were gone over */
     /* What the shards answered to the client. */
     void (*on_reply)(void *context, uint32_t node, const struct reply *reply);
     void *context;
@@ -116,6 +121,11 @@ static inline void chain_on_report(void *context, const struct shard_report *rep
         node->committed = report->step;
     if (report->kind == SHARD_COPIED)
         chain_copied(node->rig, report);
+    if (report->kind == SHARD_PASSED) {
+        node->passed_after = report->after;
+        node->passed_step = report->step;
+        node->rig->passed++;
+    }
 }
 
 static inline void chain_on_write(void *context, struct generation *generation)
@@ -351,7 +361,7 @@ static inline void chain_copied(struct chain_rig *rig, const struct shard_report
     chain_map_changed(rig);
 }
 
-/* ---- generations: what a coordinator does */
+/* ---- generations: what a coordinator does, as its commits.c has it */
 
 /* Whether a node of a slot's chain has it in its generation of a step. */
 static inline bool chain_holds(const struct chain_slot *slot, uint32_t node, uint64_t step)
@@ -365,7 +375,7 @@ static inline bool chain_slot_is_durable(const struct chain_rig *rig, const stru
     uint32_t has = 0;
 
     for (uint32_t node = 0; node < CHAIN_NODES; node++) {
-        if (chain_holds(slot, node, step) && rig->nodes[node].committed < step)
+        if (chain_holds(slot, node, step) && rig->nodes[node].committed != step)
             return false;
         has += chain_holds(slot, node, step);
     }
@@ -383,14 +393,34 @@ static inline void chain_leave(struct chain_rig *rig, struct chain_slot *slot)
     }
 }
 
-static inline void chain_commit(struct chain_rig *rig)
+static inline bool chain_is_durable(const struct chain_rig *rig, uint64_t step)
 {
-    uint64_t step = rig->committed + rig->every;
-
     for (uint32_t i = 0; i < rig->state_count; i++) {
         if (!chain_slot_is_durable(rig, &rig->slots[i], step))
-            return;
+            return false;
     }
+    return true;
+}
+
+/* Whether a node hears what the coordinator says. */
+static inline bool chain_hears(const struct chain_rig *rig, uint32_t node)
+{
+    return chain_lives(rig, node) && !rig->nodes[node].is_deaf;
+}
+
+/* A node hears the coordinator no more, or again: then first what is the job's. */
+static inline void chain_set_deaf(struct chain_rig *rig, uint32_t node, bool is_deaf)
+{
+    struct chain_node *at = &rig->nodes[node];
+
+    if (at->is_deaf && !is_deaf)
+        shard_committed(at->shard, RIG_JOB, rig->incarnation, rig->committed);
+    at->is_deaf = is_deaf;
+    shard_set_away(at->shard, is_deaf);
+}
+
+static inline void chain_make_the_jobs(struct chain_rig *rig, uint64_t step)
+{
     for (uint32_t i = 0; i < rig->slot_count; i++) {
         struct chain_slot *slot = &rig->slots[i];
         uint32_t count = 0;
@@ -406,9 +436,81 @@ static inline void chain_commit(struct chain_rig *rig)
     for (uint32_t i = 0; i < rig->slot_count; i++)
         chain_leave(rig, &rig->slots[i]);
     for (uint32_t node = 0; node < CHAIN_NODES; node++) {
-        if (chain_lives(rig, node))
+        if (chain_hears(rig, node))
             shard_committed(rig->nodes[node].shard, RIG_JOB, rig->incarnation, step);
     }
+}
+
+static inline bool chain_is_given_up(const struct chain_rig *rig, uint64_t step)
+{
+    return step > rig->given_up_after && step <= rig->given_up_step;
+}
+
+static inline void chain_give_up(struct chain_rig *rig, uint64_t after, uint64_t step)
+{
+    if (step <= rig->committed)
+        return;
+    if (rig->given_up_step <= rig->committed || after < rig->given_up_after)
+        rig->given_up_after = after;
+    if (step > rig->given_up_step)
+        rig->given_up_step = step;
+}
+
+/* The newest that somebody has, and that may be the job's if it is to. */
+static inline uint64_t chain_newest(const struct chain_rig *rig, bool may_be_the_jobs)
+{
+    uint64_t newest = rig->committed;
+
+    for (uint32_t node = 0; node < CHAIN_NODES; node++) {
+        uint64_t step = rig->nodes[node].committed;
+
+        if (chain_lives(rig, node) && step > newest && !(may_be_the_jobs && chain_is_given_up(rig, step)))
+            newest = step;
+    }
+    return newest;
+}
+
+/* Whether a node has something in the generation of a step. */
+static inline bool chain_takes_part(const struct chain_rig *rig, uint32_t node, uint64_t step)
+{
+    for (uint32_t i = 0; i < rig->state_count; i++) {
+        if (chain_holds(&rig->slots[i], node, step))
+            return true;
+    }
+    return false;
+}
+
+/* A node that waits for what will not be the job's goes on. */
+static inline void chain_forgo(struct chain_rig *rig)
+{
+    uint64_t newest = chain_newest(rig, false);
+
+    for (uint32_t node = 0; node < CHAIN_NODES; node++) {
+        struct chain_node *at = &rig->nodes[node];
+
+        if (!chain_lives(rig, node) || at->committed <= rig->committed)
+            continue;
+        if (at->committed < newest && chain_takes_part(rig, node, newest))
+            chain_give_up(rig, at->committed - 1, at->committed);
+        if (chain_hears(rig, node) &&
+            (chain_is_given_up(rig, at->committed) || !chain_takes_part(rig, node, at->committed)))
+            shard_forgo(at->shard, RIG_JOB, rig->incarnation, at->committed);
+    }
+}
+
+static inline void chain_commit(struct chain_rig *rig)
+{
+    uint64_t step;
+
+    for (uint32_t node = 0; node < CHAIN_NODES; node++) {
+        if (chain_lives(rig, node))
+            chain_give_up(rig, rig->nodes[node].passed_after, rig->nodes[node].passed_step);
+    }
+    step = chain_newest(rig, true);
+    if (step > rig->committed && chain_is_durable(rig, step))
+        chain_make_the_jobs(rig, step);
+    else
+        chain_forgo(rig);
 }
 
 /* Whether each slot would still have somebody with all there is, and the next generations somebody to write
@@ -478,6 +580,7 @@ static inline void chain_node_prepare(struct chain_rig *rig, uint32_t node, bool
     struct assignment *assignment = chain_assignment(rig, node, durable);
 
     rig->nodes[node].committed = rig->committed;
+    rig->nodes[node].passed_after = rig->nodes[node].passed_step = 0;
     rig->nodes[node].map_heard = 0;
     shard_prepare(rig->nodes[node].shard, assignment, rig->incarnation, rig->committed);
     while (rig->nodes[node].write_count > 0) /* of the incarnation before */
@@ -495,6 +598,7 @@ static inline void chain_start(struct chain_rig *rig, uint32_t node)
 
     at->shard = shard_new(&owner, 0, &events);
     at->write_count = 0;
+    at->is_deaf = false;
     ck_assert_ptr_nonnull(at->shard);
 }
 

@@ -336,6 +336,18 @@ static inline void committed(struct cluster *cluster, const char *name, uint64_t
     SAY(cluster, name, COMMITTED, committed, &body);
 }
 
+static inline void passed_over(struct cluster *cluster, const char *name, uint64_t incarnation,
+                               uint64_t after, uint64_t step)
+{
+    Cairn__PassedOver body = CAIRN__PASSED_OVER__INIT;
+
+    body.job = 1;
+    body.incarnation = incarnation;
+    body.after = after;
+    body.step = step;
+    SAY(cluster, name, PASSED_OVER, passed_over, &body);
+}
+
 static inline void progress(struct cluster *cluster, const char *name, uint64_t incarnation, uint64_t step)
 {
     Cairn__Progress body = CAIRN__PROGRESS__INIT;

@@ -12,6 +12,8 @@
 #define ACTIONS 60000 /* in one step: so many are never needed */
 #define CALM_AFTER  2000
 #define CALM_ROUNDS 2
+#define CALM_STEPS  8   /* one in so many, where there are absences */
+#define NOTICES     100 /* one in so many actions is that the coordinator is away for somebody, or back */
 
 /* A job in training: the rig, and what its one client knows. */
 struct play {
@@ -24,6 +26,8 @@ struct play {
     uint32_t answers_to_others;   /* values that others than the first client got */
     uint64_t metrics, validation; /* the same */
     uint32_t moves;               /* slots that were copied */
+    bool has_absences;            /* generations are confirmed late, and nodes do not hear the coordinator */
+    bool is_unheard;              /* the coordinator, by all: nothing is confirmed */
     bool gets_calm; /* in the midst of steps: these must then end, with nothing lost and nobody going back */
 };
 
@@ -241,6 +245,7 @@ static void go_back(struct play *play)
             chain_start(rig, node);
     }
     rig->incarnation++;
+    rig->given_up_after = rig->given_up_step = 0;
     for (uint32_t i = 0; i < rig->slot_count; i++) {
         struct chain_slot *slot = &rig->slots[i];
 
@@ -285,11 +290,30 @@ static void nudge(struct play *play)
         shard_nudge(play->rig->nodes[node].shard);
 }
 
+/* Somebody notices that the coordinator is away, or believes so; or it is back. */
+static void notice(struct play *play)
+{
+    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
+
+    if (chain_draw(play->rig, 4) == 0)
+        play->is_unheard = !play->is_unheard;
+    if (chain_lives(play->rig, node))
+        chain_set_deaf(play->rig, node, chain_draw(play->rig, 2) == 0);
+}
+
+static void confirm(struct play *play)
+{
+    if (!play->is_unheard)
+        chain_commit(play->rig);
+}
+
 static void act(struct play *play)
 {
     struct chain_rig *rig = play->rig;
     uint32_t what = chain_draw(rig, 200);
 
+    if (play->has_absences && chain_draw(rig, NOTICES) == 0)
+        notice(play);
     if (what < 90 && rig->said_count > 0)
         chain_deliver(rig, chain_draw(rig, rig->said_count));
     else if (what < 160)
@@ -299,7 +323,7 @@ static void act(struct play *play)
     else if (what < 183)
         write_something(play);
     else if (what < 187)
-        chain_commit(play->rig);
+        confirm(play);
     else if (what < 188)
         chain_break(rig, chain_draw(rig, CHAIN_NODES), chain_draw(rig, CHAIN_NODES));
     else if (what < 192)
@@ -312,13 +336,14 @@ static void act(struct play *play)
 
 /* ---- plays */
 
-static void play_init(struct play *play, const char *optimizer, uint32_t places, uint64_t seed)
+static void play_init_every(struct play *play, const char *optimizer, uint32_t places, uint64_t seed,
+                            uint32_t every)
 {
     struct reference *reference;
 
     memset(play, 0, sizeof(*play));
     play->client = "client";
-    play->rig = chain_rig_new(optimizer, places, EVERY, seed);
+    play->rig = chain_rig_new(optimizer, places, every, seed);
     play->rig->on_reply = on_reply;
     play->rig->context = play;
     play->rig->held = chain_assignment(play->rig, 0, true);
@@ -337,6 +362,11 @@ static void play_init(struct play *play, const char *optimizer, uint32_t places,
     chain_prepare_all(play->rig);
 }
 
+static void play_init(struct play *play, const char *optimizer, uint32_t places, uint64_t seed)
+{
+    play_init_every(play, optimizer, places, seed, EVERY);
+}
+
 static void play_fini(struct play *play)
 {
     for (uint32_t version = 0; version <= STEPS; version++)
@@ -351,6 +381,8 @@ static void settle(struct play *play)
     for (uint32_t round = 0; round < 4; round++) {
         chain_give_maps(play->rig);
         for (uint32_t node = 0; node < CHAIN_NODES; node++) {
+            if (chain_lives(play->rig, node))
+                chain_set_deaf(play->rig, node, false);
             if (chain_lives(play->rig, node) && shard_waits(play->rig->nodes[node].shard))
                 shard_nudge(play->rig->nodes[node].shard);
             while (chain_lives(play->rig, node) && play->rig->nodes[node].write_count > 0)
@@ -413,11 +445,12 @@ static void play_all(struct play *play)
 {
     while (play->step < STEPS) {
         uint64_t step = play->step;
-        uint32_t actions = 0, most = play->gets_calm ? chain_draw(play->rig, CALM_AFTER) : ACTIONS;
+        bool gets_calm = play->has_absences ? chain_draw(play->rig, CALM_STEPS) == 0 : play->gets_calm;
+        uint32_t actions = 0, most = gets_calm ? chain_draw(play->rig, CALM_AFTER) : ACTIONS;
 
         while (!step_has_ended(play) && actions++ < most)
             act(play);
-        if (play->gets_calm)
+        if (gets_calm)
             get_calm(play);
         ck_assert_msg(actions < ACTIONS, "step %llu does not end", (unsigned long long)step);
         play->step++;
@@ -449,6 +482,21 @@ START_TEST(norms_are_of_all_chunks_wherever_they_are)
     play.gets_calm = _i % 3 > 0;
     play_all(&play);
     ck_assert(play.gets_calm || play.moves > 0);
+    play_fini(&play);
+}
+END_TEST
+
+/* Generations are gone over here and not there, whoever dies or is copied to then; no step hangs on that, and
+ * what is the job's can be gone back to. */
+START_TEST(a_coordinator_that_is_away_stops_no_step)
+{
+    struct play play;
+
+    play_init_every(&play, optimizers[_i % RIG_OPTIMIZER_COUNT], 1 + (uint32_t)_i % 3, (uint64_t)_i + 2000,
+                    1);
+    play.has_absences = true;
+    play_all(&play);
+    ck_assert_uint_gt(play.rig->passed, 0);
     play_fini(&play);
 }
 END_TEST
@@ -610,6 +658,7 @@ static Suite *chain_suite(void)
 
     tcase_add_loop_test(tests, whatever_happens_the_bits_are_the_same, 0, CASES);
     tcase_add_loop_test(tests, norms_are_of_all_chunks_wherever_they_are, 0, CASES);
+    tcase_add_loop_test(tests, a_coordinator_that_is_away_stops_no_step, 0, CASES);
     tcase_add_test(tests, who_comes_late_is_in_the_next_generation);
     tcase_add_test(tests, who_leaves_is_in_no_generation);
     tcase_add_test(tests, who_pushes_again_meanwhile_is_answered);

@@ -612,6 +612,44 @@ START_TEST(a_server_that_is_behind_is_waited_for)
 }
 END_TEST
 
+/* It alone did not hear us, and can make no later one while the other waits. */
+START_TEST(what_one_server_went_over_the_other_need_not_keep)
+{
+    run_committed();
+    committed(&cluster, "s1", 1, 6);
+    passed_over(&cluster, "s2", 1, 6, 7); /* it may still make 6 */
+    ck_assert(!GOT(&cluster, "s1", ABANDON));
+    passed_over(&cluster, "s2", 1, 4, 8);
+    ck_assert_uint_eq(STEP_OF("s1", ABANDON), 6);
+    ck_assert(!GOT(&cluster, "s2", ABANDON));
+    passed_over(&cluster, "s2", 1, 4, 8);
+    ck_assert(!GOT(&cluster, "s1", ABANDON)); /* it was told */
+    committed(&cluster, "s1", 1, 8);
+    ck_assert_uint_eq(STEP_OF("s1", ABANDON), 8);
+    committed(&cluster, "s1", 1, 9);
+    committed(&cluster, "s2", 1, 9);
+    ck_assert_uint_eq(STEP_OF("s1", COMMITTED), 9);
+    passed_over(&cluster, "s2", 1, 4, 8); /* as it registers: behind the job */
+    ck_assert(!GOT(&cluster, "s1", ABANDON));
+}
+END_TEST
+
+/* Whoever has it by now, it was told to others that they need not keep it. */
+START_TEST(what_was_given_up_is_never_the_jobs)
+{
+    run_committed();
+    passed_over(&cluster, "s2", 1, 4, 6);
+    committed(&cluster, "s1", 1, 6);
+    committed(&cluster, "s2", 1, 6);
+    ck_assert(!GOT(&cluster, "s1", COMMITTED) && !GOT(&cluster, "s2", COMMITTED));
+    ck_assert_uint_eq(STEP_OF("s1", ABANDON), 6);
+    ck_assert_uint_eq(STEP_OF("s2", ABANDON), 6);
+    committed(&cluster, "s1", 1, 8);
+    committed(&cluster, "s2", 1, 8);
+    ck_assert_uint_eq(STEP_OF("s2", COMMITTED), 8);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     const TTest *const servers[] = {a_lost_server_is_waited_for,
@@ -645,8 +683,9 @@ static Suite *make_suite(void)
                                      tables_that_were_being_added_begin_anew,
                                      tables_are_added_when_all_servers_are_back,
                                      records_of_an_older_program_go_on_from_what_is_committed};
-    const TTest *const generations[] = {the_older_of_two_generations_is_given_up,
-                                        a_server_that_is_behind_is_waited_for};
+    const TTest *const generations[] = {
+        the_older_of_two_generations_is_given_up, a_server_that_is_behind_is_waited_for,
+        what_one_server_went_over_the_other_need_not_keep, what_was_given_up_is_never_the_jobs};
     Suite *suite = suite_create("coordinator_retake");
 
     ADD(suite, "servers", servers);

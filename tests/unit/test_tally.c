@@ -291,6 +291,36 @@ START_TEST(a_generation_that_was_passed_over_is_taken_back)
 }
 END_TEST
 
+static enum tally_outcome passed(struct tallies *tallies, uint32_t shard, uint64_t after, uint64_t step)
+{
+    struct shard_report report = {
+        .kind = SHARD_PASSED, .shard = shard, .job = 1, .incarnation = 1, .after = after, .step = step};
+
+    return tally_report(tallies, &report);
+}
+
+/* As above, before the other has a later one. */
+START_TEST(a_shard_that_says_what_it_passed_over_is_believed)
+{
+    struct tallies *tallies = two_holders();
+    uint64_t step;
+
+    ck_assert_uint_eq(standing_of(tallies).passed_step, 0);
+    ck_assert_int_eq(committed(tallies, 0, 10), TALLY_WAITS);
+    ck_assert_int_eq(passed(tallies, 2, 10, 20), TALLY_PASSED);
+    ck_assert(!tally_takes_back(tallies, 1, 0, &step)); /* it may still make 10 */
+    ck_assert_int_eq(passed(tallies, 2, 5, 25), TALLY_PASSED);
+    ck_assert(tally_takes_back(tallies, 1, 0, &step));
+    ck_assert_uint_eq(step, 10);
+    ck_assert_int_eq(passed(tallies, 0, 3, 15), TALLY_PASSED);
+    ck_assert_uint_eq(standing_of(tallies).passed_after, 3);
+    ck_assert_uint_eq(standing_of(tallies).passed_step, 25);
+    tally_confirm(tallies, 1, 1, 25);
+    ck_assert_uint_eq(standing_of(tallies).passed_step, 0); /* it is behind the job */
+    tallies_free(tallies);
+}
+END_TEST
+
 /* A shard that has nothing in a generation has not passed it over. */
 START_TEST(an_empty_shard_passes_nothing_over)
 {
@@ -379,6 +409,7 @@ static Suite *tally_suite(void)
     tcase_add_test(tests, what_stands_can_be_told_again);
     tcase_add_test(tests, later_generations_are_others);
     tcase_add_test(tests, a_generation_that_was_passed_over_is_taken_back);
+    tcase_add_test(tests, a_shard_that_says_what_it_passed_over_is_believed);
     tcase_add_test(tests, an_empty_shard_passes_nothing_over);
     tcase_add_test(tests, a_shard_that_gives_up_its_pieces_is_not_waited_for);
     tcase_add_test(tests, what_another_server_passed_over_stands_no_more);

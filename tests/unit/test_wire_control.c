@@ -236,11 +236,19 @@ START_TEST(plain_reports_pass)
     Cairn__Reached reached = CAIRN__REACHED__INIT;
     Cairn__Held held = CAIRN__HELD__INIT;
     Cairn__Extended extended = CAIRN__EXTENDED__INIT;
+    Cairn__PassedOver passed = CAIRN__PASSED_OVER__INIT;
 
     held.step = WIRE_STEP_MAX;
     check_verdict(node_message, NODE_MESSAGE(held, HELD, &held), NULL);
     held.step++;
     check_verdict(node_message, NODE_MESSAGE(held, HELD, &held), "step");
+    passed.after = WIRE_STEP_MAX - 1;
+    passed.step = WIRE_STEP_MAX;
+    check_verdict(node_message, NODE_MESSAGE(passed_over, PASSED_OVER, &passed), NULL);
+    passed.step++;
+    check_verdict(node_message, NODE_MESSAGE(passed_over, PASSED_OVER, &passed), "passed over");
+    passed.step = passed.after;
+    check_verdict(node_message, NODE_MESSAGE(passed_over, PASSED_OVER, &passed), "passed over");
     check_verdict(node_message, NODE_MESSAGE(extended, EXTENDED, &extended), NULL);
     check_verdict(node_message, NODE_MESSAGE(heartbeat, HEARTBEAT, &heartbeat), NULL);
     check_verdict(node_message, NODE_MESSAGE(leave, LEAVE, &goodbye), NULL);
