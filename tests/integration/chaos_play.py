@@ -21,6 +21,7 @@ LEAVES_WITHIN_S = 60 * SLOW
 ASKED_AGAIN_S = 15               # a drain that a coordinator may have forgotten as it died
 PATIENCE_S = 20                  # with a command that is refused: the coordinator may not know all nodes again yet
 DISK_MIB = 24
+INSTEAD = ("kill worker", "kill server", "kill coordinator")  # of a fault that would meet nobody
 
 
 def cluster_of(folder, schedule):
@@ -84,7 +85,7 @@ class Play:
         self.step, self.step_at = -1, time.monotonic()
         self.longest_still_s = 0  # without a new step, while nothing was down
         self.events = []
-        self.met = []    # kinds of faults that met somebody
+        self.met = []    # kinds of faults, as they were done
         self.failed_for_room = 0
         self.is_resumed_by = None
         self.began = time.monotonic()
@@ -104,7 +105,18 @@ class Play:
             return [name for name in up if name in self.cluster.disks and not self.cluster.disks[name].is_full()]
         return up[1:] if what in ("terminate", "drain") else up
 
+    def kind_of(self, fault):
+        """What a fault is; one that would meet nobody now is another."""
+        for kind in (fault.kind, *INSTEAD):
+            if kind in ("scale", "add worker") or self.candidates(kind):
+                return kind
+        return "add worker"
+
     def act(self, fault):
+        kind = self.kind_of(fault)
+        if kind != fault.kind:
+            self.note(f"{fault.kind}: there is none, so {kind}")
+            fault.kind = kind
         if fault.kind == "scale":
             self.commands.append(Command(self.cluster, "scale", self.name, "--workers", str(fault.workers)))
             self.note(f"scale to {fault.workers}")
@@ -114,9 +126,6 @@ class Play:
             self.move_server(fault)
         else:
             candidates = self.candidates(fault.kind)
-            if not candidates:
-                self.note(f"{fault.kind}: there is none")
-                return
             self.do(fault, candidates[fault.which % len(candidates)])
         self.met.append(fault.kind)
 
@@ -147,9 +156,6 @@ class Play:
     def move_server(self, fault):
         """What one server has is to go to one that comes; a coordinator may find that this cannot be done now."""
         up = self.cluster.up("server")
-        if not up:
-            self.note("move server: there is none")
-            return
         name = up[fault.which % len(up)]
         self.note(f"add server {self.cluster.add_server(self.schedule.shards)}, drain {name}")
         self.cluster.nodes[name].may_leave = True

@@ -47,6 +47,7 @@ def judge(one, result, whole):
     expect(result["status"] == "completed", f"it ended as {json.dumps(result)}")
     expect(result["model_hash"] == whole["model_hash"],
            f"another model: {json.dumps(result)}, undisturbed {json.dumps(whole)}")
+    expect(len(one.met) == len(one.schedule.faults), f"{len(one.met)} of {len(one.schedule.faults)} faults came to be")
     status = one.status()
     expect(status["divergences"] == 0, "sums came twice and differed")
     if status["validation_step"] == status["final_step"]:

@@ -1,5 +1,6 @@
 """What chaos_play.py plays: clusters, and faults that come at steps of a job. A function of seed and number alone, so
-that a schedule can be played again; whether a fault meets somebody is seen when it is played."""
+that a schedule can be played again; who is there to be met, and so what a fault is that would meet nobody, is seen when
+it is played."""
 
 import random
 
