@@ -69,19 +69,6 @@ void assignment_unref(struct assignment *assignment)
     free(assignment);
 }
 
-bool assignment_owns(const struct assignment *assignment, uint32_t thread, uint32_t table, uint32_t chunk)
-{
-    const struct slot_map *map = assignment->map;
-
-    return slot_map_place(map, thread, placement_slot(table, chunk, map->slot_count)).is_member;
-}
-
-bool assignment_owns_keys(const struct assignment *assignment, uint32_t thread, const uint64_t *keys,
-                          size_t count)
-{
-    return slot_map_heads_keys(assignment->map, thread, keys, count);
-}
-
 void assignment_holders(const struct assignment *assignment, bool *holds)
 {
     const struct slot_map *map = assignment->map;

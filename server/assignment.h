@@ -31,13 +31,6 @@ enum status assignment_new(const Cairn__PrepareCommand *command, const char *ser
 struct assignment *assignment_ref(struct assignment *assignment);
 void assignment_unref(struct assignment *assignment);
 
-/* Whether a shard thread has a chunk, as a head or as another in its chain. chunk is within its table. */
-bool assignment_owns(const struct assignment *assignment, uint32_t thread, uint32_t table, uint32_t chunk);
-
-/* Whether the rows of all keys[count] in sparse tables are the thread's. */
-bool assignment_owns_keys(const struct assignment *assignment, uint32_t thread, const uint64_t *keys,
-                          size_t count);
-
 /* Which of the job's shards are the heads of slots. holds: [shard_count]. */
 void assignment_holders(const struct assignment *assignment, bool *holds);
 

@@ -497,7 +497,7 @@ static inline void codec_push_chunk(struct codec_rig *rig, struct codec_plain *p
 
 static inline bool codec_key_is_on(const struct codec_rig *rig, uint32_t shard, uint64_t key)
 {
-    return assignment_owns_keys(rig->assignment, shard, &key, 1);
+    return slot_map_heads_keys(rig->assignment->map, shard, &key, 1);
 }
 
 /* Encodes a row at the end of both buffers. */

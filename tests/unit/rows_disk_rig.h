@@ -348,7 +348,15 @@ static inline uint64_t disk_key(uint32_t index)
 
 static inline bool disk_is_here(const struct disk_rig *rig, uint32_t shard, uint64_t key)
 {
-    return assignment_owns_keys(rig->assignment, shard, &key, 1);
+    return slot_map_heads_keys(rig->assignment->map, shard, &key, 1);
+}
+
+/* Whether the only chunk of a dense table is on a shard. */
+static inline bool disk_heads(const struct disk_rig *rig, uint32_t shard, uint32_t table)
+{
+    const struct slot_map *map = rig->assignment->map;
+
+    return slot_map_head(map, placement_slot(table, 0, map->slot_count)) == shard;
 }
 
 static inline float disk_float(struct chance *chance)
@@ -392,7 +400,7 @@ static inline void disk_push_dense(struct disk_rig *rig, uint32_t shard, uint64_
     struct chance chance = {plain_mix(~(step * DISK_MICROBATCHES + microbatch))};
     struct buffer *payload;
 
-    if (!assignment_owns(rig->assignment, shard, rig->dense, 0))
+    if (!disk_heads(rig, shard, rig->dense))
         return;
     payload = buffer_new(DISK_DENSE_FLOATS * sizeof(float));
     for (uint32_t i = 0; i < DISK_DENSE_FLOATS; i++)

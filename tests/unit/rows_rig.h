@@ -214,7 +214,7 @@ static inline bool rows_is_here(const void *context, uint64_t key)
 {
     const struct rows_place *place = context;
 
-    return assignment_owns_keys(place->rig->assignment, place->shard, &key, 1);
+    return slot_map_heads_keys(place->rig->assignment->map, place->shard, &key, 1);
 }
 
 /* A push of a node's gradients to one shard. */

@@ -376,6 +376,7 @@ static void judge_chunk(const struct drama *drama, struct store_transaction *tra
 /* All that is on disk of the job's committed step is the undisturbed run's. */
 static void judge(struct drama *drama, const struct assignment *assignment)
 {
+    const struct slot_map *map = assignment->map;
     uint64_t committed = atomic_load(&drama->board->committed);
 
     ck_assert_uint_ge(committed, drama->step);
@@ -393,7 +394,7 @@ static void judge(struct drama *drama, const struct assignment *assignment)
                       error.message);
         ck_assert_int_eq(store_begin_read(store, &transaction, &error), CAIRN_OK);
         for (uint32_t chunk = 0; chunk < assignment->job->graph->chunk_count; chunk++) {
-            if (!assignment_owns(assignment, shard, TABLE_WEIGHTS, chunk))
+            if (slot_map_head(map, placement_slot(TABLE_WEIGHTS, chunk, map->slot_count)) != shard)
                 continue;
             judge_chunk(drama, transaction, chunk);
             drama->is_ahead = drama->is_ahead || chunk_is_ahead(drama, transaction, chunk);

@@ -37,7 +37,7 @@ static void push_nothing(struct disk_rig *rig, uint64_t step)
             struct data_header header = disk_header(rig, DATA_PUSH, tables[i], step);
             struct buffer *none[2] = {NULL, NULL};
 
-            if (i == 1 && !assignment_owns(rig->assignment, shard, tables[i], 0))
+            if (i == 1 && !disk_heads(rig, shard, tables[i]))
                 continue;
             header.node = (struct tree_node){0, DISK_MICROBATCHES};
             header.samples = 8;

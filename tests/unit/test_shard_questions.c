@@ -123,7 +123,7 @@ static void ask_statistics(struct disk_rig *rig, uint32_t table, uint64_t sums[S
     for (uint32_t shard = 0; shard < DISK_SHARDS; shard++) {
         struct disk_answer *answer = &rig->answers[shard];
 
-        if (table == DISK_DENSE && !assignment_owns(rig->assignment, shard, table, 0))
+        if (table == DISK_DENSE && !disk_heads(rig, shard, table))
             continue;
         shard_handle(rig->shards[shard], "judge", 5, &header, NULL);
         MUST(answer->is_there && answer->kind == DATA_STATISTICS);
@@ -182,7 +182,7 @@ START_TEST(a_question_that_makes_no_sense_is_refused)
     uint32_t shard = 0;
 
     disk_step(rig, 0);
-    while (!assignment_owns(rig->assignment, shard, DISK_DENSE, 0))
+    while (!disk_heads(rig, shard, DISK_DENSE))
         shard++;
     for (int i = 0; i < 6; i++) {
         struct data_header header = disk_header(rig, DATA_EXPORT, DISK_SPARSE, 0);
