@@ -1,4 +1,4 @@
-/* The life of a shard's jobs: prepare, commit, release, and what follows when a chunk's sum is whole. */
+/* The life of a shard's jobs: how they are prepared, replaced and released; what the writer says of them. */
 #include "shard.h"
 
 #include "base/clock.h"
@@ -37,6 +37,12 @@ void shard_fail(struct shard *shard, struct shard_job *job, const struct error *
         return;
     job->failed = true;
     report_failure(shard, job->assignment, job->incarnation, error);
+}
+
+void shard_abandon(struct shard *shard, struct shard_job *job, const struct error *error)
+{
+    commits_abandon(&job->commits);
+    shard_fail(shard, job, error);
 }
 
 static void report_committed(struct shard *shard, const struct shard_job *job, uint64_t step)
@@ -242,146 +248,7 @@ static bool job_retire(struct shard *shard, struct shard_job *job)
     return true;
 }
 
-/* ---- what follows */
-
-/* Answers those who wait for the chunk's new version. */
-static void dense_answer(struct shard *shard, struct shard_job *job, uint32_t number,
-                         struct dense_chunk *chunk)
-{
-    struct wait wait;
-
-    while (subscriber_take(shard->subscribers, &chunk->waiting, chunk->version, &wait)) {
-        struct reply_subject subject = shard_subject(job, number, &wait);
-
-        shard_answer_chunk(shard, &subject, wait.client, chunk, wait.answer);
-        wait_release(shard->subscribers, &wait);
-    }
-}
-
-void shard_abandon(struct shard *shard, struct shard_job *job, const struct error *error)
-{
-    commits_abandon(&job->commits);
-    shard_fail(shard, job, error);
-}
-
-void shard_advance_dense(struct shard *shard, struct shard_job *job, uint32_t number,
-                         struct dense_chunk *chunk)
-{
-    struct error error;
-
-    if (chunk->clocks) {
-        shard_advance_updates(shard, job, chunk);
-        return;
-    }
-    if (!chunk->is_summed)
-        return;
-    shard_forward_dense(shard, job, number, chunk);
-    if (job->held || !dense_is_due(job->tables->items[number].dense, chunk) ||
-        !chain_allows(&chunk->link, chunk->version + 1) || !commits_allow(&job->commits, chunk->version + 1))
-        return;
-    if (dense_update(job->tables->items[number].dense, chunk, &error) != CAIRN_OK) {
-        shard_fail(shard, job, &error);
-        return;
-    }
-    if (commits_reached_dense(&job->commits, number, chunk, &error) != CAIRN_OK)
-        shard_abandon(shard, job, &error);
-    shard_acknowledge(shard, job, number, chunk->number, &chunk->link, chunk->version);
-    dense_answer(shard, job, number, chunk);
-}
-
-/* Answers those who wait for versions that are there, or cannot come any more. */
-static void sums_answer(struct shard *shard, struct shard_job *job, uint32_t number)
-{
-    struct sum_table *sums = job->tables->items[number].sums;
-    struct wait wait;
-
-    while (subscriber_take(shard->subscribers, &sums->waiting, sum_table_version(sums), &wait)) {
-        struct reply_subject subject = shard_subject(job, number, &wait);
-        struct buffer *values = sum_version(sums, wait.version);
-
-        shard_reply_check(&subject,
-                          values ? replies_values(shard->replies, &subject, wait.client, 0, DATA_FLOAT64,
-                                                  wait.answer != ANSWER_EXISTENCE ? values : NULL)
-                                 : replies_refuse(shard->replies, &subject, wait.client, DATA_REFUSED_PASSED,
-                                                  "the step was skipped"));
-        wait_release(shard->subscribers, &wait);
-    }
-}
-
-void shard_advance_sums(struct shard *shard, struct shard_job *job, uint32_t number)
-{
-    struct sum_table *sums = job->tables->items[number].sums;
-
-    shard_forward_sums(shard, job, number);
-    while (sums->whole_count > 0 && chain_allows(&sums->link, sums->whole[0].version)) {
-        sum_update(sums);
-        shard_acknowledge(shard, job, number, 0, &sums->link, sums->kept[0].version);
-        sums_answer(shard, job, number);
-    }
-}
-
-static void sparse_answer(struct shard *shard, struct shard_job *job, uint32_t number)
-{
-    struct sparse_table *sparse = job->tables->items[number].sparse;
-    struct wait wait;
-
-    while (subscriber_take(shard->subscribers, &sparse->waiting, sparse->version, &wait)) {
-        shard_answer_rows(shard, job, number, &wait);
-        wait_release(shard->subscribers, &wait);
-    }
-}
-
-/* Makes the next version of a sparse table; false: it may not be made yet. */
-static bool sparse_advance(struct shard *shard, struct shard_job *job, uint32_t number)
-{
-    struct sparse_table *sparse = job->tables->items[number].sparse;
-    struct error error;
-
-    if (job->held || !sparse_is_due(sparse) || job->failed ||
-        !commits_allow_sparse(&job->commits, sparse, sparse->version + 1))
-        return false;
-    if (sparse_update(sparse, &error) != CAIRN_OK) {
-        shard_abandon(shard, job, &error); /* rows of two versions: nothing more may be made durable */
-        return false;
-    }
-    if (commits_reached_sparse(&job->commits, number, &error) != CAIRN_OK ||
-        commits_go_on(&job->commits, &error) != CAIRN_OK)
-        shard_abandon(shard, job, &error);
-    sparse_answer(shard, job, number);
-    return true;
-}
-
-void shard_advance_sparse(struct shard *shard, struct shard_job *job, uint32_t number)
-{
-    struct sparse_table *sparse = job->tables->items[number].sparse;
-    uint64_t version = sparse->version;
-
-    if (!sparse->chain) {
-        sparse_advance(shard, job, number);
-        return;
-    }
-    if (sparse_is_blank(sparse))
-        return;
-    do { /* the sums of the next step may be here already */
-        shard_forward_rows(shard, job, number);
-    } while (sparse_advance(shard, job, number));
-    if (sparse->version != version)
-        shard_ask_rows(shard, job, number); /* what is awaited, at the new version */
-}
-
-void shard_advance_all(struct shard *shard, struct shard_job *job)
-{
-    for (uint32_t number = 0; number < job->tables->count; number++) {
-        struct table *table = &job->tables->items[number];
-
-        for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++)
-            shard_advance_dense(shard, job, number, table->dense->chunks[i]);
-        if (table->sums)
-            shard_advance_sums(shard, job, number);
-        if (table->sparse)
-            shard_advance_sparse(shard, job, number);
-    }
-}
+/* ---- what goes on by itself */
 
 bool shard_work(struct shard *shard)
 {
@@ -467,82 +334,6 @@ void shard_prepare(struct shard *shard, struct assignment *assignment, uint64_t 
     shard_flush(shard);
 }
 
-/* A commit that cannot be made. At the end of a training that is a fault; tables go on without it. */
-static void commit_refuse(struct shard *shard, struct shard_job *job, uint64_t step)
-{
-    struct shard_report refused = {.kind = SHARD_REFUSED, .step = step};
-    struct error error;
-
-    error_set(&error, CAIRN_INVALID,
-              "shard %u cannot commit step %" PRIu64 ": not all of its tables are there, or can end at it",
-              shard->owner.shard, step);
-    if (!job_has_tables(job->assignment->job)) {
-        shard_fail(shard, job, &error);
-        return;
-    }
-    snprintf(refused.message, sizeof(refused.message), "%s", error.message);
-    shard_tell(shard, job->assignment, job->incarnation, refused);
-}
-
-void shard_commit(struct shard *shard, uint64_t number, uint64_t incarnation, uint64_t step)
-{
-    struct shard_job *job = shard_find_incarnation(shard, number, incarnation);
-    enum commits_answer answer;
-    struct error error;
-
-    if (!job)
-        return;
-    if (commits_ask(&job->commits, step, &answer, &error) != CAIRN_OK) {
-        shard_fail(shard, job, &error);
-    } else if (answer == COMMITS_DURABLE) {
-        report_committed(shard, job, step);
-    } else if (answer == COMMITS_WRONG) {
-        commit_refuse(shard, job, step);
-    }
-    shard_flush(shard);
-}
-
-/* What waited for the generation in front has room now, if it is gone. */
-static void generation_gone(struct shard *shard, struct shard_job *job, bool is_gone)
-{
-    uint64_t missed;
-
-    if (commits_missed(&job->commits, &missed))
-        commit_refuse(shard, job, missed);
-    if (is_gone)
-        shard_advance_all(shard, job);
-    shard_flush(shard);
-}
-
-void shard_committed(struct shard *shard, uint64_t number, uint64_t incarnation, uint64_t step)
-{
-    struct shard_job *job = shard_find_incarnation(shard, number, incarnation);
-    bool confirmed;
-    struct error error;
-
-    if (!job)
-        return;
-    if (commits_confirm(&job->commits, step, &confirmed, &error) != CAIRN_OK)
-        shard_fail(shard, job, &error);
-    generation_gone(shard, job, confirmed);
-}
-
-void shard_forgo(struct shard *shard, uint64_t number, uint64_t incarnation, uint64_t step)
-{
-    struct shard_job *job = shard_find_incarnation(shard, number, incarnation);
-    bool forgone;
-    struct error error;
-
-    if (!job)
-        return;
-    if (commits_forgo(&job->commits, step, &forgone, &error) != CAIRN_OK)
-        shard_fail(shard, job, &error);
-    if (forgone)
-        log_info("generation_forgone", "job=%" PRIu64 " shard=%u step=%" PRIu64, number, shard->owner.shard,
-                 step);
-    generation_gone(shard, job, forgone);
-}
-
 void shard_release(struct shard *shard, uint64_t number, uint64_t incarnation)
 {
     struct shard_job *job = find_any(shard, number);
@@ -581,8 +372,7 @@ void shard_written(struct shard *shard, struct generation *generation, enum stat
         report_committed(shard, job, step);
         shard_advance_all(shard, job); /* sparse tables whose rows it held */
     } else {
-        commits_abandon(&job->commits);
-        shard_fail(shard, job, error);
+        shard_abandon(shard, job, error);
         shard_advance_all(shard, job);
     }
     shard_flush(shard);

@@ -129,7 +129,7 @@ enum status shard_name_workers(const struct shard_job *job, struct dense_chunk *
 /* Says in the log whose updates a job has that ends here. */
 void shard_log_updates(const struct shard *shard, const struct shard_job *job);
 
-/* ---- what is due */
+/* ---- what is due (shard_advance.c) */
 
 /* Moves a chunk, or a sparse table, that is due to its next version, unless a generation holds it
  * back, and answers those who wait for it. number: of the table. */
