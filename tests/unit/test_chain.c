@@ -2,7 +2,7 @@
  * come back, are copied to and copied from, maps that each shard hears of at its own time, generations, and
  * jobs that go back to one. Every version that a client is shown is the one that an undisturbed job has, bit
  * for bit; none that it was shown is ever lost; what is committed can be gone back to. */
-#include "chain_rig.h"
+#include "chain_chance.h"
 #include "check_main.h"
 
 #define STEPS   14
@@ -192,49 +192,6 @@ static bool step_has_ended(const struct play *play)
 
 /* ---- what happens */
 
-static void kill_somebody(struct play *play)
-{
-    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
-
-    if (!chain_lives(play->rig, node) || !chain_may_die(play->rig, node))
-        return;
-    chain_kill(play->rig, node);
-}
-
-/* A server that was dead starts: it has nothing, but for what is on its disk. */
-static void start_somebody(struct play *play)
-{
-    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
-
-    if (chain_lives(play->rig, node))
-        return;
-    chain_start(play->rig, node);
-    chain_node_prepare(play->rig, node, false);
-}
-
-/* A fresh replica, or a slot that goes from one node to another. */
-static void copy_something(struct play *play)
-{
-    struct chain_slot *slot = &play->rig->slots[chain_draw(play->rig, play->rig->slot_count)];
-    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
-
-    if (slot->copy != SLOT_NOBODY || chain_has(slot, node) || !chain_lives(play->rig, node) ||
-        chain_length(slot) == CHAIN_PLACES)
-        return;
-    chain_copy_begin(play->rig, slot, node);
-    if (slot->leaves == SLOT_NOBODY && chain_draw(play->rig, 2) == 0)
-        slot->leaves = slot->nodes[chain_draw(play->rig, chain_length(slot))];
-    play->moves++;
-}
-
-static void write_something(struct play *play)
-{
-    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
-
-    if (chain_lives(play->rig, node) && play->rig->nodes[node].write_count > 0)
-        chain_write(play->rig, node);
-}
-
 /* All goes back to the committed step, on whatever servers had it then. */
 static void go_back(struct play *play)
 {
@@ -265,29 +222,13 @@ static void something_happens(struct play *play)
     uint32_t what = chain_draw(play->rig, 40);
 
     if (what < 8)
-        kill_somebody(play);
+        chance_kill(play->rig, chain_may_die);
     else if (what < 16)
-        start_somebody(play);
+        (void)chance_start(play->rig);
     else if (what < 39)
-        copy_something(play);
+        play->moves += chance_copy(play->rig, play->rig->slot_count);
     else if (!play->gets_calm)
         go_back(play);
-}
-
-static void give_map(struct play *play)
-{
-    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
-
-    if (chain_lives(play->rig, node) && play->rig->nodes[node].map_heard < play->rig->map_number)
-        chain_give_map(play->rig, node);
-}
-
-static void nudge(struct play *play)
-{
-    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
-
-    if (chain_lives(play->rig, node) && shard_waits(play->rig->nodes[node].shard))
-        shard_nudge(play->rig->nodes[node].shard);
 }
 
 /* Somebody notices that the coordinator is away, or believes so; or it is back. */
@@ -319,15 +260,15 @@ static void act(struct play *play)
     else if (what < 160)
         push_something(play);
     else if (what < 175)
-        give_map(play);
+        chance_give_map(rig, chain_draw(rig, CHAIN_NODES));
     else if (what < 183)
-        write_something(play);
+        chance_write(rig);
     else if (what < 187)
         confirm(play);
     else if (what < 188)
         chain_break(rig, chain_draw(rig, CHAIN_NODES), chain_draw(rig, CHAIN_NODES));
     else if (what < 192)
-        nudge(play);
+        chance_nudge(rig, chain_draw(rig, CHAIN_NODES));
     else if (what < 196)
         ask_newest(play, chain_draw(rig, CHUNKS));
     else
@@ -383,8 +324,7 @@ static void settle(struct play *play)
         for (uint32_t node = 0; node < CHAIN_NODES; node++) {
             if (chain_lives(play->rig, node))
                 chain_set_deaf(play->rig, node, false);
-            if (chain_lives(play->rig, node) && shard_waits(play->rig->nodes[node].shard))
-                shard_nudge(play->rig->nodes[node].shard);
+            chance_nudge(play->rig, node);
             while (chain_lives(play->rig, node) && play->rig->nodes[node].write_count > 0)
                 chain_write(play->rig, node);
         }

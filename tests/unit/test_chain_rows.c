@@ -3,7 +3,7 @@
  * hears of at its own time, generations, and jobs that go back to one. Every row of every version that a
  * program reads is the one that an undisturbed table has, bit for bit; no step that it has seen the end of
  * comes again. */
-#include "chain_rig.h"
+#include "chain_chance.h"
 #include "check_main.h"
 #include "plain_rows.h"
 
@@ -239,49 +239,6 @@ static void program_acts(struct play *play)
 
 /* ---- what happens */
 
-static void kill_somebody(struct play *play)
-{
-    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
-
-    if (chain_lives(play->rig, node) && chain_may_die(play->rig, node))
-        chain_kill(play->rig, node);
-}
-
-static void start_somebody(struct play *play)
-{
-    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
-
-    if (chain_lives(play->rig, node))
-        return;
-    chain_start(play->rig, node);
-    chain_node_prepare(play->rig, node, false);
-}
-
-static void copy_something(struct play *play)
-{
-    struct chain_slot *slot = &play->rig->slots[chain_draw(play->rig, GROUPS)];
-    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
-
-    if (slot->copy != SLOT_NOBODY || chain_has(slot, node) || !chain_lives(play->rig, node) ||
-        chain_length(slot) == CHAIN_PLACES)
-        return;
-    chain_copy_begin(play->rig, slot, node);
-    if (slot->leaves == SLOT_NOBODY && chain_draw(play->rig, 2) == 0)
-        slot->leaves = slot->nodes[chain_draw(play->rig, chain_length(slot))];
-    play->moves++;
-}
-
-static void write_something(struct play *play)
-{
-    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
-
-    if (!chain_lives(play->rig, node))
-        return;
-    shard_work(play->rig->nodes[node].shard);
-    if (play->rig->nodes[node].write_count > 0)
-        chain_write(play->rig, node);
-}
-
 /* All goes back to the committed step, on whatever servers had it then. */
 static void go_back(struct play *play)
 {
@@ -313,29 +270,13 @@ static void something_happens(struct play *play)
     uint32_t what = chain_draw(play->rig, 40);
 
     if (what < 8)
-        kill_somebody(play);
+        chance_kill(play->rig, chain_may_die);
     else if (what < 16)
-        start_somebody(play);
+        (void)chance_start(play->rig);
     else if (what < 39)
-        copy_something(play);
+        play->moves += chance_copy(play->rig, GROUPS);
     else
         go_back(play);
-}
-
-static void give_map(struct play *play)
-{
-    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
-
-    if (chain_lives(play->rig, node) && play->rig->nodes[node].map_heard < play->rig->map_number)
-        chain_give_map(play->rig, node);
-}
-
-static void nudge(struct play *play)
-{
-    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
-
-    if (chain_lives(play->rig, node) && shard_waits(play->rig->nodes[node].shard))
-        shard_nudge(play->rig->nodes[node].shard);
 }
 
 static void act(struct play *play)
@@ -348,15 +289,15 @@ static void act(struct play *play)
     else if (what < 160)
         program_acts(play);
     else if (what < 175)
-        give_map(play);
+        chance_give_map(rig, chain_draw(rig, CHAIN_NODES));
     else if (what < 186)
-        write_something(play);
+        chance_write(rig);
     else if (what < 189)
         chain_commit(rig);
     else if (what < 190)
         chain_break(rig, chain_draw(rig, CHAIN_NODES), chain_draw(rig, CHAIN_NODES));
     else if (what < 194)
-        nudge(play);
+        chance_nudge(rig, chain_draw(rig, CHAIN_NODES));
     else if (what < 197)
         something_happens(play);
 }
@@ -428,8 +369,7 @@ static void settle(struct play *play)
     for (uint32_t round = 0; round < 12; round++) {
         chain_give_maps(play->rig);
         for (uint32_t node = 0; node < CHAIN_NODES; node++) {
-            if (chain_lives(play->rig, node) && shard_waits(play->rig->nodes[node].shard))
-                shard_nudge(play->rig->nodes[node].shard);
+            chance_nudge(play->rig, node);
             while (chain_lives(play->rig, node) && shard_work(play->rig->nodes[node].shard))
                 ;
             while (chain_lives(play->rig, node) && play->rig->nodes[node].write_count > 0)

@@ -4,7 +4,7 @@
  * update has a weight of its own in each chunk, so that the weights tell which ones were applied, and how
  * often: those that a worker was told of once, the others once or never; and all replicas come to the same
  * bits. */
-#include "chain_rig.h"
+#include "chain_chance.h"
 #include "check_main.h"
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) /* one thread, and much slower */
@@ -321,17 +321,12 @@ static void work(struct play *play, struct hand *hand)
 
 /* ---- generations: what a coordinator does */
 
-static bool holds(const struct chain_slot *slot, uint32_t node, uint64_t step)
-{
-    return chain_has(slot, node) && slot->since[node] < step;
-}
-
 static uint32_t count_holders(const struct chain_slot *slot, uint64_t step)
 {
     uint32_t count = 0;
 
     for (uint32_t node = 0; node < CHAIN_NODES; node++)
-        count += holds(slot, node, step);
+        count += chain_holds(slot, node, step);
     return count;
 }
 
@@ -367,16 +362,6 @@ static void give_up_generation(struct play *play)
     play->asked_step = 0;
 }
 
-static void take_leave(struct chain_rig *rig, struct chain_slot *slot)
-{
-    for (uint32_t node = 0; node < CHAIN_NODES && slot->leaves != SLOT_NOBODY; node++) {
-        if (node != slot->leaves && holds(slot, node, rig->committed)) {
-            chain_remove(slot, slot->leaves);
-            chain_map_changed(rig);
-        }
-    }
-}
-
 static void commit_now(struct play *play)
 {
     struct chain_rig *rig = play->rig;
@@ -386,7 +371,7 @@ static void commit_now(struct play *play)
         uint32_t count = 0;
 
         for (uint32_t at = 0; at < chain_length(slot); at++) {
-            if (holds(slot, slot->nodes[at], play->asked_step))
+            if (chain_holds(slot, slot->nodes[at], play->asked_step))
                 slot->durable[count++] = slot->nodes[at];
         }
         while (count < CHAIN_PLACES)
@@ -397,7 +382,7 @@ static void commit_now(struct play *play)
     play->asked_step = 0;
     play->commits++;
     for (uint32_t i = 0; i < rig->slot_count; i++)
-        take_leave(rig, &rig->slots[i]);
+        chain_leave(rig, &rig->slots[i]);
     for (uint32_t node = 0; node < CHAIN_NODES; node++) {
         if (chain_lives(rig, node))
             shard_committed(rig->nodes[node].shard, RIG_JOB, rig->incarnation, rig->committed);
@@ -418,7 +403,7 @@ static void commit_if_made(struct play *play)
             return;
         }
         for (uint32_t node = 0; node < CHAIN_NODES; node++) {
-            if (holds(slot, node, step) && play->rig->nodes[node].committed < step)
+            if (chain_holds(slot, node, step) && play->rig->nodes[node].committed < step)
                 return;
         }
     }
@@ -440,41 +425,14 @@ static bool may_die(const struct chain_rig *rig, uint32_t dies)
     return true;
 }
 
-static void kill_somebody(struct play *play)
-{
-    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
-
-    if (!chain_lives(play->rig, node) || !may_die(play->rig, node))
-        return;
-    chain_kill(play->rig, node);
-}
-
 static void start_somebody(struct play *play)
 {
-    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
+    uint32_t node = chance_start(play->rig);
 
-    if (chain_lives(play->rig, node))
+    if (node == CHAIN_NODES)
         return;
-    chain_start(play->rig, node);
-    chain_node_prepare(play->rig, node, false);
     play->epoch_heard[node] = 0;
     play->is_asked[node] = false;
-}
-
-static void copy_something(struct play *play)
-{
-    struct chain_slot *slot = &play->rig->slots[chain_draw(play->rig, play->rig->slot_count)];
-    uint32_t node = chain_draw(play->rig, CHAIN_NODES);
-
-    if (slot->copy != SLOT_NOBODY || chain_has(slot, node) || !chain_lives(play->rig, node) ||
-        chain_length(slot) == CHAIN_PLACES)
-        return;
-    slot->copy = node;
-    if (slot->leaves == SLOT_NOBODY && chain_draw(play->rig, 2) == 0)
-        slot->leaves = slot->nodes[chain_draw(play->rig, chain_length(slot))];
-    chain_map_changed(play->rig);
-    slot->copy_number = play->rig->map_number;
-    play->copies++;
 }
 
 /* All goes back to the committed step, on whatever servers had it then; workers get new numbers. */
@@ -513,11 +471,11 @@ static void something_happens(struct play *play)
     uint32_t what = chain_draw(play->rig, 100);
 
     if (what < 25)
-        kill_somebody(play);
+        chance_kill(play->rig, may_die);
     else if (what < 45)
         start_somebody(play);
     else if (what < 80)
-        copy_something(play);
+        play->copies += chance_copy(play->rig, play->rig->slot_count);
     else if (what < 88)
         join(play);
     else if (what < 98)
@@ -526,18 +484,6 @@ static void something_happens(struct play *play)
         go_back(play);
     if (what >= 80)
         make_epoch(play);
-}
-
-static void give_map(struct play *play, uint32_t node)
-{
-    if (chain_lives(play->rig, node) && play->rig->nodes[node].map_heard < play->rig->map_number)
-        chain_give_map(play->rig, node);
-}
-
-static void nudge(struct play *play, uint32_t node)
-{
-    if (chain_lives(play->rig, node) && shard_waits(play->rig->nodes[node].shard))
-        shard_nudge(play->rig->nodes[node].shard);
 }
 
 static void write_what_is_due(struct play *play, uint32_t node)
@@ -557,7 +503,7 @@ static void act(struct play *play)
     else if (what < 140)
         work(play, hand);
     else if (what < 156)
-        give_map(play, node);
+        chance_give_map(play->rig, node);
     else if (what < 164)
         deliver_epoch(play, node);
     else if (what < 168)
@@ -571,7 +517,7 @@ static void act(struct play *play)
     else if (what < 179)
         chain_break(rig, node, chain_draw(rig, CHAIN_NODES));
     else if (what < 186)
-        nudge(play, node);
+        chance_nudge(play->rig, node);
     else if (what < 192)
         synchronise(play, hand);
     else
@@ -622,10 +568,10 @@ static void settle(struct play *play)
 {
     for (uint32_t round = 0; round < 6; round++) {
         for (uint32_t node = 0; node < CHAIN_NODES; node++) {
-            give_map(play, node);
+            chance_give_map(play->rig, node);
             deliver_epoch(play, node);
             deliver_ask(play, node);
-            nudge(play, node);
+            chance_nudge(play->rig, node);
             while (chain_lives(play->rig, node) && play->rig->nodes[node].write_count > 0)
                 chain_write(play->rig, node);
         }
@@ -798,8 +744,8 @@ START_TEST(an_old_head_changes_nothing)
     struct play *play = play_new(3);
 
     take_out(play, 0);
-    give_map(play, 1);
-    give_map(play, 2);
+    chance_give_map(play->rig, 1);
+    chance_give_map(play->rig, 2);
     push_step(play, 1, 0);
     push_step(play, 0, 0);
     deliver(play, 0, 1);
@@ -821,8 +767,8 @@ START_TEST(an_old_acknowledgement_is_none)
     deliver(play, 0, 1);
     take_out(play, 1); /* of which nobody hears */
     copy_to(play, 1);
-    give_map(play, 0);
-    give_map(play, 1);
+    chance_give_map(play->rig, 0);
+    chance_give_map(play->rig, 1);
     deliver(play, 1, 0);
     ck_assert(!is_told(play, 0));
     deliver(play, 0, 1); /* the snapshot; what follows is lost */
@@ -840,13 +786,13 @@ START_TEST(an_old_snapshot_is_none)
     struct play *play = play_new(1);
 
     copy_to(play, 1);
-    give_map(play, 0);
+    chance_give_map(play->rig, 0);
     take_out(play, 1);
-    give_map(play, 0);
+    chance_give_map(play->rig, 0);
     push_step(play, 0, 0);
     copy_to(play, 1);
-    give_map(play, 0);
-    give_map(play, 1);
+    chance_give_map(play->rig, 0);
+    chance_give_map(play->rig, 1);
     push_step(play, 0, 1);
     chain_deliver_all(play->rig);
     settle(play);
@@ -882,10 +828,10 @@ START_TEST(who_is_behind_another_says_so)
         push_step(play, 0, 0);
         take_out(play, 1);
         chain_break(play->rig, 0, 1);
-        give_map(play, first);
+        chance_give_map(play->rig, first);
         chain_deliver_all(play->rig);
         ck_assert(!is_told(play, 0));
-        give_map(play, 2 - first);
+        chance_give_map(play->rig, 2 - first);
         chain_deliver_all(play->rig);
         ck_assert(is_told(play, 0));
         play_fini(play);
@@ -934,7 +880,7 @@ START_TEST(who_leaves_is_in_what_was_captured)
     shard_commit(second->shard, RIG_JOB, 1, 2);
     ck_assert_uint_eq(second->write_count, 0);
     take_out(play, 1);
-    give_map(play, 1);
+    chance_give_map(play->rig, 1);
     shard_committed(second->shard, RIG_JOB, 1, 1);
     ck_assert_uint_eq(second->write_count, 1);
     chain_write(play->rig, 1);

@@ -1,0 +1,69 @@
+/* What happens by chance to the nodes of a chain rig, as the plays of weights, rows and updates all have it.
+ * Each draws first and may find that nothing can be done. Test code only. */
+#ifndef CAIRN_TESTS_CHAIN_CHANCE_H
+#define CAIRN_TESTS_CHAIN_CHANCE_H
+
+#include "chain_rig.h"
+
+/* A server that may die does. */
+static inline void chance_kill(struct chain_rig *rig,
+                               bool (*may_die)(const struct chain_rig *rig, uint32_t node))
+{
+    uint32_t node = chain_draw(rig, CHAIN_NODES);
+
+    if (chain_lives(rig, node) && may_die(rig, node))
+        chain_kill(rig, node);
+}
+
+/* A server that was dead starts: it has nothing, but for what is on its disk. Which; CHAIN_NODES: none. */
+static inline uint32_t chance_start(struct chain_rig *rig)
+{
+    uint32_t node = chain_draw(rig, CHAIN_NODES);
+
+    if (chain_lives(rig, node))
+        return CHAIN_NODES;
+    chain_start(rig, node);
+    chain_node_prepare(rig, node, false);
+    return node;
+}
+
+/* A fresh replica, or a slot that goes from one node to another; of the first slots. False: none. */
+static inline bool chance_copy(struct chain_rig *rig, uint32_t slots)
+{
+    struct chain_slot *slot = &rig->slots[chain_draw(rig, slots)];
+    uint32_t node = chain_draw(rig, CHAIN_NODES);
+
+    if (slot->copy != SLOT_NOBODY || chain_has(slot, node) || !chain_lives(rig, node) ||
+        chain_length(slot) == CHAIN_PLACES)
+        return false;
+    chain_copy_begin(rig, slot, node);
+    if (slot->leaves == SLOT_NOBODY && chain_draw(rig, 2) == 0)
+        slot->leaves = slot->nodes[chain_draw(rig, chain_length(slot))];
+    return true;
+}
+
+static inline void chance_write(struct chain_rig *rig)
+{
+    uint32_t node = chain_draw(rig, CHAIN_NODES);
+
+    if (!chain_lives(rig, node))
+        return;
+    shard_work(rig->nodes[node].shard);
+    if (rig->nodes[node].write_count > 0)
+        chain_write(rig, node);
+}
+
+/* A node that lives hears of the newest map. */
+static inline void chance_give_map(struct chain_rig *rig, uint32_t node)
+{
+    if (chain_lives(rig, node) && rig->nodes[node].map_heard < rig->map_number)
+        chain_give_map(rig, node);
+}
+
+static inline void chance_nudge(struct chain_rig *rig, uint32_t node)
+{
+    if (chain_lives(rig, node) && shard_waits(rig->nodes[node].shard))
+        shard_nudge(rig->nodes[node].shard);
+}
+
+#endif
