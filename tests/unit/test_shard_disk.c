@@ -107,6 +107,14 @@ START_TEST(an_absent_coordinator_holds_nobody_back)
     for (uint64_t step = 6; step < 11; step++)
         rig_step(rig, 1, step);
     ck_assert_uint_eq(rig->pending_count, 0); /* the one that is written may be the job's */
+    for (uint64_t passed = 4; passed < 10; passed += 2) {
+        for (uint32_t i = 0; i < RIG_SHARDS; i++) {
+            struct shard_report report = rig_expect_report(rig, SHARD_PASSED);
+
+            ck_assert_uint_eq(report.step, passed);
+            ck_assert_uint_eq(report.after, 2);
+        }
+    }
     set_away(rig, false);
     rig_step(rig, 1, 11); /* to the next boundary */
     for (uint64_t step = 0; step < 11; step++)
