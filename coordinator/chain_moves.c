@@ -163,17 +163,30 @@ static bool is_alone(const struct job_entry *entry, const char *server)
     return false;
 }
 
-static uint32_t any_shard(const struct job_entry *entry)
+/* Whether a server is there, or may still come back with what it has. */
+static bool is_counted_on(const struct job_entry *entry, const char *server)
+{
+    for (size_t i = 0; i < entry->servers.count; i++) {
+        if (entry->servers.items[i].prepared && strcmp(node_name(entry->servers.items[i].node), server) == 0)
+            return true;
+    }
+    for (size_t i = 0; i < entry->awaited_count; i++) {
+        if (!entry->awaited[i].is_worker && strcmp(entry->awaited[i].name, server) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A shard for slots with nothing in them, not of the server that is lost; CHAIN_NOBODY: there is none. */
+static uint32_t any_other(const struct job_entry *entry, const char *lost)
 {
     const Cairn__JobRecord *record = entry->record;
 
     for (uint32_t shard = 0; shard < record->n_shards; shard++) {
-        for (size_t i = 0; i < entry->servers.count; i++) {
-            const struct participant *server = &entry->servers.items[i];
+        const char *server = record->shards[shard]->server;
 
-            if (server->prepared && chain_is_on(record, shard, node_name(server->node)))
-                return shard;
-        }
+        if (strcmp(server, lost) != 0 && is_counted_on(entry, server))
+            return shard;
     }
     return CHAIN_NOBODY;
 }
@@ -194,7 +207,7 @@ static bool can_change(const struct job_entry *entry)
 
 bool chains_can_lose(const struct job_entry *entry, const char *server)
 {
-    return can_change(entry) && !is_alone(entry, server) && any_shard(entry) != CHAIN_NOBODY;
+    return can_change(entry) && !is_alone(entry, server) && any_other(entry, server) != CHAIN_NOBODY;
 }
 
 /* What is on its way to a server will not come. */
@@ -221,7 +234,7 @@ bool chains_lose(struct turn *turn, struct job_entry *entry, const char *server)
         return false;
     (void)copies_end(entry, server);
     entry->heads_changed = map_remove(entry, is_of_server, server) || entry->heads_changed;
-    chain_fill_empty(chain_view_live(entry->record), any_shard(entry));
+    chain_fill_empty(chain_view_live(entry->record), any_other(entry, server));
     map_changed(turn, entry);
     return true;
 }
@@ -278,11 +291,15 @@ static bool copies_begin(struct turn *turn, struct job_entry *entry, struct chai
     return count > 0;
 }
 
-/* The first piece that a server has of the job: generations are expected of it from then on. */
+/* A piece that a server has of the job: generations are expected of it from its first piece on. A later one
+ * may have come at an earlier step, as the chunks of a step end at different moments. */
 static void count_holder(struct job_entry *entry, struct participant *server, uint64_t since)
 {
-    if (server->committed_step != UINT64_MAX)
+    if (server->committed_step != UINT64_MAX) {
+        if (since < server->empty_until)
+            server->empty_until = since;
         return;
+    }
     server->committed_step = entry_status(entry)->committed_step;
     server->empty_until = since;
 }
@@ -415,12 +432,18 @@ static bool may_leave(const struct job_entry *entry, const struct chain_plan *pl
            (!chain_plan_copy(plan, entry, &slot, &shard) && chain_plan_all_leave(plan, entry));
 }
 
+/* Whether anything may be copied, or leave, now. */
+static bool may_move(const struct job_entry *entry)
+{
+    return can_change(entry) && entry->awaited_count == 0 && entry->growth == GROWTH_NONE &&
+           entry_status(entry)->state == JOB_STATE(RUNNING);
+}
+
 void chains_update(struct turn *turn, struct job_entry *entry, const struct nodes *nodes)
 {
     struct chain_plan plan;
 
-    if (!can_change(entry) || entry->awaited_count > 0 || turn->effects->failed ||
-        entry_status(entry)->state != JOB_STATE(RUNNING) || entry->growth != GROWTH_NONE)
+    if (!may_move(entry) || turn->effects->failed)
         return;
     if (entry_has_tables(entry)) /* clients ask where the heads are: nobody is to be told */
         entry->heads_changed = false;
@@ -439,7 +462,9 @@ void chains_update(struct turn *turn, struct job_entry *entry, const struct node
 
 int64_t chains_deadline_ms(const struct job_entry *entry)
 {
-    return entry->copy_due_ms > 0 && can_change(entry) ? entry->copy_due_ms : INT64_MAX;
+    return entry->copy_due_ms > 0 && may_move(entry) && chains_are_settled(entry) && !is_planned(entry)
+               ? entry->copy_due_ms
+               : INT64_MAX;
 }
 
 bool chains_can_spare(const struct job_entry *entry, const struct nodes *nodes, const struct node *server)
@@ -449,6 +474,6 @@ bool chains_can_spare(const struct job_entry *entry, const struct nodes *nodes, 
     if (!can_change(entry) || entry_status(entry)->state != JOB_STATE(RUNNING))
         return false;
     for (size_t i = 0; i < nodes->count; i++)
-        others += !node_is_worker(nodes->items[i]) && nodes->items[i] != server && !nodes->items[i]->draining;
+        others += chain_can_take_on(entry, nodes->items[i]) && nodes->items[i] != server;
     return others >= entry->job->replicas;
 }

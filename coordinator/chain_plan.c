@@ -339,26 +339,31 @@ void chain_plan_add(struct chain_plan *plan, const struct job_entry *entry, uint
 
 /* ---- servers that come */
 
-/* Whether the record has the server's shards, or has room for them. false: it came in another shape. */
-static bool has_shards_for(struct turn *turn, Cairn__JobRecord *record, const struct node *server)
+static size_t count_shards(const Cairn__JobRecord *record, const struct node *server)
 {
     size_t count = 0;
 
     for (size_t i = 0; i < record->n_shards; i++)
         count += chain_is_on(record, (uint32_t)i, node_name(server));
-    if (count == 0)
-        return record->n_shards + server->registration->n_endpoints <= PLACEMENT_SHARDS_MAX &&
-               life_add_shards(turn, record, server);
-    shards_found(turn, record, server);
-    return count == server->registration->n_endpoints;
+    return count;
+}
+
+bool chain_can_take_on(const struct job_entry *entry, const struct node *node)
+{
+    size_t recorded = count_shards(entry->record, node), has = node->registration->n_endpoints;
+
+    return !node_is_worker(node) && !node->draining &&
+           (recorded == 0 ? entry->record->n_shards + has <= PLACEMENT_SHARDS_MAX : recorded == has);
 }
 
 static void take_on(struct turn *turn, struct job_entry *entry, struct node *server)
 {
     struct participant *participant;
 
-    if (!has_shards_for(turn, entry->record, server))
-        return;
+    if (count_shards(entry->record, server) > 0)
+        shards_found(turn, entry->record, server);
+    else if (!life_add_shards(turn, entry->record, server))
+        return; /* memory is out */
     participant = entry_add(turn, entry, server, 0);
     if (!participant)
         return;
@@ -378,7 +383,7 @@ void chain_recruit(struct turn *turn, struct job_entry *entry, const struct node
     for (size_t i = 0; i < nodes->count && count < entry_servers_target(entry); i++) {
         struct node *node = nodes->items[i];
 
-        if (node_is_worker(node) || node->draining || entry_participant(entry, node))
+        if (!chain_can_take_on(entry, node) || entry_participant(entry, node))
             continue;
         take_on(turn, entry, node);
         count++;

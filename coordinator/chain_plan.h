@@ -43,6 +43,10 @@ void chain_plan_add(struct chain_plan *plan, const struct job_entry *entry, uint
 /* How many of the shards of a slot stay, of the slot with fewest. */
 uint32_t chain_plan_fewest(const struct chain_plan *plan, const struct job_entry *entry);
 
+/* Whether a node is a server that stays, and is in the record with the shards that it has now, or not at all.
+ */
+bool chain_can_take_on(const struct job_entry *entry, const struct node *node);
+
 /* Takes servers on in place of those that are gone or are to go, as long as there are any. */
 void chain_recruit(struct turn *turn, struct job_entry *entry, const struct nodes *nodes);
 

@@ -23,6 +23,15 @@ bool chains_name(const Cairn__JobRecord *record, const char *server)
            view_names(record, chain_view_live(record), server);
 }
 
+bool chains_copy_to(const Cairn__JobRecord *record, const char *server)
+{
+    for (size_t i = 0; record->map && i < record->map->n_copies; i++) {
+        if (chain_is_on(record, record->map->copies[i]->shard, server))
+            return true;
+    }
+    return false;
+}
+
 void chains_forget(struct job_entry *entry)
 {
     message_free(entry->record->map);

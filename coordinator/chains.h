@@ -74,6 +74,9 @@ uint32_t *chains_heads(struct turn *turn, const struct job_entry *entry, bool li
 /* Whether a server has a place in a record's chains, of the committed step or of now. */
 bool chains_name(const Cairn__JobRecord *record, const char *server);
 
+/* Whether something is being copied to a server. */
+bool chains_copy_to(const Cairn__JobRecord *record, const char *server);
+
 /* Whether all that a server has of a job can go to others while it trains. */
 bool chains_can_spare(const struct job_entry *entry, const struct nodes *nodes, const struct node *server);
 

@@ -15,7 +15,7 @@ static bool is_empty_at(const struct participant *server, uint64_t step)
     return server->committed_step == UINT64_MAX || server->empty_until >= step;
 }
 
-static bool is_given_up(const struct job_entry *entry, uint64_t step)
+bool commits_are_given_up(const struct job_entry *entry, uint64_t step)
 {
     return step > entry->given_up_after && step <= entry->given_up_step;
 }
@@ -37,7 +37,7 @@ static uint64_t newest_generation(const struct job_entry *entry, bool may_be_the
     for (size_t i = 0; i < entry->servers.count; i++) {
         uint64_t held = entry->servers.items[i].committed_step;
 
-        if (held != UINT64_MAX && held > step && !(may_be_the_jobs && is_given_up(entry, held)))
+        if (held != UINT64_MAX && held > step && !(may_be_the_jobs && commits_are_given_up(entry, held)))
             step = held;
     }
     return step;
@@ -94,7 +94,7 @@ static void abandon_given_up(struct turn *turn, struct job_entry *entry)
     for (size_t i = 0; i < entry->servers.count; i++) {
         struct participant *server = &entry->servers.items[i];
 
-        if (is_waiting(entry, server) && is_given_up(entry, server->held_step))
+        if (is_waiting(entry, server) && commits_are_given_up(entry, server->held_step))
             tell_abandon(turn, entry, server);
     }
 }
@@ -212,15 +212,24 @@ void commits_passed(struct turn *turn, struct job_entry *entry, uint64_t after, 
     commits_update(turn, entry);
 }
 
+/* The job's last step cannot be made durable as it is. */
+static bool is_end_given_up(const struct job_entry *entry)
+{
+    return entry_status(entry)->state == JOB_STATE(COMMITTING) &&
+           commits_are_given_up(entry, entry_status(entry)->step);
+}
+
+static void lose_end(struct turn *turn, struct job_entry *entry)
+{
+    uint64_t step = entry_status(entry)->step;
+
+    life_go_back(turn, entry);
+    entry_tell(turn, entry, "a part of step %" PRIu64 " was lost before it was durable: going back", step);
+}
+
 /* Nobody that lives has all of a generation: who had a part of it has died since it was copied from him. */
 static void give_up_generation(struct turn *turn, struct job_entry *entry, uint64_t step)
 {
-    if (entry_status(entry)->state == JOB_STATE(COMMITTING)) {
-        life_go_back(turn, entry);
-        entry_tell(turn, entry, "a part of step %" PRIu64 " was lost before it was durable: going back",
-                   step);
-        return;
-    }
     give_up(entry, step - 1, step);
     abandon_given_up(turn, entry);
     throughput_give_up(entry, step);
@@ -232,6 +241,10 @@ void commits_update(struct turn *turn, struct job_entry *entry)
 
     if (entry->awaited_count > 0)
         return;
+    if (is_end_given_up(entry)) {
+        lose_end(turn, entry);
+        return;
+    }
     abandon_empty(turn, entry);
     abandon_given_up(turn, entry);
     if (newest <= entry_status(entry)->committed_step)
@@ -243,6 +256,8 @@ void commits_update(struct turn *turn, struct job_entry *entry)
     }
     if (!chains_hold(entry, newest)) {
         give_up_generation(turn, entry, newest);
+        if (is_end_given_up(entry))
+            lose_end(turn, entry);
         return;
     }
     commit_generation(turn, entry, newest);

@@ -16,6 +16,9 @@ void commits_made(struct turn *turn, struct job_entry *entry, struct participant
 /* A server went over the generations of steps after `after`, up to `step`, while it did not hear us. */
 void commits_passed(struct turn *turn, struct job_entry *entry, uint64_t after, uint64_t step);
 
+/* Whether a generation will never be the job's. */
+bool commits_are_given_up(const struct job_entry *entry, uint64_t step);
+
 /* A server did not make the generation of a step, which is above the committed one. No harm, unless another
  * server has made it: none makes a later one before the job has this one, so the job could commit nothing
  * more, and fails. Of a training nobody may refuse. */

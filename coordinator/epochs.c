@@ -34,8 +34,12 @@ static size_t count_prepared(const struct participants *participants)
 void epochs_prepared(struct turn *turn, struct job_entry *entry, struct participant *participant,
                      const Cairn__Prepared *prepared)
 {
-    if (participant->prepared)
+    if (participant->prepared) { /* taken back as such; the map may have come before it could go by it */
+        if (!node_is_worker(participant->node) && entry->record->map &&
+            participant->mapped < entry->record->map->number)
+            chains_tell(turn, entry, participant->node);
         return;
+    }
     participant->training_samples = prepared->training_samples;
     participant->validation_samples = prepared->validation_samples;
     if (node_is_worker(participant->node) && entry_has_begun(entry) &&

@@ -22,7 +22,7 @@ void retake_await(struct turn *turn, struct job_entry *entry, uint32_t lease_ms)
     for (size_t first = 0, next; first < record->n_shards; first = next) {
         const char *server = recorded_server(record, first, &next);
 
-        if (chains_name(record, server))
+        if (chains_name(record, server) || chains_copy_to(record, server))
             entry_await(turn, entry, server, false);
     }
     entry->heads_changed = record->map != NULL; /* whether workers have heard of it is not known */

@@ -1,6 +1,7 @@
 /* Serving clients that wait for news of a job. */
 #include "subscriptions.h"
 
+#include "commits.h"
 #include "growth.h"
 #include "location.h"
 
@@ -86,7 +87,8 @@ static bool is_over(const struct subscription *subscription, const struct job_en
     const Cairn__JobStatus *status = entry_status(entry);
 
     if (subscription->kind == SUBSCRIPTION_COMMIT)
-        return status->state != JOB_STATE(RUNNING) || status->committed_step >= subscription->step;
+        return status->state != JOB_STATE(RUNNING) || status->committed_step >= subscription->step ||
+               commits_are_given_up(entry, subscription->step);
     if (subscription->kind == SUBSCRIPTION_TABLE)
         return status->state != JOB_STATE(RUNNING) || growth_is_ready(entry, subscription->table);
     if (subscription->kind == SUBSCRIPTION_LOCATION)
@@ -121,12 +123,19 @@ static void serve_committer(struct turn *turn, const struct subscription *subscr
     const Cairn__JobStatus *status = entry_status(entry);
     struct error error;
 
-    if (status->state == JOB_STATE(RUNNING) || status->committed_step >= subscription->step) {
+    if (status->committed_step >= subscription->step ||
+        (status->state == JOB_STATE(RUNNING) && !commits_are_given_up(entry, subscription->step))) {
         reply_status(turn, &subscription->client, subscription->request, entry);
         return;
     }
-    error_set(&error, CAIRN_CLOSED, "%s runs no more, and step %" PRIu64 " was not committed: %s", status->id,
-              subscription->step, status->reason);
+    if (status->state == JOB_STATE(RUNNING))
+        error_set(&error, CAIRN_INVALID,
+                  "step %" PRIu64 " of %s cannot be committed any more, as a server that had a part of it is "
+                  "gone: commit a later one",
+                  subscription->step, status->id);
+    else
+        error_set(&error, CAIRN_CLOSED, "%s runs no more, and step %" PRIu64 " was not committed: %s",
+                  status->id, subscription->step, status->reason);
     reply_error(turn, &subscription->client, subscription->request, &error);
 }
 

@@ -29,7 +29,8 @@ static uint64_t larger(uint64_t left, uint64_t right)
  * began, and that others have none of. */
 static uint64_t next_generation(const struct job_entry *entry)
 {
-    uint64_t newest = larger(entry_status(entry)->committed_step, entry->asked_step);
+    uint64_t newest =
+        larger(larger(entry_status(entry)->committed_step, entry->asked_step), entry->given_up_step);
 
     for (size_t i = 0; i < entry->servers.count; i++)
         newest = larger(newest, entry->servers.items[i].held_step);

@@ -242,8 +242,9 @@ CAIRN_API enum cairn_status cairn_step(cairn *connection, cairn_handle **handle)
  * calls it, between the same two steps: nobody may push for the next step before.
  * Units:   timeout_ms from now; -1: for ever
  * Thread:  blocks up to timeout_ms
- * Errors:  INVALID: the current step has begun, the span is empty, or a table has the codec top_k and the step
- *          is not divisible by train.commit_every; TIMEOUT: not yet, call again; what broke the connection */
+ * Errors:  INVALID: the current step has begun, the span is empty, or a table has the codec top_k and the
+ * step is not divisible by train.commit_every; a server that alone had a part of the step on its way to disk
+ * is gone: commit a later step; TIMEOUT: not yet, call again; what broke the connection */
 CAIRN_API enum cairn_status cairn_commit(cairn *connection, int timeout_ms) CAIRN_MUST_CHECK;
 
 /* ---- what tables hold, and what has changed in them */

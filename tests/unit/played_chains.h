@@ -44,6 +44,45 @@ static inline void say_copied(const char *server, const Cairn__SlotCopy *copy, u
     say(&cluster, server, &message);
 }
 
+static inline void ask_drain(const char *server)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__DrainRequest drain = CAIRN__DRAIN_REQUEST__INIT;
+
+    drain.node = (char *)server;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_DRAIN;
+    request.drain = &drain;
+    ask(&cluster, "drainer", &request);
+    message_free(take_reply(&cluster, "drainer"));
+}
+
+/* "scaler" gets the reply. */
+static inline void ask_servers(const char *job, uint32_t servers)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__ScaleRequest body = CAIRN__SCALE_REQUEST__INIT;
+
+    body.job = (char *)job;
+    body.servers = servers;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_SCALE;
+    request.scale = &body;
+    ask(&cluster, "scaler", &request);
+}
+
+/* A model whose weights make some chunks. */
+static inline const char *chained_model(uint32_t servers, uint32_t replicas, const char *optimizer)
+{
+    static char text[1024];
+
+    snprintf(text, sizeof(text),
+             "name: tiny\nmodel:\n  input_shape: [32768]\n  layers:\n    - dense: {units: 16}\n"
+             "  loss: sparse_categorical_crossentropy\ndata:\n  train: {format: csv, path: train.csv}\n"
+             "train: {steps: 10, batch_size: 8, microbatches: 4, optimizer: %s}\n"
+             "cluster: {servers: %u, replicas: %u, workers: {min: 2, max: 3}}\n",
+             optimizer, servers, replicas);
+    return text;
+}
+
 /* Whether a server is anywhere in a map's chains; with copies, or as what is being copied to. */
 static inline bool names(const Cairn__MapCommand *map, const char *server)
 {

@@ -13,20 +13,6 @@ static const char *const optimizers[] = {"sgd", "lamb", "{adam: {global_clipnorm
 
 static const char *optimizer = "sgd";
 
-/* A model whose weights make some chunks. */
-static const char *text_of(uint32_t servers, uint32_t replicas)
-{
-    static char text[1024];
-
-    snprintf(text, sizeof(text),
-             "name: tiny\nmodel:\n  input_shape: [32768]\n  layers:\n    - dense: {units: 16}\n"
-             "  loss: sparse_categorical_crossentropy\ndata:\n  train: {format: csv, path: train.csv}\n"
-             "train: {steps: 10, batch_size: 8, microbatches: 4, optimizer: %s}\n"
-             "cluster: {servers: %u, replicas: %u, workers: {min: 2, max: 3}}\n",
-             optimizer, servers, replicas);
-    return text;
-}
-
 static void run_text(const char *text, const char *third)
 {
     submit_text_with_nodes(text);
@@ -44,7 +30,7 @@ START_TEST(chains_are_on_different_servers)
     Cairn__NodeCommand *command;
     uint32_t loads[4] = {0};
 
-    submit_text_with_nodes(text_of(2, 2));
+    submit_text_with_nodes(chained_model(2, 2, optimizer));
     command = take_command(&cluster, "s1", CAIRN__NODE_COMMAND__BODY_PREPARE);
     ck_assert_uint_eq(command->prepare->replicas, 2);
     ck_assert_uint_eq(command->prepare->n_slot_shards, 2 * SLOTS);
@@ -71,7 +57,7 @@ START_TEST(a_server_dies_and_others_have_what_it_had)
     Cairn__NodeCommand *command;
     Cairn__MapCommand *map;
 
-    run_text(text_of(2, 2), NULL);
+    run_text(chained_model(2, 2, optimizer), NULL);
     leave(&cluster, "s1");
     map = map_to("s2", &command);
     ck_assert_ptr_nonnull(map);
@@ -94,7 +80,7 @@ END_TEST
 /* Without another one that has what it had the job goes back. */
 START_TEST(the_last_of_a_chain_is_missed)
 {
-    run_text(text_of(2, 2), NULL);
+    run_text(chained_model(2, 2, optimizer), NULL);
     leave(&cluster, "s1");
     leave(&cluster, "s2");
     EXPECT_STATE(&cluster, WAITING, "waits for 2 more servers");
@@ -108,7 +94,7 @@ START_TEST(a_fresh_server_gets_copies)
     Cairn__MapCommand *map;
 
     optimizer = optimizers[_i];
-    run_text(text_of(2, 2), NULL);
+    run_text(chained_model(2, 2, optimizer), NULL);
     leave(&cluster, "s1");
     register_server(&cluster, "s3");
     command = take_command(&cluster, "s3", CAIRN__NODE_COMMAND__BODY_PREPARE);
@@ -127,22 +113,10 @@ START_TEST(a_fresh_server_gets_copies)
 }
 END_TEST
 
-static void ask_drain(const char *server)
-{
-    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
-    Cairn__DrainRequest drain = CAIRN__DRAIN_REQUEST__INIT;
-
-    drain.node = (char *)server;
-    request.body_case = CAIRN__CLIENT_REQUEST__BODY_DRAIN;
-    request.drain = &drain;
-    ask(&cluster, "drainer", &request);
-    message_free(take_reply(&cluster, "drainer"));
-}
-
 /* s1 has what is committed of a job that runs, and s3 has come to take it. */
 static void begin_drain(void)
 {
-    run_text(text_of(2, 1), NULL);
+    run_text(chained_model(2, 1, optimizer), NULL);
     commit_step(1, 2);
     register_server(&cluster, "s3");
     ask_drain("s1");
@@ -169,7 +143,7 @@ START_TEST(who_is_let_go_gets_no_copy)
     Cairn__NodeCommand *command;
     Cairn__MapCommand *map;
 
-    run_text(text_of(2, 2), NULL);
+    run_text(chained_model(2, 2, optimizer), NULL);
     leave(&cluster, "s2");
     register_server(&cluster, "s3");
     prepared(&cluster, "s3", 1, 0);
@@ -200,7 +174,7 @@ START_TEST(nothing_is_left_to_servers_that_are_gone)
     Cairn__NodeCommand *command;
     Cairn__MapCommand *map;
 
-    run_text(text_of(1, 1), NULL);
+    run_text(chained_model(1, 1, optimizer), NULL);
     ask_drain("s1"); /* s2 was there, and idle */
     prepared(&cluster, "s2", 1, 0);
     move_all(servers, 2, 3);
@@ -271,18 +245,6 @@ static uint32_t target_of_servers(void)
     return servers;
 }
 
-static void ask_servers(uint32_t servers)
-{
-    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
-    Cairn__ScaleRequest body = CAIRN__SCALE_REQUEST__INIT;
-
-    body.job = "tiny";
-    body.servers = servers;
-    request.body_case = CAIRN__CLIENT_REQUEST__BODY_SCALE;
-    request.scale = &body;
-    ask(&cluster, "scaler", &request);
-}
-
 /* Of a model on 2 servers. */
 START_TEST(scaling_takes_servers_on_and_lets_them_go)
 {
@@ -290,11 +252,11 @@ START_TEST(scaling_takes_servers_on_and_lets_them_go)
     Cairn__ClientReply *reply;
 
     optimizer = optimizers[_i];
-    run_text(text_of(2, 1), NULL);
+    run_text(chained_model(2, 1, optimizer), NULL);
     commit_step(1, 2);
     register_server(&cluster, "s3");
     ck_assert(!GOT(&cluster, "s3", PREPARE)); /* it is one too many */
-    ask_servers(3);
+    ask_servers("tiny", 3);
     reply = take_reply(&cluster, "scaler");
     ck_assert_uint_eq(reply->job->servers_target, 3);
     message_free(reply);
@@ -306,7 +268,7 @@ START_TEST(scaling_takes_servers_on_and_lets_them_go)
         committed(&cluster, servers[i], 1, 4);
     move_all(servers, 3, 4);
     cluster_forget(&cluster);
-    ask_servers(2);
+    ask_servers("tiny", 2);
     message_free(take_reply(&cluster, "scaler"));
     move_all(servers, 3, 5);
     ck_assert(!GOT(&cluster, "s3", RELEASE)); /* it alone has some of what is committed */
@@ -351,7 +313,7 @@ START_TEST(slots_are_shared_out_once)
     run_text(text, NULL);
     commit_step(1, 2);
     register_server(&cluster, "s3");
-    ask_servers(3);
+    ask_servers("tiny", 3);
     message_free(take_reply(&cluster, "scaler"));
     prepared(&cluster, "s2", 1, 0);
     prepared(&cluster, "s3", 1, 0);
@@ -383,10 +345,10 @@ END_TEST
 
 START_TEST(scaling_servers_is_checked)
 {
-    run_text(text_of(2, 2), NULL);
-    ask_servers(1);
+    run_text(chained_model(2, 2, optimizer), NULL);
+    ask_servers("tiny", 1);
     expect_error(&cluster, "scaler", "1 servers, needed for tiny-1: 2, its replicas");
-    ask_servers(4);
+    ask_servers("tiny", 4);
     message_free(take_reply(&cluster, "scaler"));
     cluster_restart(&cluster);
     ck_assert_uint_eq(target_of_servers(), 4);
@@ -400,7 +362,7 @@ START_TEST(a_coordinator_that_starts_again_knows_the_map)
     Cairn__MapCommand *map;
     uint64_t number;
 
-    run_text(text_of(2, 2), NULL);
+    run_text(chained_model(2, 2, optimizer), NULL);
     leave(&cluster, "s1");
     map = map_to("s2", &command);
     number = map->number;
@@ -424,7 +386,7 @@ START_TEST(a_resume_needs_one_of_each_chain)
 {
     Cairn__NodeCommand *command;
 
-    run_text(text_of(2, 2), NULL);
+    run_text(chained_model(2, 2, optimizer), NULL);
     commit_step(1, 4);
     ASK_STOP(&cluster, "stopper", "tiny");
     reached(&cluster, "w1", 1, 6, TINY_HASH);
@@ -433,7 +395,7 @@ START_TEST(a_resume_needs_one_of_each_chain)
     EXPECT_STATE(&cluster, STOPPED, "stopped at step 6 as asked");
     leave(&cluster, "s1");
     cluster_forget(&cluster);
-    send_submit(&cluster, text_of(2, 2), true, 0);
+    send_submit(&cluster, chained_model(2, 2, optimizer), true, 0);
     command = take_command(&cluster, "s2", CAIRN__NODE_COMMAND__BODY_PREPARE);
     ck_assert_ptr_nonnull(command);
     ck_assert_uint_eq(command->prepare->step, 6);
