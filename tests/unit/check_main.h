@@ -5,6 +5,14 @@
 #include <check.h>
 #include <stdlib.h>
 
+/* How many of so many random cases there are: a sanitizer looks for errors on each path, which some of the cases
+ * take as well as all, and each of them takes some ten times as long. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define RANDOM_CASES(count) (((count) + 3) / 4)
+#else
+#define RANDOM_CASES(count) (count)
+#endif
+
 #define CHECK_MAIN(make_suite)                                                                               \
     int main(void)                                                                                           \
     {                                                                                                        \

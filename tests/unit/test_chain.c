@@ -8,7 +8,7 @@
 #define STEPS   14
 #define EVERY   3
 #define CHUNKS  4
-#define CASES   30
+#define CASES   RANDOM_CASES(30)
 #define ACTIONS 60000 /* in one step: so many are never needed */
 #define CALM_AFTER  2000
 #define CALM_ROUNDS 2

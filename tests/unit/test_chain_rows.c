@@ -14,7 +14,7 @@
 #define MICROBATCHES 4
 #define SAMPLES      3
 #define TABLE        TABLE_FIRST_USER
-#define CASES        40
+#define CASES        RANDOM_CASES(40)
 #define ACTIONS      60000 /* in one step: so many are never needed */
 
 /* One that pushes its half of the microbatches. */

@@ -16,7 +16,7 @@
 
 #define SYNC_TEXT    FAKE_JOB_TEXT("tiny", "steps: 300")
 #define ASYNC_TEXT   FAKE_JOB_TEXT("tiny", "steps: 300, mode: async, commit_every: 7")
-#define SEEDS        24
+#define SEEDS        RANDOM_CASES(24)
 #define EVENTS       10000
 #define SERVERS      3
 #define WORKERS      6

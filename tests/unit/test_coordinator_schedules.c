@@ -13,7 +13,7 @@
     "name: tiny\ntables: [dense: {name: a, size: 9}, sparse: {name: b, dimension: 2}]\n"                     \
     "train: {optimizer: sgd}\ncluster: {servers: 2}\n"
 #define SCHEDULES_A_LOOP 100
-#define LOOPS            20
+#define LOOPS            RANDOM_CASES(20)
 #define EVENTS           80
 #define SERVERS          3
 #define WORKERS          5

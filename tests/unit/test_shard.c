@@ -758,7 +758,7 @@ static Suite *make_suite(void)
     TCase *tests = tcase_create("shard");
 
     tcase_set_timeout(tests, 60);
-    tcase_add_loop_test(tests, random_schedules_give_the_references_bits, 0, 60);
+    tcase_add_loop_test(tests, random_schedules_give_the_references_bits, 0, RANDOM_CASES(60));
     tcase_add_test(tests, chunks_that_come_together_leave_together);
     tcase_add_test(tests, a_resent_push_is_answered_and_changes_nothing);
     tcase_add_test(tests, two_versions_are_kept);

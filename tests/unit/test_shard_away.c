@@ -11,7 +11,7 @@
 
 #define SHARDS       3 /* of which the last is a server's of its own */
 #define SERVERS      2
-#define SEEDS        10
+#define SEEDS        RANDOM_CASES(10)
 #define ACTIONS      1500
 #define TABLES       2 /* a dense one and one of rows */
 #define APART        5 /* steps that one may be ahead of the other */

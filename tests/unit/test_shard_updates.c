@@ -3,11 +3,7 @@
 #include "check_main.h"
 #include "shard_fixture.h"
 
-#ifdef __SANITIZE_THREAD__ /* one thread, and much slower */
-#define PLAYS 3
-#else
-#define PLAYS 50
-#endif
+#define PLAYS RANDOM_CASES(50)
 
 /* Ends in the middle of the fixture's line. */
 #define RIG_ASYNC   "sgd: {learning_rate: 0.25}}, mode: async, codec: {float32: {}"
