@@ -6,11 +6,11 @@ import os
 import re
 import time
 
-from support import Daemons, expect, main, make_digits, train, wait_until, write_job
+from support import Daemons, expect, less, main, make_digits, train, wait_until, write_job
 
 LEASE_MS = 10000  # silence is noticed after two heartbeats of 1 s: the end of a connection is what tells of the absence
 AWAY_S = 2
-EPOCHS = 150
+EPOCHS = less(150, 75)  # longer than the absence
 COMMIT_EVERY = 5
 SERVERS = ("alpha", "beta")
 

@@ -5,11 +5,11 @@ import os
 
 import small_disk
 from cluster import FULL_TEXT, NO_ROOM, Cluster, newest_step, wait_for_step
-from support import expect, main, make_digits, record_hashes, skip, train, wait_until, write_job
+from support import expect, less, main, make_digits, record_hashes, skip, train, wait_until, write_job
 
 LEASE_MS = 1000
 DISK_MIB = 24
-EPOCHS = 40
+EPOCHS = less(40, 20)
 COMMENT_BYTES = 200000  # of a job file, which the coordinator keeps
 
 

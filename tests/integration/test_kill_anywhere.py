@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 
-from support import alive, descendants, expect, last_json, main, make_digits, program, train, wait_until, write_job
+from support import alive, descendants, expect, last_json, less, main, make_digits, program, train, wait_until, write_job
 
 ENDS_WITHIN_S = 60
 EPOCHS = 40  # a run of half a second
@@ -156,7 +156,7 @@ def committed(state):
 
 def options():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--kills", type=int, default=less(20, 8))
     parser.add_argument("--seed", type=int, default=None)
     return parser.parse_args()
 

@@ -5,10 +5,10 @@ import os
 import signal
 import subprocess
 
-from support import (Failure, descendants, expect, last_json, main, make_digits, program, run, train, wait_until,
+from support import (Failure, descendants, expect, last_json, less, main, make_digits, program, run, train, wait_until,
                      write_job)
 
-EPOCHS = 80  # some seconds
+EPOCHS = less(80, 50)  # some seconds
 
 
 def command_line(pid):
@@ -130,7 +130,8 @@ def test(folder):
     job = write_job(os.path.join(folder, "job.yaml"), folder, epochs=EPOCHS)
     whole = train(job, "--workers", 2, state=os.path.join(folder, "whole"))
     one_that_cannot_start(job, os.path.join(folder, "whole"))
-    disturbed(folder, job, whole, "ipc")
+    for transport in less(("ipc",), ()):  # the other one has all that is done here
+        disturbed(folder, job, whole, transport)
     disturbed(folder, job, whole, "tcp", leaver="worker-0")
 
 

@@ -14,7 +14,7 @@ import sys
 import time
 
 from cluster import Cluster
-from support import Failure, expect, last_json, main, make_digits, program, run, wait_until
+from support import Failure, expect, last_json, less, main, make_digits, program, run, wait_until
 from throughput import applied_steps, check_account, has_told, write_throughput_job
 
 LEASE_MS = 1000
@@ -151,7 +151,7 @@ def play(folder, data, schedule):
 def test(folder):
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--schedules", type=int, default=4)
+    parser.add_argument("--schedules", type=int, default=less(4, 2))
     parser.add_argument("--faults", type=int, default=5)
     parser.add_argument("--only", type=int, default=None, metavar="I")
     given = parser.parse_args()
