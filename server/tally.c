@@ -144,12 +144,13 @@ static enum tally_outcome take_held(struct tally *tally, const struct shard_repo
     return count_answer(tally, &tally->held) ? TALLY_HELD : TALLY_WAITS;
 }
 
-/* A shard that held nothing may hold something now. */
+/* A shard that held nothing may hold something now: from the first step that any of its slots counts from. */
 static void take_pieces(struct tally *tally, const struct shard_report *report)
 {
     struct tally_shard *shard = &tally->threads[report->shard];
 
-    if (report->holds_pieces && !shard->holds_pieces)
+    if (report->holds_pieces &&
+        (!shard->holds_pieces || (report->kind == SHARD_COPIED && report->step < shard->empty_until)))
         shard->empty_until = report->step;
     shard->holds_pieces = report->holds_pieces;
 }

@@ -199,6 +199,32 @@ START_TEST(a_shard_that_was_empty_counts_from_its_first_step)
 }
 END_TEST
 
+static enum tally_outcome copied(struct tallies *tallies, uint32_t shard, uint64_t step)
+{
+    struct shard_report report = {
+        .kind = SHARD_COPIED, .shard = shard, .job = 1, .incarnation = 1, .holds_pieces = true, .step = step};
+
+    return tally_report(tallies, &report);
+}
+
+/* Slots come in any order; what comes later may count from an earlier step. */
+START_TEST(a_shard_counts_from_the_first_step_of_any_slot)
+{
+    struct tallies *tallies = two_holders();
+
+    ck_assert_int_eq(copied(tallies, 1, 20), TALLY_COPIED);
+    ck_assert_int_eq(copied(tallies, 1, 15), TALLY_COPIED);
+    ck_assert_int_eq(copied(tallies, 1, 25), TALLY_COPIED);
+    ck_assert_int_eq(copied(tallies, 2, 30), TALLY_COPIED); /* it has been there from the start */
+    committed(tallies, 0, 15);
+    ck_assert_int_eq(committed(tallies, 2, 15), TALLY_COMMITTED);
+    committed(tallies, 0, 18);
+    ck_assert_int_eq(committed(tallies, 2, 18), TALLY_WAITS);
+    ck_assert_int_eq(committed(tallies, 1, 18), TALLY_COMMITTED);
+    tallies_free(tallies);
+}
+END_TEST
+
 /* ---- what stands */
 
 struct standings {
@@ -406,6 +432,7 @@ static Suite *tally_suite(void)
     tcase_add_test(tests, jobs_end_and_begin_again);
     tcase_add_test(tests, all_shards_must_be_held_and_extended);
     tcase_add_test(tests, a_shard_that_was_empty_counts_from_its_first_step);
+    tcase_add_test(tests, a_shard_counts_from_the_first_step_of_any_slot);
     tcase_add_test(tests, what_stands_can_be_told_again);
     tcase_add_test(tests, later_generations_are_others);
     tcase_add_test(tests, a_generation_that_was_passed_over_is_taken_back);
