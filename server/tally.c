@@ -228,14 +228,14 @@ uint64_t tally_newest(struct tallies *tallies, uint64_t job)
     return tally ? tally->newest : 0;
 }
 
-/* Whether some shard has passed over a generation: it has said so, or has a later one. */
+/* Whether some shard that counts in a generation has passed over it: it has said so, or has a later one. */
 static bool is_passed_over(const struct tallies *tallies, const struct tally *tally, uint64_t step)
 {
     for (uint32_t i = 0; i < tallies->threads; i++) {
         const struct tally_shard *shard = &tally->threads[i];
 
-        if ((step > shard->passed_after && step <= shard->passed_step) ||
-            (holds(shard, step) && shard->durable_step > step))
+        if (holds(shard, step) &&
+            ((step > shard->passed_after && step <= shard->passed_step) || shard->durable_step > step))
             return true;
     }
     return false;
@@ -248,7 +248,7 @@ bool tally_takes_back(struct tallies *tallies, uint64_t job, uint32_t shard, uin
     if (!tally || tally->failed || shard >= tallies->threads)
         return false;
     *step = tally->threads[shard].durable_step;
-    if (*step <= tally->confirmed_step || !is_passed_over(tallies, tally, *step))
+    if (*step <= tally->confirmed_step || *step <= tally->told_step || !is_passed_over(tallies, tally, *step))
         return false;
     tally->threads[shard].durable_step = tally->confirmed_step;
     return true;

@@ -364,6 +364,25 @@ START_TEST(an_empty_shard_passes_nothing_over)
 }
 END_TEST
 
+/* A shard that does not count in a generation may have pieces of it all the same, and may drop them. */
+START_TEST(what_was_told_is_not_taken_back)
+{
+    struct tallies *tallies = two_holders();
+    uint64_t step;
+
+    copied(tallies, 1, 20);
+    ck_assert_int_eq(committed(tallies, 0, 20), TALLY_WAITS);
+    ck_assert_int_eq(passed(tallies, 1, 10, 20), TALLY_PASSED);
+    ck_assert(!tally_takes_back(tallies, 1, 0, &step)); /* the one that counts will make it */
+    ck_assert_int_eq(committed(tallies, 2, 20), TALLY_COMMITTED);
+    copied(tallies, 1, 15);
+    ck_assert_int_eq(passed(tallies, 1, 10, 25), TALLY_PASSED);
+    ck_assert_int_eq(committed(tallies, 1, 30), TALLY_WAITS);
+    ck_assert(!tally_takes_back(tallies, 1, 0, &step) && !tally_takes_back(tallies, 1, 2, &step));
+    tallies_free(tallies);
+}
+END_TEST
+
 /* It has made no generation, and will make none, as its chunks have gone to another server. */
 START_TEST(a_shard_that_gives_up_its_pieces_is_not_waited_for)
 {
@@ -438,6 +457,7 @@ static Suite *tally_suite(void)
     tcase_add_test(tests, a_generation_that_was_passed_over_is_taken_back);
     tcase_add_test(tests, a_shard_that_says_what_it_passed_over_is_believed);
     tcase_add_test(tests, an_empty_shard_passes_nothing_over);
+    tcase_add_test(tests, what_was_told_is_not_taken_back);
     tcase_add_test(tests, a_shard_that_gives_up_its_pieces_is_not_waited_for);
     tcase_add_test(tests, what_another_server_passed_over_stands_no_more);
     tcase_add_test(tests, nothing_stands_of_what_failed);
