@@ -120,15 +120,25 @@ static void handle_prepare(struct server *server, const Cairn__PrepareCommand *p
     assignment_unref(assignment);
 }
 
+static void handle_hold(struct server *server, const Cairn__HoldCommand *hold)
+{
+    tally_hold(server->tallies, hold->job, hold->incarnation);
+    shards_tell(server, SHARD_COMMAND_HOLD, hold->job, hold->incarnation, 0);
+}
+
 static void handle_extend(struct server *server, const Cairn__PrepareCommand *prepare)
 {
     struct assignment *assignment = NULL;
     struct error error;
+    enum status status =
+        assignment_new(prepare, server->identity.name, server->shard_count, &assignment, &error);
 
-    if (assignment_new(prepare, server->identity.name, server->shard_count, &assignment, &error) == CAIRN_OK)
+    if (status == CAIRN_OK) {
+        tally_extend(server->tallies, prepare->job, prepare->incarnation);
         shards_assign(server, SHARD_COMMAND_EXTEND, assignment, prepare);
-    else
+    } else {
         telling_failed(server->member, prepare->job, prepare->incarnation, error.message);
+    }
     assignment_unref(assignment);
 }
 
@@ -218,7 +228,7 @@ static void handle_command(struct server *server, const Cairn__NodeCommand *comm
         handle_abandon(server, command->abandon);
         break;
     case CAIRN__NODE_COMMAND__BODY_HOLD:
-        shards_tell(server, SHARD_COMMAND_HOLD, command->hold->job, command->hold->incarnation, 0);
+        handle_hold(server, command->hold);
         break;
     case CAIRN__NODE_COMMAND__BODY_EXTEND:
         handle_extend(server, command->extend->prepare);

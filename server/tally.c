@@ -7,13 +7,13 @@ struct tally {
     struct tally *next;
     uint64_t job, incarnation;
     uint32_t shards, prepared;
-    uint32_t held, extended; /* shards that have answered the command that is under way */
-    uint64_t newest;         /* version of the held ones */
     uint64_t confirmed_step; /* the job's committed one: all shards with pieces in it hold it */
     uint64_t told_step;      /* the newest that TALLY_COMMITTED or tally_is_whole said */
     bool failed;
     struct tally_shard {
         bool is_prepared, holds_pieces;
+        uint32_t holds, extends; /* commands that it has not answered yet */
+        uint64_t held_step;      /* where it was when it was held last */
         uint64_t map;          /* the number of the one that it goes by */
         uint64_t empty_until;  /* it holds nothing in generations up to this step */
         uint64_t durable_step; /* of its newest generation; 0: none since it was prepared */
@@ -128,20 +128,19 @@ static enum tally_outcome judge(const struct tallies *tallies, struct tally *tal
     return TALLY_REFUSED;
 }
 
-/* Counts the answer of one more shard to a command that goes to all; true: it was the last. */
-static bool count_answer(const struct tally *tally, uint32_t *count)
+static enum tally_outcome take_held(const struct tallies *tallies, struct tally *tally,
+                                    const struct shard_report *report)
 {
-    if (++*count < tally->shards)
-        return false;
-    *count = 0;
-    return true;
-}
+    struct tally_shard *shard = &tally->threads[report->shard];
 
-static enum tally_outcome take_held(struct tally *tally, const struct shard_report *report)
-{
-    if (tally->held == 0 || report->step > tally->newest)
-        tally->newest = report->step;
-    return count_answer(tally, &tally->held) ? TALLY_HELD : TALLY_WAITS;
+    shard->held_step = report->step;
+    if (shard->holds > 0)
+        shard->holds--;
+    for (uint32_t i = 0; i < tallies->threads; i++) {
+        if (tally->threads[i].holds > 0)
+            return TALLY_WAITS;
+    }
+    return TALLY_HELD;
 }
 
 /* A shard that held nothing may hold something now: from the first step that any of its slots counts from. */
@@ -155,10 +154,19 @@ static void take_pieces(struct tally *tally, const struct shard_report *report)
     shard->holds_pieces = report->holds_pieces;
 }
 
-static enum tally_outcome take_extended(struct tally *tally, const struct shard_report *report)
+static enum tally_outcome take_extended(const struct tallies *tallies, struct tally *tally,
+                                        const struct shard_report *report)
 {
+    struct tally_shard *shard = &tally->threads[report->shard];
+
     take_pieces(tally, report);
-    return count_answer(tally, &tally->extended) ? TALLY_EXTENDED : TALLY_WAITS;
+    if (shard->extends > 0)
+        shard->extends--;
+    for (uint32_t i = 0; i < tallies->threads; i++) {
+        if (tally->threads[i].extends > 0)
+            return TALLY_WAITS;
+    }
+    return TALLY_EXTENDED;
 }
 
 /* A map holds here when all shards go by it, or by a later one. */
@@ -203,9 +211,9 @@ enum tally_outcome tally_report(struct tallies *tallies, const struct shard_repo
         tally->failed = true;
         return TALLY_FAILED;
     case SHARD_HELD:
-        return take_held(tally, report);
+        return take_held(tallies, tally, report);
     case SHARD_EXTENDED:
-        return take_extended(tally, report);
+        return take_extended(tallies, tally, report);
     case SHARD_DIVERGED:
         return TALLY_DIVERGED;
     case SHARD_MAPPED:
@@ -221,11 +229,32 @@ enum tally_outcome tally_report(struct tallies *tallies, const struct shard_repo
     return TALLY_WAITS;
 }
 
+void tally_hold(struct tallies *tallies, uint64_t job, uint64_t incarnation)
+{
+    struct tally *tally = *link_of(tallies, job);
+
+    for (uint32_t i = 0; tally && tally->incarnation == incarnation && i < tallies->threads; i++)
+        tally->threads[i].holds += tally->threads[i].is_prepared;
+}
+
+void tally_extend(struct tallies *tallies, uint64_t job, uint64_t incarnation)
+{
+    struct tally *tally = *link_of(tallies, job);
+
+    for (uint32_t i = 0; tally && tally->incarnation == incarnation && i < tallies->threads; i++)
+        tally->threads[i].extends += tally->threads[i].is_prepared;
+}
+
 uint64_t tally_newest(struct tallies *tallies, uint64_t job)
 {
     const struct tally *tally = *link_of(tallies, job);
+    uint64_t newest = 0;
 
-    return tally ? tally->newest : 0;
+    for (uint32_t i = 0; tally && i < tallies->threads; i++) {
+        if (tally->threads[i].held_step > newest)
+            newest = tally->threads[i].held_step;
+    }
+    return newest;
 }
 
 /* Whether some shard that counts in a generation has passed over it: it has said so, or has a later one. */

@@ -45,7 +45,12 @@ enum tally_outcome tally_report(struct tallies *tallies, const struct shard_repo
  * none of it have given up their pieces; *step: tell Committed of that. To be asked after each MAPPED report. */
 bool tally_is_whole(struct tallies *tallies, uint64_t job, uint64_t *step);
 
-/* The newest version of all shards of a job that was held last. */
+/* A command to hold, or to extend, goes to all shards of a job, each of which answers it, also one that was
+ * said before: all have done so when none owes an answer. */
+void tally_hold(struct tallies *tallies, uint64_t job, uint64_t incarnation);
+void tally_extend(struct tallies *tallies, uint64_t job, uint64_t incarnation);
+
+/* The newest version that any shard of a job was at when it was held last. */
 uint64_t tally_newest(struct tallies *tallies, uint64_t job);
 
 /* Whether a shard's newest generation can never be the job's, *step: which, since another shard of this

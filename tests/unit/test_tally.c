@@ -166,15 +166,46 @@ START_TEST(all_shards_must_be_held_and_extended)
     struct tallies *tallies = two_holders();
 
     for (uint64_t step = 9; step > 7; step--) {
+        tally_hold(tallies, 1, 1);
         ck_assert_int_eq(held(tallies, 1, 0), TALLY_WAITS);
         ck_assert_int_eq(held(tallies, 0, step), TALLY_WAITS);
         ck_assert_int_eq(held(tallies, 2, step - 1), TALLY_HELD);
         ck_assert_uint_eq(tally_newest(tallies, 1), step);
+        tally_extend(tallies, 1, 1);
         ck_assert_int_eq(extended(tallies, 2, true, step), TALLY_WAITS);
         ck_assert_int_eq(extended(tallies, 1, true, step), TALLY_WAITS);
         ck_assert_int_eq(extended(tallies, 0, true, step), TALLY_EXTENDED);
     }
     ck_assert_uint_eq(tally_newest(tallies, 2), 0);
+    tallies_free(tallies);
+}
+END_TEST
+
+/* A connection that ended in between, or a coordinator that began again, has the commands said twice; a shard
+ * that is slow answers both late, and may have gone on between them. */
+START_TEST(each_shard_must_answer_what_was_said_last)
+{
+    struct tallies *tallies = two_holders();
+
+    tally_hold(tallies, 1, 1);
+    tally_hold(tallies, 1, 2); /* another incarnation, another job */
+    tally_hold(tallies, 2, 1);
+    held(tallies, 1, 0);
+    held(tallies, 0, 4);
+    tally_hold(tallies, 1, 1);
+    ck_assert_int_eq(held(tallies, 1, 0), TALLY_WAITS);
+    ck_assert_int_eq(held(tallies, 0, 4), TALLY_WAITS);
+    ck_assert_int_eq(held(tallies, 2, 3), TALLY_WAITS);
+    ck_assert_int_eq(held(tallies, 2, 5), TALLY_HELD);
+    ck_assert_uint_eq(tally_newest(tallies, 1), 5);
+    tally_extend(tallies, 1, 1);
+    extended(tallies, 0, true, 5);
+    extended(tallies, 1, true, 5);
+    tally_extend(tallies, 1, 1);
+    ck_assert_int_eq(extended(tallies, 0, true, 5), TALLY_WAITS);
+    ck_assert_int_eq(extended(tallies, 1, true, 5), TALLY_WAITS);
+    ck_assert_int_eq(extended(tallies, 2, true, 5), TALLY_WAITS);
+    ck_assert_int_eq(extended(tallies, 2, true, 5), TALLY_EXTENDED);
     tallies_free(tallies);
 }
 END_TEST
@@ -450,6 +481,7 @@ static Suite *tally_suite(void)
     tcase_add_test(tests, a_failure_is_told_once);
     tcase_add_test(tests, jobs_end_and_begin_again);
     tcase_add_test(tests, all_shards_must_be_held_and_extended);
+    tcase_add_test(tests, each_shard_must_answer_what_was_said_last);
     tcase_add_test(tests, a_shard_that_was_empty_counts_from_its_first_step);
     tcase_add_test(tests, a_shard_counts_from_the_first_step_of_any_slot);
     tcase_add_test(tests, what_stands_can_be_told_again);
