@@ -77,7 +77,7 @@ enum status commits_reached_dense(struct commits *commits, uint32_t table, const
                                   struct error *error) MUST_CHECK;
 enum status commits_reached_sparse(struct commits *commits, uint32_t table, struct error *error) MUST_CHECK;
 
-/* Captures what was asked for and waited for a piece to come to its version. Errors: as above. */
+/* Captures what was asked for and waited for a piece to come to its version, or for room. Errors: as above. */
 enum status commits_go_on(struct commits *commits, struct error *error) MUST_CHECK;
 
 /* A dense chunk has come to the shard with its version, or leaves it. One that comes is in no generation that
@@ -103,7 +103,8 @@ struct generation *commits_next(struct commits *commits);
 /* Whether the writer has one. */
 bool commits_writing(const struct commits *commits);
 
-/* The writer is done with the generation that commits_next gave; is_durable: it is durable here. */
+/* The writer is done with the generation that commits_next gave; is_durable: it is durable here. There may be
+ * room now: commits_go_on. */
 void commits_written(struct commits *commits, bool is_durable);
 
 /* Whether a commit that was asked for came to nothing, told once; *step: which. */

@@ -370,7 +370,7 @@ void shard_written(struct shard *shard, struct generation *generation, enum stat
         job_succeed(shard, job);
     } else if (status == CAIRN_OK) {
         report_committed(shard, job, step);
-        shard_advance_all(shard, job); /* sparse tables whose rows it held */
+        shard_commits_go_on(shard, job); /* with rows that it held, too */
     } else {
         shard_abandon(shard, job, error);
         shard_advance_all(shard, job);

@@ -43,13 +43,28 @@ void shard_commit(struct shard *shard, uint64_t number, uint64_t incarnation, ui
     shard_flush(shard);
 }
 
-/* What waited for the generation in front has room now, if it is gone. */
-static void generation_gone(struct shard *shard, struct shard_job *job, bool is_gone)
+static void missed_refuse(struct shard *shard, struct shard_job *job)
 {
     uint64_t missed;
 
     if (commits_missed(&job->commits, &missed))
         commit_refuse(shard, job, missed);
+}
+
+void shard_commits_go_on(struct shard *shard, struct shard_job *job)
+{
+    struct error error;
+
+    if (commits_go_on(&job->commits, &error) != CAIRN_OK)
+        shard_fail(shard, job, &error);
+    missed_refuse(shard, job);
+    shard_advance_all(shard, job);
+}
+
+/* What waited for the generation in front has room now, if it is gone. */
+static void generation_gone(struct shard *shard, struct shard_job *job, bool is_gone)
+{
+    missed_refuse(shard, job);
     if (is_gone)
         shard_advance_all(shard, job);
     shard_flush(shard);

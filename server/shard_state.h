@@ -79,6 +79,10 @@ void shard_tell(struct shard *shard, const struct assignment *assignment, uint64
 /* Lets clients know of all tables, if some were added (shard_extend.c). */
 void shard_announce(struct shard_job *job);
 
+/* The writer is done with a generation of a job: what waited for room, or for rows that it held, goes on
+ * (shard_commits.c). */
+void shard_commits_go_on(struct shard *shard, struct shard_job *job);
+
 /* Reports what generation of a job was dropped since last time, if one was, and says in the log that steps go
  * on without the coordinator: of the first one, and whenever it has been twice as many (shard_away.c). */
 void shard_tell_dropped(struct shard *shard, struct shard_job *job);

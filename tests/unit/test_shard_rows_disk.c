@@ -469,6 +469,40 @@ START_TEST(a_commit_that_came_too_late_is_refused)
 }
 END_TEST
 
+/* The job has a generation before this shard has written it, as others count in it. */
+START_TEST(a_commit_does_not_wait_for_what_is_the_jobs)
+{
+    uint64_t digests[STEPS + 1];
+    struct disk_rig *rig = disk_rig_new(setup(tables[_i], 1000000, 0));
+
+    disk_history(tables[_i], STEPS, digests);
+    disk_step(rig, 0);
+    ask(rig, 1);
+    disk_work(rig);
+    disk_step(rig, 1);
+    ask(rig, 2);
+    for (uint32_t shard = 0; shard < DISK_SHARDS; shard++) {
+        shard_committed(rig->shards[shard], DISK_JOB, rig->incarnation, 1);
+        MUST(disk_write(rig, shard));
+    }
+    disk_commit(rig, 2);
+    disk_step(rig, 2);
+    ask(rig, 3);
+    disk_work(rig);
+    disk_step(rig, 3);
+    ask(rig, 4);
+    disk_step(rig, 4); /* beyond it, before there is room */
+    for (uint32_t shard = 0; shard < DISK_SHARDS; shard++) {
+        shard_committed(rig->shards[shard], DISK_JOB, rig->incarnation, 3);
+        MUST(disk_write(rig, shard));
+    }
+    ck_assert_uint_eq(rig->refused, DISK_SHARDS);
+    disk_restart(rig, 3);
+    check_version(rig, 3, digests);
+    disk_rig_free(rig);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("shard_rows_disk");
@@ -488,6 +522,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, rows_that_are_held_hold_the_next_boundary_back);
     tcase_add_loop_test(tests, a_commit_is_written_when_asked_for, 0, TABLES);
     tcase_add_test(tests, a_commit_that_came_too_late_is_refused);
+    tcase_add_loop_test(tests, a_commit_does_not_wait_for_what_is_the_jobs, 0, TABLES);
     suite_add_tcase(suite, tests);
     return suite;
 }
