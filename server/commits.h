@@ -77,7 +77,8 @@ enum status commits_reached_dense(struct commits *commits, uint32_t table, const
                                   struct error *error) MUST_CHECK;
 enum status commits_reached_sparse(struct commits *commits, uint32_t table, struct error *error) MUST_CHECK;
 
-/* Captures what was asked for and waited for a piece to come to its version, or for room. Errors: as above. */
+/* Captures what was asked for and waited for a piece to come to its version, or for room.
+ * Errors: as above. */
 enum status commits_go_on(struct commits *commits, struct error *error) MUST_CHECK;
 
 /* A dense chunk has come to the shard with its version, or leaves it. One that comes is in no generation that

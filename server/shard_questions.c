@@ -31,6 +31,15 @@ static void export_refuse(const struct request *request, const struct error *err
         shard_fail(request->shard, request->job, error);
 }
 
+/* Whether rows may lie here that clients ask other shards for: where slots are copied, and where a job has
+ * gone back to a generation that has rows of slots which were on their way here. */
+static bool has_others(const struct request *request)
+{
+    const struct sparse_table *sparse = request->table->sparse;
+
+    return sparse->chain || (sparse->is_loaded && request->job->map->shard_count > 1);
+}
+
 /* ---- statistics */
 
 /* What a dense table's chunks take that clients ask for here: two versions and the slots. Its version is the
@@ -81,15 +90,19 @@ static enum status rows_served(const struct request *request, struct rows *rows,
     return status;
 }
 
-static enum status chain_statistics(const struct request *request, uint64_t numbers[STATISTIC_COUNT],
-                                    struct error *error)
+/* Where all of a table that was loaded are served here, it need not be gone over again. */
+static enum status served_statistics(const struct request *request, uint64_t numbers[STATISTIC_COUNT],
+                                     struct error *error)
 {
-    const struct sparse_table *sparse = request->table->sparse;
+    struct sparse_table *sparse = request->table->sparse;
+    uint64_t count = numbers[STATISTIC_ROWS] + numbers[STATISTIC_CANDIDATES];
     enum status status = rows_served(request, sparse->rows, &numbers[STATISTIC_ROWS], error);
 
-    return status == CAIRN_OK && sparse->candidates
-               ? rows_served(request, sparse->candidates, &numbers[STATISTIC_CANDIDATES], error)
-               : status;
+    if (status == CAIRN_OK && sparse->candidates)
+        status = rows_served(request, sparse->candidates, &numbers[STATISTIC_CANDIDATES], error);
+    if (status == CAIRN_OK && numbers[STATISTIC_ROWS] + numbers[STATISTIC_CANDIDATES] == count)
+        sparse->is_loaded = false;
+    return status;
 }
 
 static void sparse_statistics(const struct sparse_table *sparse, uint64_t numbers[STATISTIC_COUNT])
@@ -124,7 +137,7 @@ void request_statistics(const struct request *request)
     }
     if (request->table->sparse) {
         sparse_statistics(request->table->sparse, numbers);
-        if (request->table->sparse->chain && chain_statistics(request, numbers, &error) != CAIRN_OK) {
+        if (has_others(request) && served_statistics(request, numbers, &error) != CAIRN_OK) {
             export_refuse(request, &error);
             return;
         }
@@ -241,7 +254,7 @@ void request_export(const struct request *request, struct buffer *const payloads
 
     if (!check_export(request))
         return;
-    slice.map = sparse->chain ? request->job->map : NULL;
+    slice.map = has_others(request) ? request->job->map : NULL;
     slice.thread = request->shard->owner.shard;
     slice.dimension = sparse->spec->dimension;
     slice.most = WIRE_PAYLOAD_BYTES_MAX / (slice.dimension * sizeof(float));

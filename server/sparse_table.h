@@ -60,6 +60,7 @@ struct sparse_table {
     struct sparse_sum *sum; /* the step's whole sum, waiting for sparse_update; NULL: not there yet */
     uint64_t sum_samples;
     struct sparse_chain *chain; /* NULL: all slots here lie here alone, and are served */
+    bool is_loaded;             /* from a store: rows of slots that are not here may lie here as well */
     uint64_t heads_since;       /* the map by which this shard's slots that are served became what they are */
     uint64_t first_version;     /* the one that it came here with: it is in generations of later steps */
     struct sparse_before before;

@@ -287,6 +287,8 @@ enum status tables_open_rows(struct tables *tables, const struct assignment *ass
             continue;
         place.is_new = tables_begins(tables, number, version);
         status = sparse_open(tables, number, &place, error);
+        if (status == CAIRN_OK)
+            tables->items[number].sparse->is_loaded = !place.is_new;
         if (status == CAIRN_OK && slot_map_has_neighbours(tables->map, owner->shard))
             status = error_set(
                 error, sparse_table_use_chain(tables->items[number].sparse, tables->map, owner->shard),

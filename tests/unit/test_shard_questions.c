@@ -229,8 +229,8 @@ END_TEST
 
 START_TEST(numbers_tell_what_is_there)
 {
-    struct disk_rig *rig = disk_rig_new((struct disk_setup){ADAM ", admit_after: 2", 1000000, LITTLE_BYTES});
-    uint64_t numbers[STATISTIC_COUNT];
+    struct disk_rig *rig = disk_rig_new((struct disk_setup){ADAM ", admit_after: 2", 5, LITTLE_BYTES});
+    uint64_t numbers[STATISTIC_COUNT], again[STATISTIC_COUNT];
 
     ask_statistics(rig, DISK_SPARSE, numbers);
     ck_assert_uint_eq(numbers[STATISTIC_ROWS] + numbers[STATISTIC_CANDIDATES], 0);
@@ -247,6 +247,73 @@ START_TEST(numbers_tell_what_is_there)
                       numbers[STATISTIC_RESIDENT_ROWS] * 3 * DISK_DIMENSION * sizeof(float));
     ask_statistics(rig, DISK_DENSE, numbers);
     ck_assert_uint_eq(numbers[STATISTIC_MEMORY_BYTES], 4 * DISK_DENSE_FLOATS * sizeof(float)); /* adam */
+    ask_statistics(rig, DISK_SPARSE, numbers);
+    disk_commit(rig, 5);
+    disk_restart(rig, 5);
+    for (int i = 0; i < 2; i++) { /* it is gone over once */
+        ask_statistics(rig, DISK_SPARSE, again);
+        ck_assert_uint_eq(again[STATISTIC_ROWS], numbers[STATISTIC_ROWS]);
+        ck_assert_uint_eq(again[STATISTIC_CANDIDATES], numbers[STATISTIC_CANDIDATES]);
+        ck_assert(!disk_sparse(rig, 0)->is_loaded && !disk_sparse(rig, 1)->is_loaded);
+    }
+    disk_rig_free(rig);
+}
+END_TEST
+
+/* ---- after going back */
+
+/* All slots lie on the first shard. */
+static void put_all_on_the_first(const struct slot_map *map)
+{
+    for (uint32_t place = 0; place < map->slot_count * map->replicas; place++)
+        map->slot_shards[place] = 0;
+}
+
+/* A generation has rows of slots that a job is to have elsewhere when it goes on from it, as copies of them
+ * were not whole yet: nobody is told of them. */
+START_TEST(rows_that_are_another_shards_are_not_told)
+{
+    struct disk_rig *rig = disk_rig_make((struct disk_setup){ADAM ", admit_after: 2", 2, 0});
+    struct harvest *harvest = calloc(1, sizeof(*harvest));
+    struct data_header header;
+    uint64_t cursor = 0, all;
+
+    ck_assert_ptr_nonnull(harvest);
+    put_all_on_the_first(rig->assignment->map);
+    disk_start(rig);
+    disk_prepare(rig, 0);
+    for (uint64_t step = 0; step < 2; step++) {
+        for (uint32_t microbatch = 0; microbatch < DISK_MICROBATCHES; microbatch++) {
+            disk_push_rows(rig, 0, step, microbatch);
+            disk_push_dense(rig, 0, step, microbatch);
+        }
+    }
+    disk_work(rig);
+    MUST(disk_write(rig, 0));
+    header = disk_header(rig, DATA_STATISTICS, DISK_SPARSE, 0);
+    shard_handle(rig->shards[0], "judge", 5, &header, NULL);
+    all = rig->answers[0].numbers[STATISTIC_ROWS] + rig->answers[0].numbers[STATISTIC_CANDIDATES];
+    disk_stop(rig);
+    assignment_unref(rig->assignment);
+    rig->assignment = disk_assignment(&rig->setup, DISK_JOB);
+    disk_start(rig);
+    shard_prepare(rig->shards[0], rig->assignment, ++rig->incarnation, 2);
+    ck_assert_uint_eq(rig->failed, 0);
+    harvest->export = 1;
+    do {
+        ask_export(rig, 0, 0, cursor);
+        take_slice(rig, 0, 0, harvest);
+        cursor = rig->answers[0].cursor;
+    } while (cursor != 0);
+    ck_assert_uint_gt(harvest->count, 0);
+    header = disk_header(rig, DATA_STATISTICS, DISK_SPARSE, 0);
+    for (int i = 0; i < 2; i++) {
+        rig->answers[0].is_there = false;
+        shard_handle(rig->shards[0], "judge", 5, &header, NULL);
+        ck_assert_uint_eq(rig->answers[0].numbers[STATISTIC_ROWS], harvest->count);
+        ck_assert_uint_gt(all, harvest->count + rig->answers[0].numbers[STATISTIC_CANDIDATES]);
+    }
+    free(harvest);
     disk_rig_free(rig);
 }
 END_TEST
@@ -287,6 +354,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, expired_rows_and_candidates_do_not_come);
     tcase_add_test(tests, a_question_that_makes_no_sense_is_refused);
     tcase_add_test(tests, numbers_tell_what_is_there);
+    tcase_add_test(tests, rows_that_are_another_shards_are_not_told);
     tcase_add_loop_test(tests, expired_rows_leave_memory_and_disk, 0, 2);
     suite_add_tcase(suite, tests);
     return suite;
