@@ -121,8 +121,8 @@ enum status commits_confirm(struct commits *commits, uint64_t step, bool *confir
                             struct error *error) MUST_CHECK;
 
 /* The generation of `step` will never be the job's, since some shard has none of it: makes room likewise; the
- * next one goes over it on disk. False when no written generation waits that is of that step. Errors: as
- * above. */
+ * next one goes over it on disk. False when no written generation waits that is of that step; whoever
+ * writes it later is told once more (tally.h). Errors: as above. */
 enum status commits_forgo(struct commits *commits, uint64_t step, bool *forgone,
                           struct error *error) MUST_CHECK;
 

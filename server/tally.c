@@ -9,15 +9,17 @@ struct tally {
     uint32_t shards, prepared;
     uint64_t confirmed_step; /* the job's committed one: all shards with pieces in it hold it */
     uint64_t told_step;      /* the newest that TALLY_COMMITTED or tally_is_whole said */
+    uint64_t forgone_step;   /* the newest that another server has none of; 0: none */
     bool failed;
     struct tally_shard {
         bool is_prepared, holds_pieces;
+        bool is_late;            /* it made its newest generation when that, or a later one, was forgone */
         uint32_t holds, extends; /* commands that it has not answered yet */
         uint64_t held_step;      /* where it was when it was held last */
-        uint64_t map;          /* the number of the one that it goes by */
-        uint64_t empty_until;  /* it holds nothing in generations up to this step */
-        uint64_t durable_step; /* of its newest generation; 0: none since it was prepared */
-        uint64_t refused_step; /* the newest; 0: none */
+        uint64_t map;            /* the number of the one that it goes by */
+        uint64_t empty_until;    /* it holds nothing in generations up to this step */
+        uint64_t durable_step;   /* of its newest generation; 0: none since it was prepared */
+        uint64_t refused_step;   /* the newest; 0: none */
         uint64_t passed_after, passed_step; /* of the generations that it went over last; 0: none */
     } threads[];
 };
@@ -88,6 +90,16 @@ void tally_confirm(struct tallies *tallies, uint64_t job, uint64_t incarnation, 
 static bool holds(const struct tally_shard *shard, uint64_t step)
 {
     return shard->holds_pieces && step > shard->empty_until;
+}
+
+/* Takes the newest generation of a shard; false: it was forgone before it was made. */
+static bool take_durable(const struct tally *tally, struct tally_shard *shard, uint64_t step)
+{
+    if (step > shard->durable_step) {
+        shard->durable_step = step;
+        shard->is_late = step > tally->confirmed_step && step <= tally->forgone_step;
+    }
+    return !shard->is_late || step != shard->durable_step;
 }
 
 /* Whether all shards with weights have the generation of `step`. One that has a later generation need not
@@ -197,8 +209,8 @@ enum tally_outcome tally_report(struct tallies *tallies, const struct shard_repo
         shard->holds_pieces = report->holds_pieces;
         return ++tally->prepared == tally->shards ? TALLY_PREPARED : TALLY_WAITS;
     case SHARD_COMMITTED:
-        if (report->step > shard->durable_step)
-            shard->durable_step = report->step;
+        if (!take_durable(tally, shard, report->step))
+            return TALLY_WAITS;
         if (!all_have(tallies, tally, report->step))
             return judge(tallies, tally, report->step);
         tally->told_step = report->step > tally->told_step ? report->step : tally->told_step;
@@ -273,13 +285,17 @@ static bool is_passed_over(const struct tallies *tallies, const struct tally *ta
 bool tally_takes_back(struct tallies *tallies, uint64_t job, uint32_t shard, uint64_t *step)
 {
     struct tally *tally = *link_of(tallies, job);
+    struct tally_shard *taken;
 
     if (!tally || tally->failed || shard >= tallies->threads)
         return false;
-    *step = tally->threads[shard].durable_step;
-    if (*step <= tally->confirmed_step || *step <= tally->told_step || !is_passed_over(tallies, tally, *step))
+    taken = &tally->threads[shard];
+    *step = taken->durable_step;
+    if (*step <= tally->confirmed_step ||
+        (!taken->is_late && (*step <= tally->told_step || !is_passed_over(tallies, tally, *step))))
         return false;
-    tally->threads[shard].durable_step = tally->confirmed_step;
+    taken->durable_step = tally->confirmed_step;
+    taken->is_late = false;
     return true;
 }
 
@@ -289,6 +305,8 @@ void tally_forgo(struct tallies *tallies, uint64_t job, uint64_t incarnation, ui
 
     if (!tally || tally->incarnation != incarnation || step <= tally->confirmed_step)
         return;
+    if (step > tally->forgone_step)
+        tally->forgone_step = step;
     if (tally->told_step == step)
         tally->told_step = tally->confirmed_step;
     for (uint32_t i = 0; i < tallies->threads; i++) {

@@ -54,10 +54,12 @@ void tally_extend(struct tallies *tallies, uint64_t job, uint64_t incarnation);
 uint64_t tally_newest(struct tallies *tallies, uint64_t job);
 
 /* Whether a shard's newest generation can never be the job's, *step: which, since another shard of this
- * server has gone over it, or has a later one; told once. It was then never told as Committed. */
+ * server has gone over it, or has a later one, or since it was forgone before it was made; told once. It was
+ * then never told as Committed, unless it was forgone since. */
 bool tally_takes_back(struct tallies *tallies, uint64_t job, uint32_t shard, uint64_t *step);
 
-/* The generation of `step` can never be the job's, since another server has none of it. */
+/* The generation of `step` can never be the job's, since another server has none of it: nor can one of a shard
+ * that makes it, or an older one, only now. */
 void tally_forgo(struct tallies *tallies, uint64_t job, uint64_t incarnation, uint64_t step);
 
 /* What stands of the reports of a job. */

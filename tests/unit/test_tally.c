@@ -453,6 +453,41 @@ START_TEST(what_another_server_passed_over_stands_no_more)
 }
 END_TEST
 
+/* A shard that did not count in it may still be writing it, or not have begun: it would wait for ever. */
+START_TEST(what_was_forgone_is_taken_back_from_who_makes_it_later)
+{
+    struct tallies *tallies = two_holders();
+    uint64_t step;
+
+    copied(tallies, 1, 25);
+    for (uint64_t made = 20; made <= 25; made += 5) {
+        committed(tallies, 0, made);
+        ck_assert_int_eq(committed(tallies, 2, made), TALLY_COMMITTED);
+        tally_forgo(tallies, 1, 1, made);
+        ck_assert(!tally_takes_back(tallies, 1, 1, &step)); /* it has not made it yet */
+        ck_assert_int_eq(committed(tallies, 1, 20), TALLY_WAITS);
+        ck_assert(!tally_takes_back(tallies, 1, 0, &step) && !tally_takes_back(tallies, 1, 2, &step));
+        ck_assert(tally_takes_back(tallies, 1, 1, &step));
+        ck_assert_uint_eq(step, 20);
+        ck_assert(!tally_takes_back(tallies, 1, 1, &step)); /* told once */
+        ck_assert_uint_eq(standing_of(tallies).durable_step, 0);
+    }
+    for (uint32_t shard = 0; shard < 2; shard++)
+        ck_assert_int_eq(committed(tallies, shard, 30), TALLY_WAITS);
+    ck_assert_int_eq(committed(tallies, 2, 30), TALLY_COMMITTED);
+    tally_confirm(tallies, 1, 1, 30);
+    tally_forgo(tallies, 1, 1, 40);
+    ck_assert_int_eq(committed(tallies, 1, 40), TALLY_WAITS);
+    ck_assert(tally_takes_back(tallies, 1, 1, &step));
+    ck_assert_int_eq(committed(tallies, 1, 30), TALLY_COMMITTED); /* said again */
+    tally_confirm(tallies, 1, 1, 40);                             /* of which the others had nothing */
+    tally_forgo(tallies, 1, 1, 40);
+    ck_assert_int_eq(committed(tallies, 1, 40), TALLY_COMMITTED);
+    ck_assert(!tally_takes_back(tallies, 1, 1, &step));
+    tallies_free(tallies);
+}
+END_TEST
+
 START_TEST(nothing_stands_of_what_failed)
 {
     struct standings standings = {.count = 0};
@@ -492,6 +527,7 @@ static Suite *tally_suite(void)
     tcase_add_test(tests, what_was_told_is_not_taken_back);
     tcase_add_test(tests, a_shard_that_gives_up_its_pieces_is_not_waited_for);
     tcase_add_test(tests, what_another_server_passed_over_stands_no_more);
+    tcase_add_test(tests, what_was_forgone_is_taken_back_from_who_makes_it_later);
     tcase_add_test(tests, nothing_stands_of_what_failed);
     suite_add_tcase(suite, tests);
     return suite;
