@@ -350,7 +350,7 @@ static void handle_report(struct server *server, const struct shard_report *repo
         telling_mapped(server->member, report);
         break;
     case TALLY_COPIED:
-        telling_copied(server->member, report);
+        telling_copied(server->member, report, tally_counts_from(server->tallies, report->job, report->step));
         break;
     case TALLY_PASSED:
         telling_passed(server->member, report->job, report->incarnation, report->after, report->step);

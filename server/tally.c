@@ -155,14 +155,23 @@ static enum tally_outcome take_held(const struct tallies *tallies, struct tally 
     return TALLY_HELD;
 }
 
+/* A generation that was told, is forgone, or is the job's, was decided without what comes now. */
+static uint64_t counts_from(const struct tally *tally, uint64_t step)
+{
+    step = tally->told_step > step ? tally->told_step : step;
+    step = tally->forgone_step > step ? tally->forgone_step : step;
+    return tally->confirmed_step > step ? tally->confirmed_step : step;
+}
+
 /* A shard that held nothing may hold something now: from the first step that any of its slots counts from. */
 static void take_pieces(struct tally *tally, const struct shard_report *report)
 {
     struct tally_shard *shard = &tally->threads[report->shard];
+    uint64_t step = counts_from(tally, report->step);
 
     if (report->holds_pieces &&
-        (!shard->holds_pieces || (report->kind == SHARD_COPIED && report->step < shard->empty_until)))
-        shard->empty_until = report->step;
+        (!shard->holds_pieces || (report->kind == SHARD_COPIED && step < shard->empty_until)))
+        shard->empty_until = step;
     shard->holds_pieces = report->holds_pieces;
 }
 
@@ -239,6 +248,13 @@ enum tally_outcome tally_report(struct tallies *tallies, const struct shard_repo
         return TALLY_PASSED;
     }
     return TALLY_WAITS;
+}
+
+uint64_t tally_counts_from(struct tallies *tallies, uint64_t job, uint64_t step)
+{
+    const struct tally *tally = *link_of(tallies, job);
+
+    return tally ? counts_from(tally, step) : step;
 }
 
 void tally_hold(struct tallies *tallies, uint64_t job, uint64_t incarnation)

@@ -20,7 +20,7 @@ enum tally_outcome {
     TALLY_EXTENDED,  /* tell Extended with the report's tables */
     TALLY_DIVERGED,  /* tell Divergence as the report says */
     TALLY_MAPPED,    /* tell Mapped with the report's map */
-    TALLY_COPIED,    /* tell Copied with the report's slot, position and step */
+    TALLY_COPIED,    /* tell Copied with the report's slot and position, and the step of tally_counts_from */
     TALLY_PASSED     /* tell PassedOver with the report's steps */
 };
 
@@ -44,6 +44,10 @@ enum tally_outcome tally_report(struct tallies *tallies, const struct shard_repo
 /* Whether all shards have a generation that was not whole when the last of them made it, since others that had
  * none of it have given up their pieces; *step: tell Committed of that. To be asked after each MAPPED report. */
 bool tally_is_whole(struct tallies *tallies, uint64_t job, uint64_t *step);
+
+/* From which step on what was copied to a job's shard counts, which is in generations of later ones than
+ * `step`: in none that was decided without it, be it told, forgone or the job's. */
+uint64_t tally_counts_from(struct tallies *tallies, uint64_t job, uint64_t step);
 
 /* A command to hold, or to extend, goes to all shards of a job, each of which answers it, also one that was
  * said before: all have done so when none owes an answer. */

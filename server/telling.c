@@ -159,7 +159,7 @@ void telling_mapped(struct member *member, const struct shard_report *report)
     tell(member, &message);
 }
 
-void telling_copied(struct member *member, const struct shard_report *report)
+void telling_copied(struct member *member, const struct shard_report *report, uint64_t step)
 {
     Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
     Cairn__Copied body = CAIRN__COPIED__INIT;
@@ -168,7 +168,7 @@ void telling_copied(struct member *member, const struct shard_report *report)
     body.incarnation = report->incarnation;
     body.slot = report->slot;
     body.shard = report->position;
-    body.step = report->step;
+    body.step = step;
     body.number = report->map;
     message.body_case = CAIRN__NODE_MESSAGE__BODY_COPIED;
     message.copied = &body;

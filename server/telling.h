@@ -41,8 +41,8 @@ void telling_extended(struct member *member, const struct shard_report *report);
 void telling_divergence(struct member *member, const struct shard_report *report,
                         struct divergences *divergences);
 
-/* All shards go by a map; one has all of a slot that was copied to it. */
+/* All shards go by a map; one has all of a slot that was copied to it, in generations after `step`. */
 void telling_mapped(struct member *member, const struct shard_report *report);
-void telling_copied(struct member *member, const struct shard_report *report);
+void telling_copied(struct member *member, const struct shard_report *report, uint64_t step);
 
 #endif

@@ -414,6 +414,31 @@ START_TEST(what_was_told_is_not_taken_back)
 }
 END_TEST
 
+/* A slot may come with an older version than others have made a generation of: that was told without it, and
+ * nobody would find the slot in it. */
+START_TEST(what_was_decided_is_without_what_is_copied_later)
+{
+    struct tallies *tallies = two_holders();
+
+    ck_assert_uint_eq(tally_counts_from(tallies, 1, 15), 15);
+    committed(tallies, 0, 20);
+    ck_assert_int_eq(committed(tallies, 2, 20), TALLY_COMMITTED);
+    ck_assert_uint_eq(tally_counts_from(tallies, 1, 15), 20);
+    ck_assert_uint_eq(tally_counts_from(tallies, 1, 25), 25);
+    ck_assert_uint_eq(tally_counts_from(tallies, 2, 15), 15); /* no such job */
+    copied(tallies, 1, 15);
+    ck_assert_uint_eq(standing_of(tallies).durable_step, 20);
+    tally_forgo(tallies, 1, 1, 20); /* told to write over it */
+    ck_assert_uint_eq(tally_counts_from(tallies, 1, 15), 20);
+    tally_confirm(tallies, 1, 1, 30);
+    ck_assert_uint_eq(tally_counts_from(tallies, 1, 15), 30);
+    committed(tallies, 0, 40);
+    ck_assert_int_eq(committed(tallies, 2, 40), TALLY_WAITS);
+    ck_assert_int_eq(committed(tallies, 1, 40), TALLY_COMMITTED);
+    tallies_free(tallies);
+}
+END_TEST
+
 /* It has made no generation, and will make none, as its chunks have gone to another server. */
 START_TEST(a_shard_that_gives_up_its_pieces_is_not_waited_for)
 {
@@ -525,6 +550,7 @@ static Suite *tally_suite(void)
     tcase_add_test(tests, a_shard_that_says_what_it_passed_over_is_believed);
     tcase_add_test(tests, an_empty_shard_passes_nothing_over);
     tcase_add_test(tests, what_was_told_is_not_taken_back);
+    tcase_add_test(tests, what_was_decided_is_without_what_is_copied_later);
     tcase_add_test(tests, a_shard_that_gives_up_its_pieces_is_not_waited_for);
     tcase_add_test(tests, what_another_server_passed_over_stands_no_more);
     tcase_add_test(tests, what_was_forgone_is_taken_back_from_who_makes_it_later);
