@@ -304,6 +304,17 @@ static void count_holder(struct job_entry *entry, struct participant *server, ui
     server->empty_until = since;
 }
 
+/* A copy is in generations of later steps than it says. Its word may have crossed ours: that a step is the job's, or
+ * that the server need not keep one. */
+static uint64_t since_of(const struct job_entry *entry, const struct participant *server, uint64_t step)
+{
+    uint64_t since = step;
+
+    if (entry_status(entry)->committed_step > since)
+        since = entry_status(entry)->committed_step;
+    return server->abandoned_step > since ? server->abandoned_step : since;
+}
+
 void chains_copied(struct turn *turn, struct job_entry *entry, struct participant *server,
                    const Cairn__Copied *copied)
 {
@@ -319,7 +330,7 @@ void chains_copied(struct turn *turn, struct job_entry *entry, struct participan
             !chain_is_on(entry->record, copied->shard, node_name(server->node)))
             continue;
         view = chain_view_live(entry->record);
-        since = throughput_copied(turn, entry, server, copied->step);
+        since = since_of(entry, server, throughput_copied(turn, entry, server, copied->step));
         while (place < view.width && view.places[(size_t)copied->slot * view.width + place] != CHAIN_NOBODY)
             place++;
         if (place < view.width) {

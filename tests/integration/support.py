@@ -14,6 +14,7 @@ import time
 
 BIN = os.environ.get("CAIRN_BIN") or sys.exit("CAIRN_BIN must name the folder of the programs")
 SKIPPED = 77
+OTHERS_END_S = 10  # by themselves, after one of the programs of a job has failed
 SANITIZED = bool(os.environ.get("CAIRN_SANITIZE"))
 
 JOB = """\
@@ -81,6 +82,19 @@ def wait_until(condition, what, seconds=20):
         if time.monotonic() > deadline:
             raise Failure(f"waited {seconds} s for {what}")
         time.sleep(0.01)
+
+
+def end_without_others(programs, seconds):
+    """Programs of one job of which some may fail: who was just attaching has perhaps come to the job as it goes on, and
+    waits for the parts of those that failed. It is killed."""
+    wait_until(lambda: any(one.poll() not in (None, 0) for one in programs) or all(one.poll() == 0 for one in programs),
+               "the programs' end", seconds)
+    deadline = time.monotonic() + OTHERS_END_S
+    while any(one.poll() is None for one in programs) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for one in programs:
+        if one.poll() is None:
+            one.kill()
 
 
 def make_digits(folder, train=1500, test=400):

@@ -12,7 +12,7 @@ import random
 import subprocess
 import time
 
-from support import Daemons, expect, main, program, wait_until
+from support import Daemons, end_without_others, expect, main, program, wait_until
 
 STEPS = 60
 ADD_AT = 9
@@ -35,6 +35,8 @@ class Programs:
         return all(one.poll() is None for one in self.parts)
 
     def end(self, may_fail):
+        if may_fail:
+            end_without_others(self.parts, LIMIT_S)
         for one in self.parts:
             out, err = one.communicate(timeout=LIMIT_S)
             expect(one.returncode == 0 or (may_fail and err.count("\n") <= 1), f"{one.args} exited {one.returncode}: {out}{err}")

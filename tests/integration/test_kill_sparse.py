@@ -10,7 +10,7 @@ import os
 import random
 import subprocess
 
-from support import Daemons, expect, main, program, wait_until
+from support import Daemons, end_without_others, expect, main, program, wait_until
 
 STEPS = 260
 KEYS = 20000
@@ -39,6 +39,8 @@ class Programs:
     def end(self, may_fail):
         """Waits for all; whether they came to the last step."""
         done = True
+        if may_fail:
+            end_without_others(self.parts, LIMIT_S)
         for one in self.parts:
             out, err = one.communicate(timeout=LIMIT_S)
             expect(one.returncode == 0 or (may_fail and err.count("\n") <= 1), f"{one.args} exited {one.returncode}: {out}{err}")
