@@ -304,8 +304,8 @@ static void count_holder(struct job_entry *entry, struct participant *server, ui
     server->empty_until = since;
 }
 
-/* A copy is in generations of later steps than it says. Its word may have crossed ours: that a step is the job's, or
- * that the server need not keep one. */
+/* A copy is in generations of later steps than it says. Its word may have crossed ours: that a step is the
+ * job's, or that the server need not keep one. */
 static uint64_t since_of(const struct job_entry *entry, const struct participant *server, uint64_t step)
 {
     uint64_t since = step;
