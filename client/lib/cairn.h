@@ -209,7 +209,8 @@ struct cairn_gradients {
 };
 
 /* Pushes gradients; cairn_push_pull also reads version step + 1: of the whole table, or of the push's rows.
- * A push for a step begun before the servers have made the last one is held back until they have.
+ * A push for a step begun before the servers have made the last one, of every table, is held back until they
+ * have.
  * Shapes:  values [size], or [count, dimension] in the order of keys
  * Owns:    borrows gradients->values, gradients->keys and values until the handle has ended: for cairn_push
  *          when all is sent, for cairn_push_pull when values are there. *handle is the caller's, cairn_wait;

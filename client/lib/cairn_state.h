@@ -1,7 +1,7 @@
 /* What the files of the public library share: a connection, its tables, and what is under way. Nobody else
  * includes this.
  *
- * An operation (a public cairn_handle) is made by a call, sent when its table has come far enough, and done
+ * An operation (a public cairn_handle) is made by a call, sent when tables have come far enough, and done
  * when its answers are there and the memory that was lent to it is free. Operations are reused; their memory
  * lives as long as the connection, since ZeroMQ's thread may hold on to what is in them. */
 #ifndef CAIRN_LIB_CAIRN_STATE_H
@@ -124,7 +124,7 @@ struct cairn_handle *operation_new(struct cairn *connection, enum operation_kind
 /* Takes back one that was not begun. */
 void operation_drop(struct cairn_handle *operation);
 
-/* Sends an operation, or holds it back until its table has come far enough.
+/* Sends an operation, or holds it back until tables have come far enough.
  * Errors: CAIRN_INVALID: nothing was done, the operation is dropped. Others: the connection has failed. */
 enum status operation_begin(struct cairn_handle *operation, struct error *error) MUST_CHECK;
 

@@ -1,8 +1,11 @@
 /* Operations: sending them, holding them back, and when they are done.
  *
- * A push for step s goes once its table has version s everywhere, which a shard would refuse before; a pull
- * of version s once it has version s - 1, since a shard lets the next version be waited for. Operations of a
- * table are sent in the order of their calls. */
+ * A push for step s goes once all tables that have begun have version s everywhere. Its own must, or a shard
+ * would refuse it; and the others, so that no table is more than a version ahead of another, whatever the
+ * program waits for: who is lost attaches at the oldest table's step, and shards keep two versions. It cannot
+ * wait in vain, since a program pushes its part of step s - 1 to every table before it comes to step s. A
+ * pull of version s goes once its table has version s - 1, since a shard lets the next version be waited for.
+ * Operations of a table are sent in the order of their calls. */
 #include "cairn_state.h"
 
 #include <stdlib.h>
@@ -277,14 +280,27 @@ static enum status operation_send(struct cairn_handle *operation, struct error *
     return status;
 }
 
+/* Whether all tables have come to a step, or begin after it. One that the program is yet to learn of may have
+ * begun before. */
+static bool all_have(const struct cairn *connection, uint64_t step)
+{
+    if (learning_is_due(connection))
+        return false;
+    for (uint32_t i = 0; i < connection->table_count; i++) {
+        const struct cairn_table *table = connection->tables[i];
+
+        if (table->known < step && table->spec.first_version <= step)
+            return false;
+    }
+    return true;
+}
+
 static bool may_go(const struct cairn_handle *operation)
 {
-    const struct cairn_table *table = operation->table;
-
     if (operation->step == SESSION_NEWEST)
         return true;
-    return operation->kind == OPERATION_PUSH ? operation->step <= table->known
-                                             : operation->step <= table->known + 1;
+    return operation->kind == OPERATION_PUSH ? all_have(operation->connection, operation->step)
+                                             : operation->step <= operation->table->known + 1;
 }
 
 /* What is sent has failed: with it the connection, as parts of it may be on their way. */
