@@ -2,8 +2,11 @@
 #include "npy.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define HEADER_BYTES 128u
@@ -38,18 +41,54 @@ static enum status header_write(const struct npy *npy, struct error *error)
     return fwrite(header, HEADER_BYTES, 1, npy->file) == 1 ? CAIRN_OK : disk_error(npy, error);
 }
 
-enum status npy_open(struct npy *npy, const char *path, enum npy_type type, uint32_t width,
-                     struct error *error)
+/* Whether the file that is there may be written, which a rename would not ask. */
+static enum status check_former(const char *path, const struct stat *facts, struct error *error)
 {
+    int descriptor;
+
+    if (!S_ISREG(facts->st_mode))
+        return error_set(error, CAIRN_INVALID, "%s is no regular file, which an array has to be", path);
+    descriptor = open(path, O_WRONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        return error_system(error, errno, "%s", path);
+    close(descriptor);
+    return CAIRN_OK;
+}
+
+/* Where the array is to be: of a link where that leads to, for a rename would replace the link. */
+static enum status path_find(struct npy *npy, const char *path, struct error *error)
+{
+    struct stat facts;
     enum status status;
 
-    *npy = (struct npy){.type = type, .width = width};
     if (strlen(path) >= sizeof(npy->path))
         return error_set(error, CAIRN_INVALID, "the path is too long: %.100s...", path);
     strcpy(npy->path, path);
-    npy->file = fopen(path, "wb");
+    if (lstat(path, &facts) != 0)
+        return errno == ENOENT ? CAIRN_OK : disk_error(npy, error);
+    if (stat(path, &facts) != 0)
+        return disk_error(npy, error);
+    status = check_former(path, &facts, error);
+    if (status == CAIRN_OK && !realpath(path, npy->path))
+        status = error_system(error, errno, "%s", path);
+    return status;
+}
+
+enum status npy_open(struct npy *npy, const char *path, enum npy_type type, uint32_t width,
+                     struct error *error)
+{
+    char temporary[sizeof(npy->made)];
+    enum status status;
+
+    *npy = (struct npy){.type = type, .width = width};
+    status = path_find(npy, path, error);
+    if (status != CAIRN_OK)
+        return status;
+    snprintf(temporary, sizeof(temporary), "%s.%ld.tmp", npy->path, (long)getpid());
+    npy->file = fopen(temporary, "wb");
     if (!npy->file)
         return disk_error(npy, error);
+    strcpy(npy->made, temporary);
     status = header_write(npy, error);
     if (status != CAIRN_OK)
         npy_discard(npy);
@@ -71,9 +110,15 @@ enum status npy_close(struct npy *npy, struct error *error)
     enum status status =
         fseek(npy->file, 0, SEEK_SET) == 0 ? header_write(npy, error) : disk_error(npy, error);
 
+    if (status == CAIRN_OK && (fflush(npy->file) != 0 || fsync(fileno(npy->file)) != 0))
+        status = disk_error(npy, error);
     if (fclose(npy->file) != 0 && status == CAIRN_OK)
         status = disk_error(npy, error);
     npy->file = NULL;
+    if (status == CAIRN_OK && rename(npy->made, npy->path) != 0)
+        status = disk_error(npy, error);
+    if (status == CAIRN_OK)
+        strcpy(npy->made, npy->path);
     return status;
 }
 
@@ -82,7 +127,7 @@ void npy_discard(struct npy *npy)
     if (npy->file)
         fclose(npy->file);
     npy->file = NULL;
-    if (npy->path[0])
-        unlink(npy->path);
-    npy->path[0] = '\0';
+    if (npy->made[0])
+        unlink(npy->made);
+    npy->made[0] = '\0';
 }

@@ -133,6 +133,10 @@ def dense_tables(folder, daemons):
     expect(done["size"] == 100000 and done["kind"] == "dense", str(done))
     kind, shape, values = read_npy(path)
     expect((kind, shape) == ("<f4", (100000,)) and set(values) == {1.0}, f"{kind} {shape}")
+    link = os.path.join(folder, "pipe")  # as /dev/stdout is one
+    os.symlink("/dev/full", link)
+    fails(daemons.cairn("export", name, "--table", "common", "--output", link), "no regular file")
+    expect(os.path.islink(link), "an export has removed what it could not write")
     table = {table["name"]: table for table in daemons.json("tables", name)["tables"]}["common"]
     expect(table["kind"] == "dense" and table["memory_bytes"] >= 400000 and table["rows"] == 0, str(table))
     done = daemons.json("export", name, "--table", "users", "--output", os.path.join(folder, "users"))
