@@ -273,9 +273,10 @@ static int report(const struct train *train, const struct training *training, en
     const Cairn__JobStatus *status = training_status(training);
     int code;
 
+    if (outcome == CAIRN_AGAIN && training->interrupts > 0)
+        return report_interrupted(train, status);
     if (outcome != CAIRN_OK)
-        return training->interrupts > 0 ? report_interrupted(train, status)
-                                        : report_failure(train, status, error);
+        return report_failure(train, status, error);
     if (training->interrupts > 0 && status->state == CAIRN__JOB_STATE__JOB_STATE_STOPPED)
         return report_interrupted(train, status);
     code = report_end(table.program, status, train->settings.json != 0);

@@ -1,0 +1,82 @@
+"""Ctrl-C at `cairn train`: what fails after it is told as a failure."""
+
+import os
+import signal
+import subprocess
+
+from support import descendants, expect, last_json, main, make_digits, program, run, wait_until, write_job
+
+
+def start(cairn, job, state):
+    """`cairn train` for people; all that it says goes to one file beside its state."""
+    with open(state + ".out", "wb") as out:
+        return subprocess.Popen([cairn, "train", job, "--state", state], stdin=subprocess.DEVNULL, stdout=out,
+                                stderr=out)
+
+
+def said(state):
+    with open(state + ".out", encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def child(process, name):
+    """The process number of a child, by its program."""
+    for pid in descendants(process.pid):
+        with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
+            if file.read().strip() == name[:15]:
+                return pid
+    return None
+
+
+def is_pending(pid, number):
+    """Whether a stopped process has been sent a signal."""
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        pending = [int(line.split()[1], 16) for line in file if line.startswith("ShdPnd:")]
+    return pending[0] >> (number - 1) & 1
+
+
+def running_steps(state):
+    path = os.path.join(state, "coordinator", "endpoint")
+    if not os.path.exists(path):
+        return 0
+    with open(path, encoding="ascii") as file:
+        done = run("cairn", "jobs", "--json", "--coordinator", file.read().strip())
+    jobs = last_json(done.stdout)["jobs"] if done.returncode == 0 else []
+    return jobs[-1]["step"] if jobs and jobs[-1]["status"] == "running" else 0
+
+
+def a_failure_after_it(folder):
+    """The coordinator does not hear of the stop, and a server that is killed then cannot start again."""
+    job = write_job(os.path.join(folder, "long.yaml"), folder, epochs=1000)
+    state = os.path.join(folder, "failed")
+    process = start(program("cairn"), job, state)
+    try:
+        wait_until(lambda: running_steps(state) > 20, "some steps")
+        coordinator = child(process, "cairn-coordinator")
+        os.kill(coordinator, signal.SIGSTOP)
+        process.send_signal(signal.SIGINT)
+        wait_until(lambda: "stopping after the step in hand" in said(state), "the stop")
+        server = os.path.join(state, "server-0")
+        os.rename(server, server + "-away")
+        with open(server, "w", encoding="ascii") as file:
+            file.write("in the way\n")
+        os.kill(child(process, "cairn-worker"), signal.SIGKILL)  # a new one has no coordinator to take leave of
+        os.kill(child(process, "cairn-server"), signal.SIGKILL)
+        wait_until(lambda: is_pending(coordinator, signal.SIGTERM), "the end of the run")
+        os.kill(coordinator, signal.SIGCONT)
+        code = process.wait(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    last = said(state).strip().splitlines()[-1]
+    expect(code == 1, f"exit code {code}: {said(state)}")
+    expect(last.startswith("cairn train: cairn-server server-0 ended by itself"), said(state))
+    expect("stopped; " not in said(state), f"a failure was told as a stop: {said(state)}")
+
+
+def test(folder):
+    make_digits(folder)
+    a_failure_after_it(folder)
+
+
+main(test)
