@@ -30,7 +30,7 @@ static void forget_children(struct supervisor *supervisor)
 
 void supervisor_fini(struct supervisor *supervisor)
 {
-    supervisor_stop(supervisor, 0);
+    (void)supervisor_stop(supervisor, 0);
     free(supervisor->children);
     supervisor->children = NULL;
     supervisor->capacity = 0;
@@ -204,34 +204,36 @@ static bool wait_for_ends(struct supervisor *supervisor, size_t first, int64_t d
     sigaddset(&news, SIGCHLD);
     sigaddset(&news, SIGINT);
     sigaddset(&news, SIGTERM);
+    sigaddset(&news, SIGHUP);
     reap(supervisor);
     while (is_any_running(supervisor, first) && (left_ms = deadline_ms - clock_ms()) > 0) {
         struct timespec left = {left_ms / 1000, left_ms % 1000 * 1000000};
         int number = sigtimedwait(&news, NULL, &left);
 
-        if (number == SIGINT || number == SIGTERM)
+        if (number > 0 && number != SIGCHLD)
             return false;
         reap(supervisor);
     }
     return true;
 }
 
-/* The first child ends last: the others tell the coordinator that they leave. */
-static void end_in_order(struct supervisor *supervisor, int patience_ms)
+/* The first child ends last: the others tell the coordinator that they leave. False: the user would not wait.
+ */
+static bool end_in_order(struct supervisor *supervisor, int patience_ms)
 {
     int64_t deadline_ms = clock_ms() + patience_ms;
 
     send_signal(supervisor, 1, SIGTERM);
     if (!wait_for_ends(supervisor, 1, deadline_ms))
-        return;
+        return false;
     send_signal(supervisor, 0, SIGTERM);
-    wait_for_ends(supervisor, 0, deadline_ms);
+    return wait_for_ends(supervisor, 0, deadline_ms);
 }
 
-void supervisor_stop(struct supervisor *supervisor, int patience_ms)
+bool supervisor_stop(struct supervisor *supervisor, int patience_ms)
 {
-    if (patience_ms > 0)
-        end_in_order(supervisor, patience_ms);
+    bool is_interrupted = patience_ms > 0 && !end_in_order(supervisor, patience_ms);
+
     send_signal(supervisor, 0, SIGKILL);
     for (size_t i = 0; i < supervisor->count; i++) {
         struct child *child = &supervisor->children[i];
@@ -240,4 +242,5 @@ void supervisor_stop(struct supervisor *supervisor, int patience_ms)
             waitpid(child->process, &child->wait_status, 0);
     }
     forget_children(supervisor);
+    return is_interrupted;
 }

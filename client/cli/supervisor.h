@@ -47,8 +47,8 @@ enum status supervisor_tend(struct supervisor *supervisor, struct error *error) 
 int64_t supervisor_deadline_ms(const struct supervisor *supervisor);
 
 /* Asks all children to end (SIGTERM; the first one when the others have ended), waits for that at most
- * patience_ms (or until SIGINT or SIGTERM comes, which must be blocked), then kills. All are gone afterwards,
- * and others can be started. */
-void supervisor_stop(struct supervisor *supervisor, int patience_ms);
+ * patience_ms (or until SIGINT, SIGTERM or SIGHUP comes, which must be blocked), then kills. All are gone
+ * afterwards, and others can be started. True: such a signal has come, and is taken. */
+bool supervisor_stop(struct supervisor *supervisor, int patience_ms);
 
 #endif

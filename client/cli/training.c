@@ -54,7 +54,7 @@ enum status training_init(struct training *training, const struct training_param
 
 void training_fini(struct training *training)
 {
-    supervisor_stop(&training->supervisor, training->interrupts < 2 ? STOP_MS : 0);
+    (void)supervisor_stop(&training->supervisor, training->interrupts < 2 ? STOP_MS : 0);
     supervisor_fini(&training->supervisor);
     requester_free(training->requester);
     if (training->zmq_context)
@@ -237,7 +237,10 @@ static enum status replace_former(struct training *training, struct error *error
 {
     requester_free(training->requester);
     training->requester = NULL;
-    supervisor_stop(&training->supervisor, STOP_MS);
+    if (supervisor_stop(&training->supervisor, STOP_MS)) {
+        training->interrupts++;
+        return error_set(error, CAIRN_AGAIN, "interrupted");
+    }
     return begin_anew(training, error);
 }
 

@@ -1,10 +1,21 @@
-"""Ctrl-C at `cairn train`: what fails after it is told as a failure."""
+"""Ctrl-C at `cairn train`: what fails after it is told as a failure, and it is heard while a finished run is replaced."""
 
 import os
+import shutil
 import signal
 import subprocess
 
-from support import descendants, expect, last_json, main, make_digits, program, run, wait_until, write_job
+from support import descendants, expect, last_json, main, make_digits, program, run, train, wait_until, write_job
+
+# A coordinator that notes when it is told to end, and does not. The real one goes with it.
+STUBBORN = """\
+#!/usr/bin/env python3
+import ctypes, signal, subprocess, sys
+signal.signal(signal.SIGTERM, lambda *_: open({told!r}, "w").close())
+subprocess.Popen([{real!r}, *sys.argv[1:]], preexec_fn=lambda: ctypes.CDLL(None).prctl(1, signal.SIGKILL)).wait()
+while True:
+    signal.pause()
+"""
 
 
 def start(cairn, job, state):
@@ -22,9 +33,12 @@ def said(state):
 def child(process, name):
     """The process number of a child, by its program."""
     for pid in descendants(process.pid):
-        with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
-            if file.read().strip() == name[:15]:
-                return pid
+        try:
+            with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
+                if file.read().strip() == name[:15]:
+                    return pid
+        except OSError:  # it has ended
+            continue
     return None
 
 
@@ -74,9 +88,35 @@ def a_failure_after_it(folder):
     expect("stopped; " not in said(state), f"a failure was told as a stop: {said(state)}")
 
 
+def while_a_run_is_replaced(folder):
+    """The finished run's coordinator takes long to end."""
+    job = write_job(os.path.join(folder, "short.yaml"), folder, epochs=1)
+    state, programs, told = (os.path.join(folder, name) for name in ("replaced", "programs", "told"))
+    whole = train(job, state=state)
+    os.mkdir(programs)
+    for name in ("cairn", "cairn-server", "cairn-worker"):
+        shutil.copy(program(name), programs)
+    stubborn = os.path.join(programs, "cairn-coordinator")
+    with open(stubborn, "w", encoding="ascii") as file:
+        file.write(STUBBORN.format(real=program("cairn-coordinator"), told=told))
+    os.chmod(stubborn, 0o755)
+    process = start(os.path.join(programs, "cairn"), job, state)
+    try:
+        wait_until(lambda: os.path.exists(told), "the former coordinator's end")
+        process.send_signal(signal.SIGINT)
+        code = process.wait(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    expect(code == 130 and "stopped before training began" in said(state), f"{code}: {said(state)}")
+    resumed = train(job, "--resume", state=state)
+    expect(resumed["model_hash"] == whole["model_hash"], "the finished run is gone")
+
+
 def test(folder):
     make_digits(folder)
     a_failure_after_it(folder)
+    while_a_run_is_replaced(folder)
 
 
 main(test)

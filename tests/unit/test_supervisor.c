@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,6 +43,7 @@ static void setup(void)
     sigaddset(&ours, SIGCHLD);
     sigaddset(&ours, SIGINT);
     sigaddset(&ours, SIGTERM);
+    sigaddset(&ours, SIGHUP);
     sigprocmask(SIG_BLOCK, &ours, NULL);
     supervisor_init(&supervisor, &none, -1, &viewer);
 }
@@ -231,12 +233,28 @@ START_TEST(stop_ends_the_willing_and_the_unwilling)
     ck_assert_int_eq(start_script("trap '' TERM; while :; do sleep 1000; done"), CAIRN_OK);
     willing = supervisor.children[0].process;
     unwilling = supervisor.children[1].process;
-    supervisor_stop(&supervisor, 300);
+    ck_assert(!supervisor_stop(&supervisor, 300));
     ck_assert_int_ne(kill(willing, 0), 0);
     ck_assert_int_ne(kill(unwilling, 0), 0);
     ck_assert_uint_eq(supervisor.count, 0);
     ck_assert_int_eq(start_script("exit 0"), CAIRN_OK); /* it can go on */
     wait_for_notes(1);
+}
+END_TEST
+
+/* Whatever the patience: one child would never end, the other one is not even asked to. */
+START_TEST(a_user_who_does_not_wait_is_heard)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    sigset_t pending;
+
+    ck_assert_int_eq(start_script("exec sleep 1000"), CAIRN_OK);
+    ck_assert_int_eq(start_script("trap '' TERM; while :; do sleep 1000; done"), CAIRN_OK);
+    kill(getpid(), signals[_i]);
+    ck_assert(supervisor_stop(&supervisor, INT_MAX));
+    ck_assert_uint_eq(supervisor.count, 0);
+    ck_assert_int_eq(sigpending(&pending), 0);
+    ck_assert(!sigismember(&pending, signals[_i]));
 }
 END_TEST
 
@@ -314,6 +332,7 @@ static Suite *supervisor_suite(void)
     tcase_add_test(cases, an_option_may_change_for_the_next_start);
     tcase_add_test(cases, a_program_that_is_not_there);
     tcase_add_test(cases, stop_ends_the_willing_and_the_unwilling);
+    tcase_add_loop_test(cases, a_user_who_does_not_wait_is_heard, 0, 3);
     tcase_add_test(cases, children_have_a_clean_world);
     tcase_add_test(cases, no_orphans);
     suite_add_tcase(suite, cases);
