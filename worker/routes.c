@@ -1,4 +1,4 @@
-/* Copying. */
+/* Copying and comparing. */
 #include "routes.h"
 
 #include <stdbool.h>
@@ -19,11 +19,27 @@ void routes_free(struct routes **list)
     }
 }
 
+static bool are_those_of(const struct routes *routes, const Cairn__EpochCommand *epoch)
+{
+    if (routes->shard_count != epoch->n_shards || routes->slot_count != epoch->n_slot_shards ||
+        memcmp(routes->slot_shards, epoch->slot_shards, epoch->n_slot_shards * sizeof(uint32_t)) != 0)
+        return false;
+    for (size_t i = 0; i < epoch->n_shards; i++) {
+        if (strcmp(routes->endpoints[i], epoch->shards[i]->endpoint) != 0)
+            return false;
+    }
+    return true;
+}
+
 enum status routes_add(struct routes **list, const Cairn__EpochCommand *epoch, struct error *error)
 {
-    struct routes *routes = calloc(1, sizeof(*routes));
-    bool is_whole = routes != NULL;
+    struct routes *routes;
+    bool is_whole;
 
+    if (*list && are_those_of(*list, epoch))
+        return CAIRN_OK;
+    routes = calloc(1, sizeof(*routes));
+    is_whole = routes != NULL;
     if (is_whole) {
         routes->endpoints = calloc(epoch->n_shards, sizeof(routes->endpoints[0]));
         routes->slot_shards = malloc(epoch->n_slot_shards * sizeof(routes->slot_shards[0]));

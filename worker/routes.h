@@ -15,7 +15,8 @@ struct routes {
     uint32_t *slot_shards; /* [slot_count] */
 };
 
-/* Those of an epoch that has some, before others in a list. Errors: CAIRN_NO_MEMORY; the list is as it was.
+/* Makes those of an epoch that has some the first of a list. Where they are already nothing is added: epochs
+ * come every few seconds, while shards stay where they are. Errors: CAIRN_NO_MEMORY; the list is as it was.
  */
 enum status routes_add(struct routes **list, const Cairn__EpochCommand *epoch,
                        struct error *error) MUST_CHECK;
