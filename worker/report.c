@@ -131,6 +131,8 @@ enum status report_send(struct member *member, uint64_t job, uint64_t incarnatio
         return send_trouble(member, job, report->message, error);
     case STEP_FAILED:
         return report_send_failure(member, job, incarnation, report->message, error);
+    case STEP_ENDED:
+        break; /* the main thread's own */
     }
     BUG_IF(message.body_case == CAIRN__NODE_MESSAGE__BODY__NOT_SET);
     return member_send(member, &message, error);

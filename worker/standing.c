@@ -14,6 +14,7 @@ static struct standing_report *place_of(struct standing *standing, enum step_rep
         return &standing->ended;
     case STEP_PROGRESS:
     case STEP_TROUBLE:
+    case STEP_ENDED:
         break;
     }
     return NULL;

@@ -395,6 +395,7 @@ static void close_all(struct step *step)
 
 static void run(struct actor_self *self, void *argument)
 {
+    static const struct step_report ended = {.kind = STEP_ENDED};
     struct step *step = argument;
     struct error error = {.message = ""};
     enum status status;
@@ -414,6 +415,9 @@ static void run(struct actor_self *self, void *argument)
         } while (status == CAIRN_OK);
     }
     close_all(step);
+    /* It can fail only when the context is terminated, and then nobody listens. */
+    if (actor_report(self, &ended, sizeof(ended), &error) != CAIRN_OK)
+        log_debug("report_not_sent", "reason=\"%s\"", error.message);
 }
 
 enum status step_start(void *zmq_context, const struct step_params *params, struct actor **out,

@@ -38,7 +38,8 @@ enum step_report_kind {
     STEP_REACHED,
     STEP_NOT_FINITE,
     STEP_FAILED,
-    STEP_TROUBLE
+    STEP_TROUBLE,
+    STEP_ENDED /* its last: it has been told to stop, and nothing of it is left to wait for */
 };
 
 /* Sent by value. */
@@ -59,8 +60,9 @@ struct step_report {
     char message[sizeof(((struct error *)0)->message)];
 };
 
-/* Starts the thread; it begins to open the job at once. Owns: params is copied.
- * Errors: CAIRN_NO_MEMORY, CAIRN_IO. */
+/* Starts the thread; it begins to open the job at once. One that is told to stop does so when it next
+ * listens, which may take long: it listens neither while it opens data nor while it writes a model. Owns:
+ * params is copied. Errors: CAIRN_NO_MEMORY, CAIRN_IO. */
 enum status step_start(void *zmq_context, const struct step_params *params, struct actor **out,
                        struct error *error) MUST_CHECK;
 

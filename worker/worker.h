@@ -9,6 +9,7 @@
 #include "base/settings.h"
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Text members are borrowed from argv and the environment. */
@@ -34,7 +35,12 @@ enum status worker_new(void *zmq_context, const struct worker_options *options, 
  * unless this says otherwise, before worker_run. */
 void worker_limit_drain(struct worker *worker, int64_t patience_ms);
 
-/* Ends the job in hand and leaves the cluster. NULL is allowed. */
+/* After worker_run: leaves the cluster and tells the job in hand to end, for which it has a second. False:
+ * its thread is still at it, as one that opens data or writes a model; then worker_free would wait for that,
+ * and who wants to end at once ends the process. */
+bool worker_leave(struct worker *worker) MUST_CHECK;
+
+/* Ends the job in hand, waits for that, and leaves the cluster. NULL is allowed. */
 void worker_free(struct worker *worker);
 
 /* Serves until the coordinator has nothing more for this worker. When stop_descriptor (a signalfd, an

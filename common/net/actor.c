@@ -227,14 +227,19 @@ out:
     return status;
 }
 
-void actor_stop(struct actor *actor)
+void actor_close(struct actor *actor)
 {
-    if (!actor)
-        return;
     ORDER_BEFORE(&actor->self);
     /* It fails when the thread has returned already or the context is terminated: both end it. */
     if (pipe_send(actor->pipe, "", 0, NULL) != CAIRN_OK)
         errno = 0;
+}
+
+void actor_stop(struct actor *actor)
+{
+    if (!actor)
+        return;
+    actor_close(actor);
     pthread_join(actor->thread, NULL);
     zmq_close(actor->pipe);
     free(actor);

@@ -28,6 +28,10 @@ typedef void actor_run(struct actor_self *self, void *argument);
 enum status actor_start(void *zmq_context, const char *name, actor_run *run, void *argument,
                         struct actor **out, struct error *error) MUST_CHECK;
 
+/* Tells the thread to stop and does not wait; what it reports on its way out can be heard. May be called twice;
+ * actor_stop comes after it. */
+void actor_close(struct actor *actor);
+
 /* Tells the thread to stop, waits until it has returned, frees. NULL is allowed. */
 void actor_stop(struct actor *actor);
 

@@ -180,6 +180,8 @@ static inline void keep_report(struct heard *heard, const struct step_report *re
         heard->not_finite++;
         heard->end = *report;
         break;
+    case STEP_ENDED:
+        break;
     case STEP_PREPARED:
         heard->prepared++;
         heard->prepared_report = *report;

@@ -67,6 +67,36 @@ START_TEST(an_actor_answers_and_stops)
 }
 END_TEST
 
+/* Says a last word when it is told to stop. */
+static void polite(struct actor_self *self, void *argument)
+{
+    const struct answer farewell = {9};
+
+    (void)argument;
+    actor_ready(self, CAIRN_OK, NULL);
+    has_input(actor_self_pipe(self), -1);
+    ck_assert_int_eq(actor_take(self, &(struct question){0}, sizeof(struct question), NULL), CAIRN_CLOSED);
+    ck_assert_int_eq(actor_report(self, &farewell, sizeof(farewell), NULL), CAIRN_OK);
+}
+
+START_TEST(a_closed_actors_last_words_are_heard)
+{
+    void *context = zmq_ctx_new();
+    struct actor *actor;
+    struct error error;
+    struct answer answer;
+
+    ck_assert_int_eq(actor_start(context, "polite", polite, NULL, &actor, &error), CAIRN_OK);
+    actor_close(actor);
+    actor_close(actor);
+    ck_assert(has_input(actor_pipe(actor), PATIENCE_MS));
+    ck_assert_int_eq(actor_hear(actor, &answer, sizeof(answer), &error), CAIRN_OK);
+    ck_assert_int_eq(answer.doubled, 9);
+    actor_stop(actor);
+    zmq_ctx_term(context);
+}
+END_TEST
+
 static void failing(struct actor_self *self, void *argument)
 {
     struct error error;
@@ -194,6 +224,7 @@ static Suite *make_suite(void)
     TCase *tests = tcase_create("actor");
 
     tcase_add_test(tests, an_actor_answers_and_stops);
+    tcase_add_test(tests, a_closed_actors_last_words_are_heard);
     tcase_add_test(tests, a_start_fails_with_the_threads_reason);
     tcase_add_test(tests, an_actor_may_return_by_itself);
     tcase_add_test(tests, actors_may_follow_each_other_closely);
