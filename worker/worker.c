@@ -7,27 +7,23 @@
 #include "base/log.h"
 #include "cluster/member.h"
 #include "compute/compute.h"
-#include "cores.h"
 #include "inbox.h"
 #include "net/daemon.h"
 #include "orders.h"
 #include "report.h"
 #include "standing.h"
 #include "step.h"
+#include "worker_identity.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <malloc.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 #include <zmq.h>
 
-#define NAME_BYTES        128
 #define DRAIN_PATIENCE_MS 10000 /* unless worker_limit_drain says otherwise */
 #define LEAVE_MS          1000  /* for the Leave to get out, and for the step thread to end */
 
@@ -44,8 +40,7 @@ struct work {
 struct worker {
     void *zmq_context;
     const struct worker_options *options;
-    char name[NAME_BYTES], host[HOST_NAME_MAX + 1];
-    Cairn__Registration registration;
+    struct worker_identity identity;
     struct member *member; /* NULL: left */
     struct work work;
     struct inbox inbox; /* commands that came while the job in hand was ending */
@@ -60,52 +55,6 @@ struct worker {
     bool is_dismissed;           /* nothing is left here to do */
 };
 
-/* ---- who we are */
-
-static void find_host(struct worker *worker)
-{
-    if (gethostname(worker->host, sizeof(worker->host)) != 0)
-        snprintf(worker->host, sizeof(worker->host), "unknown");
-    worker->host[sizeof(worker->host) - 1] = '\0';
-}
-
-/* Chance keeps apart the workers of containers that all call themselves process 1 of the same host. */
-static void make_name(struct worker *worker)
-{
-    uint32_t chance = 0;
-
-    if (getrandom(&chance, sizeof(chance), GRND_NONBLOCK) != (ssize_t)sizeof(chance))
-        chance = (uint32_t)clock_ns();
-    snprintf(worker->name, sizeof(worker->name), "worker-%.64s-%ld-%08" PRIx32, worker->host, (long)getpid(),
-             chance);
-}
-
-static enum status identify(struct worker *worker, struct error *error)
-{
-    const struct worker_options *options = worker->options;
-
-    find_host(worker);
-    if (!options->name)
-        make_name(worker);
-    else if (options->name[0] == '\0' || strlen(options->name) >= sizeof(worker->name))
-        return error_set(error, CAIRN_INVALID, "--name: 1 to %zu characters are allowed",
-                         sizeof(worker->name) - 1);
-    else
-        snprintf(worker->name, sizeof(worker->name), "%s", options->name);
-    cairn__registration__init(&worker->registration);
-    worker->registration.kind = CAIRN__NODE_KIND__NODE_KIND_WORKER;
-    worker->registration.name = worker->name;
-    worker->registration.host = worker->host;
-    worker->registration.process = (uint32_t)getpid();
-    worker->registration.version = (char *)CAIRN_VERSION;
-    worker->registration.lanes = options->threads > 0 ? (uint32_t)options->threads : core_count();
-    worker->registration.device = (char *)"cpu";
-    if (options->device == DEVICE_CUDA)
-        return error_set(error, CAIRN_UNSUPPORTED,
-                         "--device cuda: this build has no cuda; auto and cpu are allowed");
-    return CAIRN_OK;
-}
-
 enum status worker_new(void *zmq_context, const struct worker_options *options, struct worker **out,
                        struct error *error)
 {
@@ -117,15 +66,16 @@ enum status worker_new(void *zmq_context, const struct worker_options *options, 
     worker->zmq_context = zmq_context;
     worker->options = options;
     worker->drain_patience_ms = DRAIN_PATIENCE_MS;
-    status = identify(worker, error);
+    status = worker_identify(&worker->identity, options, error);
     if (status == CAIRN_OK)
-        status = member_new(zmq_context, options->coordinator, &worker->registration, &worker->member, error);
+        status = member_new(zmq_context, options->coordinator, &worker->identity.registration,
+                            &worker->member, error);
     if (status != CAIRN_OK) {
         worker_free(worker);
         return status;
     }
-    log_info("started", "name=%s lanes=%u coordinator=%s", worker->name, worker->registration.lanes,
-             options->coordinator);
+    log_info("started", "name=%s lanes=%u coordinator=%s", worker->identity.name,
+             worker->identity.registration.lanes, options->coordinator);
     *out = worker;
     return CAIRN_OK;
 }
@@ -316,7 +266,7 @@ static void tell_failure(struct worker *worker, uint64_t job, uint64_t incarnati
 /* Takes the command. A job that was in hand is given up: the coordinator knows what it wants. */
 static enum status begin_job(struct worker *worker, Cairn__NodeCommand **command, struct error *error)
 {
-    struct step_params params = {.worker_name = worker->name,
+    struct step_params params = {.worker_name = worker->identity.name,
                                  .lane_count = (uint32_t)worker->options->threads,
                                  .make_backend = backend_cpu_new};
     struct error failure;
@@ -348,7 +298,7 @@ static void tell_step(struct worker *worker, const struct step_command *command)
 static enum status take_epoch(struct worker *worker, const Cairn__EpochCommand *epoch, struct error *error)
 {
     struct orders *orders = &worker->command.orders;
-    enum status status = orders_of(epoch, worker->name, orders, error);
+    enum status status = orders_of(epoch, worker->identity.name, orders, error);
 
     if (status == CAIRN_OK && epoch->n_shards > 0) {
         status = routes_add(&worker->work.routes, epoch, error);
