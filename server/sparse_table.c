@@ -126,13 +126,18 @@ static void round_doubles(const struct sparse_table *table, struct tree_node nod
     sparse_sum_round(sum, table->spec->dimension, &codec);
 }
 
-/* Leaves in a pushed sum the keys whose slots' sums are not here yet: after a map a shard may have those of
- * some slots from before. Takes sum. NULL: out of memory. */
+/* Leaves in a sum of what clients have pushed the keys whose slots' sums are not here yet: after a map a
+ * shard may have those of some slots from before, and the head that was may still send others. Takes sum.
+ * NULL: out of memory. */
 static struct sparse_sum *open_keys(struct sparse_table *table, struct sparse_sum *sum)
 {
     struct sparse_chain *chain = table->chain;
     struct sparse_sum *selected;
+    uint32_t open, heads;
 
+    sparse_chain_count(chain, table->version, &open, &heads);
+    if (open == heads)
+        return sum;
     for (uint32_t slot = 0; slot < chain->slot_count; slot++)
         chain->marks[slot] = sparse_chain_is_open(chain, slot, table->version);
     selected = sparse_chain_select(chain, sum, chain->marks);
@@ -140,12 +145,17 @@ static struct sparse_sum *open_keys(struct sparse_table *table, struct sparse_su
     return selected;
 }
 
-/* The step's sum of what clients have pushed is whole. */
+/* The step's sum of what clients have pushed is whole. Of slots that were open when some of it was pushed,
+ * the whole sums may have come since. */
 static enum status root_take(struct sparse_table *table)
 {
     uint64_t samples;
     struct sparse_sum *sum = tree_take_root(table->tree, &samples);
 
+    if (table->chain)
+        sum = open_keys(table, sum);
+    if (!sum)
+        return CAIRN_NO_MEMORY;
     if (table->chain)
         return sparse_chain_take_own(table->chain, table->version, sum, samples);
     table->sum = sum;
@@ -420,6 +430,8 @@ enum status sparse_update(struct sparse_table *table, struct error *error)
         table->is_torn = true;
         return error_prefix(error, status, "table %s", table->spec->name);
     }
+    if (table->chain) /* sums from elsewhere may have made it whole */
+        tree_clear(table->tree);
     sparse_sum_free(table->before.sum);
     table->before.sum = table->sum;
     table->before.is_known = true;

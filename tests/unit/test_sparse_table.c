@@ -1,5 +1,6 @@
 /* Sparse tables against a plain one: random steps pushed in any way, the life of rows, two versions. */
 #include "check_main.h"
+#include "cluster/placement.h"
 #include "plain_rows.h"
 #include "sparse_table.h"
 
@@ -333,6 +334,67 @@ START_TEST(rows_can_tell_no_steps_beyond_32_bits)
 }
 END_TEST
 
+/* ---- with chains: sums of some slots come from other shards */
+
+enum { SLOTS = 4 };
+
+static void use_chain_as_head(struct rig *rig)
+{
+    const struct slot_place head = {
+        .is_member = true, .is_head = true, .before = SLOT_NOBODY, .after = SLOT_NOBODY};
+
+    rig->table->chain = sparse_chain_new(SLOTS, D, 0);
+    ck_assert_ptr_nonnull(rig->table->chain);
+    for (uint32_t slot = 0; slot < SLOTS; slot++)
+        sparse_chain_begin(rig->table->chain, slot, &head);
+}
+
+static bool is_in_slot(const void *context, uint64_t key)
+{
+    return placement_key_slot(key, SLOTS) == *(const uint64_t *)context;
+}
+
+/* The whole sum of a slot comes from who was its head before. */
+static void take_sum(struct rig *rig, uint64_t slot)
+{
+    const struct tree_node whole = {0, rig->job->microbatches};
+    struct buffer *keys, *rows;
+    struct sparse_sum *sum;
+
+    plain_node_push(rig->plain->seed, rig->table->version, whole, is_in_slot, &slot, &keys, &rows);
+    sum = sparse_sum_new(D, keys, rows, &rig->table->scratch);
+    buffer_unref(keys);
+    ck_assert_ptr_nonnull(sum);
+    ck_assert_int_eq(sparse_chain_take(rig->table->chain, rig->table->version, rig->table->version, &slot, 1,
+                                       sum, (uint64_t)rig->job->microbatches * SAMPLES),
+                     CAIRN_OK);
+}
+
+/* A new head has a part of a step by clients when the whole sums of some slots, or of all, come from the old
+ * one: no gradient counts twice, and none is taken for one of the next step. */
+START_TEST(a_sum_that_comes_takes_the_place_of_what_was_pushed)
+{
+    struct rig rig;
+    struct error error = {.message = ""};
+
+    rig_open(&rig, 2, "initializer: zeros, optimizer: {sgd: {learning_rate: 0.1}}", 1);
+    use_chain_as_head(&rig);
+    for (int i = 0; i < 6; i++) {
+        push_node(&rig, (struct tree_node){0, 1});
+        for (uint64_t slot = 0; slot < (uint64_t)(i % 2 == 0 ? _i : 0); slot++)
+            take_sum(&rig, slot);
+        if (!sparse_is_due(rig.table))
+            push_node(&rig, (struct tree_node){1, 2});
+        ck_assert(sparse_is_due(rig.table));
+        ck_assert_msg(sparse_update(rig.table, &error) == CAIRN_OK, "%s", error.message);
+        plain_step(rig.plain, 2 * SAMPLES);
+        check_version(&rig, rig.table->version - 1);
+        check_version(&rig, rig.table->version);
+    }
+    rig_close(&rig);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("sparse_table");
@@ -346,6 +408,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tests, expired_rows_leave_the_memory, 0, 2);
     tcase_add_test(tests, sights_are_counted_beyond_what_a_float_can);
     tcase_add_test(tests, rows_can_tell_no_steps_beyond_32_bits);
+    tcase_add_loop_test(tests, a_sum_that_comes_takes_the_place_of_what_was_pushed, 0, SLOTS + 1);
     suite_add_tcase(suite, tests);
     return suite;
 }
