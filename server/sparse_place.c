@@ -69,9 +69,11 @@ static void blank(struct sparse_table *table)
     table->chain->passes = 0;
 }
 
-/* Rows of slots that have left, or come anew, go. */
+/* Rows of slots that have left, or come anew, go; and those that a copy on its way has brought, which begins
+ * anew. */
 static enum status slots_leave(struct sparse_table *table, struct error *error)
 {
+    sparse_chain_close_copy(table->chain);
     if (sparse_chain_forget(table->chain) != CAIRN_OK)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory for the sums of table %s", table->spec->name);
     for (uint32_t slot = 0; slot < table->chain->slot_count; slot++) {

@@ -441,13 +441,67 @@ START_TEST(whatever_happens_the_rows_are_the_same)
 }
 END_TEST
 
+/* ---- single events */
+
+/* The first message of a kind on its way from one node to another; none: said_count. */
+static uint32_t said_index(const struct chain_rig *rig, enum data_kind kind, uint32_t from, uint32_t to)
+{
+    uint32_t index = 0;
+
+    while (index < rig->said_count && (rig->said[index].header.kind != kind ||
+                                       rig->said[index].from != from || rig->said[index].to != to))
+        index++;
+    return index;
+}
+
+/* Nothing is lost, and programs act until a step has ended for all. */
+static void plain_steps(struct play *play, uint64_t step)
+{
+    for (uint32_t actions = 0; !all_at(play, step); actions++) {
+        MUST(actions < ACTIONS);
+        program_acts(play);
+        chain_deliver_all(play->rig);
+        if (actions % 32 == 0)
+            settle(play);
+    }
+}
+
+/* A shard that is in the midst of a copy loses another slot, and with it its rows: none of those that the
+ * copy has brought are missing in the end. */
+START_TEST(a_slot_that_leaves_takes_nothing_of_a_copy_along)
+{
+    struct play *play = play_new(kinds[0], 2, 1);
+    struct chain_rig *rig = play->rig;
+    struct chain_slot *slot = &rig->slots[3]; /* of nodes 3 and 4 */
+
+    plain_steps(play, 3);
+    chain_copy_begin(rig, slot, 0);
+    chain_give_maps(rig);
+    while (said_index(rig, DATA_SNAPSHOT, 4, 0) == rig->said_count) /* its first part */
+        chain_deliver(rig, said_index(rig, DATA_ASK, 0, 4));
+    chain_deliver(rig, said_index(rig, DATA_SNAPSHOT, 4, 0));
+    MUST(slot->copy == 0);
+    chain_remove(&rig->slots[4], 0); /* of nodes 4 and 0 */
+    chain_map_changed(rig);
+    chain_give_maps(rig);
+    settle(play);
+    MUST(slot->copy == SLOT_NOBODY && chain_has(slot, 0));
+    plain_steps(play, STEPS);
+    settle(play);
+    check_all_replicas(play);
+    play_free(play);
+}
+END_TEST
+
 static Suite *chain_rows_suite(void)
 {
     Suite *suite = suite_create("chain_rows");
-    TCase *tests = tcase_create("chain_rows");
+    TCase *tests = tcase_create("chain_rows"), *events = tcase_create("events");
 
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, whatever_happens_the_rows_are_the_same, 0, CASES);
+    tcase_add_test(events, a_slot_that_leaves_takes_nothing_of_a_copy_along);
+    suite_add_tcase(suite, events);
     suite_add_tcase(suite, tests);
     return suite;
 }
