@@ -4,8 +4,8 @@
  * Everything may be lost with a connection, and is then said again: a shard that waits for the one after
  * sends its sums again (shard_nudge), one that has nothing yet asks again. All of it may be said twice: a sum
  * of a step that is past is acknowledged and dropped, a snapshot for one that has values likewise. Who says
- * something counts as its place in the job's shards, and what it says is believed only from a neighbour; but
- * a sum is a sum whoever has formed it. */
+ * something counts as its place in the job's shards, and what it says is believed only from a neighbour that
+ * went by a map in which it was one already; but a sum is a sum whoever has formed it, by whatever map. */
 #include "shard_state.h"
 
 #include "base/log.h"
@@ -252,6 +252,18 @@ static struct chain_link *link_of(const struct said *said, uint32_t index)
     return chunk ? &chunk->link : NULL;
 }
 
+/* Whether what was said is of the neighbour that a link has there now, by a map in which it was that: what it
+ * said by older ones, and comes late, was about another copy. */
+static bool is_from_before(const struct said *said, const struct chain_link *link)
+{
+    return link->place.before == said->from && said->header->map >= link->before_since;
+}
+
+static bool is_from_after(const struct said *said, const struct chain_link *link)
+{
+    return link->place.after == said->from && said->header->map >= link->after_since;
+}
+
 /* Whether a payload is of a type, and its length what it must be; 0 too where it may be empty. */
 static bool payload_fits(const struct said *said, uint32_t index, enum data_type type, uint64_t bytes,
                          bool may_be_empty)
@@ -373,7 +385,7 @@ static void take_snapshot(const struct said *said)
         said_drop(said, "of another size");
         return;
     }
-    if (link->awaits && link->place.before == said->from) {
+    if (link->awaits && is_from_before(said, link)) {
         if (chunk)
             restore_chunk(said, chunk);
         else
@@ -389,7 +401,7 @@ static void take_taken(const struct said *said, uint32_t index)
 {
     struct chain_link *link = link_of(said, index);
 
-    if (link->place.after != said->from || link->after_version >= said->header->step)
+    if (!is_from_after(said, link) || link->after_version >= said->header->step)
         return;
     link->after_version = said->header->step;
     if (said->table->sums)
@@ -402,7 +414,7 @@ static void take_ask(const struct said *said, uint32_t index)
 {
     const struct chain_link *link = link_of(said, index);
 
-    if (link->awaits || link->place.after != said->from)
+    if (link->awaits || !is_from_after(said, link))
         return;
     if (said->table->sums)
         shard_snapshot_sums(said->shard, said->job, said->header->table);

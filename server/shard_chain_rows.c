@@ -184,7 +184,8 @@ static void taken_take(const struct said *said)
     for (uint32_t i = 0; i < said->slot_count; i++) {
         struct sparse_slot *slot = &said->sparse->chain->slots[said->slots[i]];
 
-        if (slot->place.after == said->header->request && slot->after < said->header->step)
+        if (sparse_slot_is_from_after(slot, said->header->request, said->header->map) &&
+            slot->after < said->header->step)
             slot->after = said->header->step;
     }
 }

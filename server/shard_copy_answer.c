@@ -228,8 +228,8 @@ static bool may_be_asked(const struct copy_message *said)
     for (uint32_t i = 0; i < said->slot_count; i++) {
         const struct sparse_slot *slot = &said->sparse->chain->slots[said->slots[i]];
 
-        if (!slot->place.is_member || slot->awaits || slot->place.after != said->from ||
-            !slot->place.after_is_copy)
+        if (!slot->place.is_member || slot->awaits || !slot->place.after_is_copy ||
+            !sparse_slot_is_from_after(slot, said->from, said->header->map))
             return false;
     }
     return !said->sparse->is_torn;

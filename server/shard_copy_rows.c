@@ -116,13 +116,27 @@ void shard_ask_rows(struct shard *shard, struct shard_job *job, uint32_t number)
 
 /* ---- what comes */
 
+/* Whether what comes is of the copy that is open: from whom it is, by a map in which that one had begun it.
+ */
+static bool is_of_copy(const struct copy_message *said)
+{
+    const struct sparse_chain *chain = said->sparse->chain;
+
+    if (!chain->copying.is_open || chain->copying.from != said->from)
+        return false;
+    for (uint32_t i = 0; i < said->slot_count; i++) {
+        if (!sparse_slot_is_from_before(&chain->slots[said->slots[i]], said->from, said->header->map))
+            return false;
+    }
+    return true;
+}
+
 /* Whether a part is what was asked for. */
 static bool part_is_awaited(const struct copy_message *said)
 {
     const struct sparse_copying *copying = &said->sparse->chain->copying;
 
-    return copying->is_open && copying->from == said->from &&
-           (copying->is_any || copying->step == said->header->step) &&
+    return is_of_copy(said) && (copying->is_any || copying->step == said->header->step) &&
            said->numbers[PART_SECTION] == copying->section && said->numbers[PART_CURSOR] == copying->cursor &&
            said->header->payloads[COPY_SLOTS].length_bytes == copying->slots->length_bytes &&
            memcmp(said->slots, copying->slots->data, copying->slots->length_bytes) == 0;
@@ -218,13 +232,21 @@ static enum status copy_end(const struct copy_message *said, struct error *error
     return CAIRN_OK;
 }
 
-/* The other end tells where it stands: at our version, so that it is to be asked again, or further. */
+/* The other end tells where it stands: at our version, so that it is to be asked again, or further. Who has
+ * no version yet takes what it stands at. */
 static void stand_take(const struct copy_message *said)
 {
     struct sparse_chain *chain = said->sparse->chain;
 
-    if (!chain->copying.is_open || chain->copying.from != said->from || sparse_is_blank(said->sparse))
+    if (!is_of_copy(said))
         return;
+    if (sparse_is_blank(said->sparse)) {
+        if (chain->copying.is_any || chain->copying.step == said->header->step)
+            return;
+        sparse_chain_close_copy(chain);
+        shard_ask_rows(said->shard, said->job, said->header->table);
+        return;
+    }
     if (said->header->step > said->sparse->version && said->header->step > chain->passes)
         chain->passes = said->header->step;
     sparse_chain_close_copy(chain);

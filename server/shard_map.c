@@ -93,7 +93,7 @@ static void chunk_move(struct shard *shard, struct shard_job *job, uint32_t numb
 
     if (!place->is_head)
         chunk_clients_leave(shard, job, number, chunk);
-    if (chunk->clocks && is_behind_another && !chunk->link.awaits)
+    if (is_behind_another && !chunk->link.awaits)
         shard_acknowledge(shard, job, number, chunk->number, &chunk->link, chunk->version);
     if (chunk->link.awaits)
         shard_ask(shard, job, number, chunk->number, &chunk->link);
@@ -128,6 +128,7 @@ static enum status sums_move(struct shard *shard, struct shard_job *job, uint32_
     struct sum_table *sums = job->tables->items[number].sums;
     struct slot_place place = place_of(shard, job, number, 0);
     bool comes = place.is_member && (!sums->link.place.is_member || is_copied_again(&sums->link, &place));
+    bool is_behind_another = place.before != sums->link.place.before;
     bool is_copied = link_move(&sums->link, &place, job->map->number);
 
     if (comes && place.is_head)
@@ -137,7 +138,11 @@ static enum status sums_move(struct shard *shard, struct shard_job *job, uint32_
         clients_leave(shard, job, number, &sums->waiting);
     if (!place.is_member || comes)
         sum_clear(sums);
+    if (comes)
+        sums->link.before_since = place.copy_number;
     sums->link.awaits = comes || (sums->link.awaits && place.is_member);
+    if (is_behind_another && place.is_member && !sums->link.awaits)
+        shard_acknowledge(shard, job, number, 0, &sums->link, sum_table_version(sums));
     if (sums->link.awaits && place.is_member)
         shard_ask(shard, job, number, 0, &sums->link);
     else if (is_copied)

@@ -71,7 +71,8 @@ static bool is_copied_again(const struct slot_place *before, const struct slot_p
     return now->is_copy && (!before->is_copy || now->copy_number != before->copy_number);
 }
 
-enum sparse_move sparse_chain_place(struct sparse_chain *chain, uint32_t slot, const struct slot_place *place)
+enum sparse_move sparse_chain_place(struct sparse_chain *chain, uint32_t slot, const struct slot_place *place,
+                                    uint64_t map)
 {
     struct sparse_slot *at = &chain->slots[slot];
     struct slot_place was = at->place;
@@ -80,9 +81,14 @@ enum sparse_move sparse_chain_place(struct sparse_chain *chain, uint32_t slot, c
     if (is_followed_anew(&was, place)) {
         at->sent = at->after = at->asked = 0;
         at->is_frozen = at->is_copied = false;
+        at->after_since = place->after_is_copy ? place->copy_number : map;
     }
-    if (place->before != was.before)
+    if (place->before != was.before) {
         at->told = 0;
+        at->before_since = map;
+    }
+    if (comes)
+        at->before_since = place->copy_number;
     at->place = *place;
     if (comes)
         at->has = at->told = at->sent = at->after = 0;

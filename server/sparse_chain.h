@@ -28,6 +28,8 @@
 
 struct sparse_slot {
     struct slot_place place;
+    uint64_t before_since; /* the number of the map from which on it has this neighbour before it, and */
+    uint64_t after_since;  /* after it: what these said by older maps was about something else */
     uint64_t has;   /* the newest version whose sum has come here, or more than that: the table's at least */
     uint64_t sent;  /* the newest version that the one after has been sent the sum of */
     uint64_t after; /* the newest version that the one after is known to have the sum of */
@@ -44,6 +46,17 @@ struct sparse_slot {
 static inline bool sparse_slot_is_followed(const struct sparse_slot *slot)
 {
     return slot->place.after != SLOT_NOBODY && (!slot->place.after_is_copy || slot->is_copied);
+}
+
+/* Whether what a shard said by a map is of the neighbour that a slot has before it, or after it, now. */
+static inline bool sparse_slot_is_from_before(const struct sparse_slot *slot, uint64_t from, uint64_t map)
+{
+    return slot->place.before == from && map >= slot->before_since;
+}
+
+static inline bool sparse_slot_is_from_after(const struct sparse_slot *slot, uint64_t from, uint64_t map)
+{
+    return slot->place.after == from && map >= slot->after_since;
 }
 
 /* What a place in a new map is for a shard. */
@@ -84,9 +97,9 @@ struct sparse_chain {
 struct sparse_chain *sparse_chain_new(uint32_t slot_count, uint32_t dimension, uint64_t version);
 void sparse_chain_free(struct sparse_chain *chain);
 
-/* Takes a slot's place in a map. One that comes is awaited. */
-enum sparse_move sparse_chain_place(struct sparse_chain *chain, uint32_t slot,
-                                    const struct slot_place *place);
+/* Takes a slot's place in a map of that number. One that comes is awaited. */
+enum sparse_move sparse_chain_place(struct sparse_chain *chain, uint32_t slot, const struct slot_place *place,
+                                    uint64_t map);
 
 /* The same when all that a map says is here already: the first one. */
 void sparse_chain_begin(struct sparse_chain *chain, uint32_t slot, const struct slot_place *place);

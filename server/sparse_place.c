@@ -96,7 +96,7 @@ enum status sparse_table_place(struct sparse_table *table, const struct slot_map
     for (uint32_t slot = 0; slot < map->slot_count; slot++) {
         const struct slot_place place = slot_map_place(map, thread, slot);
         bool was_head = chain->slots[slot].place.is_head;
-        enum sparse_move move = sparse_chain_place(chain, slot, &place);
+        enum sparse_move move = sparse_chain_place(chain, slot, &place, map->number);
 
         moved->serves = moved->serves || was_head != place.is_head;
         moved->leaves = moved->leaves || move == SPARSE_LEAVES;

@@ -15,6 +15,15 @@ static inline void chance_kill(struct chain_rig *rig,
         chain_kill(rig, node);
 }
 
+/* One that may die is taken for dead. */
+static inline void chance_lose(struct chain_rig *rig)
+{
+    uint32_t node = chain_draw(rig, CHAIN_NODES);
+
+    if (chain_lives(rig, node) && chain_may_die(rig, node))
+        chain_lose(rig, node);
+}
+
 /* A server that was dead starts: it has nothing, but for what is on its disk. Which; CHAIN_NODES: none. */
 static inline uint32_t chance_start(struct chain_rig *rig)
 {
@@ -40,6 +49,28 @@ static inline bool chance_copy(struct chain_rig *rig, uint32_t slots)
     if (slot->leaves == SLOT_NOBODY && chain_draw(rig, 2) == 0)
         slot->leaves = slot->nodes[chain_draw(rig, chain_length(slot))];
     return true;
+}
+
+#define CHANCE_LATE 30 /* what is late has so many times the time of other messages */
+
+/* Something that is on its way comes. */
+static inline void chance_deliver(struct chain_rig *rig)
+{
+    uint32_t index = chain_draw(rig, rig->said_count);
+
+    if (!chain_is_late(rig, index) || chain_draw(rig, CHANCE_LATE) == 0)
+        chain_deliver(rig, index);
+}
+
+/* A connection breaks: what is on its way by it is lost, or late. */
+static inline void chance_break(struct chain_rig *rig)
+{
+    uint32_t from = chain_draw(rig, CHAIN_NODES), to = chain_draw(rig, CHAIN_NODES);
+
+    if (chain_draw(rig, 2) == 0)
+        chain_break(rig, from, to);
+    else
+        chain_reconnect(rig, from, to);
 }
 
 static inline void chance_write(struct chain_rig *rig)

@@ -18,6 +18,7 @@
 
 struct chain_said {
     uint32_t from, to;
+    uint32_t connection; /* of those from one to the other, one after another */
     struct data_header header;
     struct buffer *payloads[WIRE_PAYLOADS_MAX];
 };
@@ -63,6 +64,7 @@ struct chain_rig {
     char names[CHAIN_NODES][8], endpoints[CHAIN_NODES][16];
     struct chain_said said[CHAIN_SAID_MAX];
     uint32_t said_count;
+    uint32_t connections[CHAIN_NODES][CHAIN_NODES]; /* from, to: the one of now */
     uint64_t incarnation, map_number, committed;
     uint64_t given_up_after,
         given_up_step; /* generations after it, up to the next, will never be the job's */
@@ -147,6 +149,7 @@ static inline void chain_on_tell(void *context, const struct shard_message *mess
     ck_assert_uint_le(rig->said_count, CHAIN_SAID_MAX);
     said->from = node->index;
     said->to = (uint32_t)strtoul(message->endpoint + strlen("shard:"), NULL, 10);
+    said->connection = rig->connections[said->from][said->to];
     ck_assert_msg(wire_data_unpack(packed, wire_data_pack(&message->header, packed), &said->header, &error) ==
                       CAIRN_OK,
                   "%s", error.message);
@@ -160,6 +163,37 @@ static inline void chain_on_parted(void *context, uint64_t job)
 }
 
 /* ---- what is on its way */
+
+/* The first message of a kind on its way from one node to another, which is to be there. */
+static inline uint32_t chain_said_find(const struct chain_rig *rig, enum data_kind kind, uint32_t from,
+                                       uint32_t to)
+{
+    uint32_t index = 0;
+
+    while (index < rig->said_count && (rig->said[index].header.kind != kind ||
+                                       rig->said[index].from != from || rig->said[index].to != to))
+        index++;
+    ck_assert_msg(index < rig->said_count, "nothing of kind %d from %u to %u", (int)kind, from, to);
+    return index;
+}
+
+/* Takes a message out of the way that it is on; chain_said_put gives it back. */
+static inline struct chain_said chain_said_hold(struct chain_rig *rig, uint32_t index)
+{
+    struct chain_said said = rig->said[index];
+
+    memmove(&rig->said[index], &rig->said[index + 1], (--rig->said_count - index) * sizeof(said));
+    return said;
+}
+
+/* It comes now, by a connection of its own. */
+static inline void chain_deliver(struct chain_rig *rig, uint32_t index);
+static inline void chain_said_put(struct chain_rig *rig, const struct chain_said *said)
+{
+    rig->said[rig->said_count] = *said;
+    rig->said[rig->said_count].connection = UINT32_MAX;
+    chain_deliver(rig, rig->said_count++);
+}
 
 static inline void chain_said_drop(struct chain_rig *rig, uint32_t index)
 {
@@ -180,14 +214,16 @@ static inline struct buffer *chain_received(const struct buffer *sent)
     return copy;
 }
 
-/* Delivers the oldest message between the two that said[index] is between. */
+/* Delivers the oldest message of the connection that said[index] is in. */
 static inline void chain_deliver(struct chain_rig *rig, uint32_t index)
 {
     struct buffer *payloads[WIRE_PAYLOADS_MAX];
     struct data_header header;
-    uint32_t to = rig->said[index].to, from = rig->said[index].from;
+    uint32_t to = rig->said[index].to, from = rig->said[index].from, connection = rig->said[index].connection;
 
-    for (index = 0; rig->said[index].to != to || rig->said[index].from != from; index++)
+    for (index = 0; rig->said[index].to != to || rig->said[index].from != from ||
+                    rig->said[index].connection != connection;
+         index++)
         ;
     header = rig->said[index].header;
     for (uint32_t i = 0; i < header.payload_count; i++)
@@ -208,6 +244,20 @@ static inline void chain_break(struct chain_rig *rig, uint32_t from, uint32_t to
         if (rig->said[i - 1].from == from && rig->said[i - 1].to == to)
             chain_said_drop(rig, i - 1);
     }
+}
+
+/* A connection breaks, and what is on its way by it comes later than what is said from now on. */
+static inline void chain_reconnect(struct chain_rig *rig, uint32_t from, uint32_t to)
+{
+    rig->connections[from][to]++;
+}
+
+/* Whether a message is in a connection that has broken. */
+static inline bool chain_is_late(const struct chain_rig *rig, uint32_t index)
+{
+    const struct chain_said *said = &rig->said[index];
+
+    return said->connection != rig->connections[said->from][said->to];
 }
 
 static inline void chain_deliver_all(struct chain_rig *rig)
@@ -613,6 +663,14 @@ static inline void chain_kill(struct chain_rig *rig, uint32_t node)
             chain_break(rig, node, other);
         chain_break(rig, other, node);
     }
+    for (uint32_t i = 0; i < rig->slot_count; i++)
+        chain_remove(&rig->slots[i], node);
+    chain_map_changed(rig);
+}
+
+/* A server is taken for dead: it has nothing any more, and hears of that when it hears of a map. */
+static inline void chain_lose(struct chain_rig *rig, uint32_t node)
+{
     for (uint32_t i = 0; i < rig->slot_count; i++)
         chain_remove(&rig->slots[i], node);
     chain_map_changed(rig);

@@ -223,7 +223,9 @@ static void something_happens(struct play *play)
 
     if (what < 8)
         chance_kill(play->rig, chain_may_die);
-    else if (what < 16)
+    else if (what < 12)
+        chance_lose(play->rig);
+    else if (what < 20)
         (void)chance_start(play->rig);
     else if (what < 39)
         play->moves += chance_copy(play->rig, play->rig->slot_count);
@@ -256,7 +258,7 @@ static void act(struct play *play)
     if (play->has_absences && chain_draw(rig, NOTICES) == 0)
         notice(play);
     if (what < 90 && rig->said_count > 0)
-        chain_deliver(rig, chain_draw(rig, rig->said_count));
+        chance_deliver(rig);
     else if (what < 160)
         push_something(play);
     else if (what < 175)
@@ -266,7 +268,7 @@ static void act(struct play *play)
     else if (what < 187)
         confirm(play);
     else if (what < 188)
-        chain_break(rig, chain_draw(rig, CHAIN_NODES), chain_draw(rig, CHAIN_NODES));
+        chance_break(rig);
     else if (what < 192)
         chance_nudge(rig, chain_draw(rig, CHAIN_NODES));
     else if (what < 196)
@@ -333,17 +335,21 @@ static void settle(struct play *play)
     }
 }
 
+static void check_head(struct play *play, uint32_t chunk)
+{
+    struct data_header header = rig_header(DATA_PULL, 0, TABLE_WEIGHTS, play->step);
+
+    play->weights[chunk] = 0;
+    header.payload_count = 1;
+    header.payloads[0] = (struct data_payload){chunk, DATA_FLOAT32, 0};
+    send_to_head(play, &header, chunk, NULL);
+    ck_assert_uint_eq(play->weights[chunk], play->step);
+}
+
 static void check_heads(struct play *play)
 {
-    for (uint32_t chunk = 0; chunk < CHUNKS; chunk++) {
-        struct data_header header = rig_header(DATA_PULL, 0, TABLE_WEIGHTS, play->step);
-
-        play->weights[chunk] = 0;
-        header.payload_count = 1;
-        header.payloads[0] = (struct data_payload){chunk, DATA_FLOAT32, 0};
-        send_to_head(play, &header, chunk, NULL);
-        ck_assert_uint_eq(play->weights[chunk], play->step);
-    }
+    for (uint32_t chunk = 0; chunk < CHUNKS; chunk++)
+        check_head(play, chunk);
 }
 
 /* Every node of every chain has the last version: each becomes the head and shows it. */
@@ -591,6 +597,109 @@ START_TEST(who_pushes_again_meanwhile_is_answered)
 }
 END_TEST
 
+/* A slot begins to be copied, and its head hears of that. */
+static void copy_to(struct play *play, struct chain_slot *slot, uint32_t node)
+{
+    chain_copy_begin(play->rig, slot, node);
+    chain_give_map(play->rig, slot->nodes[0]);
+}
+
+/* One more step of a chunk ends, though everything may have to be said again; who was copied to has it too.
+ */
+static void step_ends_on_copy(struct play *play, uint64_t step, uint32_t chunk)
+{
+    struct chain_slot *slot = slot_of(play, TABLE_WEIGHTS, chunk);
+
+    play->step = step;
+    push_weights(play, chunk, rig_whole);
+    settle(play);
+    settle(play);
+    ck_assert_uint_eq(play->weights[chunk], step + 1);
+    ck_assert_uint_eq(slot->copy, SLOT_NOBODY);
+    ck_assert_uint_eq(chain_length(slot), 2);
+    chain_remove(slot, slot->nodes[0]);
+    chain_map_changed(play->rig);
+    settle(play);
+    play->step++;
+    check_head(play, chunk);
+}
+
+/* A snapshot of a copy that was given up comes when another copy to the same shard has begun. */
+START_TEST(a_snapshot_of_an_older_copy_is_dropped)
+{
+    struct play play;
+    struct chain_slot *slot;
+    struct chain_said late;
+
+    play_init(&play, RIG_SGD, 1, 1);
+    slot = &play.rig->slots[0];
+    whole_step(&play, 0, 0);
+    copy_to(&play, slot, 4);
+    late = chain_said_hold(play.rig, chain_said_find(play.rig, DATA_SNAPSHOT, 0, 4));
+    chain_remove(slot, 4);
+    chain_map_changed(play.rig);
+    chain_give_map(play.rig, 0);
+    whole_step(&play, 1, 0);
+    whole_step(&play, 2, 0);
+    copy_to(&play, slot, 4);
+    chain_give_map(play.rig, 4);
+    chain_said_put(play.rig, &late);
+    step_ends_on_copy(&play, 3, 0);
+    play_fini(&play);
+}
+END_TEST
+
+/* What the one after has said comes when it is to be copied to anew, and has nothing. */
+START_TEST(what_was_taken_before_another_copy_does_not_count)
+{
+    struct play play;
+    struct chain_slot *slot;
+    struct chain_said late;
+
+    play_init(&play, RIG_SGD, 2, 1);
+    slot = &play.rig->slots[0]; /* of nodes 0 and 1 */
+    whole_step(&play, 0, 0);
+    play.step = 1;
+    push_weights(&play, 0, rig_whole);
+    chain_deliver(play.rig, chain_said_find(play.rig, DATA_UPDATE, 0, 1));
+    late = chain_said_hold(play.rig, chain_said_find(play.rig, DATA_TAKEN, 1, 0));
+    chain_remove(slot, 1);
+    chain_map_changed(play.rig); /* nobody hears of that map */
+    copy_to(&play, slot, 1);
+    chain_give_map(play.rig, 1);
+    chain_said_put(play.rig, &late);
+    ck_assert_uint_eq(play.weights[0], 1);
+    settle(&play);
+    settle(&play);
+    ck_assert_uint_eq(play.weights[0], 2);
+    step_ends_on_copy(&play, 2, 0);
+    play_fini(&play);
+}
+END_TEST
+
+/* Who took a sum, and has then come behind another shard than it knew of, says so by itself. */
+START_TEST(who_comes_behind_another_says_what_it_has)
+{
+    struct play play;
+    struct chain_slot *slot;
+
+    play_init(&play, RIG_SGD, 3, 1);
+    slot = &play.rig->slots[0]; /* of nodes 0, 1 and 2 */
+    whole_step(&play, 0, 0);
+    chain_remove(slot, 1);
+    chain_map_changed(play.rig);
+    chain_give_map(play.rig, 0);
+    play.step = 1;
+    push_weights(&play, 0, rig_whole);
+    chain_deliver_all(play.rig);
+    ck_assert_uint_eq(play.weights[0], 1);
+    chain_give_map(play.rig, 2);
+    chain_deliver_all(play.rig);
+    ck_assert_uint_eq(play.weights[0], 2);
+    play_fini(&play);
+}
+END_TEST
+
 static Suite *chain_suite(void)
 {
     Suite *suite = suite_create("chain");
@@ -603,6 +712,9 @@ static Suite *chain_suite(void)
     tcase_add_test(tests, who_leaves_is_in_no_generation);
     tcase_add_test(tests, who_pushes_again_meanwhile_is_answered);
     tcase_add_test(tests, a_copy_with_foreign_totals_is_dropped);
+    tcase_add_test(tests, a_snapshot_of_an_older_copy_is_dropped);
+    tcase_add_test(tests, what_was_taken_before_another_copy_does_not_count);
+    tcase_add_test(tests, who_comes_behind_another_says_what_it_has);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -271,7 +271,9 @@ static void something_happens(struct play *play)
 
     if (what < 8)
         chance_kill(play->rig, chain_may_die);
-    else if (what < 16)
+    else if (what < 12)
+        chance_lose(play->rig);
+    else if (what < 20)
         (void)chance_start(play->rig);
     else if (what < 39)
         play->moves += chance_copy(play->rig, GROUPS);
@@ -285,7 +287,7 @@ static void act(struct play *play)
     uint32_t what = chain_draw(rig, 200);
 
     if (what < 90 && rig->said_count > 0)
-        chain_deliver(rig, chain_draw(rig, rig->said_count));
+        chance_deliver(rig);
     else if (what < 160)
         program_acts(play);
     else if (what < 175)
@@ -295,7 +297,7 @@ static void act(struct play *play)
     else if (what < 189)
         chain_commit(rig);
     else if (what < 190)
-        chain_break(rig, chain_draw(rig, CHAIN_NODES), chain_draw(rig, CHAIN_NODES));
+        chance_break(rig);
     else if (what < 194)
         chance_nudge(rig, chain_draw(rig, CHAIN_NODES));
     else if (what < 197)
@@ -443,17 +445,6 @@ END_TEST
 
 /* ---- single events */
 
-/* The first message of a kind on its way from one node to another; none: said_count. */
-static uint32_t said_index(const struct chain_rig *rig, enum data_kind kind, uint32_t from, uint32_t to)
-{
-    uint32_t index = 0;
-
-    while (index < rig->said_count && (rig->said[index].header.kind != kind ||
-                                       rig->said[index].from != from || rig->said[index].to != to))
-        index++;
-    return index;
-}
-
 /* Nothing is lost, and programs act until a step has ended for all. */
 static void plain_steps(struct play *play, uint64_t step)
 {
@@ -477,15 +468,48 @@ START_TEST(a_slot_that_leaves_takes_nothing_of_a_copy_along)
     plain_steps(play, 3);
     chain_copy_begin(rig, slot, 0);
     chain_give_maps(rig);
-    while (said_index(rig, DATA_SNAPSHOT, 4, 0) == rig->said_count) /* its first part */
-        chain_deliver(rig, said_index(rig, DATA_ASK, 0, 4));
-    chain_deliver(rig, said_index(rig, DATA_SNAPSHOT, 4, 0));
+    chain_deliver(rig, chain_said_find(rig, DATA_ASK, 0, 4));
+    chain_deliver(rig, chain_said_find(rig, DATA_SNAPSHOT, 4, 0)); /* its first part */
     MUST(slot->copy == 0);
     chain_remove(&rig->slots[4], 0); /* of nodes 4 and 0 */
     chain_map_changed(rig);
     chain_give_maps(rig);
     settle(play);
     MUST(slot->copy == SLOT_NOBODY && chain_has(slot, 0));
+    plain_steps(play, STEPS);
+    settle(play);
+    check_all_replicas(play);
+    play_free(play);
+}
+END_TEST
+
+/* A part of a copy that was given up comes to a shard without anything, when it is copied to anew. It is
+ * dropped; and if it were not, as one that claims to be of the new copy, the copy would begin anew. */
+START_TEST(a_part_of_an_older_copy_does_no_harm)
+{
+    struct play *play = play_new(kinds[0], 2, 1);
+    struct chain_rig *rig = play->rig;
+    struct chain_slot *slot = &rig->slots[2]; /* of nodes 2 and 3 */
+    struct chain_said late;
+
+    plain_steps(play, 3);
+    chain_lose(rig, 4);
+    settle(play);
+    chain_copy_begin(rig, slot, 4);
+    chain_give_maps(rig);
+    chain_deliver(rig, chain_said_find(rig, DATA_ASK, 4, 3));
+    late = chain_said_hold(rig, chain_said_find(rig, DATA_SNAPSHOT, 3, 4));
+    chain_remove(slot, 4);
+    chain_map_changed(rig);
+    settle(play);
+    plain_steps(play, 5);
+    chain_copy_begin(rig, slot, 4);
+    chain_give_maps(rig);
+    if (_i == 1)
+        late.header.map = rig->map_number;
+    chain_said_put(rig, &late);
+    settle(play);
+    MUST(slot->copy == SLOT_NOBODY && chain_has(slot, 4));
     plain_steps(play, STEPS);
     settle(play);
     check_all_replicas(play);
@@ -501,6 +525,7 @@ static Suite *chain_rows_suite(void)
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, whatever_happens_the_rows_are_the_same, 0, CASES);
     tcase_add_test(events, a_slot_that_leaves_takes_nothing_of_a_copy_along);
+    tcase_add_loop_test(events, a_part_of_an_older_copy_does_no_harm, 0, 2);
     suite_add_tcase(suite, events);
     suite_add_tcase(suite, tests);
     return suite;

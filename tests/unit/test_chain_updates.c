@@ -499,7 +499,7 @@ static void act(struct play *play)
     struct hand *hand = &play->hands[chain_draw(rig, play->hand_count)];
 
     if (what < 80 && rig->said_count > 0)
-        chain_deliver(rig, chain_draw(rig, rig->said_count));
+        chance_deliver(rig);
     else if (what < 140)
         work(play, hand);
     else if (what < 156)
