@@ -12,6 +12,7 @@ struct peer {
     struct peer *next;
     uint64_t job;
     void *socket;
+    struct buffer *newest; /* the header of the last message with payloads: ours alone once it has left */
     char endpoint[];
 };
 
@@ -19,6 +20,7 @@ struct peers {
     void *context;
     struct peer *first;
     struct frames frames;
+    bool is_repeating;
 };
 
 struct peers *peers_new(void *zmq_context)
@@ -36,6 +38,7 @@ static void peer_free(struct peer *peer)
 {
     if (peer->socket)
         zmq_close(peer->socket);
+    buffer_unref(peer->newest);
     free(peer);
 }
 
@@ -50,6 +53,11 @@ void peers_free(struct peers *peers)
         peer_free(peer);
     }
     free(peers);
+}
+
+void peers_set_repeating(struct peers *peers, bool is_repeating)
+{
+    peers->is_repeating = is_repeating;
 }
 
 void peers_forget(struct peers *peers, uint64_t job)
@@ -105,10 +113,29 @@ static enum status peer_find(struct peers *peers, uint64_t job, const char *endp
     return peer_connect(peers, job, endpoint, out, error);
 }
 
-static enum status message_fill(struct frames *frames, const struct shard_message *message)
+static bool has_payloads(const struct shard_message *message)
 {
-    unsigned char header[WIRE_HEADER_MAX];
-    enum status status = frames_append_copy(frames, header, wire_data_pack(&message->header, header));
+    for (uint32_t i = 0; i < message->header.payload_count; i++) {
+        if (message->header.payloads[i].length_bytes > 0)
+            return true;
+    }
+    return false;
+}
+
+/* A message's header as bytes. NULL: out of memory. Owns: the caller. */
+static struct buffer *header_pack(const struct shard_message *message)
+{
+    struct buffer *header = buffer_new(WIRE_HEADER_MAX);
+
+    if (header)
+        header->length_bytes = wire_data_pack(&message->header, header->data);
+    return header;
+}
+
+static enum status message_fill(struct frames *frames, const struct shard_message *message,
+                                struct buffer *header)
+{
+    enum status status = frames_append_buffer(frames, header, 0, header->length_bytes);
 
     for (uint32_t i = 0; i < message->header.payload_count && status == CAIRN_OK; i++) {
         if (message->header.payloads[i].length_bytes > 0)
@@ -118,6 +145,27 @@ static enum status message_fill(struct frames *frames, const struct shard_messag
     return status;
 }
 
+static enum status peer_send(struct peers *peers, struct peer *peer, const struct shard_message *message,
+                             struct error *error)
+{
+    struct buffer *header = header_pack(message);
+    enum status status = header ? message_fill(&peers->frames, message, header) : CAIRN_NO_MEMORY;
+
+    if (status != CAIRN_OK) {
+        frames_clear(&peers->frames);
+        buffer_unref(header);
+        return error_set(error, status, "%s: out of memory", message->endpoint);
+    }
+    status = frames_send(peer->socket, &peers->frames, error);
+    if (status != CAIRN_OK || !has_payloads(message)) {
+        buffer_unref(header);
+        return status;
+    }
+    buffer_unref(peer->newest);
+    peer->newest = header;
+    return CAIRN_OK;
+}
+
 enum status peers_send(struct peers *peers, const struct shard_message *message, struct error *error)
 {
     struct peer *peer = NULL;
@@ -125,10 +173,7 @@ enum status peers_send(struct peers *peers, const struct shard_message *message,
 
     if (status != CAIRN_OK)
         return status;
-    status = message_fill(&peers->frames, message);
-    if (status != CAIRN_OK) {
-        frames_clear(&peers->frames);
-        return error_set(error, status, "%s: out of memory", message->endpoint);
-    }
-    return frames_send(peer->socket, &peers->frames, error);
+    if (peers->is_repeating && has_payloads(message) && peer->newest && !buffer_is_exclusive(peer->newest))
+        return CAIRN_OK; /* it would wait behind itself */
+    return peer_send(peers, peer, message, error);
 }

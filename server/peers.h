@@ -6,6 +6,8 @@
 
 #include "shard.h"
 
+#include <stdbool.h>
+
 struct peers;
 
 /* NULL: out of memory. Owns: the caller. */
@@ -13,9 +15,15 @@ struct peers *peers_new(void *zmq_context);
 void peers_free(struct peers *peers);
 
 /* Sends a message; it is queued while the peer is not there. What is lost is told again by shard_nudge.
+ * While peers_set_repeating is in force a message with payloads is dropped as long as an earlier one to the
+ * same peer has not left.
  * Errors: CAIRN_IO, CAIRN_NO_MEMORY, naming the endpoint. */
 enum status peers_send(struct peers *peers, const struct shard_message *message,
                        struct error *error) MUST_CHECK;
+
+/* From now on what is sent has been sent before, as far as anybody knows; or that is over. So what waits for
+ * a peer that cannot be reached is what was said once, however long and often it is said again. */
+void peers_set_repeating(struct peers *peers, bool is_repeating);
 
 /* Closes a job's connections. */
 void peers_forget(struct peers *peers, uint64_t job);

@@ -398,7 +398,9 @@ static void nudge_if_due(struct shard_thread *thread)
     if (thread->nudge_ms == 0 || clock_ms() < thread->nudge_ms)
         return;
     thread->nudge_ms = 0;
+    peers_set_repeating(thread->peers, true);
     shard_nudge(thread->shard);
+    peers_set_repeating(thread->peers, false);
 }
 
 /* One turn: sleeps unless a client may have more, then looks where there is news. Of the pipes the waiter
