@@ -222,13 +222,14 @@ static void slots_let_go(const struct copy_message *said)
             said->sparse->chain->slots[said->slots[i]].is_copied = false;
 }
 
-/* Whether all that is asked for is here, and to be copied to who asks. */
+/* Whether all that is asked for is here, and to be copied to who asks; who has told of a version has all, and
+ * what it asked comes late. */
 static bool may_be_asked(const struct copy_message *said)
 {
     for (uint32_t i = 0; i < said->slot_count; i++) {
         const struct sparse_slot *slot = &said->sparse->chain->slots[said->slots[i]];
 
-        if (!slot->place.is_member || slot->awaits || !slot->place.after_is_copy ||
+        if (!slot->place.is_member || slot->awaits || !slot->place.after_is_copy || slot->after > 0 ||
             !sparse_slot_is_from_after(slot, said->from, said->header->map))
             return false;
     }

@@ -83,6 +83,8 @@ enum sparse_move sparse_chain_place(struct sparse_chain *chain, uint32_t slot, c
         at->is_frozen = at->is_copied = false;
         at->after_since = place->after_is_copy ? place->copy_number : map;
     }
+    if (!place->after_is_copy)
+        at->is_frozen = false;
     if (place->before != was.before) {
         at->told = 0;
         at->before_since = map;

@@ -517,6 +517,51 @@ START_TEST(a_part_of_an_older_copy_does_no_harm)
 }
 END_TEST
 
+/* Nothing is lost, but nobody hears of a new map. */
+static void acts_by_this_map(struct play *play)
+{
+    for (uint32_t actions = 0; actions < 200; actions++) {
+        program_acts(play);
+        chain_deliver_all(play->rig);
+        chance_write(play->rig);
+        if (actions % 10 == 0)
+            chain_commit(play->rig);
+    }
+}
+
+/* A question for a part of a copy that is over comes late: before its end is known to who gave the parts, or
+ * after. */
+START_TEST(a_late_question_begins_no_copy)
+{
+    struct play *play = play_new(kinds[0], 2, 1);
+    struct chain_rig *rig = play->rig;
+    struct chain_slot *slot = &rig->slots[2]; /* of nodes 2 and 3 */
+    struct chain_said late;
+
+    plain_steps(play, 3);
+    chain_copy_begin(rig, slot, 0);
+    chain_give_maps(rig);
+    shard_nudge(rig->nodes[0].shard); /* it asks twice */
+    late = chain_said_hold(rig, chain_said_find(rig, DATA_ASK, 0, 3));
+    while (slot->copy != SLOT_NOBODY) {
+        chain_deliver(rig, chain_said_find(rig, DATA_ASK, 0, 3));
+        chain_deliver(rig, chain_said_find(rig, DATA_SNAPSHOT, 3, 0));
+    }
+    if (_i == 0)
+        chain_said_put(rig, &late);
+    acts_by_this_map(play);
+    if (_i == 1)
+        chain_said_put(rig, &late);
+    acts_by_this_map(play);
+    settle(play);
+    MUST(chain_has(slot, 0));
+    plain_steps(play, STEPS);
+    settle(play);
+    check_all_replicas(play);
+    play_free(play);
+}
+END_TEST
+
 static Suite *chain_rows_suite(void)
 {
     Suite *suite = suite_create("chain_rows");
@@ -526,6 +571,7 @@ static Suite *chain_rows_suite(void)
     tcase_add_loop_test(tests, whatever_happens_the_rows_are_the_same, 0, CASES);
     tcase_add_test(events, a_slot_that_leaves_takes_nothing_of_a_copy_along);
     tcase_add_loop_test(events, a_part_of_an_older_copy_does_no_harm, 0, 2);
+    tcase_add_loop_test(events, a_late_question_begins_no_copy, 0, 2);
     suite_add_tcase(suite, events);
     suite_add_tcase(suite, tests);
     return suite;
