@@ -347,7 +347,12 @@ static inline void *played_run(void *argument)
 
         if (!has_input(cluster->router, 20))
             continue;
-        BUG_IF(frames_receive(cluster->router, &frames, NULL) != CAIRN_OK || frames.count != 3);
+        if (frames_receive(cluster->router, &frames, NULL) != CAIRN_OK)
+            continue;
+        if (frames.count != 3) { /* no client's: of another test, one of whose servers had this port before */
+            frames_clear(&frames);
+            continue;
+        }
         BUG_IF(wire_client_request_unpack(frames_data(&frames, 2), frames_length(&frames, 2), &request,
                                           NULL) != CAIRN_OK);
         pthread_mutex_lock(&cluster->lock);
