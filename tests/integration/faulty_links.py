@@ -71,6 +71,8 @@ class Link:
         self.closing = True
         self._ring()
         self.thread.join()
+        for end in (self.listener, self.bell, self.rope):
+            end.close()
 
     # ---- the relay's thread
 
@@ -171,5 +173,3 @@ class Link:
         with self.lock:
             for connection in list(self.pipes):
                 self._reset(connection)
-        for end in (self.listener, self.bell, self.rope):
-            end.close()
