@@ -330,6 +330,19 @@ enum status generation_load(struct store *store, const struct tables *tables, ui
     return status;
 }
 
+enum status generation_load_chunk(struct store *store, uint32_t table, struct dense_chunk *chunk,
+                                  struct error *error)
+{
+    struct store_transaction *transaction;
+    enum status status = store_begin_read(store, &transaction, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    status = chunk_load(transaction, table, chunk->table, chunk, error);
+    store_abort(transaction);
+    return status;
+}
+
 /* Adds what a table's chunks hold in memory. */
 static void table_add(const struct dense_table *table, uint32_t *chunks, uint64_t *bytes)
 {

@@ -98,6 +98,10 @@ enum status generation_write(struct generation *generation, struct error *error)
 enum status generation_load(struct store *store, const struct tables *tables, uint64_t step,
                             struct error *error) MUST_CHECK;
 
+/* The same of one chunk that was passed over, since it awaited what another shard has. table: its number. */
+enum status generation_load_chunk(struct store *store, uint32_t table, struct dense_chunk *chunk,
+                                  struct error *error) MUST_CHECK;
+
 /* Says in the log what a resumed job was given: which state, how much of it, and how fast it came.
  * began_ns: by clock_ns, before the store was opened. */
 void generation_log_loaded(const struct tables *tables, const struct job_store_owner *owner, uint64_t job,

@@ -273,22 +273,29 @@ static enum status restore_clocks(const struct said_chunk *said, struct error *e
     return shard_name_workers(said->job, said->chunk, error);
 }
 
-/* The chunk is here. */
+/* The chunk is here, for generations and for the one after. */
+static void chunk_is_here(struct shard *shard, struct shard_job *job, struct dense_chunk *chunk)
+{
+    struct error error;
+
+    chunk->link.awaits = false;
+    commits_arrived(&job->commits, chunk);
+    if (commits_go_on(&job->commits, &error) != CAIRN_OK)
+        shard_fail(shard, job, &error);
+    if (chunk->link.place.after != SLOT_NOBODY)
+        shard_snapshot_updates(shard, job, chunk);
+}
+
+/* It has come by a snapshot. */
 static void arrive(const struct said_chunk *said)
 {
     struct dense_chunk *chunk = said->chunk;
     struct dense_state state = {.version = said->header->step, .current = said->payloads[PART_CURRENT]};
-    struct error error;
 
     for (uint32_t i = 0; i < chunk->table->slot_count; i++)
         state.slots[i] = said->payloads[PART_SLOTS + i];
     dense_restore(chunk, &state);
-    chunk->link.awaits = false;
-    commits_arrived(&said->job->commits, chunk);
-    if (commits_go_on(&said->job->commits, &error) != CAIRN_OK)
-        shard_fail(said->shard, said->job, &error);
-    if (chunk->link.place.after != SLOT_NOBODY)
-        shard_snapshot_updates(said->shard, said->job, chunk);
+    chunk_is_here(said->shard, said->job, chunk);
     shard_report_copied(said->shard, said->job,
                         placement_slot(TABLE_WEIGHTS, chunk->number, said->job->map->slot_count));
 }
@@ -313,6 +320,18 @@ static void take_snapshot(const struct said_chunk *said)
         arrive(said);
     }
     acknowledge(said);
+}
+
+enum status shard_succeed_head(struct shard *shard, struct shard_job *job, struct dense_chunk *chunk,
+                               struct error *error)
+{
+    enum status status = generation_load_chunk(job->store, TABLE_WEIGHTS, chunk, error);
+
+    if (status == CAIRN_OK)
+        status = shard_name_workers(job, chunk, error);
+    if (status == CAIRN_OK)
+        chunk_is_here(shard, job, chunk);
+    return status;
 }
 
 static void take_payload(const struct said_chunk *said, uint32_t index)

@@ -85,12 +85,21 @@ static enum status chunk_come(struct shard *shard, struct shard_job *job, uint32
     return CAIRN_OK;
 }
 
-static void chunk_move(struct shard *shard, struct shard_job *job, uint32_t number, struct dense_chunk *chunk,
-                       const struct slot_place *place)
+/* Whether a chunk awaits what the head of an incarnation that began in this chain has, and is not a copy. */
+static bool has_own_record(const struct dense_chunk *chunk)
+{
+    return chunk->clocks && chunk->link.awaits && !chunk->link.place.is_copy;
+}
+
+static enum status chunk_move(struct shard *shard, struct shard_job *job, uint32_t number,
+                              struct dense_chunk *chunk, const struct slot_place *place, struct error *error)
 {
     bool is_behind_another = place->before != chunk->link.place.before;
+    bool succeeds = place->is_head && has_own_record(chunk);
     bool is_copied = link_move(&chunk->link, place, job->map->number);
 
+    if (succeeds)
+        return shard_succeed_head(shard, job, chunk, error);
     if (!place->is_head)
         chunk_clients_leave(shard, job, number, chunk);
     if (is_behind_another && !chunk->link.awaits)
@@ -99,6 +108,7 @@ static void chunk_move(struct shard *shard, struct shard_job *job, uint32_t numb
         shard_ask(shard, job, number, chunk->number, &chunk->link);
     else if (is_copied)
         shard_snapshot_dense(shard, job, number, chunk);
+    return CAIRN_OK;
 }
 
 static enum status dense_move(struct shard *shard, struct shard_job *job, uint32_t number,
@@ -116,7 +126,7 @@ static enum status dense_move(struct shard *shard, struct shard_job *job, uint32
             chunk = NULL;
         }
         if (place.is_member && chunk)
-            chunk_move(shard, job, number, chunk, &place);
+            status = chunk_move(shard, job, number, chunk, &place, error);
         else if (place.is_member)
             status = chunk_come(shard, job, number, i, error);
     }

@@ -232,6 +232,12 @@ void shard_chain_say(struct shard *shard, struct shard_job *job, uint32_t to, st
 /* A job goes on from a generation, of which each shard has its own: all but heads await what heads have. */
 void shard_await_heads(struct shard_job *job);
 
+/* The head of a chunk is gone before anybody had what it has, and this shard is the next one: takes its own
+ * record of the generation that the job went back to, and gives it to those after it.
+ * Errors: those of generation_load_chunk and CAIRN_NO_MEMORY: the chunk is not here. */
+enum status shard_succeed_head(struct shard *shard, struct shard_job *job, struct dense_chunk *chunk,
+                               struct error *error) MUST_CHECK;
+
 /* Both ends of each link begin. */
 void shard_begin_chains(struct shard *shard, struct shard_job *job);
 

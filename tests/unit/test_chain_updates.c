@@ -435,6 +435,13 @@ static void start_somebody(struct play *play)
     play->is_asked[node] = false;
 }
 
+/* Whether what a chunk's head has after going back stays: no other one may go on from its own record instead,
+ * which has what is durable and perhaps not the same of what came later. */
+static bool is_alone(const struct play *play, uint32_t chunk)
+{
+    return chain_length(slot_of(play, chunk)) == 1;
+}
+
 /* All goes back to the committed step, on whatever servers had it then; workers get new numbers. */
 static void go_back(struct play *play)
 {
@@ -456,8 +463,9 @@ static void go_back(struct play *play)
             slot->since[node] = rig->committed;
     }
     chain_prepare_all(rig);
+    play->told = play->durable;
     for (uint32_t chunk = 0; chunk < CHUNKS; chunk++)
-        check_chunk(play, chunk, &play->durable, &play->told);
+        check_chunk(play, chunk, &play->durable, is_alone(play, chunk) ? &play->told : NULL);
     play->asked_step = 0;
     play->hand_count = 0;
     memset(play->epoch_heard, 0, sizeof(play->epoch_heard));
@@ -918,6 +926,40 @@ START_TEST(a_generation_waits_for_what_heads_have)
 }
 END_TEST
 
+/* It dies before anybody has what it has: the next one goes on from its own record, and others from that. */
+START_TEST(a_head_that_dies_at_once_is_succeeded)
+{
+    struct play *play = play_new(3);
+
+    push_step(play, 0, 0);
+    deliver(play, 0, 1);
+    deliver(play, 1, 2);
+    deliver(play, 2, 1);
+    ask_generation(play);
+    for (uint32_t node = 0; node < CHAIN_NODES; node++)
+        deliver_ask(play, node); /* without the update at 0, with it at 1 and 2 */
+    settle(play);
+    ck_assert_uint_eq(play->commits, 1);
+    go_back(play);
+    look(play, 0);
+    ck_assert_uint_eq(play->version[0], 0);
+    chain_break(play->rig, 0, 1);
+    chain_kill(play->rig, 0);
+    settle(play);
+    look(play, 0);
+    ck_assert_uint_eq(play->version[0], 1);
+    push_step(play, 1, 0);
+    chain_deliver_all(play->rig);
+    ck_assert(is_told(play, 0));
+    ask_generation(play);
+    settle(play);
+    ck_assert_uint_eq(play->commits, 2);
+    check_all_replicas(play);
+    ck_assert_uint_eq(play->version[0], 2);
+    play_fini(play);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("chain_updates");
@@ -933,6 +975,7 @@ static Suite *make_suite(void)
     tcase_add_test(rules, a_copy_is_in_later_generations);
     tcase_add_test(rules, who_leaves_is_in_what_was_captured);
     tcase_add_test(rules, a_generation_waits_for_what_heads_have);
+    tcase_add_test(rules, a_head_that_dies_at_once_is_succeeded);
     suite_add_tcase(suite, rules);
 
     tcase_set_timeout(plays, 60);
