@@ -104,16 +104,4 @@ static Suite *bits_suite(void)
     return suite;
 }
 
-int main(void)
-{
-    SRunner *runner;
-    int failed;
-
-    if (!width_is_there())
-        return 77; /* for ctest: skipped */
-    runner = srunner_create(bits_suite());
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
+CHECK_MAIN_IF(width_is_there, bits_suite)

@@ -1,6 +1,6 @@
 /* A disk that fills while a job trains: the write fails with one line that says what to do, the generation
  * before stays whole, and when there is room the job goes on from it to the same bits. On a small disk of the
- * test's own; where none may be mounted the test says so and passes. */
+ * test's own; where none may be mounted the test is skipped. */
 #include "check_main.h"
 #include "shard_fixture.h"
 
@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Gives the rig a job whose generations take 5 MB, far more than what stores keep in reserve. */
@@ -32,6 +33,24 @@ static bool disk_mount(const char *directory)
     return (unshare(CLONE_NEWNS) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) &&
            mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
            mount("tmpfs", directory, "tmpfs", 0, "size=48m") == 0;
+}
+
+/* In a process of its own, which takes the disk along. */
+static bool disk_may_be_mounted(void)
+{
+    char directory[] = "/tmp/cairn-disk-XXXXXX";
+    int state = 1;
+    pid_t child;
+
+    if (!mkdtemp(directory))
+        return false;
+    child = fork();
+    if (child == 0)
+        _exit(disk_mount(directory) ? 0 : 1);
+    if (child > 0 && waitpid(child, &state, 0) != child)
+        state = 1;
+    (void)rmdir(directory);
+    return state == 0;
 }
 
 /* Takes all the room that is left; returns the file's descriptor. */
@@ -102,10 +121,7 @@ START_TEST(a_job_outlives_a_full_disk)
     uint32_t failures = 0;
     int filler;
 
-    if (!disk_mount(rig->directory)) {
-        fprintf(stderr, "no disk may be mounted here: nothing was tested\n");
-        return;
-    }
+    ck_assert(disk_mount(rig->directory));
     use_larger_job(rig);
     reference = reference_new(rig->job);
     rig_prepare(rig, 1, 0);
@@ -149,8 +165,7 @@ START_TEST(a_job_waits_for_room_to_begin)
     struct rig *rig = rig_new(RIG_SGD, 1);
     int filler;
 
-    if (!disk_mount(rig->directory))
-        return;
+    ck_assert(disk_mount(rig->directory));
     filler = disk_fill(rig->directory);
     shard_prepare(rig->shards[0], rig->assignment, 1, 0);
     ck_assert_ptr_nonnull(strstr(rig_expect_report(rig, SHARD_FAILED).message, "No space left on device"));
@@ -177,4 +192,4 @@ static Suite *make_suite(void)
     return suite;
 }
 
-CHECK_MAIN(make_suite)
+CHECK_MAIN_IF(disk_may_be_mounted, make_suite)
