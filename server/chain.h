@@ -37,6 +37,18 @@ static inline bool chain_serves(const struct chain_link *link)
     return link->place.is_head && !link->awaits;
 }
 
+/* Whether what a shard said by a map is of the neighbour that a link has before it, or after it, now, by a
+ * map in which it was that: what it said by older ones, and comes late, was about another copy. */
+static inline bool chain_is_from_before(const struct chain_link *link, uint64_t from, uint64_t map)
+{
+    return link->place.before == from && map >= link->before_since;
+}
+
+static inline bool chain_is_from_after(const struct chain_link *link, uint64_t from, uint64_t map)
+{
+    return link->place.after == from && map >= link->after_since;
+}
+
 /* Whether the sum that makes `version` is to be sent to the one after. */
 static inline bool chain_is_to_send(const struct chain_link *link, uint64_t version)
 {

@@ -252,18 +252,6 @@ static struct chain_link *link_of(const struct said *said, uint32_t index)
     return chunk ? &chunk->link : NULL;
 }
 
-/* Whether what was said is of the neighbour that a link has there now, by a map in which it was that: what it
- * said by older ones, and comes late, was about another copy. */
-static bool is_from_before(const struct said *said, const struct chain_link *link)
-{
-    return link->place.before == said->from && said->header->map >= link->before_since;
-}
-
-static bool is_from_after(const struct said *said, const struct chain_link *link)
-{
-    return link->place.after == said->from && said->header->map >= link->after_since;
-}
-
 /* Whether a payload is of a type, and its length what it must be; 0 too where it may be empty. */
 static bool payload_fits(const struct said *said, uint32_t index, enum data_type type, uint64_t bytes,
                          bool may_be_empty)
@@ -385,7 +373,7 @@ static void take_snapshot(const struct said *said)
         said_drop(said, "of another size");
         return;
     }
-    if (link->awaits && is_from_before(said, link)) {
+    if (link->awaits && chain_is_from_before(link, said->from, said->header->map)) {
         if (chunk)
             restore_chunk(said, chunk);
         else
@@ -401,7 +389,8 @@ static void take_taken(const struct said *said, uint32_t index)
 {
     struct chain_link *link = link_of(said, index);
 
-    if (!is_from_after(said, link) || link->after_version >= said->header->step)
+    if (!chain_is_from_after(link, said->from, said->header->map) ||
+        link->after_version >= said->header->step)
         return;
     link->after_version = said->header->step;
     if (said->table->sums)
@@ -414,7 +403,7 @@ static void take_ask(const struct said *said, uint32_t index)
 {
     const struct chain_link *link = link_of(said, index);
 
-    if (link->awaits || !is_from_after(said, link))
+    if (link->awaits || !chain_is_from_after(link, said->from, said->header->map))
         return;
     if (said->table->sums)
         shard_snapshot_sums(said->shard, said->job, said->header->table);

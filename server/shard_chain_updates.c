@@ -143,16 +143,12 @@ static void drop(const struct said_chunk *said, const char *why)
 
 static bool is_from_before(const struct said_chunk *said)
 {
-    const struct chain_link *link = &said->chunk->link;
-
-    return link->place.before == said->from && said->header->map >= link->before_since;
+    return chain_is_from_before(&said->chunk->link, said->from, said->header->map);
 }
 
 static bool is_from_after(const struct said_chunk *said)
 {
-    const struct chain_link *link = &said->chunk->link;
-
-    return link->place.after == said->from && said->header->map >= link->after_since;
+    return chain_is_from_after(&said->chunk->link, said->from, said->header->map);
 }
 
 static void acknowledge(const struct said_chunk *said)
