@@ -44,18 +44,6 @@ static inline void say_copied(const char *server, const Cairn__SlotCopy *copy, u
     say(&cluster, server, &message);
 }
 
-static inline void ask_drain(const char *server)
-{
-    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
-    Cairn__DrainRequest drain = CAIRN__DRAIN_REQUEST__INIT;
-
-    drain.node = (char *)server;
-    request.body_case = CAIRN__CLIENT_REQUEST__BODY_DRAIN;
-    request.drain = &drain;
-    ask(&cluster, "drainer", &request);
-    message_free(take_reply(&cluster, "drainer"));
-}
-
 /* "scaler" gets the reply. */
 static inline void ask_servers(const char *job, uint32_t servers)
 {

@@ -151,7 +151,7 @@ static void drain_at(uint64_t first, uint64_t others)
     uint64_t step = first;
 
     run(1, 1);
-    ask_drain("s1");
+    message_free(ask_drain("s1"));
     prepared(&cluster, "s2", 1, 0);
     for (int round = 0; round < 400; round++) {
         for (size_t i = 0; i < 2; i++) {
@@ -219,7 +219,7 @@ START_TEST(a_job_that_waits_has_no_copies_due)
     const Cairn__MapCommand *map = NULL;
 
     run(1, 1);
-    ask_drain("s1");
+    message_free(ask_drain("s1"));
     prepared(&cluster, "s2", 1, 0);
     for (int round = 0; !map || map->n_copies == 0; round++) {
         ck_assert_int_lt(round, 10);

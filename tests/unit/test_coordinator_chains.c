@@ -119,7 +119,7 @@ static void begin_drain(void)
     run_text(chained_model(2, 1, optimizer), NULL);
     commit_step(1, 2);
     register_server(&cluster, "s3");
-    ask_drain("s1");
+    message_free(ask_drain("s1"));
     prepared(&cluster, "s3", 1, 0);
 }
 
@@ -158,7 +158,7 @@ START_TEST(who_is_let_go_gets_no_copy)
         }
         pass(&cluster, 50);
     }
-    ask_drain("s3");
+    message_free(ask_drain("s3"));
     ck_assert(GOT(&cluster, "s3", DISMISS));
     map = map_to("s1", &command);
     ck_assert_ptr_nonnull(map);
@@ -175,7 +175,7 @@ START_TEST(nothing_is_left_to_servers_that_are_gone)
     Cairn__MapCommand *map;
 
     run_text(chained_model(1, 1, optimizer), NULL);
-    ask_drain("s1"); /* s2 was there, and idle */
+    message_free(ask_drain("s1")); /* s2 was there, and idle */
     prepared(&cluster, "s2", 1, 0);
     move_all(servers, 2, 3);
     for (size_t i = 0; i < 2; i++)
@@ -184,7 +184,7 @@ START_TEST(nothing_is_left_to_servers_that_are_gone)
     leave(&cluster, "s1");
     move_all(servers + 1, 1, 4);
     register_server(&cluster, "s3");
-    ask_drain("s2");
+    message_free(ask_drain("s2"));
     pass(&cluster, 50);
     map = map_to("s2", &command);
     ck_assert(!map || !names(map, "s1")); /* s3 cannot have anything yet */

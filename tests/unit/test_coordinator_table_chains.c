@@ -209,7 +209,7 @@ START_TEST(a_drained_server_leaves_all_chains_at_once)
     run_text(text_of(2, 1));
     commit_step(1, 2);
     register_server(&cluster, "s3");
-    ask_drain("s1");
+    message_free(ask_drain("s1"));
     prepared(&cluster, "s3", 1, 0);
     before = located();
     ck_assert_uint_eq(before, 1u << 1 | 1u << 2);

@@ -58,18 +58,6 @@ static void ask_scale(uint32_t workers)
     ask(&cluster, "scaler", &request);
 }
 
-static Cairn__ClientReply *ask_drain(const char *node)
-{
-    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
-    Cairn__DrainRequest body = CAIRN__DRAIN_REQUEST__INIT;
-
-    body.node = (char *)node;
-    request.body_case = CAIRN__CLIENT_REQUEST__BODY_DRAIN;
-    request.drain = &body;
-    ask(&cluster, "drainer", &request);
-    return take_reply(&cluster, "drainer");
-}
-
 static void say_drain(const char *worker)
 {
     Cairn__Drain body = CAIRN__DRAIN__INIT;

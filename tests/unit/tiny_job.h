@@ -73,6 +73,19 @@ static inline void stop_job_at_6(void)
     cluster_forget(&cluster);
 }
 
+/* Owns: the caller, the reply. */
+static inline Cairn__ClientReply *ask_drain(const char *node)
+{
+    Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    Cairn__DrainRequest body = CAIRN__DRAIN_REQUEST__INIT;
+
+    body.node = (char *)node;
+    request.body_case = CAIRN__CLIENT_REQUEST__BODY_DRAIN;
+    request.drain = &body;
+    ask(&cluster, "drainer", &request);
+    return take_reply(&cluster, "drainer");
+}
+
 /* A case of its own in the suite, each test with a fresh cluster. */
 static inline void add_tests(Suite *suite, const char *name, const TTest *const *tests, size_t count)
 {
