@@ -1,5 +1,6 @@
-/* A window of exchanges: those that are kept, the one at hand and the next. What is told is a row of parts:
- * a number of a piece and its sums; the number after the last piece's stands for all, and is a total. */
+/* A window of exchanges: those that are kept, the one at hand and those after it. What is told is a row of
+ * parts: a number of a piece and its sums; the number after the last piece's stands for all, and is a total.
+ */
 #include "exchange.h"
 
 #include <stdlib.h>
@@ -15,10 +16,10 @@ struct round {
 };
 
 struct exchange {
-    uint32_t sum_count, piece_count, part_count, kept;
+    uint32_t sum_count, piece_count, part_count, reach;
     struct exchange_range *ranges; /* [piece_count] */
     uint64_t number;
-    struct round *rounds; /* [kept + 2]: by number modulo that */
+    struct round *rounds; /* [window]: by number modulo that */
     uint64_t *given;      /* as it is told */
     size_t given_words, told_words;
     bool *has_given; /* [piece_count] */
@@ -32,7 +33,7 @@ static size_t part_words(uint32_t sums)
 
 static uint32_t window(const struct exchange *exchange)
 {
-    return exchange->kept + 2;
+    return 2 * exchange->reach + 1;
 }
 
 static struct round *round_of(const struct exchange *exchange, uint64_t number)
@@ -86,7 +87,7 @@ struct exchange *exchange_new(const struct exchange_params *params)
         return NULL;
     exchange->sum_count = params->sum_count;
     exchange->piece_count = params->piece_count;
-    exchange->kept = params->kept;
+    exchange->reach = params->reach;
     exchange->number = params->number;
     if (!parts_make(exchange, params->ranges) || !rounds_make(exchange)) {
         exchange_free(exchange);
@@ -245,7 +246,7 @@ enum status exchange_take(struct exchange *exchange, uint64_t number, const void
     if (length_bytes % sizeof(uint64_t) != 0)
         return error_set(error, CAIRN_PROTOCOL, "sums of %zu bytes", length_bytes);
     status = check(exchange, parts, words, error);
-    if (status != CAIRN_OK || number < exchange->number || number - exchange->number > 1)
+    if (status != CAIRN_OK || number < exchange->number || number - exchange->number > exchange->reach)
         return status;
     for (size_t at = 0; at < words; at += part_words(sums_of(exchange, parts[at]))) {
         const struct exact_sum *sums = (const struct exact_sum *)(parts + at + 1);
@@ -260,7 +261,7 @@ enum status exchange_take(struct exchange *exchange, uint64_t number, const void
 
 bool exchange_keeps(const struct exchange *exchange, uint64_t number)
 {
-    return number < exchange->number && exchange->number - number <= exchange->kept &&
+    return number < exchange->number && exchange->number - number <= exchange->reach &&
            is_whole(exchange, round_of(exchange, number));
 }
 
@@ -308,7 +309,7 @@ static void round_clear(const struct exchange *exchange, struct round *round)
 static void step_on(struct exchange *exchange)
 {
     exchange->number++;
-    round_clear(exchange, round_of(exchange, exchange->number + 1));
+    round_clear(exchange, round_of(exchange, exchange->number + exchange->reach));
     memset(exchange->has_given, 0, exchange->piece_count * sizeof(exchange->has_given[0]));
     exchange->given_words = exchange->told_words = 0;
 }

@@ -6,7 +6,7 @@
  * exact sums, whose order does not matter. A part has only those sums that its piece adds to.
  *
  * Exchanges of a table are numbered; nobody goes on to n + 1 before all parts of n are there, or their total
- * is. The totals of the last few exchanges are kept for those who are behind, and parts of the next one that
+ * is. The totals of the last few exchanges are kept for those who are behind, and parts of the next few that
  * come early are counted. Pure logic: it sends nothing and knows no shards. One thread an object. */
 #ifndef CAIRN_SERVER_EXCHANGE_H
 #define CAIRN_SERVER_EXCHANGE_H
@@ -26,8 +26,8 @@ struct exchange_range {
 struct exchange_params {
     uint32_t sum_count, piece_count;
     const struct exchange_range *ranges; /* [piece_count]; borrowed for the call */
-    uint32_t kept;                       /* exchanges before the one at hand, above 0 */
-    uint64_t number;                     /* the first one */
+    uint32_t reach;  /* exchanges before the one at hand that are kept, and after it that count; above 0 */
+    uint64_t number; /* the first one */
 };
 
 struct exchange;
@@ -61,7 +61,7 @@ void exchange_mark_told(struct exchange *exchange);
 /* ---- what others tell */
 
 /* Counts in what another shard tells of an exchange, parts or a total: what is known, or of an exchange that
- * is neither at hand nor the next one, is dropped. told: aligned for uint64, foreign.
+ * is neither at hand nor one of the next few, is dropped. told: aligned for uint64, foreign.
  * Errors: CAIRN_PROTOCOL: it cannot be; nothing has changed. */
 enum status exchange_take(struct exchange *exchange, uint64_t number, const void *told, size_t length_bytes,
                           struct error *error) MUST_CHECK;

@@ -62,7 +62,7 @@ static struct exchange *exchange_make(const struct norm_rounds *rounds, const st
         .sum_count = rounds->parameter_count * rounds->parameter_sums,
         .piece_count = params->piece_count,
         .ranges = rounds->ranges,
-        .kept = rounds->round_count,
+        .reach = rounds->round_count,
         .number = rounds->since,
     };
 

@@ -179,6 +179,32 @@ START_TEST(totals_are_kept_for_a_while)
 }
 END_TEST
 
+/* Who is behind counts what those who are ahead tell of all exchanges that are kept for it, and no more. */
+START_TEST(what_comes_early_counts)
+{
+    struct exchange *behind = new_at(3);
+
+    for (uint64_t number = 4; number <= 4 + KEPT; number++) {
+        struct exchange *ahead = new_at(number);
+        size_t length;
+        const void *told;
+
+        give_all(ahead);
+        told = exchange_given(ahead, 0, TOLD_BYTES, &length);
+        take(behind, number, told, length);
+        exchange_free(ahead);
+    }
+    give_all(behind);
+    for (uint64_t number = 3; number <= 3 + KEPT; number++) {
+        ck_assert(exchange_is_whole(behind));
+        check_totals(exchange_total(behind), number);
+        exchange_next(behind);
+    }
+    ck_assert(!exchange_is_whole(behind));
+    exchange_free(behind);
+}
+END_TEST
+
 /* What is passed over is not known, but what has come early is. */
 START_TEST(who_skips_keeps_what_came_early)
 {
@@ -272,6 +298,7 @@ static Suite *exchange_suite(void)
     tcase_add_test(tests, all_get_the_same_totals);
     tcase_add_test(tests, who_has_all_pieces_is_whole);
     tcase_add_test(tests, totals_are_kept_for_a_while);
+    tcase_add_test(tests, what_comes_early_counts);
     tcase_add_test(tests, who_skips_keeps_what_came_early);
     tcase_add_test(tests, what_was_told_is_known);
     tcase_add_test(tests, foreign_parts_are_refused);
