@@ -191,16 +191,11 @@ static uint32_t any_other(const struct job_entry *entry, const char *lost)
     return CHAIN_NOBODY;
 }
 
-bool chains_are_fixed(const struct job_entry *entry)
-{
-    return entry_has_tables(entry) && !chain_tables_can_move(entry->job);
-}
-
 static bool can_change(const struct job_entry *entry)
 {
     Cairn__JobState state = entry_status(entry)->state;
 
-    if (!entry_is_live(entry) || state == JOB_STATE(PREPARING) || chains_are_fixed(entry))
+    if (!entry_is_live(entry) || state == JOB_STATE(PREPARING))
         return false;
     return entry_has_tables(entry) ? state == JOB_STATE(RUNNING) : entry_has_begun(entry);
 }

@@ -29,15 +29,6 @@ bool chain_is_on(const Cairn__JobRecord *record, uint32_t shard, const char *ser
     return shard < record->n_shards && strcmp(record->shards[shard]->server, server) == 0;
 }
 
-bool chain_tables_can_move(const struct job *job)
-{
-    for (uint32_t i = 0; i < job->table_count; i++) {
-        if (optimizer_spec_needs_norms(&job->tables[i].optimizer))
-            return false;
-    }
-    return true;
-}
-
 void chain_compact(uint32_t *chain, uint64_t *since, uint32_t width, const bool *keep)
 {
     uint32_t kept = 0;

@@ -24,9 +24,6 @@ bool chain_is_on(const Cairn__JobRecord *record, uint32_t shard, const char *ser
  * replicas. */
 bool chain_slot_is_used(const struct job_entry *entry, uint32_t slot);
 
-/* Whether the slots of a job with tables can be in chains of several, and move. */
-bool chain_tables_can_move(const struct job *job);
-
 /* Takes out of a chain, and of what belongs to its places (NULL: nothing does), all but those that keep tells
  * of; those after move up. keep: [width] */
 void chain_compact(uint32_t *chain, uint64_t *since, uint32_t width, const bool *keep);

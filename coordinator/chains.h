@@ -15,10 +15,6 @@
 #include "jobs.h"
 #include "nodes.h"
 
-/* Whether the slots of a job stay where they are whatever comes: nobody could give another server what it has
- * of them. */
-bool chains_are_fixed(const struct job_entry *entry);
-
 /* Places the slots of a job that begins anew: chains of its shards, on as many servers each as it has
  * replicas. */
 void chains_place(struct turn *turn, struct job_entry *entry);

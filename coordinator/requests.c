@@ -251,10 +251,6 @@ static enum status check_servers(const struct job_entry *entry, uint32_t servers
 {
     const char *id = entry_status(entry)->id;
 
-    if (chains_are_fixed(entry))
-        return error_set(error, CAIRN_INVALID,
-                         "the tables of %s stay on the servers that they began on: their optimizers need norms",
-                         id);
     if (servers < entry->job->replicas)
         return error_set(error, CAIRN_INVALID, "%" PRIu32 " servers, needed for %s: %" PRIu32 ", its replicas",
                          servers, id, entry->job->replicas);

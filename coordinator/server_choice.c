@@ -30,17 +30,6 @@ void shards_found(struct turn *turn, Cairn__JobRecord *record, const struct node
     }
 }
 
-uint32_t recorded_servers(const Cairn__JobRecord *record)
-{
-    uint32_t count = 0;
-
-    if (record->status->committed_step == 0 || record->replicas > 1)
-        return 0; /* its slots may be elsewhere by now */
-    for (size_t next = 0; next < record->n_shards; count++)
-        recorded_server(record, next, &next);
-    return count;
-}
-
 static int compare_names(const void *a, const void *b)
 {
     return strcmp(node_name(*(struct node *const *)a), node_name(*(struct node *const *)b));

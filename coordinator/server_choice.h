@@ -22,9 +22,6 @@ void server_choice_fini(struct server_choice *choice);
 /* When a job that waits for servers fails (monotonic); INT64_MAX: never. */
 int64_t server_wait_deadline_ms(const struct job_entry *entry);
 
-/* The number of servers that hold a job's committed state; 0: nothing is committed yet. */
-uint32_t recorded_servers(const Cairn__JobRecord *record);
-
 /* A server is there, perhaps under other endpoints, which the record gets. */
 void shards_found(struct turn *turn, Cairn__JobRecord *record, const struct node *server);
 

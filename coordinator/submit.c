@@ -1,7 +1,6 @@
 /* New jobs and resumed ones. */
 #include "requests.h"
 
-#include "chain_view.h"
 #include "job/job_message.h"
 #include "life.h"
 #include "server_choice.h"
@@ -93,8 +92,6 @@ static uint64_t new_final_step(const struct job_entry *entry, const struct job *
 static enum status check_resume(const struct job_entry *entry, const struct job *job, struct error *error)
 {
     const Cairn__JobStatus *status = entry_status(entry);
-    bool is_fixed = job_has_tables(job) && !chain_tables_can_move(job);
-    uint32_t servers = is_fixed ? recorded_servers(entry->record) : 0;
     uint64_t final_step = new_final_step(entry, job);
 
     if (!digest_matches(entry, job))
@@ -103,11 +100,6 @@ static enum status check_resume(const struct job_entry *entry, const struct job 
                          "optimizer, batch) "
                          "since %s was submitted: undo the change, or submit it as a new job",
                          status->id);
-    if (servers > 0 && job->servers != servers)
-        return error_set(error, CAIRN_INVALID,
-                         "%s keeps its state on %u server%s and cannot go on with %u: leave the number of "
-                         "servers as it was, or submit a new job",
-                         status->id, servers, servers > 1 ? "s" : "", job->servers);
     if (status->committed_step > 0 && final_step > 0 && final_step < status->committed_step)
         return error_set(error, CAIRN_INVALID,
                          "%s has trained %" PRIu64 " steps already, more than the %" PRIu64

@@ -69,15 +69,6 @@ void assignment_unref(struct assignment *assignment)
     free(assignment);
 }
 
-void assignment_holders(const struct assignment *assignment, bool *holds)
-{
-    const struct slot_map *map = assignment->map;
-
-    memset(holds, 0, map->shard_count * sizeof(holds[0]));
-    for (uint32_t slot = 0; slot < map->slot_count; slot++)
-        holds[slot_map_head(map, slot)] = true;
-}
-
 bool assignment_has_state(const struct assignment *assignment, uint32_t thread)
 {
     const struct slot_map *map = assignment->map;

@@ -31,9 +31,6 @@ enum status assignment_new(const Cairn__PrepareCommand *command, const char *ser
 struct assignment *assignment_ref(struct assignment *assignment);
 void assignment_unref(struct assignment *assignment);
 
-/* Which of the job's shards are the heads of slots. holds: [shard_count]. */
-void assignment_holders(const struct assignment *assignment, bool *holds);
-
 /* Whether a shard thread may have anything to make durable; if not, it takes no part in generations. */
 bool assignment_has_state(const struct assignment *assignment, uint32_t thread);
 

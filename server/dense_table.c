@@ -130,7 +130,8 @@ static bool rounds_make(struct dense_table *table, uint64_t version)
     const struct norm_params params = {.spec = table->params.optimizer,
                                        .graph = table->params.graph,
                                        .piece_count = table->params.chunk_count,
-                                       .chunk_floats = table->params.chunk_floats};
+                                       .chunk_floats = table->params.chunk_floats,
+                                       .apart = 1};
 
     if (!optimizer_spec_needs_norms(table->params.optimizer))
         return true;

@@ -12,6 +12,7 @@ struct norm_rounds {
     const struct graph *graph;
     uint32_t parameter_count, parameter_sums; /* sums of each */
     uint32_t round_count;                     /* of a version */
+    uint32_t reach;                           /* of the exchange */
     bool clips;
     uint64_t since; /* the number from which on all totals were known here */
     struct exchange *exchange;
@@ -49,11 +50,8 @@ static void ranges_fill(struct norm_rounds *rounds, const struct norm_params *pa
         ranges_of_chunks(rounds, params);
         return;
     }
-    for (uint32_t piece = 0; piece < params->piece_count; piece++) {
-        bool gives = !params->gives || params->gives[piece];
-
-        rounds->ranges[piece] = (struct exchange_range){0, gives ? rounds->parameter_sums : 0};
-    }
+    for (uint32_t piece = 0; piece < params->piece_count; piece++)
+        rounds->ranges[piece] = (struct exchange_range){0, rounds->parameter_sums};
 }
 
 static struct exchange *exchange_make(const struct norm_rounds *rounds, const struct norm_params *params)
@@ -62,7 +60,7 @@ static struct exchange *exchange_make(const struct norm_rounds *rounds, const st
         .sum_count = rounds->parameter_count * rounds->parameter_sums,
         .piece_count = params->piece_count,
         .ranges = rounds->ranges,
-        .reach = rounds->round_count,
+        .reach = rounds->reach,
         .number = rounds->since,
     };
 
@@ -81,7 +79,8 @@ struct norm_rounds *norm_rounds_new(const struct norm_params *params, uint64_t v
     rounds->parameter_sums = params->spec->type == OPTIMIZER_LAMB ? TRUST_SUMS : 1;
     rounds->clips = params->spec->clipnorm > 0.0 || params->spec->global_clipnorm > 0.0;
     rounds->round_count = (rounds->clips ? 1 : 0) + (params->spec->type == OPTIMIZER_LAMB ? 1 : 0);
-    BUG_IF(rounds->round_count == 0);
+    BUG_IF(rounds->round_count == 0 || params->apart == 0);
+    rounds->reach = params->apart * rounds->round_count;
     rounds->since = version * rounds->round_count;
     rounds->ranges = calloc(params->piece_count, sizeof(rounds->ranges[0]));
     rounds->scales = calloc(rounds->parameter_count, sizeof(rounds->scales[0]));
@@ -170,6 +169,12 @@ static struct exact_sum *part_sums(struct norm_rounds *rounds, uint32_t paramete
 void norm_rounds_add_gradient(struct norm_rounds *rounds, uint32_t parameter, double squares)
 {
     exact_sum_add(part_sums(rounds, parameter), squares);
+}
+
+void norm_rounds_add_gradients(struct norm_rounds *rounds, uint32_t parameter,
+                               const struct exact_sum *squares)
+{
+    exact_sum_merge(part_sums(rounds, parameter), squares);
 }
 
 void norm_rounds_add_trust(struct norm_rounds *rounds, uint32_t parameter,
@@ -292,12 +297,12 @@ bool norm_rounds_are_known(const struct norm_rounds *rounds, uint64_t version, c
     uint64_t begin = version * rounds->round_count, end = begin + rounds->round_count;
     const uint64_t *first = known;
 
-    if (length_bytes % known_bytes(rounds) != 0 || length_bytes / known_bytes(rounds) > rounds->round_count)
+    if (length_bytes % known_bytes(rounds) != 0 || length_bytes / known_bytes(rounds) > rounds->reach)
         return false;
     for (size_t i = 0; i * known_bytes(rounds) < length_bytes; i++) {
         const uint64_t *number = known_next(rounds, known, length_bytes, i);
 
-        if (*number + rounds->round_count < begin || *number >= end || *number != *first + i ||
+        if (*number + rounds->reach < begin || *number >= end || *number != *first + i ||
             !exchange_is_total(rounds->exchange, number + 1))
             return false;
     }

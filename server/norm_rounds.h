@@ -2,11 +2,12 @@
  * applied, on one shard: rounds of measuring pieces of a table and exchanging sums with the other shards.
  *
  * Clipping takes a round that measures gradients, lamb one that measures weights and updates; who does both
- * takes both, in this order. A piece is a dense chunk, or all rows of a sparse table that a shard has. When
+ * takes both, in this order. A piece is a dense chunk, or the rows of a sparse table in a slot. When
  * all pieces' parts are there, whoever has measured them, the next round begins or the version's factors are
- * known. These stay until the first round of the next version has ended, which cannot be before this
- * version's update was made everywhere. Exchanges are numbered on through all versions: a version's are
- * version * rounds and following. Knows nothing of buffers, messages or chains. One thread an object. */
+ * known. These stay until the first round of the next version has ended, which whoever goes through the
+ * rounds sees to that it is not before this version's update was made here. Exchanges are numbered on through
+ * all versions: a version's are version * rounds and following. Knows nothing of buffers, messages or chains.
+ * One thread an object. */
 #ifndef CAIRN_SERVER_NORM_ROUNDS_H
 #define CAIRN_SERVER_NORM_ROUNDS_H
 
@@ -23,7 +24,7 @@ struct norm_params {
     const struct graph *graph;         /* borrowed: the table's parameters; NULL: it is one */
     uint32_t piece_count;
     uint32_t chunk_floats; /* of all pieces but the last, of a graph's floats */
-    const bool *gives;     /* [piece_count]: which there are; NULL: all. Borrowed for the call */
+    uint32_t apart;        /* versions that shards can be apart, above 0 */
 };
 
 struct norm_rounds;
@@ -48,6 +49,8 @@ bool norm_rounds_segment(const struct norm_rounds *rounds, uint64_t end, struct 
  * the piece; and ends it: it is whole. */
 void norm_rounds_begin(struct norm_rounds *rounds, uint32_t piece);
 void norm_rounds_add_gradient(struct norm_rounds *rounds, uint32_t parameter, double squares);
+void norm_rounds_add_gradients(struct norm_rounds *rounds, uint32_t parameter,
+                               const struct exact_sum *squares);
 void norm_rounds_add_trust(struct norm_rounds *rounds, uint32_t parameter,
                            const struct optimizer_squares *squares);
 void norm_rounds_give(struct norm_rounds *rounds);

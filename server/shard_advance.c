@@ -108,16 +108,15 @@ void shard_advance_sparse(struct shard *shard, struct shard_job *job, uint32_t n
     struct sparse_table *sparse = job->tables->items[number].sparse;
     uint64_t version = sparse->version;
 
-    if (!sparse->chain) {
-        sparse_advance(shard, job, number);
-        return;
-    }
     if (sparse_is_blank(sparse))
         return;
     do { /* the sums of the next step may be here already */
-        shard_forward_rows(shard, job, number);
+        if (sparse->chain)
+            shard_forward_rows(shard, job, number);
+        if (sparse->rounds)
+            shard_measure_rows(shard, job, number);
     } while (sparse_advance(shard, job, number));
-    if (sparse->version != version)
+    if (sparse->chain && sparse->version != version)
         shard_ask_rows(shard, job, number); /* what is awaited, at the new version */
 }
 

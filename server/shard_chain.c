@@ -174,7 +174,7 @@ void shard_snapshot_dense(struct shard *shard, struct shard_job *job, uint32_t n
         shard_snapshot_updates(shard, job, chunk);
         return;
     }
-    if (chunk->table->rounds && !shard_norms_known(chunk->table, &known)) {
+    if (chunk->table->rounds && !shard_norms_known(chunk->table->rounds, &known)) {
         error_set(&error, CAIRN_NO_MEMORY, "out of memory for a copy of chunk %u", chunk->number);
         shard_fail(shard, job, &error);
         return;
@@ -284,8 +284,9 @@ static bool chunk_snapshot_fits(const struct said *said, const struct dense_chun
             !payload_fits(said, i, DATA_FLOAT32, chunk_bytes(chunk), i == CHUNK_PREVIOUS))
             return false;
     }
-    return !chunk->table->rounds || (header->payloads[arrays].type == DATA_UINT64 &&
-                                     shard_norms_fit(chunk->table, header->step, said->payloads[arrays]));
+    return !chunk->table->rounds ||
+           (header->payloads[arrays].type == DATA_UINT64 &&
+            shard_norms_fit(chunk->table->rounds, header->step, said->payloads[arrays]));
 }
 
 static bool sums_snapshot_fits(const struct said *said, const struct sum_table *sums)

@@ -214,7 +214,7 @@ void shard_take_chain_rows(struct shard *shard, struct shard_job *job, const str
         error_set(&error, status, "out of memory for sums of table %s", sparse->spec->name);
         shard_fail(shard, job, &error);
     }
-    shard_summed_sparse(shard, job, header->table);
+    shard_advance_sparse(shard, job, header->table);
 }
 
 /* ---- waiting */

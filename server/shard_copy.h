@@ -7,7 +7,8 @@
 
 enum section { SECTION_ROWS, SECTION_CANDIDATES, SECTION_BEFORE, SECTION_END };
 
-/* The payloads of a question, and of a part; a part without rows has the first two. */
+/* The payloads of a question, and of a part; the last one is of tables with norms only, the totals that are
+ * known of them. A part without rows has the first two. */
 enum {
     COPY_SLOTS,
     COPY_NUMBERS,
@@ -15,6 +16,7 @@ enum {
     COPY_KEYS = COPY_QUESTION,
     COPY_STEPS,
     COPY_FLOATS,
+    COPY_TOTALS,
     COPY_PAYLOADS
 };
 /* The numbers of a question. */
@@ -45,6 +47,9 @@ struct copy_message {
 
 /* Reads a message's slots and so many numbers; false: it does not fit the table. */
 bool copy_message_read(struct copy_message *said, uint64_t numbers);
+
+/* How many payloads a part with rows has. */
+uint32_t copy_part_payloads(const struct sparse_table *sparse);
 
 /* Sends a message of header->payload_count payloads, NULL ones without a length. buffers: borrowed. */
 void copy_say(struct shard *shard, struct shard_job *job, uint32_t to, struct data_header *header,

@@ -64,7 +64,7 @@ static enum status part_grow(struct part *part)
 {
     size_t room = part->room ? 2 * part->room : 64;
 
-    for (uint32_t i = COPY_KEYS; i < COPY_PAYLOADS; i++) {
+    for (uint32_t i = COPY_KEYS; i < COPY_TOTALS; i++) {
         struct buffer *grown = buffer_new(room * element_bytes(part, i));
 
         if (!grown)
@@ -158,12 +158,13 @@ static void part_send(const struct copy_message *said, struct part *part, const 
 
     part->buffers[COPY_SLOTS] = buffer_ref(said->payloads[COPY_SLOTS]);
     part->buffers[COPY_NUMBERS] = buffer_new(PART_COUNT * sizeof(uint64_t));
-    if (!part->buffers[COPY_NUMBERS])
+    if (!part->buffers[COPY_NUMBERS] ||
+        (said->sparse->rounds && !shard_norms_known(said->sparse->rounds, &part->buffers[COPY_TOTALS])))
         return; /* it is asked for again */
     memcpy(part->buffers[COPY_NUMBERS]->data, numbers, PART_COUNT * sizeof(uint64_t));
-    for (uint32_t i = COPY_KEYS; i < COPY_PAYLOADS && part->buffers[i]; i++)
+    for (uint32_t i = COPY_KEYS; i < COPY_TOTALS && part->buffers[i]; i++)
         part->buffers[i]->length_bytes = part->count * element_bytes(part, i);
-    header.payload_count = COPY_PAYLOADS;
+    header.payload_count = copy_part_payloads(said->sparse);
     copy_say(said->shard, said->job, said->from, &header, part->buffers);
 }
 

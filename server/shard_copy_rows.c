@@ -32,8 +32,8 @@ bool copy_message_read(struct copy_message *said, uint64_t numbers)
     return true;
 }
 
-static const enum data_type types[COPY_PAYLOADS] = {DATA_UINT64, DATA_UINT64, DATA_UINT64, DATA_UINT64,
-                                                    DATA_FLOAT32};
+static const enum data_type types[COPY_PAYLOADS] = {DATA_UINT64, DATA_UINT64,  DATA_UINT64,
+                                                    DATA_UINT64, DATA_FLOAT32, DATA_UINT64};
 
 void copy_say(struct shard *shard, struct shard_job *job, uint32_t to, struct data_header *header,
               struct buffer *const buffers[])
@@ -47,6 +47,11 @@ void copy_say(struct shard *shard, struct shard_job *job, uint32_t to, struct da
         payloads[i] = bytes > 0 ? buffers[i] : NULL;
     }
     shard_chain_tell(shard, job, to, header, payloads);
+}
+
+uint32_t copy_part_payloads(const struct sparse_table *sparse)
+{
+    return sparse->rounds ? COPY_PAYLOADS : COPY_TOTALS;
 }
 
 uint32_t copy_section_floats(const struct sparse_table *sparse, uint64_t section)
@@ -142,6 +147,14 @@ static bool part_is_awaited(const struct copy_message *said)
            memcmp(said->slots, copying->slots->data, copying->slots->length_bytes) == 0;
 }
 
+/* Whether a part tells totals of norms where it is to, and such as there can be. */
+static bool totals_fit(const struct copy_message *said)
+{
+    return !said->sparse->rounds ||
+           (said->header->payloads[COPY_TOTALS].type == DATA_UINT64 &&
+            shard_norms_fit(said->sparse->rounds, said->header->step, said->payloads[COPY_TOTALS]));
+}
+
 /* Whether rows are of the slots in hand and were changed by steps before the version. */
 static bool rows_fit(const struct copy_message *said)
 {
@@ -150,8 +163,9 @@ static bool rows_fit(const struct copy_message *said)
              section = said->numbers[PART_SECTION];
     struct sparse_chain *chain = said->sparse->chain;
 
-    if (said->header->payload_count != COPY_PAYLOADS || payloads[COPY_KEYS].type != DATA_UINT64 ||
-        payloads[COPY_STEPS].type != DATA_UINT64 || payloads[COPY_FLOATS].type != DATA_FLOAT32 ||
+    if (said->header->payload_count != copy_part_payloads(said->sparse) ||
+        payloads[COPY_KEYS].type != DATA_UINT64 || payloads[COPY_STEPS].type != DATA_UINT64 ||
+        payloads[COPY_FLOATS].type != DATA_FLOAT32 ||
         payloads[COPY_STEPS].length_bytes != payloads[COPY_KEYS].length_bytes || section >= SECTION_END ||
         (section == SECTION_CANDIDATES && !said->sparse->candidates) ||
         said->numbers[PART_NEXT_SECTION] > SECTION_END || said->numbers[PART_NEXT_SECTION] < section ||
@@ -225,6 +239,9 @@ static enum status copy_end(const struct copy_message *said, struct error *error
 
     if (status != CAIRN_OK)
         return error_set(error, status, "out of memory for table %s", said->sparse->spec->name);
+    if (said->sparse->rounds)
+        shard_norms_come(said->shard, said->job, said->header->table, said->sparse->version,
+                         said->payloads[COPY_TOTALS]);
     if (was_blank)
         commits_rows_arrived(&said->job->commits, said->sparse);
     for (uint32_t i = 0; i < said->slot_count; i++)
@@ -266,7 +283,7 @@ static void part_take(struct copy_message *said)
         stand_take(said);
         return;
     }
-    if (!part_is_awaited(said) || !rows_fit(said))
+    if (!part_is_awaited(said) || !rows_fit(said) || !totals_fit(said))
         return;
     copying->step = said->header->step;
     copying->is_any = false;

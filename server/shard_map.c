@@ -218,9 +218,6 @@ static enum status chains_begin(const struct shard *shard, struct shard_job *job
 
         if (!sparse || sparse->chain)
             continue;
-        if (sparse->rounds)
-            return error_set(error, CAIRN_UNSUPPORTED,
-                             "slots of table %s cannot move: its updates need norms", sparse->spec->name);
         if (sparse_table_use_chain(sparse, job->map, shard->owner.shard) != CAIRN_OK)
             return error_set(error, CAIRN_NO_MEMORY, "out of memory for table %s", sparse->spec->name);
     }

@@ -1,9 +1,10 @@
 /* Norms over shards: measuring what is summed, telling the other shards, and moving on when all have told.
  *
- * Who is the head of a chunk measures it and tells all that hold a piece of the table; they go on by what
- * they hear, whether they measure anything themselves or not. Whatever was lost, or told before they were
- * there, is asked for: who waits says where it stands (shard_nudge), with no parts; who is there too tells
- * what it has given, and who is past it tells the total. So it does not matter who gives what, by which map.
+ * Who is the head of a piece (a chunk, or a slot of a sparse table) measures it and tells all that hold a
+ * piece of the table; they go on by what they hear, whether they measure anything themselves or not. Whatever
+ * was lost, or told before they were there, is asked for: who waits says where it stands (shard_nudge), with
+ * no parts; who is there too tells what it has given, and who is past it tells the total. So it does not
+ * matter who gives what, by which map.
  */
 #include "shard.h"
 
@@ -132,25 +133,13 @@ static void ask(struct shard *shard, const struct shard_job *job, uint32_t numbe
 /* ---- measuring */
 
 /* Measures what is summed for the round at hand. */
-static enum status measure_all(const struct table *table, struct error *error)
+static enum status measure_all(struct dense_table *dense, struct error *error)
 {
     enum status status = CAIRN_OK;
 
-    if (table->sparse)
-        sparse_measure(table->sparse);
-    for (uint32_t i = 0; table->dense && i < table->dense->chunk_count && status == CAIRN_OK; i++)
-        status = dense_measure(table->dense, table->dense->chunks[i], error);
+    for (uint32_t i = 0; i < dense->chunk_count && status == CAIRN_OK; i++)
+        status = dense_measure(dense, dense->chunks[i], error);
     return status;
-}
-
-static void advance_table(struct shard *shard, struct shard_job *job, uint32_t number)
-{
-    const struct table *table = &job->tables->items[number];
-
-    for (uint32_t i = 0; table->dense && i < table->dense->chunk_count; i++)
-        shard_advance_dense(shard, job, number, table->dense->chunks[i]);
-    if (table->sparse)
-        shard_advance_sparse(shard, job, number);
 }
 
 /* Tells what was given here and not told yet, once all is there that is to come: one message a shard. */
@@ -165,19 +154,20 @@ static void given_tell_new(struct shard *shard, struct shard_job *job, uint32_t 
     exchange_mark_told(exchange);
 }
 
-/* Tells what is to be told, and goes through all rounds that are at their end. */
+/* Tells what is to be told of chunks, and goes through all rounds that are at their end. */
 static void rounds_go_on(struct shard *shard, struct shard_job *job, uint32_t number)
 {
-    struct norm_rounds *rounds = rounds_of(job, number);
+    struct dense_table *dense = job->tables->items[number].dense;
+    struct norm_rounds *rounds = dense->rounds;
     struct error error;
 
     for (;;) {
         given_tell_new(shard, job, number);
         if (!norm_rounds_settle(rounds))
             return;
-        if (norm_rounds_is_first(rounds))
-            advance_table(shard, job, number);
-        if (measure_all(&job->tables->items[number], &error) != CAIRN_OK) {
+        for (uint32_t i = 0; norm_rounds_is_first(rounds) && i < dense->chunk_count; i++)
+            shard_advance_dense(shard, job, number, dense->chunks[i]);
+        if (measure_all(dense, &error) != CAIRN_OK) {
             shard_fail(shard, job, &error);
             return;
         }
@@ -200,16 +190,16 @@ void shard_summed_dense(struct shard *shard, struct shard_job *job, uint32_t num
         rounds_go_on(shard, job, number);
 }
 
-void shard_summed_sparse(struct shard *shard, struct shard_job *job, uint32_t number)
+/* Of rows the parts of the next step may be here before this one's update has been made, which waits for the
+ * chains and takes the factors: the next exchange is not ended before. There is one in a version. */
+void shard_measure_rows(struct shard *shard, struct shard_job *job, uint32_t number)
 {
     struct sparse_table *sparse = job->tables->items[number].sparse;
 
-    if (!sparse->rounds) {
-        shard_advance_sparse(shard, job, number);
-        return;
-    }
     sparse_measure(sparse);
-    rounds_go_on(shard, job, number);
+    given_tell_new(shard, job, number);
+    if (norm_rounds_is_at(sparse->rounds, sparse->version))
+        norm_rounds_settle(sparse->rounds);
 }
 
 /* ---- in */
@@ -256,6 +246,8 @@ void shard_take_part(struct shard *shard, const struct data_header *header, cons
                              &error) != CAIRN_OK) {
         log_warn("part_refused", "job=%" PRIu64 " table=%u reason=\"%s\"", header->job, header->table,
                  error.message);
+    } else if (job->tables->items[header->table].sparse) {
+        shard_advance_sparse(shard, job, header->table);
     } else {
         rounds_go_on(shard, job, header->table);
     }
@@ -266,32 +258,32 @@ void shard_take_part(struct shard *shard, const struct data_header *header, cons
 void shard_norms_moved(struct shard *shard, struct shard_job *job)
 {
     for (uint32_t number = 0; number < job->tables->count && !job->failed; number++) {
-        struct table *table = &job->tables->items[number];
+        struct dense_table *dense = job->tables->items[number].dense;
         struct error error;
 
-        if (!table->dense || !table->dense->rounds)
+        if (!dense || !dense->rounds)
             continue;
-        dense_places_changed(table->dense);
-        if (measure_all(table, &error) != CAIRN_OK)
+        dense_places_changed(dense);
+        if (measure_all(dense, &error) != CAIRN_OK)
             shard_fail(shard, job, &error);
         else
             rounds_go_on(shard, job, number);
     }
 }
 
-bool shard_norms_known(const struct dense_table *dense, struct buffer **known)
+bool shard_norms_known(const struct norm_rounds *rounds, struct buffer **known)
 {
-    size_t bytes = norm_rounds_known_bytes(dense->rounds);
+    size_t bytes = norm_rounds_known_bytes(rounds);
 
     *known = bytes > 0 ? buffer_new(bytes) : NULL;
     if (*known)
-        norm_rounds_tell_known(dense->rounds, (*known)->data);
+        norm_rounds_tell_known(rounds, (*known)->data);
     return *known || bytes == 0;
 }
 
-bool shard_norms_fit(const struct dense_table *dense, uint64_t version, const struct buffer *known)
+bool shard_norms_fit(const struct norm_rounds *rounds, uint64_t version, const struct buffer *known)
 {
-    return norm_rounds_are_known(dense->rounds, version, known ? known->data : NULL,
+    return norm_rounds_are_known(rounds, version, known ? known->data : NULL,
                                  known ? known->length_bytes : 0);
 }
 
@@ -301,7 +293,8 @@ void shard_norms_come(struct shard *shard, struct shard_job *job, uint32_t numbe
     bool has_skipped = norm_rounds_take_known(rounds_of(job, number), version, known ? known->data : NULL,
                                               known ? known->length_bytes : 0);
 
-    rounds_go_on(shard, job, number);
+    if (job->tables->items[number].dense)
+        rounds_go_on(shard, job, number);
     if (has_skipped)
         ask(shard, job, number);
 }

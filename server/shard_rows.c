@@ -221,7 +221,7 @@ static void push(const struct request *request, struct buffer *keys, struct buff
         error_set(&error, CAIRN_NO_MEMORY, "out of memory for the gradients of table %s", sparse->spec->name);
         shard_fail(request->shard, request->job, &error);
     } else if (is_whole) {
-        shard_summed_sparse(request->shard, request->job, header->table);
+        shard_advance_sparse(request->shard, request->job, header->table);
     }
 }
 

@@ -147,23 +147,25 @@ void shard_advance_sums(struct shard *shard, struct shard_job *job, uint32_t num
 /* What held pieces back has ended: moves those that are due. */
 void shard_advance_all(struct shard *shard, struct shard_job *job);
 
-/* A chunk's, or a sparse table's, sum is whole: measures it if the update needs norms, and moves it when it
- * is due. */
+/* A chunk's sum is whole: measures it if the update needs norms, and moves it when it is due. */
 void shard_summed_dense(struct shard *shard, struct shard_job *job, uint32_t number,
                         struct dense_chunk *chunk);
-void shard_summed_sparse(struct shard *shard, struct shard_job *job, uint32_t number);
+
+/* Measures what is summed of a sparse table with norms, tells it, and ends the exchange of the step in hand
+ * if all is known. */
+void shard_measure_rows(struct shard *shard, struct shard_job *job, uint32_t number);
 
 /* Takes what another shard tells of sums; told: as the header says, borrowed; NULL: it asks. */
 void shard_take_part(struct shard *shard, const struct data_header *header, const struct buffer *told);
 
-/* Another map is in force: measures what this shard is the head of now. */
+/* Another map is in force: measures the chunks that this shard is the head of now. */
 void shard_norms_moved(struct shard *shard, struct shard_job *job);
 
-/* What a copy of a chunk of a dense table with norms takes along: *known NULL: nothing. False: out of memory.
- * Owns: the caller. Then, where it comes: whether foreign bytes fit a chunk at `version`, and taking them.
+/* What a copy of a piece of a table with norms takes along: *known NULL: nothing. False: out of memory.
+ * Owns: the caller. Then, where it comes: whether foreign bytes fit a piece at `version`, and taking them.
  * known: NULL: none. */
-bool shard_norms_known(const struct dense_table *dense, struct buffer **known) MUST_CHECK;
-bool shard_norms_fit(const struct dense_table *dense, uint64_t version, const struct buffer *known);
+bool shard_norms_known(const struct norm_rounds *rounds, struct buffer **known) MUST_CHECK;
+bool shard_norms_fit(const struct norm_rounds *rounds, uint64_t version, const struct buffer *known);
 void shard_norms_come(struct shard *shard, struct shard_job *job, uint32_t number, uint64_t version,
                       const struct buffer *known);
 

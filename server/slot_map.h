@@ -15,7 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SLOT_NOBODY UINT32_MAX
+#define SLOT_NOBODY  UINT32_MAX
+#define SLOT_ROW_MAX 9 /* shards that may have a slot: of its chain, and whom it is being copied to */
 
 struct slot_map {
     atomic_uint references;

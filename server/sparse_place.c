@@ -121,7 +121,9 @@ enum status sparse_table_copied(struct sparse_table *table, bool before_is_known
     sparse_sum_free(table->before.sum);
     table->before.sum = before;
     table->before.is_indexed = false;
-    if (was_blank) {
+    if (was_blank) { /* what was known of norms is of when it was here last, if ever */
+        if (sparse_begin_norms(table, table->chain->slot_count, 0) != CAIRN_OK)
+            return CAIRN_NO_MEMORY;
         table->before.is_known = before_is_known;
         table->version = table->first_version = table->chain->copying.step;
         tree_clear(table->tree);

@@ -83,16 +83,12 @@ enum status sparse_table_new(const struct job *job, uint32_t number, struct rows
     table->version = version;
     table->rows = rows;
     table->candidates = candidates;
+    if (sparse_begin_norms(table, job_slot_count(job), version) != CAIRN_OK) {
+        sparse_table_free(table);
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for the norms of table %s", spec->name);
+    }
     *out = table;
     return CAIRN_OK;
-}
-
-enum status sparse_table_use_norms(struct sparse_table *table, const struct norm_params *params,
-                                   uint32_t piece)
-{
-    table->norms_piece = piece;
-    table->rounds = norm_rounds_new(params, table->version);
-    return table->rounds ? CAIRN_OK : CAIRN_NO_MEMORY;
 }
 
 void sparse_table_free(struct sparse_table *table)
@@ -100,6 +96,7 @@ void sparse_table_free(struct sparse_table *table)
     if (!table)
         return;
     norm_rounds_free(table->rounds);
+    free(table->squares);
     tree_free(table->tree);
     sparse_sum_free(table->sum);
     sparse_chain_free(table->chain);
@@ -191,38 +188,12 @@ enum status sparse_push(struct sparse_table *table, struct tree_node node, struc
     return *is_whole ? root_take(table) : CAIRN_OK;
 }
 
-/* ---- norms: of the whole table's gradients */
-
-static bool has_given(const struct sparse_table *table)
-{
-    return exchange_has_given(norm_rounds_exchange(table->rounds), table->norms_piece);
-}
-
-void sparse_measure(struct sparse_table *table)
-{
-    uint32_t dimension = table->spec->dimension;
-    float samples = table->sum_samples ? (float)table->sum_samples : 1.0f;
-
-    if (!table->sum || !norm_rounds_is_at(table->rounds, table->version) || has_given(table))
-        return;
-    norm_rounds_begin(table->rounds, table->norms_piece);
-    for (uint32_t i = 0; i < table->sum->count; i++)
-        norm_rounds_add_gradient(table->rounds, 0,
-                                 norms_gradient_squares(sparse_sum_values(table->sum) + (size_t)i * dimension,
-                                                        samples, dimension));
-    norm_rounds_give(table->rounds);
-}
-
-bool sparse_awaits_parts(const struct sparse_table *table)
-{
-    return table->sum && norm_rounds_is_at(table->rounds, table->version) && has_given(table);
-}
-
 bool sparse_is_due(const struct sparse_table *table)
 {
-    if (table->chain)
-        return sparse_chain_is_whole(table->chain, table->version);
-    return table->sum && (!table->rounds || norm_rounds_ready(table->rounds, table->version));
+    if (!table->chain)
+        return table->sum != NULL;
+    return sparse_chain_is_whole(table->chain, table->version) &&
+           (!table->rounds || norm_rounds_ready(table->rounds, table->version));
 }
 
 /* ---- update */

@@ -48,8 +48,8 @@ struct sparse_table {
     uint64_t version;
     struct rows *rows;
     struct rows *candidates;    /* counts of keys that have not earned a row yet; NULL: every key has */
-    struct norm_rounds *rounds; /* NULL: the optimizer needs no norms */
-    uint32_t norms_piece;       /* of theirs, what is here */
+    struct norm_rounds *rounds; /* NULL: the optimizer needs no norms; pieces are slots */
+    struct exact_sum *squares;  /* [slots]: of gradients, as they are measured; with rounds */
     struct tree *tree;          /* of step `version`; its payloads are sums */
     struct key_index scratch;
     uint32_t rows_made;     /* by the step in hand, candidates too */
@@ -59,7 +59,7 @@ struct sparse_table {
     bool is_torn;           /* an update failed: rows of two versions, none of which can be read */
     struct sparse_sum *sum; /* the step's whole sum, waiting for sparse_update; NULL: not there yet */
     uint64_t sum_samples;
-    struct sparse_chain *chain; /* NULL: all slots here lie here alone, and are served */
+    struct sparse_chain *chain; /* NULL: all slots here lie here alone, and are served; not with rounds */
     bool is_loaded;             /* from a store: rows of slots that are not here may lie here as well */
     uint64_t heads_since;       /* the map by which this shard's slots that are served became what they are */
     uint64_t first_version;     /* the one that it came here with: it is in generations of later steps */
@@ -73,9 +73,6 @@ enum status sparse_table_new(const struct job *job, uint32_t number, struct rows
                              struct rows *candidates, uint64_t version, struct sparse_table **out,
                              struct error *error) MUST_CHECK;
 
-/* For an optimizer that needs norms; piece: what of the table is here. Errors: CAIRN_NO_MEMORY. */
-enum status sparse_table_use_norms(struct sparse_table *table, const struct norm_params *params,
-                                   uint32_t piece) MUST_CHECK;
 void sparse_table_free(struct sparse_table *table);
 
 /* Floats of a row of this table: its weights and optimizer slots; and of one of its candidates. */
@@ -90,7 +87,7 @@ enum status sparse_push(struct sparse_table *table, struct tree_node node, struc
                         struct buffer *values, uint64_t samples, bool *is_whole) MUST_CHECK;
 
 /* Makes the table one of a shard whose slots may have other shards before or after them; it is at the places
- * of a map, for a shard thread. Not with rounds. Errors: CAIRN_NO_MEMORY; nothing has changed then. */
+ * of a map, for a shard thread. Errors: CAIRN_NO_MEMORY; nothing has changed then. */
 enum status sparse_table_use_chain(struct sparse_table *table, const struct slot_map *map,
                                    uint32_t thread) MUST_CHECK;
 
@@ -119,8 +116,12 @@ enum status sparse_table_remove(struct sparse_table *table, struct error *error)
  * Errors: CAIRN_NO_MEMORY. */
 enum status sparse_table_copied(struct sparse_table *table, bool before_is_known) MUST_CHECK;
 
-/* Measures the step's whole sum and gives its part of the norms, unless that has been done; whether nothing
- * is missing for the update but what others have. Only with rounds. */
+/* Begins the rounds of an optimizer that needs norms anew, at a version; nothing for others.
+ * Errors: CAIRN_NO_MEMORY. */
+enum status sparse_begin_norms(struct sparse_table *table, uint32_t slot_count, uint64_t version) MUST_CHECK;
+
+/* Measures the sums that are here of slots that are served here, and gives their parts of the norms, unless
+ * that has been done; whether nothing is missing for the update but what others have. Only with rounds. */
 void sparse_measure(struct sparse_table *table);
 bool sparse_awaits_parts(const struct sparse_table *table);
 

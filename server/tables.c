@@ -225,25 +225,6 @@ static enum status sparse_open(struct tables *tables, uint32_t number, const str
     return error_prefix(error, status, "table %s", spec->name);
 }
 
-/* Norms of a sparse table: its pieces are what shards have of it, by their places among the job's. */
-static enum status sparse_norms(struct tables *tables, const struct assignment *assignment, uint32_t thread,
-                                uint32_t number, struct error *error)
-{
-    struct sparse_table *sparse = tables->items[number].sparse;
-    const struct slot_map *map = assignment->map;
-    bool *holds = calloc(map->shard_count, sizeof(*holds));
-    struct norm_params norms = {
-        .spec = &sparse->spec->optimizer, .piece_count = map->shard_count, .gives = holds};
-    enum status status = CAIRN_NO_MEMORY;
-
-    if (holds) {
-        assignment_holders(assignment, holds);
-        status = sparse_table_use_norms(sparse, &norms, map->positions[thread]);
-    }
-    free(holds);
-    return error_set(error, status, "out of memory for table %s", sparse->spec->name);
-}
-
 uint32_t tables_sparse_count(const struct assignment *assignment, uint32_t thread, uint32_t first)
 {
     uint32_t end = TABLE_FIRST_USER + assignment->job->table_count, count = 0;
@@ -289,12 +270,11 @@ enum status tables_open_rows(struct tables *tables, const struct assignment *ass
         status = sparse_open(tables, number, &place, error);
         if (status == CAIRN_OK)
             tables->items[number].sparse->is_loaded = !place.is_new;
-        if (status == CAIRN_OK && slot_map_has_neighbours(tables->map, owner->shard))
+        if (status == CAIRN_OK &&
+            (tables->items[number].sparse->rounds || slot_map_has_neighbours(tables->map, owner->shard)))
             status = error_set(
                 error, sparse_table_use_chain(tables->items[number].sparse, tables->map, owner->shard),
                 "out of memory for table %s", job_table(tables->job, number)->name);
-        else if (status == CAIRN_OK && optimizer_spec_needs_norms(&job_table(tables->job, number)->optimizer))
-            status = sparse_norms(tables, assignment, owner->shard, number, error);
     }
     return status;
 }

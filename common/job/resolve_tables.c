@@ -147,23 +147,9 @@ static enum status resolve_table(struct resolve *resolve, uint32_t index)
     return status;
 }
 
-/* What others cannot have a replica of. */
-static enum status check_replicas(struct resolve *resolve, uint32_t index)
-{
-    const struct table_spec *table = &resolve->job->tables[index];
-
-    if (resolve->job->replicas > 1 && optimizer_spec_needs_norms(&table->optimizer))
-        return resolve_wrong(resolve, "cluster.replicas",
-                             "%" PRIu32 " replicas, allowed: 1 with an optimizer that clips by a norm, or "
-                             "lamb, as table %s has",
-                             resolve->job->replicas, table->name);
-    return CAIRN_OK;
-}
-
 static enum status take_replicas(struct resolve *resolve)
 {
     struct job *job = resolve->job;
-    enum status status = CAIRN_OK;
 
     job->replicas = resolve->form->cluster.replicas;
     if (job->replicas > job->servers)
@@ -171,9 +157,7 @@ static enum status take_replicas(struct resolve *resolve)
                              "%" PRIu32 " replicas, allowed: up to cluster.servers, which is %" PRIu32
                              ", as each is on another",
                              job->replicas, job->servers);
-    for (uint32_t i = 0; status == CAIRN_OK && i < job->table_count; i++)
-        status = check_replicas(resolve, i);
-    return status;
+    return CAIRN_OK;
 }
 
 enum status resolve_tables_job(struct resolve *resolve)

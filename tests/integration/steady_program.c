@@ -33,13 +33,15 @@ struct table {
 static const struct table all_tables[] = {
     {"weights", "{initializer: glorot_uniform, optimizer: adam}", false, false},
     {"halves", "{codec: bfloat16, optimizer: {sgd: {learning_rate: 0.1, momentum: 0.9}}}", false, false},
-    {"rows", "{optimizer: {adagrad: {learning_rate: 0.05}}}", true, false},
+    {"rows", "{optimizer: {adagrad: {learning_rate: 0.05, clipnorm: 0.5}}}", true, false},
     {"fleeting",
      "{admit_after: 2, expire_after: 4, optimizer: adam, initializer: {random_normal: {stddev: 0.1}}}", true,
      false},
-    {"late_weights", "{initializer: glorot_uniform, optimizer: {sgd: {learning_rate: 0.1}}}", false, true},
-    {"late_rows", "{initializer: {random_normal: {stddev: 0.1}}, codec: bfloat16, optimizer: adam}", true,
-     true},
+    {"late_weights", "{initializer: glorot_uniform, optimizer: {lamb: {clipnorm: 2.0}}}", false, true},
+    {"late_rows",
+     "{initializer: {random_normal: {stddev: 0.1}}, codec: bfloat16, optimizer: {adam: {global_clipnorm: "
+     "1.0}}}",
+     true, true},
 };
 
 struct program {

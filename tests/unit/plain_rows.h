@@ -9,7 +9,9 @@
 #include "base/buffer.h"
 #include "job/job.h"
 #include "job/table_initial.h"
+#include "math/exact_sum.h"
 #include "math/tree.h"
+#include "optimizers/norms.h"
 #include "optimizers/optimizer.h"
 
 #include <check.h>
@@ -221,13 +223,32 @@ static inline void plain_begin(const struct plain_table *table, struct plain_row
     row->is_there = true;
 }
 
+/* What the whole step's gradients are clipped by. */
+static inline float plain_scale(const struct plain_table *table, uint64_t samples)
+{
+    const struct optimizer_spec *spec = &table->spec->optimizer;
+    struct exact_sum squares = {0};
+    float sums[PLAIN_DIMENSION];
+
+    if (!optimizer_spec_needs_norms(spec))
+        return 1;
+    for (uint32_t i = 0; i < PLAIN_KEYS; i++) {
+        if (plain_node_row(table->seed, table->version, (struct tree_node){0, table->job->microbatches}, i,
+                           sums))
+            exact_sum_add(&squares,
+                          norms_gradient_squares(sums, samples ? (float)samples : 1.0f, PLAIN_DIMENSION));
+    }
+    return norms_clip_scale(spec->clipnorm > 0 ? spec->clipnorm : spec->global_clipnorm,
+                            exact_sum_value(&squares));
+}
+
 static inline void plain_apply(const struct plain_table *table, struct plain_row *row, const float *sums,
-                               uint64_t samples)
+                               uint64_t samples, float scale)
 {
     struct optimizer_step step;
     struct optimizer_update update = {.sums = sums,
                                       .samples = samples ? (float)samples : 1.0f,
-                                      .scale = 1,
+                                      .scale = scale,
                                       .weights = row->floats,
                                       .next_weights = row->floats,
                                       .count = PLAIN_DIMENSION};
@@ -241,6 +262,8 @@ static inline void plain_apply(const struct plain_table *table, struct plain_row
 /* Goes on to the next version. samples: of the whole step. */
 static inline void plain_step(struct plain_table *table, uint64_t samples)
 {
+    float scale = plain_scale(table, samples);
+
     for (uint32_t i = 0; i < PLAIN_KEYS; i++) {
         struct plain_row *row = &table->rows[i];
         float sums[PLAIN_DIMENSION];
@@ -252,7 +275,7 @@ static inline void plain_step(struct plain_table *table, uint64_t samples)
         if (!row->is_there)
             plain_begin(table, row, plain_key(i));
         row->used_step = table->version;
-        plain_apply(table, row, sums, samples);
+        plain_apply(table, row, sums, samples, scale);
     }
     table->version++;
     plain_read_all(table);

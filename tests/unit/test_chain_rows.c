@@ -431,11 +431,14 @@ static const char *const kinds[] = {
     "optimizer: adam, admit_after: 2, expire_after: 3, initializer: {random_normal: {stddev: 0.1}}",
     "optimizer: {sgd: {learning_rate: 0.1, momentum: 0.9}}, expire_after: 2, initializer: {random_normal: "
     "{stddev: 1}}",
+    "optimizer: {adam: {clipnorm: 0.5}}, expire_after: 4",
+    "optimizer: {sgd: {learning_rate: 0.3, momentum: 0.5, global_clipnorm: 2}}, admit_after: 2",
 };
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
 START_TEST(whatever_happens_the_rows_are_the_same)
 {
-    struct play *play = play_new(kinds[_i % 3], 1 + (uint32_t)_i % 3, (uint64_t)_i + 1);
+    struct play *play = play_new(kinds[(size_t)_i % KINDS], 1 + (uint32_t)_i % 3, (uint64_t)_i + 1);
 
     play_all(play);
     MUST(play->moves > 0 && play->attached > PROGRAMS && play->checked > 0);

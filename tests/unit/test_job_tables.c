@@ -350,11 +350,6 @@ static const struct {
     {GOOD "cluster:\n  device: auto\n", 7, "cluster.device: a job with tables has no workers"},
     {GOOD "cluster: {servers: 2, replicas: 3}\n", 6,
      "cluster.replicas: 3 replicas, allowed: up to cluster.servers, which is 2, as each is on another"},
-    {ONE("dense: {name: a, size: 1, optimizer: {sgd: {clipnorm: 1.0}}}") "cluster: {servers: 2, replicas: "
-                                                                         "2}\n",
-     5,
-     "cluster.replicas: 2 replicas, allowed: 1 with an optimizer that clips by a norm, or lamb, as table a "
-     "has"},
     /* the list */
     {HEAD "tables: []\n" TRAIN, 2, "tables: a list of 0, allowed: a list of 1 to 256 entries"},
     {HEAD "tables:\n" TRAIN, 2, "tables: no value, allowed: a list of 1 to 256 entries"},

@@ -13,7 +13,7 @@ static const struct optimizer_spec both = {.type = OPTIMIZER_LAMB, .clipnorm = 1
 
 static struct norm_rounds *new_at(const struct optimizer_spec *spec, uint64_t version)
 {
-    const struct norm_params params = {.spec = spec, .piece_count = PIECES};
+    const struct norm_params params = {.spec = spec, .piece_count = PIECES, .apart = 1};
     struct norm_rounds *rounds = norm_rounds_new(&params, version);
 
     ck_assert_ptr_nonnull(rounds);
