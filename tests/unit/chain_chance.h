@@ -62,10 +62,11 @@ static inline void chance_deliver(struct chain_rig *rig)
         chain_deliver(rig, index);
 }
 
-/* A connection breaks: what is on its way by it is lost, or late. */
+/* A connection breaks by which something is on its way: all of that is lost, or late. */
 static inline void chance_break(struct chain_rig *rig)
 {
-    uint32_t from = chain_draw(rig, CHAIN_NODES), to = chain_draw(rig, CHAIN_NODES);
+    uint32_t index = chain_draw(rig, rig->said_count ? rig->said_count : 1);
+    uint32_t from = rig->said[index].from, to = rig->said[index].to;
 
     if (chain_draw(rig, 2) == 0)
         chain_break(rig, from, to);

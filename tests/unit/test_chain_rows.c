@@ -16,6 +16,7 @@
 #define TABLE        TABLE_FIRST_USER
 #define CASES        RANDOM_CASES(40)
 #define ACTIONS      60000 /* in one step: so many are never needed */
+#define EVENTS       3000 /* actions in one step: then nothing happens any more that could end a standstill */
 
 /* One that pushes its half of the microbatches. */
 struct program {
@@ -36,6 +37,7 @@ struct play {
     float history[STEPS + 1][PLAIN_KEYS][PLAIN_DIMENSION];
     struct program programs[PROGRAMS];
     uint32_t moves, attached, checked;
+    uint32_t actions; /* in the step in hand */
     /* What is being pulled: plain indices. */
     uint32_t pulled[PLAIN_KEYS], pulled_count;
 };
@@ -194,7 +196,7 @@ static void attach(struct play *play, struct program *program)
         ck_abort_msg("step %llu comes again, %llu had ended", (unsigned long long)oldest,
                      (unsigned long long)program->ended);
     program->is_attached = true;
-    program->step = oldest;
+    program->step = program->ended = oldest;
     memset(program->has_ended, 0, sizeof(program->has_ended));
     memset(program->has_pushed, 0, sizeof(program->has_pushed));
     play->attached++;
@@ -300,7 +302,7 @@ static void act(struct play *play)
         chance_break(rig);
     else if (what < 194)
         chance_nudge(rig, chain_draw(rig, CHAIN_NODES));
-    else if (what < 197)
+    else if (what < 197 && play->actions < EVENTS)
         something_happens(play);
 }
 
@@ -415,11 +417,10 @@ static bool all_at(const struct play *play, uint64_t step)
 static void play_all(struct play *play)
 {
     for (uint64_t step = 1; step <= STEPS; step++) {
-        uint32_t actions = 0;
-
-        while (!all_at(play, step) && actions++ < ACTIONS)
+        play->actions = 0;
+        while (!all_at(play, step) && play->actions++ < ACTIONS)
             act(play);
-        if (actions >= ACTIONS)
+        if (play->actions >= ACTIONS)
             ck_abort_msg("step %llu does not end", (unsigned long long)step);
     }
     settle(play);
@@ -565,6 +566,114 @@ START_TEST(a_late_question_begins_no_copy)
 }
 END_TEST
 
+/* ---- norms */
+
+/* All that is on its way comes, but for what a node is told of norms: that is lost. */
+static void deliver_but_parts(struct chain_rig *rig, uint32_t node)
+{
+    while (rig->said_count > 0) {
+        if (rig->said[0].to == node && rig->said[0].header.kind == DATA_PART)
+            chain_said_drop(rig, 0);
+        else
+            chain_deliver(rig, 0);
+    }
+}
+
+static void goes_from(struct play *play, uint32_t group, uint32_t node)
+{
+    chain_remove(&play->rig->slots[group], node);
+    chain_map_changed(play->rig);
+}
+
+/* A step ends for all, but a shard that is the head of nothing has not heard what it needs for it; then all
+ * those die that have: what they had is on one that was given it when it was made. That one knows the
+ * factors. */
+START_TEST(a_copy_brings_the_norms_that_others_need)
+{
+    struct play *play = play_new(kinds[3], 2, 1);
+    struct chain_rig *rig = play->rig;
+
+    goes_from(play, 1, 1); /* so 1 only follows 0, in two groups, */
+    goes_from(play, 2, 3);
+    goes_from(play, 3, 3); /* 3 has nothing, */
+    goes_from(play, 4, 0); /* and 2 and 4 have the rest alone */
+    settle(play);
+    plain_steps(play, 4);
+    settle(play);
+    while (!all_at(play, 5)) {
+        program_acts(play);
+        deliver_but_parts(rig, 1);
+    }
+    for (uint32_t group = 1; group <= 4; group++)
+        chain_copy_begin(rig, &rig->slots[group], 3);
+    for (uint32_t turn = 0; turn < 2; turn++) {
+        chain_give_maps(rig);
+        deliver_but_parts(rig, 1);
+    }
+    for (uint32_t group = 1; group <= 4; group++)
+        MUST(chain_has(&rig->slots[group], 3));
+    chain_kill(rig, 0);
+    chain_kill(rig, 2);
+    chain_kill(rig, 4);
+    settle(play);
+    plain_steps(play, STEPS);
+    settle(play);
+    check_all_replicas(play);
+    play_free(play);
+}
+END_TEST
+
+/* One that is the head of nothing hears nothing of norms, while others are ahead by as much as they can be.
+ */
+START_TEST(who_is_far_behind_is_told_the_norms)
+{
+    struct play *play = play_new(kinds[3], 2, 1);
+
+    goes_from(play, 1, 1); /* so 1 only follows 0 */
+    settle(play);
+    plain_steps(play, 4);
+    settle(play);
+    for (uint32_t actions = 0; actions < ACTIONS / 20; actions++) {
+        program_acts(play);
+        deliver_but_parts(play->rig, 1);
+    }
+    MUST(all_at(play, 5) && !all_at(play, 6));
+    plain_steps(play, STEPS);
+    settle(play);
+    check_all_replicas(play);
+    play_free(play);
+}
+END_TEST
+
+/* The others go on while a generation of one that is the head of nothing is not written: it hears all of the
+ * next step's norms before it has made the update that the last ones are for. */
+START_TEST(a_shard_that_is_held_back_keeps_its_factors)
+{
+    struct play *play = play_new(kinds[3 + _i], 2, 1);
+    struct chain_rig *rig = play->rig;
+
+    goes_from(play, 4, 4); /* so 4 only follows 3 */
+    settle(play);
+    for (uint32_t actions = 0; actions < ACTIONS / 20; actions++) {
+        program_acts(play);
+        chain_deliver_all(rig);
+        for (uint32_t node = 0; node < 4; node++) {
+            while (shard_work(rig->nodes[node].shard))
+                ;
+            while (rig->nodes[node].write_count > 0)
+                chain_write(rig, node);
+        }
+        chain_commit(rig);
+    }
+    MUST(all_at(play, 2 * EVERY) && !all_at(play, 2 * EVERY + 1));
+    settle(play);
+    plain_steps(play, STEPS);
+    settle(play);
+    check_all_replicas(play);
+    play_free(play);
+}
+END_TEST
+
 static Suite *chain_rows_suite(void)
 {
     Suite *suite = suite_create("chain_rows");
@@ -575,6 +684,9 @@ static Suite *chain_rows_suite(void)
     tcase_add_test(events, a_slot_that_leaves_takes_nothing_of_a_copy_along);
     tcase_add_loop_test(events, a_part_of_an_older_copy_does_no_harm, 0, 2);
     tcase_add_loop_test(events, a_late_question_begins_no_copy, 0, 2);
+    tcase_add_test(events, a_copy_brings_the_norms_that_others_need);
+    tcase_add_test(events, who_is_far_behind_is_told_the_norms);
+    tcase_add_loop_test(events, a_shard_that_is_held_back_keeps_its_factors, 0, 2);
     suite_add_tcase(suite, events);
     suite_add_tcase(suite, tests);
     return suite;
