@@ -273,10 +273,13 @@ size_t exchange_total_bytes(const struct exchange *exchange)
 void exchange_tell_total(const struct exchange *exchange, uint64_t number, void *told)
 {
     uint64_t *part = told;
+    struct exact_sum *sums = (struct exact_sum *)(part + 1);
 
     BUG_IF(!exchange_keeps(exchange, number));
     *part = exchange->piece_count;
-    memcpy(part + 1, round_of(exchange, number)->totals, exchange->sum_count * sizeof(struct exact_sum));
+    memcpy(sums, round_of(exchange, number)->totals, exchange->sum_count * sizeof(*sums));
+    for (uint32_t i = 0; i < exchange->sum_count; i++)
+        exact_sum_settle(&sums[i]);
 }
 
 bool exchange_is_total(const struct exchange *exchange, const void *told)

@@ -150,7 +150,8 @@ static void given_tell_new(struct shard *shard, struct shard_job *job, uint32_t 
 
     if (dense && dense_owes_parts(dense))
         return;
-    given_tell(shard, job, number, exchange_untold(exchange), EVERYBODY);
+    if (job->map->shard_count > 1)
+        given_tell(shard, job, number, exchange_untold(exchange), EVERYBODY);
     exchange_mark_told(exchange);
 }
 

@@ -1,6 +1,6 @@
-/* Fixed-point sums. A limb takes 32 bits of each term and has 31 more for carries, which every addition that
- * may use up that room settles; so between calls each limb is below 2^32 but for those that additions
- * touched. */
+/* Fixed-point sums. A limb takes 32 bits of each term and has room for carries, which every addition that
+ * uses up half of it settles; so between calls each limb is below 2^61, and of two sums the limbs can be
+ * added. */
 #include "math/exact_sum.h"
 
 #include <float.h>
@@ -69,23 +69,24 @@ void exact_sum_add(struct exact_sum *sum, double term)
 
 int exact_sum_is_sound(const struct exact_sum *sum)
 {
-    for (int i = 0; i < EXACT_SUM_LIMBS; i++) {
-        if (sum->limbs[i] < 0 || sum->limbs[i] > LIMB_MASK)
-            return 0;
-    }
-    return 1;
+    int64_t highest = 0;
+
+    for (int i = 0; i < EXACT_SUM_LIMBS; i++)
+        highest |= sum->limbs[i];
+    return (highest & ~LIMB_MASK) == 0;
 }
 
 void exact_sum_merge(struct exact_sum *sum, const struct exact_sum *other)
 {
-    struct exact_sum settled = *other;
+    int64_t highest = 0;
 
-    exact_sum_settle(&settled);
-    exact_sum_settle(sum);
-    for (int i = 0; i < EXACT_SUM_LIMBS; i++)
-        sum->limbs[i] += settled.limbs[i];
-    sum->foreign += settled.foreign;
-    exact_sum_settle(sum);
+    for (int i = 0; i < EXACT_SUM_LIMBS; i++) {
+        sum->limbs[i] += other->limbs[i];
+        highest |= sum->limbs[i];
+    }
+    sum->foreign += other->foreign;
+    if (highest >= ROOM)
+        exact_sum_settle(sum);
 }
 
 /* 2^exponent, within the range of a sum. */

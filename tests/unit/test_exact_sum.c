@@ -99,6 +99,7 @@ START_TEST(order_and_parts_do_not_matter)
             exact_sum_merge(&total, &sum);
         }
         exact_sum_settle(&whole);
+        exact_sum_settle(&total);
         ck_assert_mem_eq(&total, &whole, sizeof(total));
         ck_assert(exact_sum_value(&total) == exact_sum_value(&whole));
     }
