@@ -411,9 +411,40 @@ START_TEST(a_failed_write_leaves_the_old_file)
     ck_assert_int_eq(mkdir(path, 0755), 0);
     snprintf(inside, sizeof inside, "%s/keep", path);
     ck_assert_int_eq(mkdir(inside, 0755), 0);
-    ck_assert_int_eq(h5_write(path, graph, "test", weights, &sgd, &error), CAIRN_IO);
+    ck_assert_int_eq(h5_write(path, graph, "test", weights, &sgd, &error), CAIRN_INVALID);
     ck_assert_int_eq(rmdir(inside), 0);
     ck_assert_int_eq(rmdir(path), 0);
+    free(weights);
+    graph_free(graph);
+}
+END_TEST
+
+START_TEST(a_model_goes_where_a_link_leads_and_nowhere_else)
+{
+    float *weights, *read_weights;
+    struct graph *graph = make_graph(&spec_all, &weights);
+    struct model_spec *read;
+    struct error error;
+    struct stat facts;
+    char link[160];
+
+    ck_assert_int_eq(mknod(path, S_IFREG | 0600, 0), 0);
+    snprintf(link, sizeof link, "%s/link", folder);
+    ck_assert_int_eq(symlink(path, link), 0);
+    ck_assert_msg(h5_write(link, graph, "test", weights, &sgd, &error) == CAIRN_OK, "%s", error.message);
+    ck_assert_int_eq(lstat(link, &facts), 0);
+    ck_assert(S_ISLNK(facts.st_mode));
+    ck_assert_msg(h5_read(path, &read, &read_weights, &error) == CAIRN_OK, "%s", error.message);
+    ck_assert_int_eq(read->layer_count, spec_all.layer_count);
+    h5_spec_free(read);
+    free(read_weights);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    ck_assert_int_eq(h5_write(link, graph, "test", weights, &sgd, &error), CAIRN_INVALID);
+    ck_assert_ptr_nonnull(strstr(error.message, "no regular file"));
+    ck_assert_int_eq(lstat(path, &facts), 0);
+    ck_assert(S_ISFIFO(facts.st_mode));
+    ck_assert_int_eq(unlink(link), 0);
     free(weights);
     graph_free(graph);
 }
@@ -585,6 +616,7 @@ static Suite *make_suite(void)
     tcase_add_test(files, truncated_files_are_refused);
     tcase_add_loop_test(files, changed_files_are_refused, 0, sizeof changes / sizeof changes[0]);
     tcase_add_test(files, a_failed_write_leaves_the_old_file);
+    tcase_add_test(files, a_model_goes_where_a_link_leads_and_nowhere_else);
     tcase_add_test(files, missing_and_foreign_files);
     tcase_set_timeout(files, 60);
     suite_add_tcase(suite, files);

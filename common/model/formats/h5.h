@@ -37,9 +37,8 @@ struct h5_training {
     uint32_t boundaries_count, values_count; /* 0: the schedule has no such lists */
 };
 
-/* Writes the model to `path` by way of a temporary file beside it and a rename, so that a failure leaves
- * what was there. weights: the graph's address space. training may be NULL.
- * Errors: CAIRN_IO, CAIRN_FULL, NOT_FOUND (no such directory): a line with the path. */
+/* Writes the model to `path` as base/new_file.h does: a failure leaves what was there. weights: the graph's
+ * address space. training may be NULL. Errors: those of new_file: a line with the path. */
 enum status h5_write(const char *path, const struct graph *graph, const char *model_name,
                      const float *weights, const struct h5_training *training,
                      struct error *error) MUST_CHECK;

@@ -3,15 +3,13 @@
  * so equal models are equal files. */
 #include "model/formats/h5.h"
 
+#include "base/new_file.h"
 #include "model/formats/h5_quiet.h"
 #include "model/formats/keras_config.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define KERAS_VERSION "2.15.0" /* whose form of the file this is */
 #define BACKEND       "tensorflow"
@@ -184,41 +182,16 @@ static hid_t memory_file(const struct graph *graph, hid_t access)
     return H5Fcreate("cairn.h5", H5F_ACC_TRUNC, H5P_DEFAULT, access);
 }
 
-/* Writes all bytes and makes them durable. */
-static enum status write_all(int descriptor, const char *bytes, size_t length, const char *path,
-                             struct error *error)
+static enum status write_bytes(const char *path, const void *bytes, size_t length, struct error *error)
 {
-    while (length > 0) {
-        ssize_t count = write(descriptor, bytes, length);
+    struct new_file new_file;
+    enum status status = new_file_open(&new_file, path, error);
 
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0)
-            return error_system(error, errno, "%s: cannot write", path);
-        bytes += count;
-        length -= (size_t)count;
-    }
-    if (fsync(descriptor) != 0)
-        return error_system(error, errno, "%s: cannot write", path);
-    return CAIRN_OK;
-}
-
-/* Puts bytes in the place of the file at path, by way of `temporary` beside it. */
-static enum status replace_file(const char *path, const char *temporary, const void *bytes, size_t length,
-                                struct error *error)
-{
-    int descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    enum status status;
-
-    if (descriptor < 0)
-        return error_system(error, errno, "%s: cannot write", path);
-    status = write_all(descriptor, bytes, length, path, error);
-    if (close(descriptor) != 0 && status == CAIRN_OK)
-        status = error_system(error, errno, "%s: cannot write", path);
-    if (status == CAIRN_OK && rename(temporary, path) != 0)
-        status = error_system(error, errno, "%s: cannot write", path);
-    if (status != CAIRN_OK)
-        (void)unlink(temporary);
+    if (status == CAIRN_OK)
+        status = new_file_write(&new_file, bytes, length, error);
+    if (status == CAIRN_OK)
+        status = new_file_finish(&new_file, error);
+    new_file_fini(&new_file);
     return status;
 }
 
@@ -226,17 +199,11 @@ static enum status replace_file(const char *path, const char *temporary, const v
 static enum status write_image(hid_t file, hid_t access, const char *path, struct error *error)
 {
     ssize_t length = H5Fget_file_image(file, NULL, 0);
-    char *temporary = NULL;
     void *handle = NULL;
-    enum status status;
 
     if (length <= 0 || H5Fget_vfd_handle(file, access, &handle) < 0 || handle == NULL)
         return error_prefix(error, library_failed("give the file's image", error), "%s", path);
-    if (asprintf(&temporary, "%s.%ld.tmp", path, (long)getpid()) < 0)
-        return error_set(error, CAIRN_NO_MEMORY, "%s: out of memory", path);
-    status = replace_file(path, temporary, *(void **)handle, (size_t)length, error);
-    free(temporary);
-    return status;
+    return write_bytes(path, *(void **)handle, (size_t)length, error);
 }
 
 enum status h5_write(const char *path, const struct graph *graph, const char *model_name,
