@@ -1,48 +1,40 @@
-/* DATA/endpoint: written aside and renamed, so that nobody reads half of it. */
+/* DATA/endpoint: put there when it is whole, so that nobody reads half of it. */
 #include "endpoint.h"
 
-#include <errno.h>
+#include "base/new_file.h"
+
+#include <string.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 static enum status write_line(const char *path, const char *line, struct error *error)
 {
-    FILE *file = fopen(path, "we");
-    int code = 0;
+    struct new_file new_file;
+    enum status status = new_file_open(&new_file, path, error);
 
-    if (!file)
-        return error_system(error, errno, "cannot write %s", path);
-    if (fprintf(file, "%s\n", line) < 0)
-        code = errno;
-    if (fclose(file) != 0 && code == 0)
-        code = errno;
-    return code == 0 ? CAIRN_OK : error_system(error, code, "cannot write %s", path);
+    if (status == CAIRN_OK)
+        status = new_file_write(&new_file, line, strlen(line), error);
+    if (status == CAIRN_OK)
+        status = new_file_write(&new_file, "\n", 1, error);
+    if (status == CAIRN_OK)
+        status = new_file_finish(&new_file, error);
+    new_file_fini(&new_file);
+    return status;
 }
 
 enum status endpoint_write(const char *directory, const char *endpoint, char **path, struct error *error)
 {
-    char *final = NULL, *aside = NULL;
+    char *file = NULL;
     enum status status;
 
-    if (asprintf(&final, "%s/endpoint", directory) < 0)
-        final = NULL;
-    if (asprintf(&aside, "%s/endpoint.new", directory) < 0)
-        aside = NULL;
-    if (!final || !aside) {
-        status = error_set(error, CAIRN_NO_MEMORY, "out of memory");
-        goto out;
-    }
-    status = write_line(aside, endpoint, error);
-    if (status == CAIRN_OK && rename(aside, final) != 0)
-        status = error_system(error, errno, "cannot rename %s", aside);
-    if (status == CAIRN_OK) {
-        *path = final;
-        final = NULL;
-    }
-out:
-    free(final);
-    free(aside);
+    if (asprintf(&file, "%s/endpoint", directory) < 0)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory");
+    status = write_line(file, endpoint, error);
+    if (status == CAIRN_OK)
+        *path = file;
+    else
+        free(file);
     return status;
 }
 
