@@ -3,6 +3,8 @@
 #include "commands.h"
 #include "synth_digits.h"
 
+#include "base/new_file.h"
+
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -10,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* Test samples are numbered from here, so that the test set does not depend on how many there are to train.
  */
@@ -84,60 +85,15 @@ static enum status make_folder(const char *path, struct error *error)
     return status;
 }
 
-/* A file that gets its name when it is whole. */
-struct new_file {
-    char *path, *temporary;
-    FILE *file;
-};
-
-static enum status new_file_init(struct new_file *new_file, const char *folder, const char *name,
-                                 struct error *error)
+static enum status open_file(struct new_file *new_file, const char *folder, const char *set, const char *what,
+                             struct error *error)
 {
-    *new_file = (struct new_file){0};
-    if (asprintf(&new_file->path, "%s/%s", folder, name) < 0) {
-        new_file->path = NULL;
-        return error_set(error, CAIRN_NO_MEMORY, "out of memory");
-    }
-    if (asprintf(&new_file->temporary, "%s.%ld.tmp", new_file->path, (long)getpid()) < 0) {
-        new_file->temporary = NULL;
-        return error_set(error, CAIRN_NO_MEMORY, "out of memory");
-    }
-    new_file->file = fopen(new_file->temporary, "wb");
-    return new_file->file != NULL ? CAIRN_OK : error_system(error, errno, "cannot write %s", new_file->path);
-}
+    char path[NEW_FILE_PATH_BYTES];
+    int length = snprintf(path, sizeof path, "%s/%s-%s-ubyte", folder, set, what);
 
-static enum status new_file_write(struct new_file *new_file, const void *bytes, size_t length,
-                                  struct error *error)
-{
-    if (fwrite(bytes, 1, length, new_file->file) == length)
-        return CAIRN_OK;
-    return error_system(error, errno, "cannot write %s", new_file->path);
-}
-
-/* Gives the file its name. */
-static enum status new_file_finish(struct new_file *new_file, struct error *error)
-{
-    bool failed = fflush(new_file->file) != 0 || fsync(fileno(new_file->file)) != 0;
-
-    if (fclose(new_file->file) != 0)
-        failed = true;
-    new_file->file = NULL;
-    if (failed || rename(new_file->temporary, new_file->path) != 0)
-        return error_system(error, errno, "cannot write %s", new_file->path);
-    free(new_file->temporary);
-    new_file->temporary = NULL;
-    return CAIRN_OK;
-}
-
-/* Lets go of all; a file without its name is gone. */
-static void new_file_fini(struct new_file *new_file)
-{
-    if (new_file->file != NULL)
-        (void)fclose(new_file->file);
-    if (new_file->temporary != NULL)
-        (void)unlink(new_file->temporary);
-    free(new_file->temporary);
-    free(new_file->path);
+    if (length < 0 || length >= NEW_FILE_PATH_BYTES)
+        return error_set(error, CAIRN_INVALID, "the path is too long: %.100s...", folder);
+    return new_file_open(new_file, path, error);
 }
 
 /* The header of unsigned bytes with `rank` dimensions. */
@@ -172,16 +128,13 @@ static enum status write_set(const char *folder, const char *set, uint64_t seed,
 {
     struct new_file images = {0}, labels = {0};
     uint8_t *classes = malloc(count);
-    char name[64];
     enum status status;
 
     if (classes == NULL)
         return error_set(error, CAIRN_NO_MEMORY, "out of memory");
-    snprintf(name, sizeof name, "%s-images-idx3-ubyte", set);
-    status = new_file_init(&images, folder, name, error);
-    snprintf(name, sizeof name, "%s-labels-idx1-ubyte", set);
+    status = open_file(&images, folder, set, "images-idx3", error);
     if (status == CAIRN_OK)
-        status = new_file_init(&labels, folder, name, error);
+        status = open_file(&labels, folder, set, "labels-idx1", error);
     if (status == CAIRN_OK)
         status = write_images(&images, seed, first, count, classes, error);
     if (status == CAIRN_OK)

@@ -10,6 +10,8 @@
 #include "base/hash.h"
 
 #include <dirent.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 START_TEST(glyphs_are_sound)
 {
@@ -142,6 +144,27 @@ START_TEST(the_command_writes_four_files)
 }
 END_TEST
 
+START_TEST(a_file_goes_where_a_link_leads_and_nowhere_else)
+{
+    const char *words[] = {"data",    "synth", "digits", "--output", files_folder,
+                           "--train", "1",     "--test", "1"};
+    const char *link = files_path("t10k-labels-idx1-ubyte"), *labels = files_write("labels", "", 0);
+    const char *pipe = files_path("t10k-images-idx3-ubyte");
+    struct stat facts;
+
+    ck_assert_int_eq(symlink(labels, link), 0);
+    ck_assert_int_eq(run(9, words), 0);
+    ck_assert_int_eq(lstat(link, &facts), 0);
+    ck_assert(S_ISLNK(facts.st_mode));
+    ck_assert_int_eq(file_bytes(labels), 8 + 1);
+    ck_assert_int_eq(unlink(pipe), 0);
+    ck_assert_int_eq(mkfifo(pipe, 0600), 0);
+    ck_assert_int_eq(run(9, words), 1);
+    ck_assert_int_eq(lstat(pipe, &facts), 0);
+    ck_assert(S_ISFIFO(facts.st_mode));
+}
+END_TEST
+
 START_TEST(bad_command_lines)
 {
     const char *nothing[] = {"data"}, *unknown[] = {"data", "fetch"}, *set[] = {"data", "synth", "cats"};
@@ -171,6 +194,7 @@ static Suite *make_suite(void)
     suite_add_tcase(suite, images);
     tcase_add_checked_fixture(command, files_init, files_fini);
     tcase_add_test(command, the_command_writes_four_files);
+    tcase_add_test(command, a_file_goes_where_a_link_leads_and_nowhere_else);
     tcase_add_test(command, bad_command_lines);
     suite_add_tcase(suite, command);
     return suite;
