@@ -12,11 +12,15 @@
 #include <time.h>
 #include <zmq.h>
 
-/* Attaching: how long servers have for their answers at first, what lies between two tries, and how long what
- * servers say is taken for something that passes. */
-#define ATTACH_PATIENCE_MS 500
-#define ATTACH_PAUSE_MS    20
-#define ATTACH_TRIES_MS    30000
+/* Attaching: how long servers have for their answers at first, what lies between two tries when they refuse,
+ * at first and at most, and how long what they say is taken for something that passes. That it has passed
+ * nobody can tell who is not attached: the coordinator tells of a map before its servers have heard of it,
+ * and they know no more of a client that they have refused. A pause as long as all before it costs a program
+ * at most as much time as has gone by, and servers that are busy with a change are asked a few times only. */
+#define ATTACH_PATIENCE_MS  500
+#define ATTACH_PAUSE_MS     20
+#define ATTACH_PAUSE_MAX_MS 320
+#define ATTACH_TRIES_MS     30000
 
 /* The public enum is the internal one in other words. But a version that has passed is to a program what a
  * newer incarnation is: it has to attach again. */
@@ -196,14 +200,26 @@ static bool may_pass(enum status status, int64_t now_ms, int64_t since_ms)
             now_ms - since_ms < ATTACH_TRIES_MS);
 }
 
+/* What lies between a refusal and the next try; *pause_ms is the next one's. */
+static void attach_pause(int64_t *pause_ms, int64_t deadline_ms)
+{
+    int64_t left_ms = deadline_ms - clock_ms();
+    int64_t ms = *pause_ms < left_ms ? *pause_ms : left_ms;
+    const struct timespec pause = {.tv_nsec = ms * 1000000};
+
+    if (ms > 0)
+        nanosleep(&pause, NULL);
+    *pause_ms = *pause_ms * 2 < ATTACH_PAUSE_MAX_MS ? *pause_ms * 2 : ATTACH_PAUSE_MAX_MS;
+}
+
 /* Waits until the job runs, then attaches. */
 static enum status await_and_attach(struct cairn *connection, const char *job, int64_t deadline_ms)
 {
-    const struct timespec pause = {.tv_nsec = ATTACH_PAUSE_MS * 1000000L};
-    int64_t since_ms = clock_ms(), now_ms = since_ms, patience_ms = ATTACH_PATIENCE_MS;
+    int64_t since_ms = clock_ms(), patience_ms = ATTACH_PATIENCE_MS, pause_ms = ATTACH_PAUSE_MS;
     enum status status = await_running(connection, job, deadline_ms);
 
     while (status == CAIRN_OK) {
+        int64_t now_ms = clock_ms();
         int64_t until_ms = now_ms + patience_ms < deadline_ms ? now_ms + patience_ms : deadline_ms;
 
         status = attachment_open(connection, until_ms, &connection->error);
@@ -212,8 +228,8 @@ static enum status await_and_attach(struct cairn *connection, const char *job, i
             return status;
         if (status == CAIRN_TIMEOUT)
             patience_ms *= 2;
-        nanosleep(&pause, NULL);
-        now_ms += ATTACH_PAUSE_MS;
+        else
+            attach_pause(&pause_ms, deadline_ms);
         status = await_running(connection, job, deadline_ms);
     }
     return status;

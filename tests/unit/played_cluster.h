@@ -3,6 +3,7 @@
 #ifndef CAIRN_TESTS_PLAYED_CLUSTER_H
 #define CAIRN_TESTS_PLAYED_CLUSTER_H
 
+#include "base/clock.h"
 #include "folder.h"
 #include "net/actor.h"
 #include "net/wire.h"
@@ -41,6 +42,8 @@ struct played_cluster {
     bool is_silent;         /* to those who locate */
     unsigned stale_locates; /* answers to come that know nothing of added tables */
     unsigned lost_locates;  /* answers to come with servers that were there before */
+    int64_t early_ms;       /* so long, answers name an incarnation that servers have not heard of yet */
+    int64_t first_locate_ms;
     char *slow_endpoint;    /* where the first server is told to be; null: where it is */
     atomic_bool is_stopping;
 };
@@ -197,7 +200,8 @@ static inline void played_answer_location(struct played_cluster *cluster, struct
     uint32_t slots[PLACEMENT_SLOTS_MIN];
     char lost[ENDPOINT_BYTES];
 
-    cluster->locates_asked++;
+    if (cluster->locates_asked++ == 0)
+        cluster->first_locate_ms = clock_ms();
     if (cluster->is_silent) {
         frames_clear(frames);
         return;
@@ -219,7 +223,8 @@ static inline void played_answer_location(struct played_cluster *cluster, struct
     }
     if (cluster->slow_endpoint)
         shards[0].endpoint = cluster->slow_endpoint;
-    location.incarnation = PLAYED_INCARNATION;
+    location.incarnation =
+        PLAYED_INCARNATION + (clock_ms() < cluster->first_locate_ms + cluster->early_ms);
     location.committed_step = cluster->committed_step;
     location.n_shards = PLAYED_SHARDS;
     location.shards = pointers;

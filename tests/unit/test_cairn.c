@@ -657,6 +657,26 @@ START_TEST(silent_servers_are_asked_for_again)
 }
 END_TEST
 
+/* As servers do that have not heard yet what the coordinator tells of. */
+START_TEST(servers_that_refuse_are_asked_less_and_less)
+{
+    struct program client;
+    unsigned asked;
+
+    pthread_mutex_lock(&cluster.lock);
+    cluster.early_ms = 600;
+    pthread_mutex_unlock(&cluster.lock);
+    program_open(&client, 0, LEAVES);
+    ck_assert_uint_eq(cairn_current_step(client.connection), 0);
+    pthread_mutex_lock(&cluster.lock);
+    asked = cluster.locates_asked;
+    pthread_mutex_unlock(&cluster.lock);
+    ck_assert_uint_ge(asked, 2);
+    ck_assert_uint_le(asked, 7); /* after 20, 60, 140, 300, 620 ms */
+    program_close(&client);
+}
+END_TEST
+
 START_TEST(a_broken_connection_ends_everything)
 {
     struct program client;
@@ -841,6 +861,7 @@ static Suite *make_suite(void)
     tcase_add_test(steps, a_commit_is_of_the_last_whole_step);
     tcase_add_test(steps, a_program_that_comes_back_finds_its_step);
     tcase_add_test(steps, silent_servers_are_asked_for_again);
+    tcase_add_test(steps, servers_that_refuse_are_asked_less_and_less);
     tcase_add_test(steps, a_broken_connection_ends_everything);
     tcase_add_test(steps, a_loop_of_ones_own);
     tcase_add_test(steps, a_signal_interrupts_a_wait);
