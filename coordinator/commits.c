@@ -227,39 +227,39 @@ static void lose_end(struct turn *turn, struct job_entry *entry)
     entry_tell(turn, entry, "a part of step %" PRIu64 " was lost before it was durable: going back", step);
 }
 
-/* Nobody that lives has all of a generation: who had a part of it has died since it was copied from him. */
-static void give_up_generation(struct turn *turn, struct job_entry *entry, uint64_t step)
+/* Whether the newest generation is the job's from now on. What will never be is given up. */
+static bool is_the_jobs(struct job_entry *entry, uint64_t newest)
 {
-    give_up(entry, step - 1, step);
-    abandon_given_up(turn, entry);
-    throughput_give_up(entry, step);
+    if (newest <= entry_status(entry)->committed_step)
+        return false;
+    if (!all_hold(entry, newest)) {
+        give_up_older(entry);
+        return false;
+    }
+    if (chains_hold(entry, newest))
+        return true;
+    /* Nobody that lives has all of it: who had a part of it has died since it was copied from him. */
+    give_up(entry, newest - 1, newest);
+    throughput_give_up(entry, newest);
+    return false;
 }
 
 void commits_update(struct turn *turn, struct job_entry *entry)
 {
     uint64_t newest = newest_generation(entry, true);
+    bool is_whole;
 
     if (entry->awaited_count > 0)
         return;
+    abandon_empty(turn, entry);
+    is_whole = is_the_jobs(entry, newest);
     if (is_end_given_up(entry)) {
         lose_end(turn, entry);
         return;
     }
-    abandon_empty(turn, entry);
     abandon_given_up(turn, entry);
-    if (newest <= entry_status(entry)->committed_step)
+    if (!is_whole)
         return;
-    if (!all_hold(entry, newest)) {
-        give_up_older(entry);
-        abandon_given_up(turn, entry);
-        return;
-    }
-    if (!chains_hold(entry, newest)) {
-        give_up_generation(turn, entry, newest);
-        if (is_end_given_up(entry))
-            lose_end(turn, entry);
-        return;
-    }
     commit_generation(turn, entry, newest);
     life_finish_if_durable(turn, entry);
 }
