@@ -17,16 +17,13 @@ static bool is_empty_at(const struct participant *server, uint64_t step)
 
 bool commits_are_given_up(const struct job_entry *entry, uint64_t step)
 {
-    return step > entry->given_up_after && step <= entry->given_up_step;
+    return step_range_has(entry->given_up, step);
 }
 
 /* With what lies between these and others that were given up: that costs at most a commit. */
 static void give_up(struct job_entry *entry, uint64_t after, uint64_t step)
 {
-    if (entry->given_up_step <= entry_status(entry)->committed_step || after < entry->given_up_after)
-        entry->given_up_after = after;
-    if (step > entry->given_up_step)
-        entry->given_up_step = step;
+    step_range_add(&entry->given_up, (struct step_range){after, step}, entry_status(entry)->committed_step);
 }
 
 /* The newest generation that any server holds, and that may be the job's if it is to; 0: there is none. */
@@ -206,8 +203,6 @@ void commits_made(struct turn *turn, struct job_entry *entry, struct participant
 
 void commits_passed(struct turn *turn, struct job_entry *entry, uint64_t after, uint64_t step)
 {
-    if (step <= entry_status(entry)->committed_step)
-        return;
     give_up(entry, after, step);
     commits_update(turn, entry);
 }

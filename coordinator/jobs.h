@@ -10,6 +10,7 @@
 #ifndef CAIRN_COORDINATOR_JOBS_H
 #define CAIRN_COORDINATOR_JOBS_H
 
+#include "base/step_range.h"
 #include "job/job.h"
 #include "nodes.h"
 #include "turn.h"
@@ -89,8 +90,7 @@ struct job_entry {
     int64_t server_wait_ms;    /* since when a server that holds its state is missed, monotonic; 0: none is */
     uint64_t not_finite_step;  /* of the newest loss that was no finite number */
     uint64_t asked_step;       /* the newest generation that servers were asked for in this incarnation */
-    uint64_t given_up_after;   /* generations after it, up to the next, will never be the job's (commits.h) */
-    uint64_t given_up_step;    /* 0: none */
+    struct step_range given_up; /* generations that will never be the job's (commits.h) */
     uint64_t divergence_step;  /* the newest step of which sums differed */
     uint32_t divergences_told; /* lines in the log about that step */
     uint32_t tables_ready;     /* of the job's tables, those that all servers have: the first ones */

@@ -60,7 +60,7 @@ static void release_all(struct turn *turn, struct job_entry *entry)
     entry->is_thinner = false;
     entry->server_wait_ms = 0;
     entry->asked_step = 0;
-    entry->given_up_after = entry->given_up_step = 0;
+    entry->given_up = (struct step_range){0};
     chains_forget(entry);
 }
 

@@ -30,7 +30,7 @@ static uint64_t larger(uint64_t left, uint64_t right)
 static uint64_t next_generation(const struct job_entry *entry)
 {
     uint64_t newest =
-        larger(larger(entry_status(entry)->committed_step, entry->asked_step), entry->given_up_step);
+        larger(larger(entry_status(entry)->committed_step, entry->asked_step), entry->given_up.last);
 
     for (size_t i = 0; i < entry->servers.count; i++)
         newest = larger(newest, entry->servers.items[i].held_step);

@@ -1,6 +1,8 @@
 /* Reports put together. */
 #include "tally.h"
 
+#include "base/step_range.h"
+
 #include <stdlib.h>
 
 struct tally {
@@ -13,14 +15,14 @@ struct tally {
     bool failed;
     struct tally_shard {
         bool is_prepared, holds_pieces;
-        bool is_late;            /* it made its newest generation when that, or a later one, was forgone */
-        uint32_t holds, extends; /* commands that it has not answered yet */
-        uint64_t held_step;      /* where it was when it was held last */
-        uint64_t map;            /* the number of the one that it goes by */
-        uint64_t empty_until;    /* it holds nothing in generations up to this step */
-        uint64_t durable_step;   /* of its newest generation; 0: none since it was prepared */
-        uint64_t refused_step;   /* the newest; 0: none */
-        uint64_t passed_after, passed_step; /* of the generations that it went over last; 0: none */
+        bool is_late;             /* it made its newest generation when that, or a later one, was forgone */
+        uint32_t holds, extends;  /* commands that it has not answered yet */
+        uint64_t held_step;       /* where it was when it was held last */
+        uint64_t map;             /* the number of the one that it goes by */
+        uint64_t empty_until;     /* it holds nothing in generations up to this step */
+        uint64_t durable_step;    /* of its newest generation; 0: none since it was prepared */
+        uint64_t refused_step;    /* the newest; 0: none */
+        struct step_range passed; /* of the generations that it went over last */
     } threads[];
 };
 
@@ -243,8 +245,7 @@ enum tally_outcome tally_report(struct tallies *tallies, const struct shard_repo
         take_pieces(tally, report);
         return TALLY_COPIED;
     case SHARD_PASSED:
-        shard->passed_after = report->after;
-        shard->passed_step = report->step;
+        shard->passed = (struct step_range){report->after, report->step};
         return TALLY_PASSED;
     }
     return TALLY_WAITS;
@@ -291,8 +292,7 @@ static bool is_passed_over(const struct tallies *tallies, const struct tally *ta
     for (uint32_t i = 0; i < tallies->threads; i++) {
         const struct tally_shard *shard = &tally->threads[i];
 
-        if (holds(shard, step) &&
-            ((step > shard->passed_after && step <= shard->passed_step) || shard->durable_step > step))
+        if (holds(shard, step) && (step_range_has(shard->passed, step) || shard->durable_step > step))
             return true;
     }
     return false;
@@ -363,16 +363,12 @@ bool tally_is_whole(struct tallies *tallies, uint64_t job, uint64_t *step)
 static void add_passed(const struct tallies *tallies, const struct tally *tally,
                        struct tally_standing *standing)
 {
-    for (uint32_t i = 0; i < tallies->threads; i++) {
-        const struct tally_shard *shard = &tally->threads[i];
+    struct step_range passed = {0};
 
-        if (shard->passed_step <= tally->confirmed_step)
-            continue;
-        if (standing->passed_step == 0 || shard->passed_after < standing->passed_after)
-            standing->passed_after = shard->passed_after;
-        if (shard->passed_step > standing->passed_step)
-            standing->passed_step = shard->passed_step;
-    }
+    for (uint32_t i = 0; i < tallies->threads; i++)
+        step_range_add(&passed, tally->threads[i].passed, tally->confirmed_step);
+    standing->passed_after = passed.after;
+    standing->passed_step = passed.last;
 }
 
 void tally_visit(const struct tallies *tallies,

@@ -7,6 +7,7 @@
 #ifndef CAIRN_TESTS_CHAIN_RIG_H
 #define CAIRN_TESTS_CHAIN_RIG_H
 
+#include "base/step_range.h"
 #include "math/philox.h"
 #include "shard_fixture.h"
 
@@ -43,7 +44,7 @@ struct chain_node {
     char directory[FOLDER_BYTES];
     uint64_t committed; /* the newest generation that it has reported */
     bool is_deaf;       /* to the coordinator, and believes it away */
-    uint64_t passed_after, passed_step; /* the generations that it has gone over last; 0: none */
+    struct step_range passed; /* the generations that it has gone over last */
     uint64_t map_heard; /* the number of the newest map that it has been given */
     struct generation *writes[CHAIN_WRITES];
     uint32_t write_count;
@@ -66,9 +67,8 @@ struct chain_rig {
     uint32_t said_count;
     uint32_t connections[CHAIN_NODES][CHAIN_NODES]; /* from, to: the one of now */
     uint64_t incarnation, map_number, committed;
-    uint64_t given_up_after,
-        given_up_step; /* generations after it, up to the next, will never be the job's */
-    uint32_t passed;   /* reports of generations that were gone over */
+    struct step_range given_up; /* generations that will never be the job's */
+    uint32_t passed;            /* reports of generations that were gone over */
     /* What the shards answered to the client. */
     void (*on_reply)(void *context, uint32_t node, const struct reply *reply);
     void *context;
@@ -124,8 +124,7 @@ static inline void chain_on_report(void *context, const struct shard_report *rep
     if (report->kind == SHARD_COPIED)
         chain_copied(node->rig, report);
     if (report->kind == SHARD_PASSED) {
-        node->passed_after = report->after;
-        node->passed_step = report->step;
+        node->passed = (struct step_range){report->after, report->step};
         node->rig->passed++;
     }
 }
@@ -493,17 +492,7 @@ static inline void chain_make_the_jobs(struct chain_rig *rig, uint64_t step)
 
 static inline bool chain_is_given_up(const struct chain_rig *rig, uint64_t step)
 {
-    return step > rig->given_up_after && step <= rig->given_up_step;
-}
-
-static inline void chain_give_up(struct chain_rig *rig, uint64_t after, uint64_t step)
-{
-    if (step <= rig->committed)
-        return;
-    if (rig->given_up_step <= rig->committed || after < rig->given_up_after)
-        rig->given_up_after = after;
-    if (step > rig->given_up_step)
-        rig->given_up_step = step;
+    return step_range_has(rig->given_up, step);
 }
 
 /* The newest that somebody has, and that may be the job's if it is to. */
@@ -541,7 +530,8 @@ static inline void chain_forgo(struct chain_rig *rig)
         if (!chain_lives(rig, node) || at->committed <= rig->committed)
             continue;
         if (at->committed < newest && chain_takes_part(rig, node, newest))
-            chain_give_up(rig, at->committed - 1, at->committed);
+            step_range_add(&rig->given_up, (struct step_range){at->committed - 1, at->committed},
+                           rig->committed);
         if (chain_hears(rig, node) &&
             (chain_is_given_up(rig, at->committed) || !chain_takes_part(rig, node, at->committed)))
             shard_forgo(at->shard, RIG_JOB, rig->incarnation, at->committed);
@@ -554,7 +544,7 @@ static inline void chain_commit(struct chain_rig *rig)
 
     for (uint32_t node = 0; node < CHAIN_NODES; node++) {
         if (chain_lives(rig, node))
-            chain_give_up(rig, rig->nodes[node].passed_after, rig->nodes[node].passed_step);
+            step_range_add(&rig->given_up, rig->nodes[node].passed, rig->committed);
     }
     step = chain_newest(rig, true);
     if (step > rig->committed && chain_is_durable(rig, step))
@@ -630,7 +620,7 @@ static inline void chain_node_prepare(struct chain_rig *rig, uint32_t node, bool
     struct assignment *assignment = chain_assignment(rig, node, durable);
 
     rig->nodes[node].committed = rig->committed;
-    rig->nodes[node].passed_after = rig->nodes[node].passed_step = 0;
+    rig->nodes[node].passed = (struct step_range){0};
     rig->nodes[node].map_heard = 0;
     shard_prepare(rig->nodes[node].shard, assignment, rig->incarnation, rig->committed);
     while (rig->nodes[node].write_count > 0) /* of the incarnation before */

@@ -202,7 +202,7 @@ static void go_back(struct play *play)
             chain_start(rig, node);
     }
     rig->incarnation++;
-    rig->given_up_after = rig->given_up_step = 0;
+    rig->given_up = (struct step_range){0};
     for (uint32_t i = 0; i < rig->slot_count; i++) {
         struct chain_slot *slot = &rig->slots[i];
 
