@@ -226,6 +226,15 @@ class Daemons:
         expect(done.returncode == 0, f"cairn {arguments} exited {done.returncode}: {done.stderr}")
         return last_json(done.stdout)
 
+    def scale_servers(self, job, count):
+        """Has a job without replicas served by so many; returns when nothing of it is on its way any more."""
+        self.json("scale", job, "--servers", count)
+
+        def is_moved():
+            said = self.cairn("logs", job).stdout.rpartition(f"scaled to {count} servers")[2]
+            return "every slot has 1 replica" in said and self.json("status", job)["servers"] == count
+        wait_until(is_moved, f"{count} servers of {job}", 60)
+
     def terminate(self, name):
         """SIGTERM; returns the exit code."""
         self.processes[name].send_signal(signal.SIGTERM)

@@ -138,11 +138,8 @@ def scaled(folder, wanted, **changes):
         wait_until(lambda: len(daemons.json("nodes")["nodes"]) == 5, "all nodes")
         name = daemons.json("submit", job)["job"]
         wait_until(lambda: step_of(daemons, name) > 20, "a running job", 60)
-        daemons.json("scale", name, "--servers", 3)
-        wait_until(lambda: daemons.json("status", name)["servers"] == 3 and
-                   "every slot has 1 replica" in logs(daemons, name), "three servers", 60)
-        daemons.json("scale", name, "--servers", 2)
-        wait_until(lambda: daemons.json("status", name)["servers"] == 2, "two servers", 60)
+        daemons.scale_servers(name, 3)
+        daemons.scale_servers(name, 2)
         go_on(daemons, name, 5)
         finish(daemons, name, wanted)
 

@@ -155,11 +155,8 @@ def scaled(folder, kind, wanted):
         output = os.path.join(place, "values")
         processes = begin(daemons, "scaled", "{servers: 1}", 2, STEPS, output, kind)
         reach(daemons, "scaled", 20)
-        daemons.json("scale", "scaled-1", "--servers", 3)
-        wait_until(lambda: daemons.json("status", "scaled-1")["servers"] == 3 and
-                   "every slot has 1 replica" in logs(daemons, "scaled"), "three servers", 60)
-        daemons.json("scale", "scaled-1", "--servers", 2)
-        wait_until(lambda: daemons.json("status", "scaled-1")["servers"] == 2, "two servers", 60)
+        daemons.scale_servers("scaled-1", 3)
+        daemons.scale_servers("scaled-1", 2)
         expect(all(process.poll() is None for process in processes), "the programs were done before")
         values, attached = end(processes, STEPS, output)
         expect(attached > 1, "no program heard that slots had moved")

@@ -93,10 +93,8 @@ def scaled(folder, data):
     play = Play(folder, "scaled", data, "async, staleness_damping: true", servers=1, replicas=1)
     with play.cluster:
         play.begin(3)
-        play.cluster.json("scale", play.name, "--servers", 3)
-        wait_until(lambda: play.status()["servers"] == 3 and "every slot has 1 replica" in play.logs(), "three servers", 60)
-        play.cluster.json("scale", play.name, "--servers", 2)
-        wait_until(lambda: play.status()["servers"] == 2, "two servers", 60)
+        play.cluster.scale_servers(play.name, 3)
+        play.cluster.scale_servers(play.name, 2)
         play.go_on(20)
         play.end()
 
