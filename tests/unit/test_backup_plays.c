@@ -6,6 +6,8 @@
 
 #ifdef __SANITIZE_THREAD__
 static int plays = 1;
+#elif defined(__SANITIZE_ADDRESS__)
+static int plays = 2;
 #else
 static int plays = 4; /* of a variant */
 #endif

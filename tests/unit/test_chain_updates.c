@@ -8,9 +8,9 @@
 #include "chain_updates_play.h"
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) /* one thread, and much slower */
-#define PLAYS 6
+#define PLAYS 4
 #else
-#define PLAYS 40
+#define PLAYS 24
 #endif
 #define ACTIONS 3000
 
