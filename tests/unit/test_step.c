@@ -64,11 +64,13 @@ START_TEST(the_model_is_the_same_for_all_workers_lanes_and_shards)
 
     ck_assert_double_gt(expected.validation[1], 0.6); /* it learns: a guess is right in a third */
     same_outcome(&expected, 1, 2, 2, make_ref);
+    same_outcome(&expected, 3, 2, 2, make_ref);
+#ifndef __SANITIZE_THREAD__
     same_outcome(&expected, 2, 1, 1, make_ref);
     same_outcome(&expected, 3, 1, 3, make_ref);
-    same_outcome(&expected, 3, 2, 2, make_ref);
     same_outcome(&expected, 5, 1, 2, make_ref);
     same_outcome(&expected, 5, 2, 1, make_ref);
+#endif
 }
 END_TEST
 
@@ -82,14 +84,14 @@ START_TEST(the_cpu_backend_keeps_the_promise_too)
 }
 END_TEST
 
-/* Those of sixteen bits carry weights as well; the last is none. For threads one of each kind is enough. */
+/* Those of sixteen bits carry weights as well; the last is none. For threads one is enough. */
 static const char *const codecs[] = {
 #ifndef __SANITIZE_THREAD__
     "  codec: {float16: {rounding: stochastic}}\n",
     "  codec: {int8: {block: 16, rounding: nearest}}\n",
+    "  codec: int8\n",
 #endif
     "  codec: bfloat16\n",
-    "  codec: int8\n",
     "",
 };
 #define CODECS (int)(sizeof(codecs) / sizeof(codecs[0]))
@@ -102,7 +104,14 @@ static bool carries_weights(int codec)
 /* Lanes fold several microbatches, shards the rest, each in other parts. */
 START_TEST(the_model_is_the_same_in_every_codec)
 {
-    static const uint32_t clusters[][3] = {{1, 3, 2}, {2, 2, 1}, {3, 1, 3}, {5, 2, 2}};
+    static const uint32_t clusters[][3] = {
+        {1, 3, 2},
+        {3, 1, 3},
+#ifndef __SANITIZE_THREAD__
+        {2, 2, 1},
+        {5, 2, 2},
+#endif
+    };
     struct outcome plain = whole_training(1, 1, 1, make_ref);
     struct outcome expected = coded_training(codecs[_i], 1, 1, 1, make_ref);
 
