@@ -308,19 +308,34 @@ void dense_take_sum(struct dense_chunk *chunk, struct buffer *sum, uint64_t samp
     chunk->is_summed = true;
 }
 
-static void array_replace(struct buffer **array, struct buffer *by)
+/* Fills one of the chunk's arrays, which need not be there yet; false: out of memory. */
+static bool array_copy(struct dense_chunk *chunk, struct buffer **array, const struct buffer *from)
 {
-    buffer_unref(*array);
-    *array = by ? buffer_ref(by) : NULL;
+    if (!*array || !buffer_is_exclusive(*array)) {
+        buffer_unref(*array);
+        *array = array_new(chunk->table, chunk);
+    }
+    if (*array)
+        memcpy((*array)->data, from->data, chunk_bytes(chunk));
+    return *array != NULL;
 }
 
-void dense_restore(struct dense_chunk *chunk, const struct dense_state *state)
+enum status dense_restore(struct dense_chunk *chunk, const struct dense_state *state, struct error *error)
 {
+    bool whole = array_copy(chunk, &chunk->current, state->current);
+
     chunk->version = chunk->first_version = state->version;
-    array_replace(&chunk->current, state->current);
-    array_replace(&chunk->previous, state->previous);
+    if (state->previous) {
+        whole = array_copy(chunk, &chunk->previous, state->previous) && whole;
+    } else {
+        buffer_unref(chunk->previous);
+        chunk->previous = NULL;
+    }
     for (uint32_t i = 0; i < chunk->table->slot_count; i++)
-        array_replace(&chunk->slots[i], state->slots[i]);
+        whole = array_copy(chunk, &chunk->slots[i], state->slots[i]) && whole;
+    if (!whole)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory for a copy of chunk %u", chunk->number);
+    return CAIRN_OK;
 }
 
 /* A slot array that may be written: what lamb has made, else the one that is there when nobody else holds it,

@@ -122,9 +122,12 @@ struct dense_state {
     struct buffer *current, *previous, *slots[OPTIMIZER_SLOTS_MAX];
 };
 
-/* Puts a chunk into a state; nothing may have been pushed to it. Takes references of its own to the buffers,
- * of chunk->floats floats each, which nobody else may write to. */
-void dense_restore(struct dense_chunk *chunk, const struct dense_state *state);
+/* Puts a chunk into a state; nothing may have been pushed to it. The buffers, of chunk->floats floats each,
+ * are borrowed and copied: they are frames of a message, whose memory the table's own is better than, since
+ * it goes back to the system when the chunk leaves, and lies in large pages. Errors: CAIRN_NO_MEMORY; the
+ * chunk is then only good to be removed. */
+enum status dense_restore(struct dense_chunk *chunk, const struct dense_state *state,
+                          struct error *error) MUST_CHECK;
 
 /* In place of dense_push and dense_update: applies the gradients of one push, the mean of which over its
  * samples is an update by itself: the version grows by one. gradients: as dense_push's; with samples 0 they

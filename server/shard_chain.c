@@ -338,10 +338,14 @@ static void restore_chunk(const struct said *said, struct dense_chunk *chunk)
     struct dense_state state = {.version = said->header->step,
                                 .current = said->payloads[CHUNK_CURRENT],
                                 .previous = said->payloads[CHUNK_PREVIOUS]};
+    struct error error;
 
     for (uint32_t i = 0; i < chunk->table->slot_count; i++)
         state.slots[i] = said->payloads[CHUNK_SLOTS + i];
-    dense_restore(chunk, &state);
+    if (dense_restore(chunk, &state, &error) != CAIRN_OK) {
+        shard_fail(said->shard, said->job, &error);
+        return;
+    }
     chunk->link.awaits = false;
     commits_arrived(&said->job->commits, chunk);
     if (chunk->table->rounds)

@@ -287,10 +287,14 @@ static void arrive(const struct said_chunk *said)
 {
     struct dense_chunk *chunk = said->chunk;
     struct dense_state state = {.version = said->header->step, .current = said->payloads[PART_CURRENT]};
+    struct error error;
 
     for (uint32_t i = 0; i < chunk->table->slot_count; i++)
         state.slots[i] = said->payloads[PART_SLOTS + i];
-    dense_restore(chunk, &state);
+    if (dense_restore(chunk, &state, &error) != CAIRN_OK) {
+        shard_fail(said->shard, said->job, &error);
+        return;
+    }
     chunk_is_here(said->shard, said->job, chunk);
     shard_report_copied(said->shard, said->job,
                         placement_slot(TABLE_WEIGHTS, chunk->number, said->job->map->slot_count));
