@@ -1,5 +1,6 @@
 /* What happens to chains while a job trains. What is to be copied and who leaves: chain_plan.c. */
 #include "chain_plan.h"
+#include "chain_recruit.h"
 #include "chains.h"
 #include "life.h"
 #include "throughput.h"
@@ -428,13 +429,14 @@ static void say_settled(struct turn *turn, struct job_entry *entry, const struct
                replicas < entry->job->replicas ? ": there are too few servers for more" : "");
 }
 
-/* Programs have to attach again when another shard is the head of what they push to: so in a job with tables
- * all leave together, once nothing is left to copy and all may. */
+/* When the head of a slot is another one, workers begin their step anew, and programs have to attach again:
+ * so all leave together, once nothing is left to copy and all may. In a model without replicas nobody leaves
+ * before a commit in any case. */
 static bool may_leave(const struct job_entry *entry, const struct chain_plan *plan)
 {
     uint32_t slot, shard;
 
-    return !entry_has_tables(entry) ||
+    return (!entry_has_tables(entry) && entry->job->replicas == 1) ||
            (!chain_plan_copy(plan, entry, &slot, &shard) && chain_plan_all_leave(plan, entry));
 }
 

@@ -1,21 +1,20 @@
-/* Which slot is copied next and where, and who leaves a chain: rules over a job's map and its servers. Pure
- * but for chain_recruit. */
+/* Which slot is copied next and where, and who leaves a chain: rules over a job's map and its servers.
+ * Pure. */
 #ifndef CAIRN_COORDINATOR_CHAIN_PLAN_H
 #define CAIRN_COORDINATOR_CHAIN_PLAN_H
 
+#include "chain_balance.h"
 #include "chain_view.h"
 #include "jobs.h"
 
 /* What servers have now, and will have when those have left that chains can do without. */
 struct chain_plan {
     struct chain_shard {
-        bool may_take;              /* its server is prepared and stays */
-        bool leaves;                /* its server is gone, to end, or one too many */
-        uint32_t server;            /* the first shard of its server */
-        uint32_t load;              /* places in chains of slots with state that will be left, heads twice */
-        uint32_t server_load;       /* the first shard's: of all of its server */
-    } * shards;                     /* [shard_count], owned */
+        bool may_take; /* its server is prepared and stays */
+        bool leaves;   /* its server is gone, to end, or one too many */
+    } * shards;        /* [shard_count], owned */
     uint32_t shard_count;
+    struct chain_balance balance;
     uint32_t *victims; /* [slots], owned: the place of who leaves a chain that is too long; CHAIN_NOBODY */
 };
 
@@ -42,12 +41,5 @@ void chain_plan_add(struct chain_plan *plan, const struct job_entry *entry, uint
 
 /* How many of the shards of a slot stay, of the slot with fewest. */
 uint32_t chain_plan_fewest(const struct chain_plan *plan, const struct job_entry *entry);
-
-/* Whether a node is a server that stays, and is in the record with the shards that it has now, or not at all.
- */
-bool chain_can_take_on(const struct job_entry *entry, const struct node *node);
-
-/* Takes servers on in place of those that are gone or are to go, as long as there are any. */
-void chain_recruit(struct turn *turn, struct job_entry *entry, const struct nodes *nodes);
 
 #endif
