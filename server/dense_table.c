@@ -210,8 +210,20 @@ enum status dense_chunk_add(struct dense_table *table, uint32_t number, uint64_t
     return CAIRN_OK;
 }
 
+/* How many of a chunk's arrays somebody else holds too: a generation, a message on its way. */
+static unsigned int count_shared(const struct dense_chunk *chunk)
+{
+    unsigned int count = !buffer_is_exclusive(chunk->current);
+
+    count += chunk->previous && !buffer_is_exclusive(chunk->previous);
+    for (uint32_t i = 0; i < chunk->table->slot_count; i++)
+        count += !buffer_is_exclusive(chunk->slots[i]);
+    return count;
+}
+
 void dense_chunk_remove(struct dense_table *table, struct dense_chunk *chunk)
 {
+    unsigned int shared = count_shared(chunk);
     uint32_t at = 0;
 
     while (table->chunks[at] != chunk)
@@ -222,7 +234,9 @@ void dense_chunk_remove(struct dense_table *table, struct dense_chunk *chunk)
     table->index[chunk->number] = NULL;
     dense_places_changed(table);
     chunk_free(chunk);
-    buffer_pool_trim(table->pool);
+    buffer_pool_trim(table->pool, shared);
+    if (table->coded_pool)
+        buffer_pool_trim(table->coded_pool, 0);
 }
 
 /* ---- use */

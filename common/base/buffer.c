@@ -6,7 +6,11 @@
  *
  * Large arrays are read and written once a step, from end to end, and each 4 KiB page costs a miss of the
  * processor's address cache (TLB): so what is large lies in 2 MiB pages. A pool's buffers, which may be
- * smaller than such a page, are cut from blocks of several. */
+ * smaller than such a page, are cut from blocks of several.
+ *
+ * Blocks are mapped by themselves. The allocator takes them for pieces of a heap once one like them was
+ * freed, and a heap goes back to the system from its end only: the memory of a job's tables that was closed
+ * stayed with the process. */
 #include "base/buffer.h"
 
 #include <stdbool.h>
@@ -23,6 +27,7 @@
 struct block {
     struct block *next;
     void *data;
+    size_t mapped_bytes; /* 0: from the heap */
     struct buffer buffers[];
 };
 
@@ -30,6 +35,7 @@ struct buffer_pool {
     size_t capacity_bytes;
     struct block *blocks; /* the owner's, until it goes */
     _Atomic(struct buffer *) free_list;
+    atomic_uint surplus; /* of the buffers that are out, those whose memory is not kept when they come back */
     atomic_uint holders; /* one for the owner, one a buffer out */
 };
 
@@ -61,6 +67,38 @@ static void buffer_free(struct buffer *buffer)
     free(buffer);
 }
 
+/* Whole large pages, next to those of before where there is room; NULL: out of memory. */
+static void *pages_map(size_t bytes)
+{
+    char *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t before;
+
+    if (pages != MAP_FAILED && (uintptr_t)pages % HUGE_PAGE != 0) {
+        (void)munmap(pages, bytes);
+        pages = mmap(NULL, bytes + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        before = pages != MAP_FAILED ? (size_t)(HUGE_PAGE - (uintptr_t)pages % HUGE_PAGE) % HUGE_PAGE : 0;
+        if (before > 0)
+            (void)munmap(pages, before);
+        if (pages != MAP_FAILED) {
+            pages += before;
+            (void)munmap(pages + bytes, HUGE_PAGE - before);
+        }
+    }
+    if (pages == MAP_FAILED)
+        return NULL;
+    (void)madvise(pages, bytes, MADV_HUGEPAGE); /* small pages serve too */
+    return pages;
+}
+
+static void block_free(struct block *block)
+{
+    if (block->mapped_bytes > 0)
+        (void)munmap(block->data, block->mapped_bytes);
+    else
+        free(block->data);
+    free(block);
+}
+
 static void pool_drop(struct buffer_pool *pool)
 {
     if (atomic_fetch_sub(&pool->holders, 1) != 1)
@@ -69,8 +107,7 @@ static void pool_drop(struct buffer_pool *pool)
         struct block *block = pool->blocks;
 
         pool->blocks = block->next;
-        free(block->data);
-        free(block);
+        block_free(block);
     }
     free(pool);
 }
@@ -84,10 +121,33 @@ static void pool_push(struct buffer_pool *pool, struct buffer *buffer)
     while (!atomic_compare_exchange_weak(&pool->free_list, &head, buffer));
 }
 
+/* The whole pages of a buffer, and no byte of others'. */
+static void pages_drop(const struct buffer *buffer)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), data = (uintptr_t)buffer->data;
+    uintptr_t begin = (data + page - 1) / page * page, end = (data + buffer->capacity_bytes) / page * page;
+
+    if (begin < end)
+        (void)madvise((void *)begin, end - begin, MADV_DONTNEED); /* what stays only takes memory */
+}
+
+static bool surplus_take(struct buffer_pool *pool)
+{
+    unsigned int surplus = atomic_load(&pool->surplus);
+
+    while (surplus > 0 && !atomic_compare_exchange_weak(&pool->surplus, &surplus, surplus - 1))
+        ;
+    return surplus > 0;
+}
+
 static void pool_release(struct buffer *buffer)
 {
     struct buffer_pool *pool = buffer->owner;
 
+    if (surplus_take(pool)) {
+        pages_drop(buffer);
+        buffer->length_bytes = 0;
+    }
     pool_push(pool, buffer);
     pool_drop(pool);
 }
@@ -139,7 +199,8 @@ static bool pool_grow(struct buffer_pool *pool)
 
     if (!block)
         return false;
-    block->data = data_allocate(bytes);
+    block->mapped_bytes = bytes >= HUGE_PAGE && bytes % HUGE_PAGE == 0 ? bytes : 0;
+    block->data = block->mapped_bytes > 0 ? pages_map(bytes) : data_allocate(bytes);
     if (!block->data) {
         free(block);
         return false;
@@ -170,21 +231,12 @@ struct buffer *buffer_pool_get(struct buffer_pool *pool)
     return buffer;
 }
 
-/* The whole pages of a buffer, and no byte of others'. */
-static void pages_drop(const struct buffer *buffer)
-{
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), data = (uintptr_t)buffer->data;
-    uintptr_t begin = (data + page - 1) / page * page, end = (data + buffer->capacity_bytes) / page * page;
-
-    if (begin < end)
-        (void)madvise((void *)begin, end - begin, MADV_DONTNEED); /* what stays only takes memory */
-}
-
 /* Those that were trimmed before are told by their length, which is set when they are got. */
-void buffer_pool_trim(struct buffer_pool *pool)
+void buffer_pool_trim(struct buffer_pool *pool, unsigned int surplus)
 {
     struct buffer *buffer = atomic_exchange(&pool->free_list, NULL);
 
+    atomic_fetch_add(&pool->surplus, surplus);
     while (buffer) {
         struct buffer *next = buffer->next;
 

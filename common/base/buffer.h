@@ -41,9 +41,10 @@ void buffer_pool_free(struct buffer_pool *pool);
  * Thread: the pool's owner only. */
 struct buffer *buffer_pool_get(struct buffer_pool *pool);
 
-/* Gives the memory of buffers that nobody holds back to the system; they cost page faults when they are next got.
- * For when there will be fewer of them. Thread: the pool's owner only. */
-void buffer_pool_trim(struct buffer_pool *pool);
+/* Gives the memory of buffers that nobody holds back to the system, and of so many more when they come back;
+ * they cost page faults when they are next got. For when there will be fewer of them. Thread: the pool's
+ * owner only. */
+void buffer_pool_trim(struct buffer_pool *pool, unsigned int surplus);
 
 /* A buffer with one reference from the heap; NULL: out of memory. */
 struct buffer *buffer_new(size_t capacity_bytes);

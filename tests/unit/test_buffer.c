@@ -3,6 +3,7 @@
 
 #include "check_main.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
@@ -160,8 +161,8 @@ START_TEST(a_trimmed_pool_gives_memory_back)
     memset(data, 2, bytes);
     ck_assert_uint_gt(count_resident(data, bytes), 1000);
     buffer_unref(idle);
-    buffer_pool_trim(pool);
-    buffer_pool_trim(pool); /* nothing is left to give */
+    buffer_pool_trim(pool, 0);
+    buffer_pool_trim(pool, 0); /* nothing is left to give */
     ck_assert_uint_lt(count_resident(data, bytes), 10);
     ck_assert_uint_gt(count_resident(held->data, bytes), 1000);
     ck_assert_int_eq(((unsigned char *)held->data)[bytes - 1], 1);
@@ -171,6 +172,60 @@ START_TEST(a_trimmed_pool_gives_memory_back)
     buffer_unref(again);
     buffer_unref(held);
     buffer_pool_free(pool);
+}
+END_TEST
+
+/* One that somebody holds when it is not needed any more, and one that is. */
+START_TEST(what_comes_back_late_is_given_back_too)
+{
+    const size_t bytes = (size_t)4 << 20;
+    struct buffer_pool *pool = buffer_pool_new(bytes);
+    struct buffer *late = buffer_pool_get(pool), *kept = buffer_pool_get(pool);
+    unsigned char *late_data = late->data, *kept_data = kept->data;
+
+    memset(late_data, 1, bytes);
+    memset(kept_data, 2, bytes);
+    buffer_pool_trim(pool, 1);
+    ck_assert_uint_gt(count_resident(late_data, bytes), 1000);
+    buffer_unref(late);
+    ck_assert_uint_lt(count_resident(late_data, bytes), 10);
+    buffer_unref(kept);
+    ck_assert_uint_gt(count_resident(kept_data, bytes), 1000);
+    buffer_pool_free(pool);
+}
+END_TEST
+
+/* In a heap, where the allocator puts what is smaller than something that was freed, it would stay: more lies
+ * behind it. */
+START_TEST(a_pool_that_goes_gives_memory_back)
+{
+    const size_t bytes = (size_t)1 << 20, count = 16;
+    struct buffer *buffers[16];
+    void *behind[4];
+    unsigned char state;
+
+    buffer_unref(buffer_new((size_t)24 << 20));
+    for (int round = 0; round < 4; round++) {
+        struct buffer_pool *pool = buffer_pool_new(bytes);
+        uintptr_t middle;
+
+        for (size_t i = 0; i < count; i++) {
+            buffers[i] = buffer_pool_get(pool);
+            ck_assert_ptr_nonnull(buffers[i]);
+            memset(buffers[i]->data, 1, bytes);
+        }
+        behind[round] = malloc(1 << 16);
+        ck_assert_ptr_nonnull(behind[round]);
+        middle = ((uintptr_t)buffers[count / 2]->data + bytes / 2) / 4096 * 4096;
+        buffer_pool_free(pool);
+        ck_assert_int_eq(mincore((void *)middle, 1, &state), 0);
+        for (size_t i = 0; i < count; i++)
+            buffer_unref(buffers[i]);
+        ck_assert_int_eq(mincore((void *)middle, 1, &state), -1); /* there is no such page */
+        ck_assert_int_eq(errno, ENOMEM);
+    }
+    for (int round = 0; round < 4; round++)
+        free(behind[round]);
 }
 END_TEST
 
@@ -309,6 +364,8 @@ static Suite *buffer_suite(void)
     tcase_add_test(cases, a_buffer_outlives_its_pool);
     tcase_add_test(cases, large_buffers_of_a_pool_do_not_overlap);
     tcase_add_test(cases, a_trimmed_pool_gives_memory_back);
+    tcase_add_test(cases, what_comes_back_late_is_given_back_too);
+    tcase_add_test(cases, a_pool_that_goes_gives_memory_back);
     tcase_add_test(cases, a_pool_that_cannot_grow_says_so);
     tcase_add_test(cases, two_threads_drop_references);
     tcase_add_test(cases, taking_and_giving_back_at_once);
