@@ -179,6 +179,19 @@ static enum status update_take(struct sparse_table *sparse, const struct said *s
                : CAIRN_NO_MEMORY;
 }
 
+/* Copies that have a sum now that was owed to them are whole. */
+static void owed_report(struct shard *shard, struct shard_job *job, const struct said *said)
+{
+    for (uint32_t i = 0; i < said->slot_count; i++) {
+        struct sparse_slot *slot = &said->sparse->chain->slots[said->slots[i]];
+
+        if (slot->owed == 0 || sparse_slot_is_owed(slot))
+            continue;
+        slot->owed = 0;
+        shard_report_copied(shard, job, (uint32_t)said->slots[i]);
+    }
+}
+
 static void taken_take(const struct said *said)
 {
     for (uint32_t i = 0; i < said->slot_count; i++) {
@@ -202,14 +215,17 @@ void shard_take_chain_rows(struct shard *shard, struct shard_job *job, const str
         shard_take_copy_rows(shard, job, header, payloads);
         return;
     }
-    if (sparse->chain && header->kind == DATA_UPDATE && update_fits(&said))
+    if (sparse->chain && header->kind == DATA_UPDATE && update_fits(&said)) {
         status = update_take(sparse, &said);
-    else if (sparse->chain && header->kind == DATA_TAKEN && header->payload_count == 1 && slots_fit(&said))
+        owed_report(shard, job, &said);
+    } else if (sparse->chain && header->kind == DATA_TAKEN && header->payload_count == 1 &&
+               slots_fit(&said)) {
         taken_take(&said);
-    else
+    } else {
         log_debug("chain_message_dropped",
                   "job=%" PRIu64 " table=%u kind=%d step=%" PRIu64 " reason=\"it does not fit\"", header->job,
                   header->table, (int)header->kind, header->step);
+    }
     if (status != CAIRN_OK) {
         error_set(&error, status, "out of memory for sums of table %s", sparse->spec->name);
         shard_fail(shard, job, &error);

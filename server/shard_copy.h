@@ -16,6 +16,7 @@ enum {
     COPY_KEYS = COPY_QUESTION,
     COPY_STEPS,
     COPY_FLOATS,
+    COPY_SUMS, /* of the last part: for each slot the newest version whose sum is known; else empty */
     COPY_TOTALS,
     COPY_PAYLOADS
 };

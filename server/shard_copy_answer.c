@@ -64,7 +64,7 @@ static enum status part_grow(struct part *part)
 {
     size_t room = part->room ? 2 * part->room : 64;
 
-    for (uint32_t i = COPY_KEYS; i < COPY_TOTALS; i++) {
+    for (uint32_t i = COPY_KEYS; i < COPY_SUMS; i++) {
         struct buffer *grown = buffer_new(room * element_bytes(part, i));
 
         if (!grown)
@@ -151,6 +151,16 @@ static enum status part_fill(struct part *part, struct sparse_table *sparse, uin
     return status;
 }
 
+/* Which sums who copies will have from us. NULL: out of memory. */
+static struct buffer *sums_known(const struct copy_message *said)
+{
+    struct buffer *sums = buffer_new(said->slot_count * sizeof(uint64_t));
+
+    for (uint32_t i = 0; sums && i < said->slot_count; i++)
+        ((uint64_t *)sums->data)[i] = said->sparse->chain->slots[said->slots[i]].has;
+    return sums;
+}
+
 static void part_send(const struct copy_message *said, struct part *part, const uint64_t numbers[PART_COUNT])
 {
     struct data_header header =
@@ -162,7 +172,9 @@ static void part_send(const struct copy_message *said, struct part *part, const 
         (said->sparse->rounds && !shard_norms_known(said->sparse->rounds, &part->buffers[COPY_TOTALS])))
         return; /* it is asked for again */
     memcpy(part->buffers[COPY_NUMBERS]->data, numbers, PART_COUNT * sizeof(uint64_t));
-    for (uint32_t i = COPY_KEYS; i < COPY_TOTALS && part->buffers[i]; i++)
+    if (numbers[PART_NEXT_SECTION] == SECTION_END && !(part->buffers[COPY_SUMS] = sums_known(said)))
+        return;
+    for (uint32_t i = COPY_KEYS; i < COPY_SUMS && part->buffers[i]; i++)
         part->buffers[i]->length_bytes = part->count * element_bytes(part, i);
     header.payload_count = copy_part_payloads(said->sparse);
     copy_say(said->shard, said->job, said->from, &header, part->buffers);

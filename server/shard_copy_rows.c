@@ -32,8 +32,8 @@ bool copy_message_read(struct copy_message *said, uint64_t numbers)
     return true;
 }
 
-static const enum data_type types[COPY_PAYLOADS] = {DATA_UINT64, DATA_UINT64,  DATA_UINT64,
-                                                    DATA_UINT64, DATA_FLOAT32, DATA_UINT64};
+static const enum data_type types[COPY_PAYLOADS] = {DATA_UINT64,  DATA_UINT64, DATA_UINT64, DATA_UINT64,
+                                                    DATA_FLOAT32, DATA_UINT64, DATA_UINT64};
 
 void copy_say(struct shard *shard, struct shard_job *job, uint32_t to, struct data_header *header,
               struct buffer *const buffers[])
@@ -155,6 +155,15 @@ static bool totals_fit(const struct copy_message *said)
             shard_norms_fit(said->sparse->rounds, said->header->step, said->payloads[COPY_TOTALS]));
 }
 
+/* Whether the last part, and no other, tells of the sums of each slot. */
+static bool sums_fit(const struct copy_message *said)
+{
+    const struct data_payload *sums = &said->header->payloads[COPY_SUMS];
+    uint32_t count = said->numbers[PART_NEXT_SECTION] == SECTION_END ? said->slot_count : 0;
+
+    return sums->type == DATA_UINT64 && sums->length_bytes == count * sizeof(uint64_t);
+}
+
 /* Whether rows are of the slots in hand and were changed by steps before the version. */
 static bool rows_fit(const struct copy_message *said)
 {
@@ -170,7 +179,8 @@ static bool rows_fit(const struct copy_message *said)
         (section == SECTION_CANDIDATES && !said->sparse->candidates) ||
         said->numbers[PART_NEXT_SECTION] > SECTION_END || said->numbers[PART_NEXT_SECTION] < section ||
         payloads[COPY_FLOATS].length_bytes !=
-            count * copy_section_floats(said->sparse, section) * sizeof(float))
+            count * copy_section_floats(said->sparse, section) * sizeof(float) ||
+        !sums_fit(said))
         return false;
     memset(chain->marks, 0, chain->slot_count * sizeof(chain->marks[0]));
     for (uint32_t i = 0; i < said->slot_count; i++)
@@ -231,7 +241,7 @@ static enum status part_put(const struct copy_message *said, struct error *error
                     copy_section_floats(sparse, section), error);
 }
 
-/* All is here. */
+/* All is here but sums, which are owed: slots that lack none are whole. */
 static enum status copy_end(const struct copy_message *said, struct error *error)
 {
     bool was_blank = sparse_is_blank(said->sparse);
@@ -244,8 +254,11 @@ static enum status copy_end(const struct copy_message *said, struct error *error
                          said->payloads[COPY_TOTALS]);
     if (was_blank)
         commits_rows_arrived(&said->job->commits, said->sparse);
-    for (uint32_t i = 0; i < said->slot_count; i++)
+    for (uint32_t i = 0; i < said->slot_count; i++) {
+        sparse_slot_owe(&said->sparse->chain->slots[said->slots[i]],
+                        ((const uint64_t *)said->payloads[COPY_SUMS]->data)[i]);
         shard_report_copied(said->shard, said->job, (uint32_t)said->slots[i]);
+    }
     return CAIRN_OK;
 }
 

@@ -176,7 +176,7 @@ static bool slot_is_whole(const struct shard_job *job, uint32_t slot, uint64_t *
             uint64_t since =
                 rows->since > table->sparse->first_version ? rows->since : table->sparse->first_version;
 
-            if (rows->awaits)
+            if (rows->awaits || sparse_slot_is_owed(rows))
                 return false;
             *newest = since > *newest ? since : *newest;
         }

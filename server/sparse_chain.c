@@ -71,12 +71,20 @@ static bool is_copied_again(const struct slot_place *before, const struct slot_p
     return now->is_copy && (!before->is_copy || now->copy_number != before->copy_number);
 }
 
+/* Whether who owed us a sum is gone: a copy that is another's now, who may have made a version of that sum
+ * and then has it no more. */
+static bool is_bereft(const struct sparse_slot *at, const struct slot_place *now)
+{
+    return sparse_slot_is_owed(at) && now->before != at->place.before;
+}
+
 enum sparse_move sparse_chain_place(struct sparse_chain *chain, uint32_t slot, const struct slot_place *place,
                                     uint64_t map)
 {
     struct sparse_slot *at = &chain->slots[slot];
     struct slot_place was = at->place;
-    bool comes = place->is_member && (!was.is_member || is_copied_again(&was, place));
+    bool is_new = place->is_member && (!was.is_member || is_copied_again(&was, place));
+    bool comes = is_new || (place->is_member && is_bereft(at, place));
 
     if (is_followed_anew(&was, place)) {
         at->sent = at->after = at->asked = 0;
@@ -89,11 +97,11 @@ enum sparse_move sparse_chain_place(struct sparse_chain *chain, uint32_t slot, c
         at->told = 0;
         at->before_since = map;
     }
-    if (comes)
+    if (is_new)
         at->before_since = place->copy_number;
     at->place = *place;
     if (comes)
-        at->has = at->told = at->sent = at->after = 0;
+        at->has = at->told = at->sent = at->after = at->owed = 0;
     at->awaits = place->is_member && (comes || at->awaits);
     if (was.is_member && (comes || !place->is_member))
         return SPARSE_LEAVES;
@@ -399,6 +407,17 @@ bool sparse_chain_is_whole(const struct sparse_chain *chain, uint64_t version)
         here++;
     }
     return here > 0;
+}
+
+bool sparse_chain_ends(const struct sparse_chain *chain, uint64_t version)
+{
+    for (uint32_t slot = 0; slot < chain->slot_count; slot++) {
+        const struct sparse_slot *at = &chain->slots[slot];
+
+        if (at->place.is_member && !at->awaits && at->has <= version && !sparse_slot_is_owed(at))
+            return false;
+    }
+    return !sparse_chain_is_blank(chain);
 }
 
 bool sparse_chain_waits(const struct sparse_chain *chain, uint64_t version)

@@ -10,6 +10,10 @@
  * version ahead of the next in any of its chains, so of the step after the one in hand one sum a slot may
  * have to wait here.
  *
+ * A copy is at a version. Who it comes from may have the sum of the step in hand already, and may have told
+ * of it, so that nobody else need have it any more: that sum is owed to the copy, which is not whole before
+ * it has come.
+ *
  * A slot that is being copied here is awaited: nothing of it counts until all is here, and the table waits
  * for it at the version that it is being copied at. So does the shard that it is copied from, from the first
  * part on. Where that one is further than this, the table goes on to its version first (`passes`).
@@ -34,6 +38,7 @@ struct sparse_slot {
     uint64_t sent;  /* the newest version that the one after has been sent the sum of */
     uint64_t after; /* the newest version that the one after is known to have the sum of */
     uint64_t told;  /* the newest version that the one before was told of */
+    uint64_t owed;  /* the version whose sum was known before us when it was copied here; 0: none */
     bool awaits;    /* it is being copied here */
     bool is_dirty;  /* there may be rows of it here that are not to be */
     uint64_t since; /* the version that it came here with; 0: it has always been here */
@@ -57,6 +62,18 @@ static inline bool sparse_slot_is_from_before(const struct sparse_slot *slot, ui
 static inline bool sparse_slot_is_from_after(const struct sparse_slot *slot, uint64_t from, uint64_t map)
 {
     return slot->place.after == from && map >= slot->after_since;
+}
+
+/* Whether a slot that was copied here still lacks a sum that it is owed. */
+static inline bool sparse_slot_is_owed(const struct sparse_slot *slot)
+{
+    return slot->has < slot->owed;
+}
+
+/* A slot has been copied here from who had the sums up to a version's. */
+static inline void sparse_slot_owe(struct sparse_slot *slot, uint64_t version)
+{
+    slot->owed = version > slot->has ? slot->has + 1 : 0;
 }
 
 /* What a place in a new map is for a shard. */
@@ -159,6 +176,10 @@ static inline uint64_t sparse_chain_knows(const struct sparse_slot *slot, uint64
 
 /* Whether the sums of the step in hand are all here and after. */
 bool sparse_chain_is_whole(const struct sparse_chain *chain, uint64_t version);
+
+/* Whether the step in hand comes to its end here without anybody pushing anything: the sums of all slots are
+ * here, or will be, and what is still awaited others have. Before that, nobody has seen its end. */
+bool sparse_chain_ends(const struct sparse_chain *chain, uint64_t version);
 
 /* Whether it waits for those after it, or for a sum from those before. */
 bool sparse_chain_waits(const struct sparse_chain *chain, uint64_t version);

@@ -674,6 +674,82 @@ START_TEST(a_shard_that_is_held_back_keeps_its_factors)
 }
 END_TEST
 
+/* What goes one way stays on its way; all else comes. */
+static void deliver_all_but(struct chain_rig *rig, uint32_t from, uint32_t to)
+{
+    uint32_t index = 0;
+
+    while (index < rig->said_count) {
+        if (rig->said[index].from == from && rig->said[index].to == to) {
+            index++;
+        } else {
+            chain_deliver(rig, index);
+            index = 0;
+        }
+    }
+}
+
+/* Programs act until a step has ended for all; nothing is written, and what goes one way stays on its way. */
+static void steps_but(struct play *play, uint64_t step, uint32_t from, uint32_t to)
+{
+    for (uint32_t actions = 0; !all_at(play, step); actions++) {
+        MUST(actions < ACTIONS);
+        program_acts(play);
+        deliver_all_but(play->rig, from, to);
+    }
+}
+
+/* Slots 0 and 5 of nodes 0 and 1, slot 3 of 3 and 4, the others of 0 and 2: so 1 and 4 are heads of nothing.
+ */
+static struct play *play_with_followers(void)
+{
+    static const uint32_t nodes[GROUPS][2] = {{0, 1}, {0, 2}, {0, 2}, {3, 4}, {0, 2}, {0, 1}};
+    struct play *play = play_new(kinds[0], 2, 1);
+
+    for (uint32_t i = 0; i < GROUPS; i++) {
+        memcpy(play->rig->slots[i].nodes, nodes[i], sizeof(nodes[i]));
+        memcpy(play->rig->slots[i].durable, nodes[i], sizeof(nodes[i]));
+    }
+    chain_prepare_all(play->rig);
+    plain_steps(play, 4);
+    settle(play);
+    return play;
+}
+
+/* Who is copied from has a sum of which it has told already, and dies before it can send it on. The copy is
+ * not whole without it: nobody has that sum then. */
+START_TEST(a_copy_is_whole_with_the_sum_that_was_told_of)
+{
+    struct play *play = play_with_followers();
+    struct chain_rig *rig = play->rig;
+    struct chain_slot *slot = &rig->slots[3];
+
+    chain_copy_begin(rig, slot, 1);
+    chain_give_maps(rig);
+    chain_deliver(rig, chain_said_find(rig, DATA_ASK, 1, 4));
+    steps_but(play, 5, 4, 1);
+    while (rig->said_count > 0) { /* nothing of sums comes to node 1 any more */
+        uint32_t index = rig->said_count - 1;
+        bool is_copy =
+            rig->said[index].header.kind == DATA_ASK || rig->said[index].header.kind == DATA_SNAPSHOT;
+
+        if (is_copy &&
+            rig->said[index].connection == rig->connections[rig->said[index].from][rig->said[index].to])
+            chain_deliver(rig, index);
+        else
+            chain_said_drop(rig, index);
+    }
+    chain_kill(rig, 4);
+    chain_give_maps(rig);
+    settle(play);
+    MUST(slot->copy == SLOT_NOBODY && chain_has(slot, 1));
+    plain_steps(play, STEPS);
+    settle(play);
+    check_all_replicas(play);
+    play_free(play);
+}
+END_TEST
+
 static Suite *chain_rows_suite(void)
 {
     Suite *suite = suite_create("chain_rows");
@@ -687,6 +763,7 @@ static Suite *chain_rows_suite(void)
     tcase_add_test(events, a_copy_brings_the_norms_that_others_need);
     tcase_add_test(events, who_is_far_behind_is_told_the_norms);
     tcase_add_loop_test(events, a_shard_that_is_held_back_keeps_its_factors, 0, 2);
+    tcase_add_test(events, a_copy_is_whole_with_the_sum_that_was_told_of);
     suite_add_tcase(suite, events);
     suite_add_tcase(suite, tests);
     return suite;
