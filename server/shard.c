@@ -231,8 +231,10 @@ static void table_end(struct shard *shard, const struct shard_job *job, uint32_t
     }
     if (table->sums)
         waiting_end(shard, job, number, &table->sums->waiting);
-    if (table->sparse)
+    if (table->sparse) {
         waiting_end(shard, job, number, &table->sparse->waiting);
+        waiting_end(shard, job, number, &table->sparse->asking);
+    }
 }
 
 /* Ends a job's live state; what the writer still has is waited for. Returns whether the job is gone. */

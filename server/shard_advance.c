@@ -83,6 +83,20 @@ static void sparse_answer(struct shard *shard, struct shard_job *job, uint32_t n
     }
 }
 
+/* Answers those who have asked for the newest version: it has come, or does not come by itself any more. */
+static void asking_answer(struct shard *shard, struct shard_job *job, uint32_t number)
+{
+    struct sparse_table *sparse = job->tables->items[number].sparse;
+    uint64_t limit = shard_rows_go_on(job, sparse) ? sparse->version : UINT64_MAX;
+    struct wait wait;
+
+    while (subscriber_take(shard->subscribers, &sparse->asking, limit, &wait)) {
+        wait.version = sparse->version;
+        shard_answer_rows(shard, job, number, &wait);
+        wait_release(shard->subscribers, &wait);
+    }
+}
+
 /* Makes the next version of a sparse table; false: it may not be made yet. */
 static bool sparse_advance(struct shard *shard, struct shard_job *job, uint32_t number)
 {
@@ -116,6 +130,7 @@ void shard_advance_sparse(struct shard *shard, struct shard_job *job, uint32_t n
         if (sparse->rounds)
             shard_measure_rows(shard, job, number);
     } while (sparse_advance(shard, job, number));
+    asking_answer(shard, job, number);
     if (sparse->chain && sparse->version != version)
         shard_ask_rows(shard, job, number); /* what is awaited, at the new version */
 }

@@ -277,6 +277,7 @@ static enum status rows_move(struct shard *shard, struct shard_job *job, uint32_
     if (moved.serves) {
         sparse->heads_since = job->map->number;
         clients_leave(shard, job, number, &sparse->waiting);
+        clients_leave(shard, job, number, &sparse->asking);
     }
     shard_ask_rows(shard, job, number);
     return CAIRN_OK;

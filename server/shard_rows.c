@@ -114,6 +114,21 @@ static void answer_now(const struct request *request, uint64_t version, const st
     answer(request->shard, request->job, &subject, request->client, keys);
 }
 
+bool shard_rows_go_on(const struct shard_job *job, const struct sparse_table *sparse)
+{
+    return !job->failed && sparse->chain && sparse_chain_ends(sparse->chain, sparse->version);
+}
+
+static void answer_newest(const struct request *request)
+{
+    struct sparse_table *sparse = request->table->sparse;
+
+    if (shard_rows_go_on(request->job, sparse))
+        request_wait(request, &sparse->asking, sparse->version + 1, ANSWER_EXISTENCE, NULL);
+    else
+        answer_now(request, sparse->version, NULL);
+}
+
 /* ---- checks */
 
 /* Whether all keys have their place on this shard, and the answer for so many is within what a message may
@@ -304,7 +319,7 @@ void request_pull_rows(const struct request *request, struct buffer *const paylo
 
     if (request->header->newest && request->header->acknowledge) {
         if (check_heads(request))
-            answer_now(request, version, NULL);
+            answer_newest(request);
     } else if (check_pull(request, version, payloads[PAYLOAD_KEYS])) {
         if (version <= sparse->version)
             answer_now(request, version, payloads[PAYLOAD_KEYS]);

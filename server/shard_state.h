@@ -300,6 +300,11 @@ void request_missing(const struct request *request);
 void shard_answer_chunk(struct shard *shard, const struct reply_subject *subject, struct client *client,
                         struct dense_chunk *chunk, enum answer answer);
 
+/* Whether a sparse table's next version comes without anybody pushing anything, so that somebody may have
+ * seen it elsewhere: who asks for the newest version is answered when it is here, or when that holds no more.
+ */
+bool shard_rows_go_on(const struct shard_job *job, const struct sparse_table *sparse);
+
 /* Answers somebody with rows of a version that the table keeps. */
 void shard_answer_rows(struct shard *shard, struct shard_job *job, uint32_t number, const struct wait *wait);
 

@@ -65,6 +65,7 @@ struct sparse_table {
     uint64_t first_version;     /* the one that it came here with: it is in generations of later steps */
     struct sparse_before before;
     struct waiting_list waiting; /* the shard's: who waits for version + 1 */
+    struct waiting_list asking;  /* and who asks for the newest, while that comes by itself */
 };
 
 /* A table at `version`. rows and candidates (NULL unless the table admits late) hold that version and are

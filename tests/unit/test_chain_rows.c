@@ -716,17 +716,88 @@ static struct play *play_with_followers(void)
     return play;
 }
 
+/* Node 0 dies, and node 1 is its heir, which is held back at an older version than was seen. A program that
+ * attaches is told nothing until that is there, or cannot be: then the version that it is to be told. */
+static void attach_after_death(struct play *play, uint64_t version)
+{
+    struct program *program = &play->programs[0];
+    struct chain_rig *rig = play->rig;
+
+    chain_kill(rig, 0);
+    chain_give_maps(rig);
+    program->is_attached = false;
+    attach(play, program);
+    MUST(!program->is_attached && !program->is_refused && program->told == UINT64_MAX);
+    settle(play);
+    MUST(program->told == version);
+    attach(play, program);
+    MUST(program->is_attached && program->step == version);
+    plain_steps(play, STEPS);
+    settle(play);
+    check_all_replicas(play);
+    play_free(play);
+}
+
+/* Slot 3 is being copied from node 4 to node 1: both stand still. */
+static struct play *play_with_a_copy(void)
+{
+    struct play *play = play_with_followers();
+    struct chain_rig *rig = play->rig;
+
+    chain_copy_begin(rig, &rig->slots[3], 1);
+    chain_give_maps(rig);
+    chain_deliver(rig, chain_said_find(rig, DATA_ASK, 1, 4));
+    return play;
+}
+
+/* Who has seen the end of a step attaches when the heir of a head awaits a copy of another slot. */
+START_TEST(a_head_in_the_midst_of_a_copy_tells_no_step_that_has_ended)
+{
+    struct play *play = play_with_a_copy();
+
+    steps_but(play, 5, 4, 1);
+    attach_after_death(play, 5);
+}
+END_TEST
+
+/* All has been pushed to the head that dies, and nothing to the others: they wait for it. */
+START_TEST(a_head_in_the_midst_of_a_copy_tells_the_step_that_others_wait_in)
+{
+    struct play *play = play_with_a_copy();
+
+    for (uint32_t microbatch = 0; microbatch < MICROBATCHES; microbatch++)
+        push(play, &play->programs[0], 0, microbatch);
+    deliver_all_but(play->rig, 4, 1);
+    attach_after_death(play, 4);
+}
+END_TEST
+
+/* The same when it awaits its disk: the rows of the generation of step 6 are still to be written, and those
+ * of step 9 are due. */
+START_TEST(a_head_that_awaits_its_disk_tells_no_step_that_has_ended)
+{
+    struct play *play = play_with_followers();
+
+    steps_but(play, 8, SLOT_NOBODY, SLOT_NOBODY);
+    for (uint32_t node = 0; node < CHAIN_NODES; node++) {
+        while (shard_work(play->rig->nodes[node].shard))
+            ;
+        while (node != 1 && play->rig->nodes[node].write_count > 0)
+            chain_write(play->rig, node);
+    }
+    steps_but(play, 9, SLOT_NOBODY, SLOT_NOBODY);
+    attach_after_death(play, 9);
+}
+END_TEST
+
 /* Who is copied from has a sum of which it has told already, and dies before it can send it on. The copy is
  * not whole without it: nobody has that sum then. */
 START_TEST(a_copy_is_whole_with_the_sum_that_was_told_of)
 {
-    struct play *play = play_with_followers();
+    struct play *play = play_with_a_copy();
     struct chain_rig *rig = play->rig;
     struct chain_slot *slot = &rig->slots[3];
 
-    chain_copy_begin(rig, slot, 1);
-    chain_give_maps(rig);
-    chain_deliver(rig, chain_said_find(rig, DATA_ASK, 1, 4));
     steps_but(play, 5, 4, 1);
     while (rig->said_count > 0) { /* nothing of sums comes to node 1 any more */
         uint32_t index = rig->said_count - 1;
@@ -763,6 +834,9 @@ static Suite *chain_rows_suite(void)
     tcase_add_test(events, a_copy_brings_the_norms_that_others_need);
     tcase_add_test(events, who_is_far_behind_is_told_the_norms);
     tcase_add_loop_test(events, a_shard_that_is_held_back_keeps_its_factors, 0, 2);
+    tcase_add_test(events, a_head_in_the_midst_of_a_copy_tells_no_step_that_has_ended);
+    tcase_add_test(events, a_head_in_the_midst_of_a_copy_tells_the_step_that_others_wait_in);
+    tcase_add_test(events, a_head_that_awaits_its_disk_tells_no_step_that_has_ended);
     tcase_add_test(events, a_copy_is_whole_with_the_sum_that_was_told_of);
     suite_add_tcase(suite, events);
     suite_add_tcase(suite, tests);
