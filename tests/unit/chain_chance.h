@@ -42,7 +42,7 @@ static inline bool chance_copy(struct chain_rig *rig, uint32_t slots)
     struct chain_slot *slot = &rig->slots[chain_draw(rig, slots)];
     uint32_t node = chain_draw(rig, CHAIN_NODES);
 
-    if (slot->copy != SLOT_NOBODY || chain_has(slot, node) || !chain_lives(rig, node) ||
+    if (slot->copy != SLOT_NOBODY || chain_has(slot, node) || !chain_is_known(rig, node) ||
         chain_length(slot) == CHAIN_PLACES)
         return false;
     chain_copy_begin(rig, slot, node);

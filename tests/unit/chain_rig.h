@@ -44,6 +44,7 @@ struct chain_node {
     char directory[FOLDER_BYTES];
     uint64_t committed; /* the newest generation that it has reported */
     bool is_deaf;       /* to the coordinator, and believes it away */
+    bool is_lost;             /* taken for dead: it is told nothing before it has been released */
     struct step_range passed; /* the generations that it has gone over last */
     uint64_t map_heard; /* the number of the newest map that it has been given */
     struct generation *writes[CHAIN_WRITES];
@@ -319,6 +320,17 @@ static inline void chain_fill(const struct chain_rig *rig, bool durable,
     }
 }
 
+/* A server that was taken for dead is heard of again: it is released from what it has, and prepared as one
+ * that comes. */
+static inline void chain_node_prepare(struct chain_rig *rig, uint32_t node, bool durable);
+static inline void chain_take_back(struct chain_rig *rig, uint32_t node)
+{
+    if (!rig->nodes[node].is_lost)
+        return;
+    shard_release(rig->nodes[node].shard, RIG_JOB, rig->incarnation);
+    chain_node_prepare(rig, node, false);
+}
+
 /* Gives a node the map as it is now. */
 static inline void chain_give_map(struct chain_rig *rig, uint32_t node)
 {
@@ -349,6 +361,7 @@ static inline void chain_give_map(struct chain_rig *rig, uint32_t node)
     }
     ck_assert_msg(slot_map_new(&params, rig->names[node], 1, CHAIN_SLOTS, &map, &error) == CAIRN_OK, "%s",
                   error.message);
+    chain_take_back(rig, node);
     rig->nodes[node].map_heard = rig->map_number;
     shard_map(rig->nodes[node].shard, RIG_JOB, rig->incarnation, map);
     slot_map_unref(map);
@@ -451,10 +464,16 @@ static inline bool chain_is_durable(const struct chain_rig *rig, uint64_t step)
     return true;
 }
 
+/* Whether the coordinator knows a node to be alive. */
+static inline bool chain_is_known(const struct chain_rig *rig, uint32_t node)
+{
+    return chain_lives(rig, node) && !rig->nodes[node].is_lost;
+}
+
 /* Whether a node hears what the coordinator says. */
 static inline bool chain_hears(const struct chain_rig *rig, uint32_t node)
 {
-    return chain_lives(rig, node) && !rig->nodes[node].is_deaf;
+    return chain_is_known(rig, node) && !rig->nodes[node].is_deaf;
 }
 
 /* A node hears the coordinator no more, or again: then first what is the job's. */
@@ -462,7 +481,7 @@ static inline void chain_set_deaf(struct chain_rig *rig, uint32_t node, bool is_
 {
     struct chain_node *at = &rig->nodes[node];
 
-    if (at->is_deaf && !is_deaf)
+    if (at->is_deaf && !is_deaf && !at->is_lost)
         shard_committed(at->shard, RIG_JOB, rig->incarnation, rig->committed);
     at->is_deaf = is_deaf;
     shard_set_away(at->shard, is_deaf);
@@ -503,7 +522,7 @@ static inline uint64_t chain_newest(const struct chain_rig *rig, bool may_be_the
     for (uint32_t node = 0; node < CHAIN_NODES; node++) {
         uint64_t step = rig->nodes[node].committed;
 
-        if (chain_lives(rig, node) && step > newest && !(may_be_the_jobs && chain_is_given_up(rig, step)))
+        if (chain_is_known(rig, node) && step > newest && !(may_be_the_jobs && chain_is_given_up(rig, step)))
             newest = step;
     }
     return newest;
@@ -527,7 +546,7 @@ static inline void chain_forgo(struct chain_rig *rig)
     for (uint32_t node = 0; node < CHAIN_NODES; node++) {
         struct chain_node *at = &rig->nodes[node];
 
-        if (!chain_lives(rig, node) || at->committed <= rig->committed)
+        if (!chain_is_known(rig, node) || at->committed <= rig->committed)
             continue;
         if (at->committed < newest && chain_takes_part(rig, node, newest))
             step_range_add(&rig->given_up, (struct step_range){at->committed - 1, at->committed},
@@ -543,7 +562,7 @@ static inline void chain_commit(struct chain_rig *rig)
     uint64_t step;
 
     for (uint32_t node = 0; node < CHAIN_NODES; node++) {
-        if (chain_lives(rig, node))
+        if (chain_is_known(rig, node))
             step_range_add(&rig->given_up, rig->nodes[node].passed, rig->committed);
     }
     step = chain_newest(rig, true);
@@ -622,6 +641,7 @@ static inline void chain_node_prepare(struct chain_rig *rig, uint32_t node, bool
     rig->nodes[node].committed = rig->committed;
     rig->nodes[node].passed = (struct step_range){0};
     rig->nodes[node].map_heard = 0;
+    rig->nodes[node].is_lost = false;
     shard_prepare(rig->nodes[node].shard, assignment, rig->incarnation, rig->committed);
     while (rig->nodes[node].write_count > 0) /* of the incarnation before */
         chain_write(rig, node);
@@ -638,7 +658,7 @@ static inline void chain_start(struct chain_rig *rig, uint32_t node)
 
     at->shard = shard_new(&owner, 0, &events);
     at->write_count = 0;
-    at->is_deaf = false;
+    at->is_deaf = at->is_lost = false;
     ck_assert_ptr_nonnull(at->shard);
 }
 
@@ -658,9 +678,10 @@ static inline void chain_kill(struct chain_rig *rig, uint32_t node)
     chain_map_changed(rig);
 }
 
-/* A server is taken for dead: it has nothing any more, and hears of that when it hears of a map. */
+/* A server is taken for dead: it has nothing any more, and hears of that when it would hear of a map. */
 static inline void chain_lose(struct chain_rig *rig, uint32_t node)
 {
+    rig->nodes[node].is_lost = true;
     for (uint32_t i = 0; i < rig->slot_count; i++)
         chain_remove(&rig->slots[i], node);
     chain_map_changed(rig);

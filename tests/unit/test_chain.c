@@ -76,11 +76,9 @@ static void on_reply(void *context, uint32_t node, const struct reply *reply)
 
     if (header->incarnation != play->rig->incarnation)
         return;
-    if (header->kind == DATA_REFUSED) { /* by one that is no head, or not yet */
-        ck_assert_msg(header->refused == DATA_REFUSED_UNKNOWN || header->refused == DATA_REFUSED_PASSED ||
-                          header->refused == DATA_REFUSED_LOST,
-                      "table %u step %llu: %s", header->table, (unsigned long long)header->step,
-                      header->message);
+    if (header->kind == DATA_REFUSED) { /* by one that is no head, or not yet, or was taken for dead */
+        ck_assert_msg(header->refused != DATA_REFUSED_MALFORMED, "table %u step %llu: %s", header->table,
+                      (unsigned long long)header->step, header->message);
         return;
     }
     for (uint32_t i = 0; i < header->payload_count; i++) {

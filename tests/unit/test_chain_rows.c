@@ -36,6 +36,7 @@ struct play {
     uint64_t seed;
     float history[STEPS + 1][PLAIN_KEYS][PLAIN_DIMENSION];
     struct program programs[PROGRAMS];
+    uint64_t ended; /* the newest step that anybody has seen the end of */
     uint32_t moves, attached, checked;
     uint32_t actions; /* in the step in hand */
     /* What is being pulled: plain indices. */
@@ -71,7 +72,7 @@ static void on_reply(void *context, uint32_t node, const struct reply *reply)
     if (header->incarnation != play->rig->incarnation)
         return;
     if (header->kind == DATA_REFUSED) {
-        if (header->refused != DATA_REFUSED_UNKNOWN && header->refused != DATA_REFUSED_PASSED)
+        if (header->refused == DATA_REFUSED_MALFORMED || header->refused == DATA_REFUSED_LOST)
             ck_abort_msg("step %llu: %s", (unsigned long long)header->step, header->message);
         program->is_refused = true;
         program->is_attached = false;
@@ -192,9 +193,9 @@ static void attach(struct play *play, struct program *program)
         }
         oldest = program->told < oldest ? program->told : oldest;
     }
-    if (oldest < program->ended)
+    if (oldest < play->ended)
         ck_abort_msg("step %llu comes again, %llu had ended", (unsigned long long)oldest,
-                     (unsigned long long)program->ended);
+                     (unsigned long long)play->ended);
     program->is_attached = true;
     program->step = program->ended = oldest;
     memset(program->has_ended, 0, sizeof(program->has_ended));
@@ -207,13 +208,14 @@ static void attach(struct play *play, struct program *program)
 }
 
 /* The end of a step, when all heads have told it. */
-static void end_step(struct program *program)
+static void end_step(struct play *play, struct program *program)
 {
     for (uint32_t node = 0; node < CHAIN_NODES; node++) {
         if (is_head_of(program, node) && !program->has_ended[node])
             return;
     }
     program->ended = ++program->step;
+    play->ended = program->ended > play->ended ? program->ended : play->ended;
     memset(program->has_ended, 0, sizeof(program->has_ended));
     memset(program->has_pushed, 0, sizeof(program->has_pushed));
 }
@@ -228,7 +230,7 @@ static void program_acts(struct play *play)
         attach(play, program);
         return;
     }
-    end_step(program);
+    end_step(play, program);
     if (program->step >= STEPS || !is_head_of(program, node))
         return;
     if (chain_draw(play->rig, 8) == 0)
@@ -261,6 +263,7 @@ static void go_back(struct play *play)
             slot->since[node] = rig->committed > 0 ? rig->committed - 1 : 0;
     }
     chain_prepare_all(rig);
+    play->ended = rig->committed;
     for (uint32_t i = 0; i < PROGRAMS; i++) {
         play->programs[i].is_attached = false;
         play->programs[i].ended = rig->committed;
