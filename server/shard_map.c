@@ -241,6 +241,7 @@ static enum status rows_come(struct shard *shard, struct shard_job *job, uint32_
         return error_set(error, CAIRN_NO_MEMORY, "out of memory for table %s", sparse->spec->name);
     for (uint32_t slot = 0; slot < job->map->slot_count; slot++)
         sparse->chain->slots[slot].is_dirty = true;
+    sparse->heads_since = job->map->number; /* it is the head of none of them */
     return CAIRN_OK;
 }
 

@@ -824,6 +824,32 @@ START_TEST(a_copy_is_whole_with_the_sum_that_was_told_of)
 }
 END_TEST
 
+/* A server has died and come back, and something is being copied to it: a program that still takes it for a
+ * head, and has nothing to push to it, is told that it is none. */
+START_TEST(who_has_come_back_is_not_pushed_to_by_an_older_map)
+{
+    struct play *play = play_new(kinds[0], 2, 1);
+    struct chain_rig *rig = play->rig;
+    struct program *program = &play->programs[0];
+    struct data_header header = {.kind = DATA_PUSH, .node = {0, 1}, .samples = SAMPLES, .acknowledge = true};
+
+    plain_steps(play, 3);
+    chain_kill(rig, 0);
+    chain_start(rig, 0);
+    chain_node_prepare(rig, 0, false);
+    chain_copy_begin(rig, &rig->slots[2], 0);
+    chain_give_maps(rig);
+    header.step = program->step;
+    send(play, program, 0, &header, NULL);
+    MUST(program->is_refused && !program->is_attached);
+    settle(play);
+    plain_steps(play, STEPS);
+    settle(play);
+    check_all_replicas(play);
+    play_free(play);
+}
+END_TEST
+
 static Suite *chain_rows_suite(void)
 {
     Suite *suite = suite_create("chain_rows");
@@ -840,6 +866,7 @@ static Suite *chain_rows_suite(void)
     tcase_add_test(events, a_head_in_the_midst_of_a_copy_tells_no_step_that_has_ended);
     tcase_add_test(events, a_head_in_the_midst_of_a_copy_tells_the_step_that_others_wait_in);
     tcase_add_test(events, a_head_that_awaits_its_disk_tells_no_step_that_has_ended);
+    tcase_add_test(events, who_has_come_back_is_not_pushed_to_by_an_older_map);
     tcase_add_test(events, a_copy_is_whole_with_the_sum_that_was_told_of);
     suite_add_tcase(suite, events);
     suite_add_tcase(suite, tests);
