@@ -381,7 +381,7 @@ static void let_go(struct turn *turn, struct job_entry *entry)
         struct participant *server = &entry->servers.items[i - 1];
 
         if (entry_server_stays(entry, server) || !server->prepared ||
-            chains_name(entry->record, node_name(server->node)))
+            !chains_part(entry, node_name(server->node)))
             continue;
         if (copies_end(entry, node_name(server->node)))
             map_changed(turn, entry);

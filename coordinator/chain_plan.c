@@ -148,12 +148,14 @@ uint32_t chain_plan_anybody(const struct chain_plan *plan)
 
 /* ---- who leaves */
 
-/* Whether another one of the chain has the committed generation. */
+/* Whether another one of the chain has the committed generation; with nothing committed a job begins anew. */
 static bool others_hold(const struct job_entry *entry, struct chain_view view, uint32_t slot, uint32_t except)
 {
+    uint64_t committed = entry_status(entry)->committed_step;
+
     for (uint32_t place = 0; place < chain_length(view, slot); place++) {
         if (place != except &&
-            entry->record->map_since[(size_t)slot * view.width + place] < entry_status(entry)->committed_step)
+            (committed == 0 || entry->record->map_since[(size_t)slot * view.width + place] < committed))
             return true;
     }
     return false;

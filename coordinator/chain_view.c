@@ -29,6 +29,15 @@ bool chain_is_on(const Cairn__JobRecord *record, uint32_t shard, const char *ser
     return shard < record->n_shards && strcmp(record->shards[shard]->server, server) == 0;
 }
 
+bool chain_view_names(const Cairn__JobRecord *record, struct chain_view view, const char *server)
+{
+    for (size_t i = 0; i < (size_t)view.slots * view.width; i++) {
+        if (chain_is_on(record, view.places[i], server))
+            return true;
+    }
+    return false;
+}
+
 void chain_compact(uint32_t *chain, uint64_t *since, uint32_t width, const bool *keep)
 {
     uint32_t kept = 0;

@@ -20,6 +20,9 @@ struct chain_view chain_view_live(const Cairn__JobRecord *record);
 /* Whether a shard (or nobody) is of a server. */
 bool chain_is_on(const Cairn__JobRecord *record, uint32_t shard, const char *server);
 
+/* Whether a server is anywhere in a map. */
+bool chain_view_names(const Cairn__JobRecord *record, struct chain_view view, const char *server);
+
 /* Whether a slot has anything in it: weights, or sums; or may have: a table that is added is to find
  * replicas. */
 bool chain_slot_is_used(const struct job_entry *entry, uint32_t slot);

@@ -8,19 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool view_names(const Cairn__JobRecord *record, struct chain_view view, const char *server)
-{
-    for (size_t i = 0; i < (size_t)view.slots * view.width; i++) {
-        if (chain_is_on(record, view.places[i], server))
-            return true;
-    }
-    return false;
-}
-
 bool chains_name(const Cairn__JobRecord *record, const char *server)
 {
-    return view_names(record, chain_view_durable(record), server) ||
-           view_names(record, chain_view_live(record), server);
+    return chain_view_names(record, chain_view_durable(record), server) ||
+           chain_view_names(record, chain_view_live(record), server);
 }
 
 bool chains_copy_to(const Cairn__JobRecord *record, const char *server)

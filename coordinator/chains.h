@@ -45,6 +45,10 @@ void chains_copied(struct turn *turn, struct job_entry *entry, struct participan
 bool chains_hold(const struct job_entry *entry, uint64_t step);
 void chains_committed(struct turn *turn, struct job_entry *entry);
 
+/* Takes a server that is in no chain of now out of those of the committed step, if as many others as there
+ * are to be replicas have what it had, or nothing is committed; whether it is in none any more. */
+bool chains_part(struct job_entry *entry, const char *server);
+
 /* Of which generations a server has anything: of steps later than the result; UINT64_MAX: of none. */
 uint64_t chains_first_generation(const struct job_entry *entry, const char *server);
 

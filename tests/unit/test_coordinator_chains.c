@@ -207,7 +207,6 @@ END_TEST
 START_TEST(a_drained_server_is_emptied_first)
 {
     static const char *const servers[] = {"s1", "s2", "s3"};
-    Cairn__NodeCommand *command;
 
     optimizer = optimizers[_i];
     begin_drain();
@@ -217,12 +216,47 @@ START_TEST(a_drained_server_is_emptied_first)
     for (size_t i = 0; i < 3; i++)
         committed(&cluster, servers[i], 1, 4);
     move_all(servers, 3, 4);
+    ck_assert(GOT(&cluster, "s1", DISMISS));
+    leave(&cluster, "s1");
+    EXPECT_STATE(&cluster, RUNNING, "");
+    leave(&cluster, "s3");
+    EXPECT_STATE(&cluster, WAITING, "waits for server s3, which holds its state");
+}
+END_TEST
+
+/* Nothing is committed that the job could go back to. */
+START_TEST(a_server_that_is_drained_before_a_commit_is_only_emptied)
+{
+    static const char *const servers[] = {"s1", "s2", "s3"};
+
+    optimizer = optimizers[_i];
+    run_text(chained_model(2, 1, optimizer), NULL);
+    register_server(&cluster, "s3");
+    message_free(ask_drain("s1"));
+    prepared(&cluster, "s3", 1, 0);
+    move_all(servers, 3, 3);
+    ck_assert(GOT(&cluster, "s1", DISMISS));
+    leave(&cluster, "s1");
+    EXPECT_STATE(&cluster, RUNNING, "");
+}
+END_TEST
+
+/* Others have what it had, but what is committed is on too few of them. */
+START_TEST(a_drained_server_stays_while_the_committed_step_lacks_replicas)
+{
+    static const char *const servers[] = {"s1", "s2", "s3"};
+
+    optimizer = optimizers[_i];
+    run_text(chained_model(2, 2, optimizer), NULL);
+    commit_step(1, 2);
+    register_server(&cluster, "s3");
+    message_free(ask_drain("s1"));
+    prepared(&cluster, "s3", 1, 0);
+    move_all(servers, 3, 3);
+    ck_assert(!GOT(&cluster, "s1", DISMISS));
     for (size_t i = 1; i < 3; i++)
-        committed(&cluster, servers[i], 1, 6);
-    command = take_command(&cluster, "s1", CAIRN__NODE_COMMAND__BODY_DISMISS);
-    ck_assert_ptr_nonnull(command);
-    message_free(command);
-    ck_assert(GOT(&cluster, "s2", COMMITTED));
+        committed(&cluster, servers[i], 1, 4);
+    ck_assert(GOT(&cluster, "s1", DISMISS));
     EXPECT_STATE(&cluster, RUNNING, "");
 }
 END_TEST
@@ -421,6 +455,8 @@ static Suite *make_suite(void)
     tcase_add_checked_fixture(moves, set_up, tear_down);
     tcase_add_loop_test(moves, a_fresh_server_gets_copies, 0, OPTIMIZERS);
     tcase_add_loop_test(moves, a_drained_server_is_emptied_first, 0, OPTIMIZERS);
+    tcase_add_loop_test(moves, a_server_that_is_drained_before_a_commit_is_only_emptied, 0, OPTIMIZERS);
+    tcase_add_loop_test(moves, a_drained_server_stays_while_the_committed_step_lacks_replicas, 0, OPTIMIZERS);
     tcase_add_loop_test(moves, scaling_takes_servers_on_and_lets_them_go, 0, OPTIMIZERS);
     suite_add_tcase(suite, moves);
     return suite;
