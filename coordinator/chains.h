@@ -55,6 +55,9 @@ uint64_t chains_first_generation(const struct job_entry *entry, const char *serv
 /* Does what is due: servers are taken on, slots copied, and left by those that others can do without. */
 void chains_update(struct turn *turn, struct job_entry *entry, const struct nodes *nodes);
 
+/* Tells in the job's status which servers are to leave and await a commit only (chain_leavers.c). */
+void chains_note_leavers(struct turn *turn, struct job_entry *entry);
+
 /* When the next copy may begin, monotonic; INT64_MAX: none waits for that. */
 int64_t chains_deadline_ms(const struct job_entry *entry);
 

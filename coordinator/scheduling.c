@@ -327,6 +327,7 @@ void schedule(struct turn *turn, struct jobs *jobs, const struct nodes *nodes)
         commits_update(turn, jobs->items[i]);
         growth_update(turn, jobs->items[i]);
         chains_update(turn, jobs->items[i], nodes);
+        chains_note_leavers(turn, jobs->items[i]);
         epochs_update(turn, jobs->items[i]);
     }
     for (size_t i = 0; i < nodes->count; i++)

@@ -24,15 +24,21 @@ static const struct setting rows[] = {
 static const struct settings_table table = {
     "cairn drain",
     "Takes all work from a node, which others go on with, and then lets it end. Does not wait for that: "
-    "\"cairn nodes\" lists the node as long as it is there. The model is the same.",
+    "\"cairn nodes\" lists the node as long as it is there. A server stays until what others have of it is "
+    "committed (train.commit_every, or a program's commit): \"cairn status\" of the job tells. The model is "
+    "the same.",
     rows, sizeof(rows) / sizeof(rows[0])};
 
 static void print_node(const Cairn__NodeStatus *node)
 {
     if (node->job[0] != '\0')
         printf("%s is draining: %s goes on without it, then it ends\n", node->name, node->job);
+    else if (node->kind == CAIRN__NODE_KIND__NODE_KIND_SERVER)
+        printf("%s is draining: what it has of jobs goes to others, and it ends when these have committed a "
+               "step\n",
+               node->name);
     else
-        printf("%s is draining: it ends when it holds nothing that is needed\n", node->name);
+        printf("%s is draining: it ends\n", node->name);
 }
 
 static enum status drain(struct connection *connection, const char *node, Cairn__ClientReply **reply,

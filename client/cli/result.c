@@ -164,16 +164,16 @@ json_t *result_status_json(const Cairn__JobStatus *status, int64_t now_ms)
 {
     json_t *object = result_json(status, now_ms);
     json_t *more = json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "number",
-        whole(status->number), "step", whole(status->step), "final_step", whole(status->final_step),
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "number", whole(status->number), "step", whole(status->step), "final_step", whole(status->final_step),
         "epochs_planned", whole(status->epochs), "microbatches", whole(status->microbatches), "tables",
         whole(status->tables), "incarnation", whole(status->incarnation), "membership_epoch",
         whole(status->membership_epoch), "submitted_ms", json_integer(status->submitted_ms), "started_ms",
         json_integer(status->started_ms), "finished_ms", json_integer(status->finished_ms), "state_ms",
-        json_integer(status->state_ms), "workers_target", whole(status->workers_target), "servers_target", whole(status->servers_target), "divergences",
-        whole(status->divergences), "backup_microbatches", whole(status->backup_microbatches),
-        "validation_step", whole(status->validation_step), "excluded",
-        texts(status->excluded, status->n_excluded));
+        json_integer(status->state_ms), "workers_target", whole(status->workers_target), "servers_target",
+        whole(status->servers_target), "divergences", whole(status->divergences), "backup_microbatches",
+        whole(status->backup_microbatches), "validation_step", whole(status->validation_step), "excluded",
+        texts(status->excluded, status->n_excluded), "leaving", texts(status->leaving, status->n_leaving));
 
     if (!object || !more || json_object_update(object, more) != 0) {
         json_decref(object);

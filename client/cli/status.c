@@ -80,6 +80,13 @@ static void print_cluster(const Cairn__JobStatus *status)
     printf("\n");
 }
 
+static void print_leaving(const Cairn__JobStatus *status)
+{
+    for (size_t i = 0; i < status->n_leaving; i++)
+        printf("%-12s  %s, when the others have committed a step\n", i == 0 ? "leaving" : "",
+               status->leaving[i]);
+}
+
 /* What should not happen, when it has. */
 static void print_trouble(const Cairn__JobStatus *status)
 {
@@ -112,6 +119,7 @@ static void print_status(const Cairn__JobStatus *status)
     print_text("reason", status->reason);
     print_work(status);
     print_cluster(status);
+    print_leaving(status);
     print_trouble(status);
     if (seconds > 0)
         printf("%-12s  %.1f s\n", "took", seconds);

@@ -123,6 +123,20 @@ static void begin_drain(void)
     prepared(&cluster, "s3", 1, 0);
 }
 
+/* The one server that the job's status tells is leaving; NULL: none. */
+static const char *leaving(void)
+{
+    static char name[16];
+    Cairn__ClientReply *reply = status_of(&cluster, "tiny");
+    size_t count = reply->job->n_leaving;
+
+    ck_assert_uint_le(count, 1);
+    if (count > 0)
+        snprintf(name, sizeof(name), "%s", reply->job->leaving[0]);
+    message_free(reply);
+    return count > 0 ? name : NULL;
+}
+
 /* A job that can be resumed needs it as much as one that runs. */
 START_TEST(a_drained_server_stays_for_a_resume)
 {
@@ -210,13 +224,16 @@ START_TEST(a_drained_server_is_emptied_first)
 
     optimizer = optimizers[_i];
     begin_drain();
+    ck_assert_ptr_null(leaving());
     move_all(servers, 3, 3);
     ck_assert(!GOT(&cluster, "s1", DISMISS));
+    ck_assert_str_eq(leaving(), "s1");
     cluster_forget(&cluster);
     for (size_t i = 0; i < 3; i++)
         committed(&cluster, servers[i], 1, 4);
     move_all(servers, 3, 4);
     ck_assert(GOT(&cluster, "s1", DISMISS));
+    ck_assert_ptr_null(leaving());
     leave(&cluster, "s1");
     EXPECT_STATE(&cluster, RUNNING, "");
     leave(&cluster, "s3");
@@ -254,6 +271,7 @@ START_TEST(a_drained_server_stays_while_the_committed_step_lacks_replicas)
     prepared(&cluster, "s3", 1, 0);
     move_all(servers, 3, 3);
     ck_assert(!GOT(&cluster, "s1", DISMISS));
+    ck_assert_str_eq(leaving(), "s1");
     for (size_t i = 1; i < 3; i++)
         committed(&cluster, servers[i], 1, 4);
     ck_assert(GOT(&cluster, "s1", DISMISS));

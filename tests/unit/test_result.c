@@ -135,7 +135,7 @@ END_TEST
 START_TEST(a_waiting_job)
 {
     Cairn__JobStatus status = completed();
-    char *excluded[] = {(char *)"w1", (char *)"w\xe9"}, text[32];
+    char *excluded[] = {(char *)"w1", (char *)"w\xe9"}, *leaving[] = {(char *)"s1"}, text[32];
     json_t *object;
 
     status.state = CAIRN__JOB_STATE__JOB_STATE_WAITING;
@@ -145,6 +145,8 @@ START_TEST(a_waiting_job)
     status.backup_microbatches = 7;
     status.n_excluded = 2;
     status.excluded = excluded;
+    status.n_leaving = 1;
+    status.leaving = leaving;
     ck_assert(result_state_seconds(&status, 21500) == 1.5);
     ck_assert(result_state_seconds(&status, 19000) == 0.0); /* a clock that was set back */
     object = result_status_json(&status, 21500);
@@ -154,6 +156,7 @@ START_TEST(a_waiting_job)
     ck_assert_int_eq(json_integer_value(json_object_get(object, "divergences")), 2);
     ck_assert_int_eq(json_integer_value(json_object_get(object, "backup_microbatches")), 7);
     ck_assert_str_eq(json_string_value(json_array_get(json_object_get(object, "excluded"), 1)), "w?");
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(object, "leaving"), 0)), "s1");
     json_decref(object);
     result_workers_text(&status, " of ", text, sizeof(text));
     ck_assert_str_eq(text, "3 of 4");
