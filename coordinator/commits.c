@@ -135,8 +135,9 @@ static uint64_t last_step(const struct job_entry *entry)
     return entry_has_tables(entry) ? WIRE_STEP_MAX : entry_status(entry)->final_step;
 }
 
-/* Whether one server has a generation that another will never have; the job has then failed. */
-static bool fail_if_split(struct turn *turn, struct job_entry *entry, uint64_t step)
+/* Whether one server has a generation that another will never have, as they stood at different versions when
+ * it was asked for: then nobody is to wait for it. */
+static bool give_up_if_split(struct turn *turn, struct job_entry *entry, uint64_t step)
 {
     const struct participant *has = NULL, *refused = NULL;
 
@@ -148,13 +149,11 @@ static bool fail_if_split(struct turn *turn, struct job_entry *entry, uint64_t s
         else if (server->refused_step == step && server->committed_step < step)
             refused = server;
     }
-    if (!has || !refused)
+    if (!has || !refused || commits_are_given_up(entry, step))
         return false;
-    life_fail(turn, entry,
-              "step %" PRIu64
-              " was to be committed, but only %s could: %s stood at another; a resume goes on "
-              "from step %" PRIu64,
-              step, node_name(has->node), node_name(refused->node), entry_status(entry)->committed_step);
+    entry_tell(turn, entry, "step %" PRIu64 " is not committed: %s could, but %s stood at another", step,
+               node_name(has->node), node_name(refused->node));
+    give_up(entry, step - 1, step);
     return true;
 }
 
@@ -182,7 +181,9 @@ void commits_refused(struct turn *turn, struct job_entry *entry, struct particip
     entry_log(turn, entry, "warn", node_name(server->node), refused->message);
     if (refused->step > server->refused_step)
         server->refused_step = refused->step;
-    if (!fail_if_split(turn, entry, refused->step))
+    if (give_up_if_split(turn, entry, refused->step))
+        commits_update(turn, entry);
+    else
         forget_if_refused_by_all(entry, refused->step);
 }
 
@@ -197,8 +198,8 @@ void commits_made(struct turn *turn, struct job_entry *entry, struct participant
     if (step <= server->committed_step)
         return;
     server->committed_step = step;
-    if (!fail_if_split(turn, entry, step))
-        commits_update(turn, entry);
+    (void)give_up_if_split(turn, entry, step);
+    commits_update(turn, entry);
 }
 
 void commits_passed(struct turn *turn, struct job_entry *entry, uint64_t after, uint64_t step)

@@ -131,7 +131,7 @@ static void serve_committer(struct turn *turn, const struct subscription *subscr
     if (status->state == JOB_STATE(RUNNING))
         error_set(&error, CAIRN_INVALID,
                   "step %" PRIu64 " of %s cannot be committed any more, as a server that had a part of it is "
-                  "gone: commit a later one",
+                  "gone, or servers stood at different steps: commit a later one",
                   subscription->step, status->id);
     else
         error_set(&error, CAIRN_CLOSED, "%s runs no more, and step %" PRIu64 " was not committed: %s",

@@ -180,10 +180,15 @@ static void handle_committed(struct server *server, const Cairn__CommittedComman
     shards_tell(server, SHARD_COMMAND_COMMITTED, committed->job, committed->incarnation, committed->step);
 }
 
+static void forgo(struct server *server, uint64_t job, uint64_t incarnation, uint64_t step)
+{
+    tally_forgo(server->tallies, job, incarnation, step);
+    shards_tell(server, SHARD_COMMAND_FORGO, job, incarnation, step);
+}
+
 static void handle_abandon(struct server *server, const Cairn__AbandonCommand *abandon)
 {
-    tally_forgo(server->tallies, abandon->job, abandon->incarnation, abandon->step);
-    shards_tell(server, SHARD_COMMAND_FORGO, abandon->job, abandon->incarnation, abandon->step);
+    forgo(server, abandon->job, abandon->incarnation, abandon->step);
 }
 
 static void handle_release(struct server *server, const Cairn__ReleaseCommand *release)
@@ -332,6 +337,7 @@ static void handle_report(struct server *server, const struct shard_report *repo
         telling_refused(server->member, report);
         break;
     case TALLY_SPLIT:
+        forgo(server, report->job, report->incarnation, report->step);
         telling_split(server->member, report);
         break;
     case TALLY_FAILED:

@@ -115,8 +115,7 @@ static bool all_have(const struct tallies *tallies, const struct tally *tally, u
     return true;
 }
 
-/* What it comes to when a shard has made, or refused, the generation of a step that others refused or made. A
- * shard makes no later one before the job has this one, so a server of two minds could commit nothing more.
+/* What it comes to when a shard has made, or refused, the generation of a step that others refused or made.
  */
 static enum tally_outcome judge(const struct tallies *tallies, struct tally *tally, uint64_t step)
 {
@@ -131,10 +130,8 @@ static enum tally_outcome judge(const struct tallies *tallies, struct tally *tal
         made += shard->durable_step == step;
         refused += shard->refused_step == step && shard->durable_step < step;
     }
-    if (made > 0 && refused > 0) {
-        tally->failed = true;
+    if (made > 0 && refused > 0)
         return TALLY_SPLIT;
-    }
     if (refused < holders)
         return TALLY_WAITS;
     for (uint32_t i = 0; i < tallies->threads; i++)

@@ -14,7 +14,8 @@ enum tally_outcome {
     TALLY_PREPARED,  /* tell Prepared */
     TALLY_COMMITTED, /* tell Committed of the report's step */
     TALLY_REFUSED,   /* tell CommitRefused of the report's step with its message */
-    TALLY_SPLIT,     /* tell Failed: some shards made the report's step, and others will not */
+    TALLY_SPLIT,     /* some shards made the report's step, and others will not: these forgo it; tell
+                        CommitRefused */
     TALLY_FAILED,    /* tell Failed with the report's message */
     TALLY_HELD,      /* tell Held with the step of tally_newest */
     TALLY_EXTENDED,  /* tell Extended with the report's tables */

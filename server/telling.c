@@ -177,9 +177,10 @@ void telling_copied(struct member *member, const struct shard_report *report, ui
 
 void telling_split(struct member *member, const struct shard_report *report)
 {
-    char reason[128];
+    struct shard_report refused = *report;
 
-    snprintf(reason, sizeof(reason), "some of its shards made step %" PRIu64 " durable and others could not",
+    snprintf(refused.message, sizeof(refused.message),
+             "some of its shards made step %" PRIu64 " durable, which others stood before or behind",
              report->step);
-    telling_failed(member, report->job, report->incarnation, reason);
+    telling_refused(member, &refused);
 }

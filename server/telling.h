@@ -25,7 +25,7 @@ void telling_passed(struct member *member, uint64_t job, uint64_t incarnation, u
  * what the node says it is engaged in. */
 void telling_failed(struct member *member, uint64_t job, uint64_t incarnation, const char *reason);
 
-/* The same, of a job of which some shards made a generation and others could not. */
+/* Tells CommitRefused of a generation that some shards made and others could not. */
 void telling_split(struct member *member, const struct shard_report *report);
 
 /* A commit that was asked for cannot be made. */
