@@ -57,11 +57,17 @@ static void text_cut(Cairn__JobText *text, size_t count)
         message_free(text->added[--text->n_added]);
 }
 
-void growth_text(const struct job_entry *entry, Cairn__JobText *text)
+/* The job's text with its first tables. */
+static void text_of(const struct job_entry *entry, uint32_t tables, Cairn__JobText *text)
 {
     *text = *entry->record->text;
-    if (entry->job && text->n_added > entry->tables_ready - own_tables(entry))
-        text->n_added = entry->tables_ready - own_tables(entry);
+    if (entry->job && text->n_added > tables - own_tables(entry))
+        text->n_added = tables - own_tables(entry);
+}
+
+void growth_text(const struct job_entry *entry, Cairn__JobText *text)
+{
+    text_of(entry, entry->tables_ready, text);
 }
 
 void growth_abandon(struct turn *turn, struct job_entry *entry)
@@ -101,6 +107,7 @@ static void tell(struct turn *turn, const struct job_entry *entry, const struct 
     Cairn__ExtendCommand extend = CAIRN__EXTEND_COMMAND__INIT;
     Cairn__GoOnCommand go_on = CAIRN__GO_ON_COMMAND__INIT;
     Cairn__PrepareCommand prepare;
+    Cairn__JobText text;
 
     hold.job = go_on.job = entry_status(entry)->number;
     hold.incarnation = go_on.incarnation = entry_status(entry)->incarnation;
@@ -109,6 +116,8 @@ static void tell(struct turn *turn, const struct job_entry *entry, const struct 
         command.hold = &hold;
     } else if (entry->growth == GROWTH_EXTENDING) {
         life_describe(entry, entry->growth_step, &prepare);
+        text_of(entry, entry->growth_tables, &text); /* what is asked for meanwhile makes another round */
+        prepare.text = &text;
         extend.prepare = &prepare;
         command.body_case = CAIRN__NODE_COMMAND__BODY_EXTEND;
         command.extend = &extend;

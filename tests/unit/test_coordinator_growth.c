@@ -288,6 +288,26 @@ START_TEST(answers_out_of_turn_change_nothing)
 }
 END_TEST
 
+/* Another table is asked for while one is being added, and a server comes by another connection: it is told
+ * of the one that all are told of. */
+START_TEST(a_server_that_is_told_again_is_told_the_same)
+{
+    const struct newcomer again = {"s1 again", "s1", 1, 2, 1};
+    Cairn__NodeCommand *command;
+
+    run_text(TABLES_TEXT);
+    ask_table("one", LATE);
+    both_held(5, 6);
+    ask_table("two", LATER);
+    register_newcomer(&cluster, &again);
+    command = take_command(&cluster, "s1 again", CAIRN__NODE_COMMAND__BODY_EXTEND);
+    ck_assert_ptr_nonnull(command);
+    ck_assert_uint_eq(command->extend->prepare->text->n_added, 1);
+    ck_assert_uint_eq(command->extend->prepare->text->added[0]->first_version, 6);
+    message_free(command);
+}
+END_TEST
+
 START_TEST(a_server_with_other_tables_fails_the_job)
 {
     run_text(TABLES_TEXT);
@@ -452,6 +472,7 @@ static Suite *make_suite(void)
                                    the_job_must_run_and_have_tables,
                                    trainings_have_no_tables,
                                    answers_out_of_turn_change_nothing,
+                                   a_server_that_is_told_again_is_told_the_same,
                                    a_server_with_other_tables_fails_the_job};
     const TTest *const ends[] = {a_server_that_cannot_add_fails_the_job_which_goes_on_without,
                                  those_who_wait_are_told_of_the_end,
