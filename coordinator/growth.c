@@ -70,20 +70,44 @@ void growth_text(const struct job_entry *entry, Cairn__JobText *text)
     text_of(entry, entry->tables_ready, text);
 }
 
-void growth_abandon(struct turn *turn, struct job_entry *entry)
+/* Forgets all tables but the first ones. */
+static void narrow(struct turn *turn, struct job_entry *entry, uint32_t tables)
 {
     struct job *narrower = NULL;
 
-    entry->growth = GROWTH_NONE;
-    if (!entry->job || entry->tables_ready == entry->job->table_count)
+    if (tables == entry->job->table_count)
         return;
-    text_cut(entry->record->text, entry->tables_ready - own_tables(entry));
+    text_cut(entry->record->text, tables - own_tables(entry));
     if (job_load_message(entry->record->text, &narrower, NULL) != CAIRN_OK) { /* it has been read before */
         turn->effects->failed = true;
         return;
     }
     job_free(entry->job);
     entry->job = narrower;
+}
+
+void growth_abandon(struct turn *turn, struct job_entry *entry)
+{
+    entry->growth = GROWTH_NONE;
+    if (entry->job)
+        narrow(turn, entry, entry->tables_ready);
+}
+
+void growth_take_up(struct turn *turn, struct job_entry *entry, uint32_t tables_ready)
+{
+    const Cairn__JobText *text = entry->record->text;
+    uint32_t told = tables_ready;
+
+    entry->tables_ready = entry_status(entry)->tables = tables_ready;
+    while (told < entry->job->table_count &&
+           text->added[told - own_tables(entry)]->first_version != WIRE_STEP_MAX)
+        told++;
+    narrow(turn, entry, told);
+    if (told == tables_ready || turn->effects->failed)
+        return;
+    entry->growth = GROWTH_EXTENDING;
+    entry->growth_tables = told;
+    entry->growth_step = text->added[told - own_tables(entry) - 1]->first_version;
 }
 
 void growth_go_back(struct job_entry *entry)
@@ -147,6 +171,8 @@ void growth_repeat(struct turn *turn, const struct job_entry *entry, const struc
 
 static bool have_answered(const struct job_entry *entry)
 {
+    if (entry->awaited_count > 0)
+        return false;
     for (size_t i = 0; i < entry->servers.count; i++) {
         if (!entry->servers.items[i].answered)
             return false;
@@ -175,7 +201,6 @@ static void hold(struct turn *turn, struct job_entry *entry)
 {
     entry->growth = GROWTH_HOLDING;
     entry->growth_step = least_step(entry);
-    entry->unsaved = true; /* a coordinator that starts again must know that servers may be held */
     tell_all(turn, entry);
 }
 
@@ -187,6 +212,7 @@ static void extend(struct turn *turn, struct job_entry *entry)
     entry->growth_tables = entry->job->table_count;
     for (size_t i = entry->tables_ready - own_tables(entry); i < text->n_added; i++)
         text->added[i]->first_version = entry->growth_step;
+    entry->unsaved = true; /* a coordinator that starts again must know what servers may have been told */
     tell_all(turn, entry);
 }
 

@@ -4,7 +4,8 @@
  * put there at once, and then:
  *
  *     holding     HoldCommand to all servers: they make no new versions, and say how far they have come
- *     extending   ExtendCommand, with the newest of those versions: the new tables begin there
+ *     extending   the record is stored, then ExtendCommand, with the newest of those versions: the new tables
+ *                 begin there
  *     none        all servers have them: the record is stored, then GoOnCommand; clients are answered
  *
  * What is asked for meanwhile makes another round. A job that ends in one forgets tables that not all servers
@@ -39,6 +40,11 @@ void growth_abandon(struct turn *turn, struct job_entry *entry);
 
 /* A server that was out of reach is told once more where the adding of tables stands. */
 void growth_repeat(struct turn *turn, const struct job_entry *entry, const struct participant *server);
+
+/* A coordinator that starts again takes up a running job: tables that servers may have been told of are added
+ * to the end, by all; those that were only asked for are forgotten, and servers that are held for them go on.
+ * tables_ready: as the record tells. */
+void growth_take_up(struct turn *turn, struct job_entry *entry, uint32_t tables_ready);
 
 /* The job is to go on from its committed step: tables that began later begin there. */
 void growth_go_back(struct job_entry *entry);

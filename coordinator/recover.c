@@ -1,6 +1,7 @@
 /* Taking up stored jobs. Knows nothing of where they were stored. */
 #include "recover.h"
 
+#include "growth.h"
 #include "job/job_message.h"
 #include "life.h"
 #include "net/wire.h"
@@ -8,14 +9,14 @@
 
 #include <inttypes.h>
 
-/* Whether nodes were at work on the job, as it is, under its present incarnation, and can go on with that.
- * Not if tables were being added: the servers may be held, and we do not know at what. */
+/* Whether nodes were at work on the job, as it is, under its present incarnation, and can go on with that. */
 static bool was_live(const struct job_entry *entry, uint32_t tables_ready)
 {
     const Cairn__JobStatus *status = entry_status(entry);
 
     if (entry_has_tables(entry))
-        return status->state == JOB_STATE(RUNNING) && tables_ready == entry->job->table_count;
+        return status->state == JOB_STATE(RUNNING) && tables_ready <= entry->job->table_count &&
+               tables_ready >= entry->job->table_count - entry->job->added_count;
     return entry_has_begun(entry) && status->state != JOB_STATE(PENDING) &&
            status->state != JOB_STATE(PREPARING);
 }
@@ -52,6 +53,8 @@ static enum status take_up(struct turn *turn, struct job_entry *entry, uint32_t 
     }
     entry_set_job(turn, entry, job);
     if (was_live(entry, tables_ready)) {
+        if (entry_has_tables(entry))
+            growth_take_up(turn, entry, tables_ready);
         entry_tell(turn, entry, "the coordinator started again: the job's nodes are awaited");
         retake_await(turn, entry, lease_ms);
     } else if (status->state != JOB_STATE(PENDING) && status->state != JOB_STATE(WAITING)) {

@@ -370,6 +370,35 @@ END_TEST
 
 /* ---- what is durable */
 
+/* Some servers may have been told of a table: it is added to the end, by all, and no step is lost. What was
+ * only asked for is to be asked for again. */
+START_TEST(a_restarted_coordinator_goes_on_adding)
+{
+    run_text(TABLES_TEXT);
+    commit_step(1, 3);
+    ask_table("one", LATE);
+    both_held(5, 6);
+    ck_assert(GOT(&cluster, "s1", EXTEND));
+    ask_table("two", LATER);
+    extended("s1", 1, 3);
+    cluster_restart(&cluster);
+    register_engaged(&cluster, "s1", 2, 1);
+    ck_assert(GOT(&cluster, "s1", EXTEND));
+    extended("s1", 1, 3);
+    ck_assert(!GOT(&cluster, "s1", GO_ON)); /* s2 is awaited */
+    register_engaged(&cluster, "s2", 2, 1);
+    ck_assert(GOT(&cluster, "s2", EXTEND));
+    expect_tables(2);
+    extended("s2", 1, 3);
+    ck_assert(GOT(&cluster, "s1", GO_ON) && GOT(&cluster, "s2", GO_ON));
+    ck_assert(!GOT(&cluster, "s1", RELEASE));
+    expect_tables(3);
+    ask_table("two", LATER);
+    both_held(7, 7);
+    both_extended(3, 4, 7);
+}
+END_TEST
+
 /* Stored before anybody is told; where the job goes back to, the table begins. */
 START_TEST(a_restarted_coordinator_knows_the_tables)
 {
@@ -477,6 +506,7 @@ static Suite *make_suite(void)
     const TTest *const ends[] = {a_server_that_cannot_add_fails_the_job_which_goes_on_without,
                                  those_who_wait_are_told_of_the_end,
                                  waiting_clients_get_signs_of_life,
+                                 a_restarted_coordinator_goes_on_adding,
                                  a_restarted_coordinator_knows_the_tables,
                                  a_resume_keeps_the_tables,
                                  jobs_are_submitted_without_added_tables,

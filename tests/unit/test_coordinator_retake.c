@@ -499,7 +499,8 @@ START_TEST(a_job_that_waited_waits_on)
 }
 END_TEST
 
-START_TEST(tables_that_were_being_added_begin_anew)
+/* No server had been told of the table. */
+START_TEST(servers_that_are_held_go_on_after_a_restart)
 {
     Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
     Cairn__TableRequest body = CAIRN__TABLE_REQUEST__INIT;
@@ -517,8 +518,11 @@ START_TEST(tables_that_were_being_added_begin_anew)
     ck_assert(GOT(&cluster, "s1", HOLD)); /* and nobody would tell it to go on */
     cluster_restart(&cluster);
     register_engaged(&cluster, "s1", 2, 1);
-    ck_assert(GOT(&cluster, "s1", RELEASE) && GOT(&cluster, "s1", PREPARE));
-    ck_assert_uint_eq(incarnation(), 2);
+    ck_assert(GOT(&cluster, "s1", GO_ON) && !GOT(&cluster, "s1", RELEASE));
+    ck_assert_uint_eq(incarnation(), 1);
+    EXPECT_STATE(&cluster, RUNNING, "");
+    ask(&cluster, "adder again", &request);
+    ck_assert(GOT(&cluster, "s1", HOLD));
 }
 END_TEST
 
@@ -680,7 +684,7 @@ static Suite *make_suite(void)
                                      a_pause_goes_on_after_a_restart,
                                      a_job_that_prepared_prepares_again,
                                      a_job_that_waited_waits_on,
-                                     tables_that_were_being_added_begin_anew,
+                                     servers_that_are_held_go_on_after_a_restart,
                                      tables_are_added_when_all_servers_are_back,
                                      records_of_an_older_program_go_on_from_what_is_committed};
     const TTest *const generations[] = {
