@@ -427,7 +427,8 @@ static inline bool takes_part(const struct play *play, const struct player *play
            play->trainings[job].incarnation > 0;
 }
 
-/* The servers are there, and what workers have adopted covers all microbatches. */
+/* A server is there, as one may have all slots when others were drained, and what workers have adopted covers
+ * all microbatches. */
 static inline bool step_can_end(const struct play *play, uint64_t job)
 {
     bool covered[MICROBATCHES] = {false};
@@ -446,7 +447,7 @@ static inline bool step_can_end(const struct play *play, uint64_t job)
         if (!covered[i])
             return false;
     }
-    return servers >= 2;
+    return servers > 0;
 }
 
 static inline bool somebody_votes(const struct play *play, uint64_t job)
