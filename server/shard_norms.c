@@ -16,6 +16,9 @@
 
 #define EVERYBODY UINT32_MAX
 
+/* In place of a part: who was asked has yet to be pushed what it would measure. */
+#define PART_LACKS UINT64_MAX
+
 static struct norm_rounds *rounds_of(const struct shard_job *job, uint32_t number)
 {
     const struct table *table = &job->tables->items[number];
@@ -40,14 +43,15 @@ static void fail(struct shard *shard, struct shard_job *job, uint32_t number)
 
 /* ---- out */
 
-/* told: NULL: nothing but where this shard stands. */
+/* told: NULL: nothing but where this shard stands. question: which one this is, or answers; 0: none. */
 static void part_send(struct shard *shard, const struct shard_job *job, uint32_t number, uint64_t exchange_at,
-                      uint32_t to, struct buffer *told)
+                      uint64_t question, uint32_t to, struct buffer *told)
 {
     struct shard_message part = {.header = {.kind = DATA_PART,
                                             .job = job->assignment->number,
                                             .incarnation = job->incarnation,
                                             .table = number,
+                                            .step = question,
                                             .request = exchange_at,
                                             .payload_count = 1},
                                  .endpoint = job->map->endpoints[to],
@@ -73,19 +77,20 @@ static void holders_mark(const struct shard_job *job, uint32_t number, bool hold
 }
 
 /* To one shard, or to all others that hold a piece. */
-static void part_tell(struct shard *shard, const struct shard_job *job, uint32_t number, uint64_t exchange_at,
+static void part_tell(struct shard *shard, const struct shard_job *job, uint32_t number, uint64_t question,
                       uint32_t to, struct buffer *told)
 {
+    uint64_t exchange_at = exchange_number(exchange_of(job, number));
     bool holds[WIRE_SHARDS_MAX];
 
     if (to != EVERYBODY) {
-        part_send(shard, job, number, exchange_at, to, told);
+        part_send(shard, job, number, exchange_at, question, to, told);
         return;
     }
     holders_mark(job, number, holds);
     for (uint32_t position = 0; position < job->map->shard_count; position++) {
         if (holds[position] && position != job->map->positions[shard->owner.shard])
-            part_send(shard, job, number, exchange_at, position, told);
+            part_send(shard, job, number, exchange_at, question, position, told);
     }
 }
 
@@ -104,7 +109,7 @@ static void given_tell(struct shard *shard, struct shard_job *job, uint32_t numb
             return;
         }
         memcpy(told->data, parts, length);
-        part_tell(shard, job, number, exchange_number(exchange), to, told);
+        part_tell(shard, job, number, 0, to, told);
         buffer_unref(told);
         at += length;
     }
@@ -121,13 +126,28 @@ static void total_tell(struct shard *shard, struct shard_job *job, uint32_t numb
         return;
     }
     exchange_tell_total(exchange, exchange_at, told->data);
-    part_send(shard, job, number, exchange_at, to, told);
+    part_send(shard, job, number, exchange_at, 0, to, told);
     buffer_unref(told);
 }
 
-static void ask(struct shard *shard, const struct shard_job *job, uint32_t number)
+/* Tells who asked that a sum is missing here: so nobody can have all parts. */
+static void lacking_tell(struct shard *shard, struct shard_job *job, uint32_t number, uint64_t question,
+                         uint32_t to)
 {
-    part_tell(shard, job, number, exchange_number(exchange_of(job, number)), EVERYBODY, NULL);
+    struct buffer *told = buffer_new(sizeof(uint64_t));
+
+    if (!told)
+        return; /* it asks again */
+    *(uint64_t *)told->data = PART_LACKS;
+    part_tell(shard, job, number, question, to, told);
+    buffer_unref(told);
+}
+
+void shard_ask_norms(struct shard *shard, const struct shard_job *job, uint32_t number)
+{
+    const struct sparse_table *sparse = job->tables->items[number].sparse;
+
+    part_tell(shard, job, number, sparse ? sparse->question : 0, EVERYBODY, NULL);
 }
 
 /* ---- measuring */
@@ -222,16 +242,42 @@ static bool part_fits(const struct shard *shard, const struct shard_job *job,
 }
 
 /* Tells one who waits in an exchange what there is here of it and of those after it. */
-static void answer(struct shard *shard, struct shard_job *job, uint32_t number, uint64_t exchange_at,
-                   uint32_t from)
+static void answer(struct shard *shard, struct shard_job *job, const struct data_header *asked)
 {
+    uint32_t number = asked->table, from = asked->payloads[0].chunk;
     const struct exchange *exchange = exchange_of(job, number);
-    uint64_t at = exchange_at;
+    const struct sparse_table *sparse = job->tables->items[number].sparse;
+    uint64_t at = asked->request;
 
     for (; exchange_keeps(exchange, at); at++)
         total_tell(shard, job, number, at, from);
-    if (at == exchange_number(exchange))
-        given_tell(shard, job, number, 0, from);
+    if (at != exchange_number(exchange))
+        return;
+    given_tell(shard, job, number, 0, from);
+    if (sparse && sparse_lacks_sums(sparse))
+        lacking_tell(shard, job, number, asked->step, from);
+}
+
+/* What another shard lacks holds up this version's update: who asks for the newest version is told this one.
+ * Whoever has asked since the question was sent may have seen more than it is an answer to: it is sent again.
+ */
+static void lacking_take(struct shard *shard, struct shard_job *job, const struct data_header *header)
+{
+    struct sparse_table *sparse = job->tables->items[header->table].sparse;
+
+    if (header->request != exchange_number(norm_rounds_exchange(sparse->rounds)))
+        return;
+    if (header->step == sparse->question)
+        sparse->is_lacked = true;
+    else if (header->step < sparse->question && shard_rows_await_norms(sparse))
+        shard_ask_norms(shard, job, header->table);
+    shard_advance_sparse(shard, job, header->table);
+}
+
+static bool is_lacking(const struct table *table, const struct buffer *told)
+{
+    return table->sparse && told->length_bytes == sizeof(uint64_t) &&
+           *(const uint64_t *)told->data == PART_LACKS;
 }
 
 void shard_take_part(struct shard *shard, const struct data_header *header, const struct buffer *told)
@@ -242,7 +288,9 @@ void shard_take_part(struct shard *shard, const struct data_header *header, cons
     if (!part_fits(shard, job, header)) {
         part_drop(header, "of another job, incarnation, table or shard");
     } else if (!told) {
-        answer(shard, job, header->table, header->request, header->payloads[0].chunk);
+        answer(shard, job, header);
+    } else if (is_lacking(&job->tables->items[header->table], told)) {
+        lacking_take(shard, job, header);
     } else if (exchange_take(exchange_of(job, header->table), header->request, told->data, told->length_bytes,
                              &error) != CAIRN_OK) {
         log_warn("part_refused", "job=%" PRIu64 " table=%u reason=\"%s\"", header->job, header->table,
@@ -297,10 +345,15 @@ void shard_norms_come(struct shard *shard, struct shard_job *job, uint32_t numbe
     if (job->tables->items[number].dense)
         rounds_go_on(shard, job, number);
     if (has_skipped)
-        ask(shard, job, number);
+        shard_ask_norms(shard, job, number);
 }
 
 /* ---- waiting */
+
+bool shard_rows_await_norms(const struct sparse_table *sparse)
+{
+    return sparse->asking.first && sparse->rounds && !norm_rounds_ready(sparse->rounds, sparse->version);
+}
 
 static bool table_waits(const struct shard_job *job, uint32_t number)
 {
@@ -308,7 +361,8 @@ static bool table_waits(const struct shard_job *job, uint32_t number)
 
     if (!rounds_of(job, number))
         return false;
-    return table->sparse ? sparse_awaits_parts(table->sparse) : dense_awaits_parts(table->dense);
+    return table->sparse ? sparse_awaits_parts(table->sparse) || shard_rows_await_norms(table->sparse)
+                         : dense_awaits_parts(table->dense);
 }
 
 bool shard_waits(const struct shard *shard)
@@ -334,7 +388,7 @@ void shard_nudge(struct shard *shard)
         shard_chains_nudge(shard, job);
         for (uint32_t number = 0; number < job->tables->count; number++) {
             if (table_waits(job, number))
-                ask(shard, job, number);
+                shard_ask_norms(shard, job, number);
         }
     }
     shard_flush(shard);

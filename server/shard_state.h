@@ -161,6 +161,11 @@ void shard_take_part(struct shard *shard, const struct data_header *header, cons
 /* Another map is in force: measures the chunks that this shard is the head of now. */
 void shard_norms_moved(struct shard *shard, struct shard_job *job);
 
+/* Asks all others for what is missing of the exchange at hand; and whether somebody who asks for the newest
+ * version of rows waits for that. */
+void shard_ask_norms(struct shard *shard, const struct shard_job *job, uint32_t number);
+bool shard_rows_await_norms(const struct sparse_table *sparse);
+
 /* What a copy of a piece of a table with norms takes along: *known NULL: nothing. False: out of memory.
  * Owns: the caller. Then, where it comes: whether foreign bytes fit a piece at `version`, and taking them.
  * known: NULL: none. */

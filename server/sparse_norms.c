@@ -79,6 +79,14 @@ void sparse_measure(struct sparse_table *table)
     }
 }
 
+bool sparse_lacks_sums(const struct sparse_table *table)
+{
+    uint32_t open, heads;
+
+    sparse_chain_count(table->chain, table->version, &open, &heads);
+    return open > 0 && norm_rounds_is_at(table->rounds, table->version);
+}
+
 bool sparse_awaits_parts(const struct sparse_table *table)
 {
     return !sparse_is_blank(table) && sparse_chain_is_whole(table->chain, table->version) &&

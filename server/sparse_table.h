@@ -66,6 +66,8 @@ struct sparse_table {
     struct sparse_before before;
     struct waiting_list waiting; /* the shard's: who waits for version + 1 */
     struct waiting_list asking;  /* and who asks for the newest, while that comes by itself */
+    uint64_t question;           /* with rounds: which of these questions the last one was, */
+    bool is_lacked;              /* and whether others lack sums, so that it does not come by itself */
 };
 
 /* A table at `version`. rows and candidates (NULL unless the table admits late) hold that version and are
@@ -125,6 +127,10 @@ enum status sparse_begin_norms(struct sparse_table *table, uint32_t slot_count, 
  * that has been done; whether nothing is missing for the update but what others have. Only with rounds. */
 void sparse_measure(struct sparse_table *table);
 bool sparse_awaits_parts(const struct sparse_table *table);
+
+/* Whether clients have still to push something of a slot that is served here, so that nobody can have all
+ * parts of the exchange at hand. Only with rounds. */
+bool sparse_lacks_sums(const struct sparse_table *table);
 
 /* Whether sparse_update may be called: the step's sum is whole, and norms that it needs are known. */
 bool sparse_is_due(const struct sparse_table *table);

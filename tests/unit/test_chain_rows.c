@@ -198,6 +198,7 @@ static void attach(struct play *play, struct program *program)
                      (unsigned long long)play->ended);
     program->is_attached = true;
     program->step = program->ended = oldest;
+    play->ended = oldest > play->ended ? oldest : play->ended;
     memset(program->has_ended, 0, sizeof(program->has_ended));
     memset(program->has_pushed, 0, sizeof(program->has_pushed));
     play->attached++;
