@@ -211,6 +211,10 @@ void shard_take_chain_rows(struct shard *shard, struct shard_job *job, const str
     struct error error;
     enum status status = CAIRN_OK;
 
+    if (header->kind == DATA_ASK && header->map > job->map->number) {
+        sparse->early = header->map > sparse->early ? header->map : sparse->early;
+        return;
+    }
     if (sparse->chain && (header->kind == DATA_ASK || header->kind == DATA_SNAPSHOT)) {
         shard_take_copy_rows(shard, job, header, payloads);
         return;

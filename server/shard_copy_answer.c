@@ -249,6 +249,19 @@ static bool may_be_asked(const struct copy_message *said)
     return !said->sparse->is_torn;
 }
 
+void shard_copy_recall(struct sparse_table *sparse, uint64_t map)
+{
+    if (sparse->early == 0 || sparse->early > map)
+        return;
+    sparse->early = 0;
+    for (uint32_t i = 0; i < sparse->chain->slot_count; i++) {
+        struct sparse_slot *slot = &sparse->chain->slots[i];
+
+        if (slot->place.is_member && slot->place.after_is_copy && !slot->is_frozen && slot->after == 0)
+            slot->asked = 1; /* any version will do */
+    }
+}
+
 void shard_copy_answer(struct copy_message *said)
 {
     if (!copy_message_read(said, ASKED_COUNT) || !may_be_asked(said))

@@ -271,9 +271,10 @@ static void stand_take(const struct copy_message *said)
     if (!is_of_copy(said))
         return;
     if (sparse_is_blank(said->sparse)) {
-        if (chain->copying.is_any || chain->copying.step == said->header->step)
+        if (!chain->copying.is_any && chain->copying.step == said->header->step)
             return;
-        sparse_chain_close_copy(chain);
+        if (!chain->copying.is_any)
+            sparse_chain_close_copy(chain);
         shard_ask_rows(said->shard, said->job, said->header->table);
         return;
     }

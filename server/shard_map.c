@@ -273,6 +273,7 @@ static enum status rows_move(struct shard *shard, struct shard_job *job, uint32_
         status = sparse_table_place(sparse, job->map, shard->owner.shard, &moved, error);
     if (status != CAIRN_OK)
         return status;
+    shard_copy_recall(sparse, job->map->number);
     if (!was_blank && sparse_is_blank(sparse))
         commits_rows_left(&job->commits, sparse->first_version, sparse->version);
     if (moved.serves) {

@@ -220,6 +220,10 @@ bool shard_rows_wait(const struct sparse_table *sparse);
  * has come, takes what others ask and answer. */
 void shard_ask_rows(struct shard *shard, struct shard_job *job, uint32_t number);
 void shard_tell_asked(struct shard *shard, struct shard_job *job, uint32_t number);
+
+/* A map is in force: who asked for a copy by it before it was heard of here will be told where this shard
+ * stands, and asks again. */
+void shard_copy_recall(struct sparse_table *sparse, uint64_t map);
 void shard_take_copy_rows(struct shard *shard, struct shard_job *job, const struct data_header *header,
                           struct buffer *const payloads[]);
 void shard_rows_nudge(struct shard *shard, struct shard_job *job, uint32_t number);

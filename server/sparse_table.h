@@ -61,6 +61,7 @@ struct sparse_table {
     uint64_t sum_samples;
     struct sparse_chain *chain; /* NULL: all slots here lie here alone, and are served; not with rounds */
     bool is_loaded;             /* from a store: rows of slots that are not here may lie here as well */
+    uint64_t early; /* the newest map by which a copy was asked for that is not heard of yet; 0: none */
     uint64_t heads_since;       /* the map by which this shard's slots that are served became what they are */
     uint64_t first_version;     /* the one that it came here with: it is in generations of later steps */
     struct sparse_before before;

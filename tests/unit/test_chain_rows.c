@@ -570,6 +570,34 @@ START_TEST(a_late_question_begins_no_copy)
 }
 END_TEST
 
+/* Who is copied to asks before who is asked has heard of the copy: it is answered as soon as that one has,
+ * and need not ask again, half a second later. */
+START_TEST(a_question_that_comes_before_the_map_is_answered)
+{
+    struct play *play = play_new(kinds[0], 2, 1);
+    struct chain_rig *rig = play->rig;
+    struct chain_slot *slot = &rig->slots[2]; /* of nodes 2 and 3 */
+
+    plain_steps(play, 3);
+    if (_i == 1) { /* who is copied to has nothing yet */
+        chain_lose(rig, 0);
+        settle(play);
+    }
+    chain_copy_begin(rig, slot, 0);
+    chain_give_map(rig, 0);
+    chain_deliver_all(rig);
+    MUST(slot->copy == 0);
+    chain_give_map(rig, 3);
+    chain_deliver_all(rig);
+    MUST(slot->copy == SLOT_NOBODY && chain_has(slot, 0));
+    settle(play);
+    plain_steps(play, STEPS);
+    settle(play);
+    check_all_replicas(play);
+    play_free(play);
+}
+END_TEST
+
 /* ---- norms */
 
 /* All that is on its way comes, but for what a node is told of norms: that is lost. */
@@ -861,6 +889,7 @@ static Suite *chain_rows_suite(void)
     tcase_add_test(events, a_slot_that_leaves_takes_nothing_of_a_copy_along);
     tcase_add_loop_test(events, a_part_of_an_older_copy_does_no_harm, 0, 2);
     tcase_add_loop_test(events, a_late_question_begins_no_copy, 0, 2);
+    tcase_add_loop_test(events, a_question_that_comes_before_the_map_is_answered, 0, 2);
     tcase_add_test(events, a_copy_brings_the_norms_that_others_need);
     tcase_add_test(events, who_is_far_behind_is_told_the_norms);
     tcase_add_loop_test(events, a_shard_that_is_held_back_keeps_its_factors, 0, 2);
