@@ -84,10 +84,10 @@ static void sparse_answer(struct shard *shard, struct shard_job *job, uint32_t n
 }
 
 /* Answers those who have asked for the newest version: it has come, or does not come by itself any more. */
-static void asking_answer(struct shard *shard, struct shard_job *job, uint32_t number)
+static void asking_answer(struct shard *shard, struct shard_job *job, uint32_t number, bool has_come)
 {
     struct sparse_table *sparse = job->tables->items[number].sparse;
-    uint64_t limit = shard_rows_go_on(job, sparse) ? sparse->version : UINT64_MAX;
+    uint64_t limit = has_come || !shard_rows_go_on(job, sparse) ? UINT64_MAX : sparse->lacked;
     struct wait wait;
 
     while (subscriber_take(shard->subscribers, &sparse->asking, limit, &wait)) {
@@ -130,7 +130,7 @@ void shard_advance_sparse(struct shard *shard, struct shard_job *job, uint32_t n
         if (sparse->rounds)
             shard_measure_rows(shard, job, number);
     } while (sparse_advance(shard, job, number));
-    asking_answer(shard, job, number);
+    asking_answer(shard, job, number, sparse->version != version);
     if (sparse->chain && sparse->version != version)
         shard_ask_rows(shard, job, number); /* what is awaited, at the new version */
 }

@@ -258,20 +258,19 @@ static void answer(struct shard *shard, struct shard_job *job, const struct data
         lacking_tell(shard, job, number, asked->step, from);
 }
 
-/* What another shard lacks holds up this version's update: who asks for the newest version is told this one.
- * Whoever has asked since the question was sent may have seen more than it is an answer to: it is sent again.
- */
+/* What another shard lacks holds up this version's update: who had asked for the newest version when that one
+ * was asked is told this one. Who has asked since then may have seen more: for him it is asked again. */
 static void lacking_take(struct shard *shard, struct shard_job *job, const struct data_header *header)
 {
     struct sparse_table *sparse = job->tables->items[header->table].sparse;
 
-    if (header->request != exchange_number(norm_rounds_exchange(sparse->rounds)))
+    if (header->request != exchange_number(norm_rounds_exchange(sparse->rounds)) ||
+        header->step > sparse->question || header->step <= sparse->lacked)
         return;
-    if (header->step == sparse->question)
-        sparse->is_lacked = true;
-    else if (header->step < sparse->question && shard_rows_await_norms(sparse))
-        shard_ask_norms(shard, job, header->table);
+    sparse->lacked = header->step;
     shard_advance_sparse(shard, job, header->table);
+    if (shard_rows_await_norms(sparse))
+        shard_ask_norms(shard, job, header->table);
 }
 
 static bool is_lacking(const struct table *table, const struct buffer *told)

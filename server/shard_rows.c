@@ -116,9 +116,7 @@ static void answer_now(const struct request *request, uint64_t version, const st
 
 bool shard_rows_go_on(const struct shard_job *job, const struct sparse_table *sparse)
 {
-    if (job->failed || !sparse->chain || !sparse_chain_ends(sparse->chain, sparse->version))
-        return false;
-    return !sparse->is_lacked || norm_rounds_ready(sparse->rounds, sparse->version);
+    return !job->failed && sparse->chain && sparse_chain_ends(sparse->chain, sparse->version);
 }
 
 static void answer_newest(const struct request *request)
@@ -126,13 +124,11 @@ static void answer_newest(const struct request *request)
     struct sparse_table *sparse = request->table->sparse;
     bool has_asked = shard_rows_await_norms(sparse);
 
-    sparse->is_lacked = false;
     if (!shard_rows_go_on(request->job, sparse)) {
         answer_now(request, sparse->version, NULL);
         return;
     }
-    sparse->question++;
-    request_wait(request, &sparse->asking, sparse->version + 1, ANSWER_EXISTENCE, NULL);
+    request_wait(request, &sparse->asking, ++sparse->question, ANSWER_EXISTENCE, NULL);
     if (!has_asked && shard_rows_await_norms(sparse))
         shard_ask_norms(request->shard, request->job, request->header->table);
 }

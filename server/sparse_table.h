@@ -67,8 +67,8 @@ struct sparse_table {
     struct sparse_before before;
     struct waiting_list waiting; /* the shard's: who waits for version + 1 */
     struct waiting_list asking;  /* and who asks for the newest, while that comes by itself */
-    uint64_t question;           /* with rounds: which of these questions the last one was, */
-    bool is_lacked;              /* and whether others lack sums, so that it does not come by itself */
+    uint64_t question;           /* the number of the last one of these; they wait for it in the list, */
+    uint64_t lacked;             /* and up to which others have said that it does not come by itself */
 };
 
 /* A table at `version`. rows and candidates (NULL unless the table admits late) hold that version and are

@@ -16,6 +16,7 @@
 #define TABLE        TABLE_FIRST_USER
 #define CASES        RANDOM_CASES(40)
 #define ACTIONS      60000 /* in one step: so many are never needed */
+#define PATIENCE     50    /* one in so many actions while heads do not answer is to ask them anew */
 #define EVENTS       3000 /* actions in one step: then nothing happens any more that could end a standstill */
 
 /* One that pushes its half of the microbatches. */
@@ -28,7 +29,9 @@ struct program {
     bool has_ended[CHAIN_NODES];                /* the step, as each shard has told */
     bool has_pushed[CHAIN_NODES][MICROBATCHES]; /* by itself */
     bool is_refused;                            /* by the shard in hand */
-    uint64_t told;                              /* the version that it told; UINT64_MAX: none */
+    uint64_t attempt;                           /* to attach; 0: none is under way */
+    uint64_t ended_before;                      /* steps that anybody had seen the end of when it began */
+    uint64_t answers[CHAIN_NODES];              /* the versions that heads told; UINT64_MAX: not yet */
 };
 
 struct play {
@@ -38,7 +41,8 @@ struct play {
     struct program programs[PROGRAMS];
     uint64_t ended; /* the newest step that anybody has seen the end of */
     uint32_t moves, attached, checked;
-    uint32_t actions; /* in the step in hand */
+    uint32_t actions;  /* in the step in hand */
+    uint64_t attempts; /* to attach, of all programs */
     /* What is being pulled: plain indices. */
     uint32_t pulled[PLAIN_KEYS], pulled_count;
 };
@@ -76,10 +80,12 @@ static void on_reply(void *context, uint32_t node, const struct reply *reply)
             ck_abort_msg("step %llu: %s", (unsigned long long)header->step, header->message);
         program->is_refused = true;
         program->is_attached = false;
+        program->attempt = 0;
     } else if (header->kind == DATA_VALUES) {
         check_rows(play, header->step, reply->payloads[0]);
     } else {
-        program->told = header->step;
+        if (header->request == program->attempt)
+            program->answers[node] = header->step;
         if (program->is_attached && header->step == program->step + 1)
             program->has_ended[node] = true;
     }
@@ -109,7 +115,6 @@ static void send(struct play *play, struct program *program, uint32_t node, stru
     header->incarnation = play->rig->incarnation;
     header->map = program->map;
     program->is_refused = false;
-    program->told = UINT64_MAX;
     if (chain_lives(play->rig, node)) {
         shard_handle(play->rig->nodes[node].shard, program->name, strlen(program->name), header, payloads);
         return;
@@ -117,6 +122,7 @@ static void send(struct play *play, struct program *program, uint32_t node, stru
     for (uint32_t i = 0; i < header->payload_count; i++)
         buffer_unref(payloads[i]);
     program->is_attached = false; /* the connection breaks */
+    program->attempt = 0;
 }
 
 struct wanted {
@@ -172,30 +178,57 @@ static void pull(struct play *play, struct program *program, uint32_t node)
         buffer_unref(keys);
 }
 
-/* Finds the heads of now, and the step that the table is at. */
-static void attach(struct play *play, struct program *program)
+/* Asks the heads of now for the step that the table is at; false: one of them will not say. */
+static bool ask_all(struct play *play, struct program *program)
 {
-    uint64_t oldest = UINT64_MAX;
-
+    program->attempt = ++play->attempts;
+    program->ended_before = play->ended;
     program->map = play->rig->map_number;
+    memset(program->answers, 0xff, sizeof(program->answers));
     for (uint32_t group = 0; group < GROUPS; group++)
         program->heads[group] = play->rig->slots[group].nodes[0];
     for (uint32_t node = 0; node < CHAIN_NODES; node++) {
-        struct data_header header = {.kind = DATA_PULL, .newest = true, .acknowledge = true};
+        struct data_header header = {
+            .kind = DATA_PULL, .newest = true, .acknowledge = true, .request = program->attempt};
 
         if (!is_head_of(program, node))
             continue;
-        program->is_attached = true;
         send(play, program, node, &header, NULL);
-        if (program->is_refused || program->told == UINT64_MAX) {
-            program->is_attached = false;
-            return;
-        }
-        oldest = program->told < oldest ? program->told : oldest;
+        if (program->is_refused || !chain_lives(play->rig, node))
+            return false;
     }
-    if (oldest < play->ended)
+    return true;
+}
+
+/* The oldest version that heads have told; UINT64_MAX: some have not answered yet. */
+static uint64_t oldest_answer(const struct program *program)
+{
+    uint64_t oldest = UINT64_MAX;
+
+    for (uint32_t node = 0; node < CHAIN_NODES; node++) {
+        if (!is_head_of(program, node))
+            continue;
+        if (program->answers[node] == UINT64_MAX)
+            return UINT64_MAX;
+        oldest = program->answers[node] < oldest ? program->answers[node] : oldest;
+    }
+    return oldest;
+}
+
+/* Goes on to find the heads of now, and the step that the table is at; at times it loses patience. */
+static void attach(struct play *play, struct program *program)
+{
+    uint64_t oldest;
+
+    if ((program->attempt == 0 || chain_draw(play->rig, PATIENCE) == 0) && !ask_all(play, program))
+        program->attempt = 0;
+    oldest = oldest_answer(program);
+    if (program->attempt == 0 || oldest == UINT64_MAX)
+        return;
+    if (oldest < program->ended_before)
         ck_abort_msg("step %llu comes again, %llu had ended", (unsigned long long)oldest,
-                     (unsigned long long)play->ended);
+                     (unsigned long long)program->ended_before);
+    program->attempt = 0;
     program->is_attached = true;
     program->step = program->ended = oldest;
     play->ended = oldest > play->ended ? oldest : play->ended;
@@ -267,6 +300,7 @@ static void go_back(struct play *play)
     play->ended = rig->committed;
     for (uint32_t i = 0; i < PROGRAMS; i++) {
         play->programs[i].is_attached = false;
+        play->programs[i].attempt = 0;
         play->programs[i].ended = rig->committed;
     }
 }
@@ -759,9 +793,9 @@ static void attach_after_death(struct play *play, uint64_t version)
     chain_give_maps(rig);
     program->is_attached = false;
     attach(play, program);
-    MUST(!program->is_attached && !program->is_refused && program->told == UINT64_MAX);
+    MUST(!program->is_attached && program->attempt > 0 && program->answers[1] == UINT64_MAX);
     settle(play);
-    MUST(program->told == version);
+    MUST(program->answers[1] == version);
     attach(play, program);
     MUST(program->is_attached && program->step == version);
     plain_steps(play, STEPS);
