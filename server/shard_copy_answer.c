@@ -235,14 +235,18 @@ static void slots_let_go(const struct copy_message *said)
             said->sparse->chain->slots[said->slots[i]].is_copied = false;
 }
 
-/* Whether all that is asked for is here, and to be copied to who asks; who has told of a version has all, and
- * what it asked comes late. */
+/* Whether all that is asked for is here, and to be copied to who asks. Who has told of a version has all, and
+ * what it asked comes late; so does what it asked at another version than the one that it has been given all
+ * at. */
 static bool may_be_asked(const struct copy_message *said)
 {
+    bool is_of_now = said->numbers[ASKED_ANY] || said->header->step == said->sparse->version;
+
     for (uint32_t i = 0; i < said->slot_count; i++) {
         const struct sparse_slot *slot = &said->sparse->chain->slots[said->slots[i]];
 
         if (!slot->place.is_member || slot->awaits || !slot->place.after_is_copy || slot->after > 0 ||
+            (slot->is_copied && !is_of_now) ||
             !sparse_slot_is_from_after(slot, said->from, said->header->map))
             return false;
     }
