@@ -122,6 +122,25 @@ static void drop_copy(Cairn__MapCommand *map, size_t index)
     map->copies[index] = map->copies[--map->n_copies];
 }
 
+static uint32_t last_of(const uint32_t *chain, uint32_t width)
+{
+    uint32_t last = CHAIN_NOBODY;
+
+    for (uint32_t place = 0; place < width && chain[place] != CHAIN_NOBODY; place++)
+        last = chain[place];
+    return last;
+}
+
+/* Whom a slot is being copied from is another one now, and does not wait for what the one before has given:
+ * all is copied anew, by the map that is to be told. */
+static void copy_begin_anew(Cairn__MapCommand *map, uint32_t slot)
+{
+    for (size_t i = 0; i < map->n_copies; i++) {
+        if (map->copies[i]->slot == slot)
+            map->copies[i]->number = map->number + 1;
+    }
+}
+
 /* Takes shards out of all chains; true: some head is another one. leaves: of a slot's place. */
 static bool map_remove(struct job_entry *entry,
                        bool (*leaves)(const struct job_entry *entry, uint32_t slot, uint32_t place,
@@ -133,11 +152,14 @@ static bool map_remove(struct job_entry *entry,
 
     for (uint32_t slot = 0; slot < view.slots; slot++) {
         uint32_t *chain = view.places + (size_t)slot * view.width, head = chain[0];
+        uint32_t last = last_of(chain, view.width);
 
         for (uint32_t place = 0; place < view.width; place++)
             keep[place] = chain[place] != CHAIN_NOBODY && !leaves(entry, slot, place, context);
         chain_compact(chain, entry->record->map_since + (size_t)slot * view.width, view.width, keep);
         heads = heads || chain[0] != head;
+        if (last_of(chain, view.width) != last)
+            copy_begin_anew(entry->record->map, slot);
     }
     return heads;
 }

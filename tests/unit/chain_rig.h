@@ -31,6 +31,7 @@ struct chain_slot {
     uint64_t since[CHAIN_NODES];  /* each node that is in the chain is in generations of later steps */
     uint32_t copy;                /* whom it is being copied to; SLOT_NOBODY */
     uint64_t copy_number;
+    bool begins_anew;               /* the copy does, with the next map: whom it came from is gone */
     uint32_t leaves;                /* who is to go when the others have what is committed; SLOT_NOBODY */
     uint32_t durable[CHAIN_PLACES]; /* who has it in the job's committed generation */
 };
@@ -288,7 +289,8 @@ static inline bool chain_has(const struct chain_slot *slot, uint32_t node)
 
 static inline void chain_remove(struct chain_slot *slot, uint32_t node)
 {
-    uint32_t kept = 0;
+    uint32_t kept = 0, length = chain_length(slot);
+    uint32_t last = length > 0 ? slot->nodes[length - 1] : SLOT_NOBODY;
 
     for (uint32_t i = 0; i < CHAIN_PLACES; i++) {
         if (slot->nodes[i] != node)
@@ -296,6 +298,7 @@ static inline void chain_remove(struct chain_slot *slot, uint32_t node)
     }
     while (kept < CHAIN_PLACES)
         slot->nodes[kept++] = SLOT_NOBODY;
+    slot->begins_anew = slot->begins_anew || (kept > 0 && last == node);
     if (slot->copy == node)
         slot->copy = SLOT_NOBODY;
     if (slot->leaves == node)
@@ -367,10 +370,23 @@ static inline void chain_give_map(struct chain_rig *rig, uint32_t node)
     slot_map_unref(map);
 }
 
+/* A copy begins, or begins anew, with the newest map. */
+static inline void chain_copy_number(struct chain_rig *rig, struct chain_slot *slot)
+{
+    for (uint32_t i = (uint32_t)(slot - rig->slots); rig->groups > 0 && i < CHAIN_SLOTS; i += rig->groups)
+        rig->copied[i] = false;
+    slot->copy_number = rig->map_number;
+}
+
 /* There is a new map, of which nobody has heard yet. */
 static inline void chain_map_changed(struct chain_rig *rig)
 {
     rig->map_number++;
+    for (uint32_t i = 0; i < rig->slot_count; i++) {
+        if (rig->slots[i].begins_anew && rig->slots[i].copy != SLOT_NOBODY)
+            chain_copy_number(rig, &rig->slots[i]);
+        rig->slots[i].begins_anew = false;
+    }
 }
 
 static inline void chain_give_maps(struct chain_rig *rig)
@@ -401,10 +417,9 @@ static inline void chain_copy_begin(struct chain_rig *rig, struct chain_slot *sl
 {
     slot->copy = node;
     slot->since[node] = 0;
-    for (uint32_t i = (uint32_t)(slot - rig->slots); rig->groups > 0 && i < CHAIN_SLOTS; i += rig->groups)
-        rig->copied[i] = false;
     rig->map_number++;
-    slot->copy_number = rig->map_number;
+    slot->begins_anew = false;
+    chain_copy_number(rig, slot);
 }
 
 /* A copy is whole: it comes into the chain, last. */

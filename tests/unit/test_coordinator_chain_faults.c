@@ -98,6 +98,69 @@ START_TEST(a_copy_ends_with_whom_it_was_for)
 }
 END_TEST
 
+/* Tells three servers the newest maps until something is to be copied to s4. Owns: the caller. */
+static Cairn__NodeCommand *await_copy(void)
+{
+    static const char *const servers[] = {"s2", "s3", "s4"};
+
+    for (int round = 0;; round++) {
+        ck_assert_int_lt(round, 10);
+        for (size_t i = 0; i < 3; i++) {
+            Cairn__NodeCommand *command;
+            const Cairn__MapCommand *map = map_to(servers[i], &command);
+
+            if (map && i == 2 && map->n_copies > 0)
+                return command;
+            if (map)
+                say_mapped(servers[i], map->number);
+            message_free(command);
+        }
+        pass(&cluster, 50);
+    }
+}
+
+/* A server of the chain that a map has a copy of: the last one, or the first. */
+static const char *server_of_copied(const Cairn__MapCommand *map, bool last)
+{
+    const uint32_t *chain = map->slot_shards + (size_t)map->copies[0]->slot * map->replicas;
+    uint32_t place = 0;
+
+    while (last && place + 1 < map->replicas && chain[place + 1] < map->n_shards)
+        place++;
+    return map->shards[chain[place]]->server;
+}
+
+/* Whom a slot is copied from dies: the one before it need not wait for what that one has given. */
+START_TEST(a_copy_begins_anew_when_it_comes_from_another)
+{
+    bool last = _i == 1;
+    Cairn__NodeCommand *before, *after, *more;
+    const Cairn__MapCommand *map;
+
+    register_server(&cluster, "s3");
+    submit_text_with_nodes(chained_model(3, 3, "sgd"));
+    prepare_all(1);
+    prepared(&cluster, "s3", 1, 0);
+    EXPECT_STATE(&cluster, RUNNING, "");
+    cluster_forget(&cluster);
+    leave(&cluster, "s1");
+    register_server(&cluster, "s4");
+    prepared(&cluster, "s4", 1, 0);
+    before = await_copy();
+    leave(&cluster, server_of_copied(before->map, last));
+    map = map_to("s4", &after);
+    ck_assert_ptr_nonnull(map);
+    ck_assert_uint_eq(map->n_copies, 1);
+    ck_assert_uint_eq(map->copies[0]->number, last ? map->number : before->map->copies[0]->number);
+    say_copied("s4", before->map->copies[0], 5);
+    map = map_to("s4", &more);
+    ck_assert(!map == last); /* what was copied from whom is gone does not count */
+    message_free(before);
+    message_free(after);
+    message_free(more);
+}
+END_TEST
+
 START_TEST(a_copy_goes_on_after_a_restart)
 {
     static const char *const servers[] = {"s2", "s3"};
@@ -261,6 +324,7 @@ static Suite *make_suite(void)
 
     ADD(suite, "faults", alone);
     tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_loop_test(tests, a_copy_begins_anew_when_it_comes_from_another, 0, 2);
     tcase_add_loop_test(tests, who_died_with_the_coordinator_is_not_missed, 0, 2);
     suite_add_tcase(suite, tests);
     return suite;
