@@ -122,13 +122,12 @@ static void drop_copy(Cairn__MapCommand *map, size_t index)
     map->copies[index] = map->copies[--map->n_copies];
 }
 
-static uint32_t last_of(const uint32_t *chain, uint32_t width)
+/* Whom a slot is copied from, if it is; CHAIN_NOBODY: nobody has it. */
+static uint32_t last_of(struct chain_view view, uint32_t slot)
 {
-    uint32_t last = CHAIN_NOBODY;
+    uint32_t length = chain_length(view, slot);
 
-    for (uint32_t place = 0; place < width && chain[place] != CHAIN_NOBODY; place++)
-        last = chain[place];
-    return last;
+    return length > 0 ? view.places[(size_t)slot * view.width + length - 1] : CHAIN_NOBODY;
 }
 
 /* Whom a slot is being copied from is another one now, and does not wait for what the one before has given:
@@ -152,13 +151,13 @@ static bool map_remove(struct job_entry *entry,
 
     for (uint32_t slot = 0; slot < view.slots; slot++) {
         uint32_t *chain = view.places + (size_t)slot * view.width, head = chain[0];
-        uint32_t last = last_of(chain, view.width);
+        uint32_t last = last_of(view, slot);
 
         for (uint32_t place = 0; place < view.width; place++)
             keep[place] = chain[place] != CHAIN_NOBODY && !leaves(entry, slot, place, context);
         chain_compact(chain, entry->record->map_since + (size_t)slot * view.width, view.width, keep);
         heads = heads || chain[0] != head;
-        if (last_of(chain, view.width) != last)
+        if (last_of(view, slot) != last)
             copy_begin_anew(entry->record->map, slot);
     }
     return heads;

@@ -23,15 +23,6 @@ static const struct participant *server_of(const struct job_entry *entry, uint32
     return NULL;
 }
 
-static uint32_t chain_length(struct chain_view view, uint32_t slot)
-{
-    uint32_t length = 0;
-
-    while (length < view.width && view.places[(size_t)slot * view.width + length] != CHAIN_NOBODY)
-        length++;
-    return length;
-}
-
 /* Whom a chain can best do without when `to` has joined it (CHAIN_NOBODY: whoever was to join has, as the
  * last one, which stays): who is to leave, else the one without whom servers are most even. */
 static uint32_t victim(const struct chain_plan *plan, struct chain_view view, uint32_t slot, uint32_t to)

@@ -38,6 +38,15 @@ bool chain_view_names(const Cairn__JobRecord *record, struct chain_view view, co
     return false;
 }
 
+uint32_t chain_length(struct chain_view view, uint32_t slot)
+{
+    uint32_t length = 0;
+
+    while (length < view.width && view.places[(size_t)slot * view.width + length] != CHAIN_NOBODY)
+        length++;
+    return length;
+}
+
 void chain_compact(uint32_t *chain, uint64_t *since, uint32_t width, const bool *keep)
 {
     uint32_t kept = 0;

@@ -27,6 +27,9 @@ bool chain_view_names(const Cairn__JobRecord *record, struct chain_view view, co
  * replicas. */
 bool chain_slot_is_used(const struct job_entry *entry, uint32_t slot);
 
+/* How many shards a slot's chain has. */
+uint32_t chain_length(struct chain_view view, uint32_t slot);
+
 /* Takes out of a chain, and of what belongs to its places (NULL: nothing does), all but those that keep tells
  * of; those after move up. keep: [width] */
 void chain_compact(uint32_t *chain, uint64_t *since, uint32_t width, const bool *keep);
