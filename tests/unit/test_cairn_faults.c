@@ -100,42 +100,42 @@ START_TEST(a_program_that_comes_back_finds_its_step)
 }
 END_TEST
 
-/* The coordinator knew of servers that have ended and come back elsewhere since. */
-START_TEST(silent_servers_are_asked_for_again)
+/* How often a program that attaches at step 0 asks where the servers are. */
+static unsigned count_locates(void)
 {
     struct program client;
     unsigned asked;
 
-    pthread_mutex_lock(&cluster.lock);
-    cluster.lost_locates = 1;
-    pthread_mutex_unlock(&cluster.lock);
     program_open(&client, 0, LEAVES);
     ck_assert_uint_eq(cairn_current_step(client.connection), 0);
     pthread_mutex_lock(&cluster.lock);
     asked = cluster.locates_asked;
     pthread_mutex_unlock(&cluster.lock);
-    ck_assert_uint_ge(asked, 2);
     program_close(&client);
+    return asked;
+}
+
+/* The coordinator knew of servers that have ended and come back elsewhere since. */
+START_TEST(silent_servers_are_asked_for_again)
+{
+    pthread_mutex_lock(&cluster.lock);
+    cluster.lost_locates = 1;
+    pthread_mutex_unlock(&cluster.lock);
+    ck_assert_uint_ge(count_locates(), 2);
 }
 END_TEST
 
 /* As servers do that have not heard yet what the coordinator tells of. */
 START_TEST(servers_that_refuse_are_asked_less_and_less)
 {
-    struct program client;
     unsigned asked;
 
     pthread_mutex_lock(&cluster.lock);
     cluster.early_ms = 600;
     pthread_mutex_unlock(&cluster.lock);
-    program_open(&client, 0, LEAVES);
-    ck_assert_uint_eq(cairn_current_step(client.connection), 0);
-    pthread_mutex_lock(&cluster.lock);
-    asked = cluster.locates_asked;
-    pthread_mutex_unlock(&cluster.lock);
+    asked = count_locates();
     ck_assert_uint_ge(asked, 2);
     ck_assert_uint_le(asked, 7); /* after 20, 60, 140, 300, 620 ms */
-    program_close(&client);
 }
 END_TEST
 
