@@ -499,6 +499,15 @@ static void plain_steps(struct play *play, uint64_t step)
     }
 }
 
+/* The rest of the steps, with nothing happening any more; then all replicas have all. */
+static void play_out(struct play *play)
+{
+    plain_steps(play, STEPS);
+    settle(play);
+    check_all_replicas(play);
+    play_free(play);
+}
+
 /* A shard that is in the midst of a copy loses another slot, and with it its rows: none of those that the
  * copy has brought are missing in the end. */
 START_TEST(a_slot_that_leaves_takes_nothing_of_a_copy_along)
@@ -518,10 +527,7 @@ START_TEST(a_slot_that_leaves_takes_nothing_of_a_copy_along)
     chain_give_maps(rig);
     settle(play);
     MUST(slot->copy == SLOT_NOBODY && chain_has(slot, 0));
-    plain_steps(play, STEPS);
-    settle(play);
-    check_all_replicas(play);
-    play_free(play);
+    play_out(play);
 }
 END_TEST
 
@@ -552,10 +558,7 @@ START_TEST(a_part_of_an_older_copy_does_no_harm)
     chain_said_put(rig, &late);
     settle(play);
     MUST(slot->copy == SLOT_NOBODY && chain_has(slot, 4));
-    plain_steps(play, STEPS);
-    settle(play);
-    check_all_replicas(play);
-    play_free(play);
+    play_out(play);
 }
 END_TEST
 
@@ -599,10 +602,7 @@ START_TEST(a_late_question_begins_no_copy)
     acts_by_this_map(play);
     settle(play);
     MUST(chain_has(slot, 0));
-    plain_steps(play, STEPS);
-    settle(play);
-    check_all_replicas(play);
-    play_free(play);
+    play_out(play);
 }
 END_TEST
 
@@ -627,10 +627,7 @@ START_TEST(a_question_that_comes_before_the_map_is_answered)
     chain_deliver_all(rig);
     MUST(slot->copy == SLOT_NOBODY && chain_has(slot, 0));
     settle(play);
-    plain_steps(play, STEPS);
-    settle(play);
-    check_all_replicas(play);
-    play_free(play);
+    play_out(play);
 }
 END_TEST
 
@@ -684,10 +681,7 @@ START_TEST(a_copy_brings_the_norms_that_others_need)
     chain_kill(rig, 2);
     chain_kill(rig, 4);
     settle(play);
-    plain_steps(play, STEPS);
-    settle(play);
-    check_all_replicas(play);
-    play_free(play);
+    play_out(play);
 }
 END_TEST
 
@@ -706,10 +700,7 @@ START_TEST(who_is_far_behind_is_told_the_norms)
         deliver_but_parts(play->rig, 1);
     }
     MUST(all_at(play, 5) && !all_at(play, 6));
-    plain_steps(play, STEPS);
-    settle(play);
-    check_all_replicas(play);
-    play_free(play);
+    play_out(play);
 }
 END_TEST
 
@@ -735,10 +726,7 @@ START_TEST(a_shard_that_is_held_back_keeps_its_factors)
     }
     MUST(all_at(play, 2 * EVERY) && !all_at(play, 2 * EVERY + 1));
     settle(play);
-    plain_steps(play, STEPS);
-    settle(play);
-    check_all_replicas(play);
-    play_free(play);
+    play_out(play);
 }
 END_TEST
 
@@ -800,10 +788,7 @@ static void attach_after_death(struct play *play, uint64_t version)
     MUST(program->answers[1] == version);
     attach(play, program);
     MUST(program->is_attached && program->step == version);
-    plain_steps(play, STEPS);
-    settle(play);
-    check_all_replicas(play);
-    play_free(play);
+    play_out(play);
 }
 
 /* Slot 3 is being copied from node 4 to node 1: both stand still. */
@@ -882,10 +867,7 @@ START_TEST(a_copy_is_whole_with_the_sum_that_was_told_of)
     chain_give_maps(rig);
     settle(play);
     MUST(slot->copy == SLOT_NOBODY && chain_has(slot, 1));
-    plain_steps(play, STEPS);
-    settle(play);
-    check_all_replicas(play);
-    play_free(play);
+    play_out(play);
 }
 END_TEST
 
@@ -908,10 +890,7 @@ START_TEST(who_has_come_back_is_not_pushed_to_by_an_older_map)
     send(play, program, 0, &header, NULL);
     MUST(program->is_refused && !program->is_attached);
     settle(play);
-    plain_steps(play, STEPS);
-    settle(play);
-    check_all_replicas(play);
-    play_free(play);
+    play_out(play);
 }
 END_TEST
 
