@@ -36,12 +36,14 @@ class Cluster(Daemons):
         return self.json("submit", job, *arguments)["job"]
 
     def await_status(self, name, condition, what):
-        """Polls a job's status until a condition holds of it, and returns it."""
+        """Polls a job's status until a condition holds of it, and returns it. A job that has ended comes to no other."""
         found = {}
 
         def holds():
             found.update(self.json("status", name))
-            return condition(found)
+            held = condition(found)
+            expect(held or found["status"] not in ("completed", "failed", "stopped"), f"{name}, not {what}: {found}")
+            return held
         wait_until(holds, f"{name}: {what}")
         return found
 
@@ -167,6 +169,7 @@ def workers_without_data(cluster, folder, data, empty):
     expect(status["reason"].startswith("bad: "), f"nobody can tell which worker: {status['reason']}")
 
     cluster.start_worker_in(data, "good")
+    wait_until(lambda: len(cluster.json("nodes")["nodes"]) == 3, "both workers")  # or the bad one alone fails the job
     name = cluster.submit(make_job(folder, "somewhere", f"steps: {ENDLESS}", "/proc/self/cwd", cluster=workers))
     status = cluster.await_status(name, lambda status: status["excluded"] == ["bad"], "bad is excluded")
     cluster.await_status(name, lambda later: later["steps"] > status["steps"] + 20, "steps without it")
