@@ -60,7 +60,7 @@ static inline void start_shard(struct cluster *cluster, uint32_t index)
 
     params->owner = (struct job_store_owner){
         .data_directory = cluster->fixture.folder, .server = "server", .shard = index};
-    snprintf(cluster->endpoints[index], sizeof(cluster->endpoints[index]), "%s",
+    snprintf(cluster->endpoints[index], sizeof(cluster->endpoints[index]), "%.*s", (int)sizeof(params->bound) - 1,
              params->bound[0] ? params->bound : "tcp://127.0.0.1:*");
     params->listen = cluster->endpoints[index]; /* a shard that is started again is where it was */
     ck_assert_msg(actor_start(cluster->context, "shard", shard_actor_run, params, &cluster->shards[index],
