@@ -5,6 +5,7 @@
 #define CAIRN_TESTS_CHAIN_UPDATES_PLAY_H
 
 #include "chain_chance.h"
+#include "must.h"
 
 #define CHUNKS      4
 #define HANDS_MAX   4
@@ -201,9 +202,9 @@ static inline void check_chunk(struct play *play, uint32_t chunk, const struct a
         for (uint64_t step = 0; step < STEPS_MAX; step++) {
             uint32_t count = count_applied(play, chunk, number, step);
 
-            ck_assert_msg(count <= 1 && (count == 1 || !account->has[chunk][number][step]),
-                          "step %u of worker %u was applied %u times to chunk %u", (unsigned)step,
-                          (unsigned)number, count, chunk);
+            must(count <= 1 && (count == 1 || !account->has[chunk][number][step]),
+                 "step %u of worker %u was applied %u times to chunk %u", (unsigned)step, (unsigned)number,
+                 count, chunk);
             if (known)
                 known->has[chunk][number][step] = count == 1;
             total += count;

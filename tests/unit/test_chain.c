@@ -4,6 +4,7 @@
  * for bit; none that it was shown is ever lost; what is committed can be gone back to. */
 #include "chain_chance.h"
 #include "check_main.h"
+#include "must.h"
 
 #define STEPS   14
 #define EVERY   3
@@ -53,8 +54,9 @@ static void check_weights(const struct play *play, uint64_t version, uint32_t ch
     uint64_t begin, end;
 
     graph_chunk(play->rig->job->graph, chunk, &begin, &end);
-    ck_assert_uint_le(version, STEPS);
-    ck_assert_mem_eq(values, play->history[version] + begin, (end - begin) * sizeof(float));
+    must(version <= STEPS, "version %llu", (unsigned long long)version);
+    must(memcmp(values, play->history[version] + begin, (end - begin) * sizeof(float)) == 0,
+         "chunk %u of version %llu has other bits", chunk, (unsigned long long)version);
 }
 
 static uint64_t *shown(struct play *play, uint32_t table, uint32_t chunk)
@@ -120,7 +122,7 @@ static void push_weights(struct play *play, uint32_t chunk, struct tree_node nod
 
     graph_chunk(play->rig->job->graph, chunk, &begin, &end);
     payload = buffer_new((end - begin) * sizeof(float));
-    ck_assert_ptr_nonnull(payload);
+    must(payload, "no memory");
     rig_node_sum(play->step, node, begin, payload->data, end - begin);
     header.node = node;
     header.samples = rig_samples(node);
@@ -135,7 +137,7 @@ static void push_sums(struct play *play, uint32_t table, struct tree_node node)
     struct data_header header = rig_header(DATA_PUSH, 0, table, play->step);
     struct buffer *payload = buffer_new(RIG_METRICS * sizeof(double));
 
-    ck_assert_ptr_nonnull(payload);
+    must(payload, "no memory");
     memset(payload->data, 0, payload->length_bytes);
     for (uint32_t i = node.begin; i < node.end; i++)
         ((double *)payload->data)[0] += metric_of(play->step, table, i);
