@@ -12,7 +12,7 @@ import random
 import subprocess
 import time
 
-from support import Daemons, end_without_others, expect, main, program, wait_until
+from support import Daemons, end_without_others, expect, less, main, program, wait_until
 
 STEPS = 60
 ADD_AT = 9
@@ -127,7 +127,7 @@ def life(folder, kills, chance):
 
 def test(folder):
     parser = argparse.ArgumentParser()
-    parser.add_argument("--kills", type=int, default=6)
+    parser.add_argument("--kills", type=int, default=less(6, 3))
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
