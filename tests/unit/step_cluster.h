@@ -55,13 +55,13 @@ struct cluster {
 
 static inline void start_shard(struct cluster *cluster, uint32_t index)
 {
+    static const char anywhere[SHARD_ENDPOINT_BYTES] = "tcp://127.0.0.1:*";
     struct shard_actor_params *params = &cluster->shard_params[index];
     struct error error = {.message = ""};
 
     params->owner = (struct job_store_owner){
         .data_directory = cluster->fixture.folder, .server = "server", .shard = index};
-    snprintf(cluster->endpoints[index], sizeof(cluster->endpoints[index]), "%.*s", (int)sizeof(params->bound) - 1,
-             params->bound[0] ? params->bound : "tcp://127.0.0.1:*");
+    memcpy(cluster->endpoints[index], params->bound[0] ? params->bound : anywhere, SHARD_ENDPOINT_BYTES);
     params->listen = cluster->endpoints[index]; /* a shard that is started again is where it was */
     ck_assert_msg(actor_start(cluster->context, "shard", shard_actor_run, params, &cluster->shards[index],
                               &error) == CAIRN_OK,
