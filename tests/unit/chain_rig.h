@@ -119,7 +119,7 @@ static inline void chain_on_report(void *context, const struct shard_report *rep
 {
     struct chain_node *node = context;
 
-    must(report->kind != SHARD_FAILED && report->kind != SHARD_REFUSED, "%s", report->message);
+    MUST_MSG(report->kind != SHARD_FAILED && report->kind != SHARD_REFUSED, "%s", report->message);
     if (report->incarnation != node->rig->incarnation)
         return;
     if (report->kind == SHARD_COMMITTED && report->step > node->committed)
@@ -148,13 +148,13 @@ static inline void chain_on_tell(void *context, const struct shard_message *mess
     unsigned char packed[WIRE_HEADER_MAX];
     struct error error;
 
-    must(rig->said_count <= CHAIN_SAID_MAX, "%u messages are on their way", (unsigned)rig->said_count);
+    MUST_MSG(rig->said_count <= CHAIN_SAID_MAX, "%u messages are on their way", (unsigned)rig->said_count);
     said->from = node->index;
     said->to = (uint32_t)strtoul(message->endpoint + strlen("shard:"), NULL, 10);
     said->connection = rig->connections[said->from][said->to];
-    must(wire_data_unpack(packed, wire_data_pack(&message->header, packed), &said->header, &error) ==
-             CAIRN_OK,
-         "%s", error.message);
+    MUST_MSG(wire_data_unpack(packed, wire_data_pack(&message->header, packed), &said->header, &error) ==
+                 CAIRN_OK,
+             "%s", error.message);
     for (uint32_t i = 0; i < message->header.payload_count; i++)
         said->payloads[i] = message->payloads[i] ? buffer_ref(message->payloads[i]) : NULL;
 }
@@ -211,7 +211,7 @@ static inline struct buffer *chain_received(const struct buffer *sent)
 {
     struct buffer *copy = buffer_new(sent->length_bytes);
 
-    must(copy, "no memory");
+    MUST(copy);
     memcpy(copy->data, sent->data, sent->length_bytes);
     return copy;
 }
@@ -363,8 +363,8 @@ static inline void chain_give_map(struct chain_rig *rig, uint32_t node)
         pointers[params.copy_count] = &copies[params.copy_count];
         params.copy_count++;
     }
-    must(slot_map_new(&params, rig->names[node], 1, CHAIN_SLOTS, &map, &error) == CAIRN_OK, "%s",
-         error.message);
+    MUST_MSG(slot_map_new(&params, rig->names[node], 1, CHAIN_SLOTS, &map, &error) == CAIRN_OK, "%s",
+             error.message);
     chain_take_back(rig, node);
     rig->nodes[node].map_heard = rig->map_number;
     shard_map(rig->nodes[node].shard, RIG_JOB, rig->incarnation, map);

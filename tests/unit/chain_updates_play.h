@@ -202,9 +202,9 @@ static inline void check_chunk(struct play *play, uint32_t chunk, const struct a
         for (uint64_t step = 0; step < STEPS_MAX; step++) {
             uint32_t count = count_applied(play, chunk, number, step);
 
-            must(count <= 1 && (count == 1 || !account->has[chunk][number][step]),
-                 "step %u of worker %u was applied %u times to chunk %u", (unsigned)step, (unsigned)number,
-                 count, chunk);
+            MUST_MSG(count <= 1 && (count == 1 || !account->has[chunk][number][step]),
+                     "step %u of worker %u was applied %u times to chunk %u", (unsigned)step,
+                     (unsigned)number, count, chunk);
             if (known)
                 known->has[chunk][number][step] = count == 1;
             total += count;

@@ -70,7 +70,8 @@ struct play {
     size_t events;
 };
 
-#define HOLD(condition) MUST(condition, "seed %" PRIu64 ", event %zu: " #condition, play->seed, play->events)
+#define HOLD(condition)                                                                                      \
+    MUST_MSG(condition, "seed %" PRIu64 ", event %zu: " #condition, play->seed, play->events)
 
 static inline uint64_t draw(struct play *play, uint64_t below)
 {

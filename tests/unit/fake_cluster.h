@@ -6,6 +6,7 @@
 #ifndef CAIRN_TESTS_FAKE_CLUSTER_H
 #define CAIRN_TESTS_FAKE_CLUSTER_H
 
+#include "must.h"
 #include "net/wire.h"
 #include "state.h"
 #include "subscriptions.h"
@@ -26,13 +27,6 @@
     "data:\n  train: {format: csv, path: train.csv}\n"                                                       \
     "train: {" rest ", batch_size: 8, microbatches: 4, optimizer: sgd}\n"                                    \
     "cluster: {servers: 2, workers: {min: 2, max: 3}}\noutput: {path: out/model.h5}\n"
-
-/* As ck_assert_msg, but free when it holds: Check writes a file at each of its own assertions. */
-#define MUST(condition, ...)                                                                                 \
-    do {                                                                                                     \
-        if (!(condition))                                                                                    \
-            ck_abort_msg(__VA_ARGS__);                                                                       \
-    } while (0)
 
 struct stored_job {
     unsigned char *bytes;
@@ -80,7 +74,7 @@ static inline void cluster_fini(struct cluster *cluster)
 
 static inline void keep_record(struct cluster *cluster, struct effect *effect)
 {
-    MUST(effect->job < FAKE_JOBS_MAX, "effect->job");
+    MUST_MSG(effect->job < FAKE_JOBS_MAX, "effect->job");
     free(cluster->jobs[effect->job].bytes);
     cluster->jobs[effect->job].bytes = effect->bytes;
     cluster->jobs[effect->job].length = effect->length;
@@ -92,9 +86,9 @@ static inline void keep_entry(struct cluster *cluster, const struct effect *effe
     struct stored_job *stored = &cluster->jobs[effect->job];
     Cairn__LogEntry *entry = cairn__log_entry__unpack(NULL, effect->length, effect->bytes);
 
-    MUST(entry != NULL, "entry");
-    MUST(effect->number == entry->number, "effect->number");
-    MUST(effect->number == stored->newest_entry + 1, "effect->number");
+    MUST_MSG(entry != NULL, "entry");
+    MUST_MSG(effect->number == entry->number, "effect->number");
+    MUST_MSG(effect->number == stored->newest_entry + 1, "effect->number");
     stored->newest_entry = effect->number;
     snprintf(stored->last_line, sizeof(stored->last_line), "%s", entry->text);
     cairn__log_entry__free_unpacked(entry, NULL);
@@ -106,7 +100,7 @@ static inline void check_command(const struct effect *effect)
     struct error error = {.message = ""};
     enum status status = wire_node_command_unpack(effect->bytes, effect->length, &command, &error);
 
-    MUST(status == CAIRN_OK, "%s", error.message);
+    MUST_MSG(status == CAIRN_OK, "%s", error.message);
     cairn__node_command__free_unpacked(command, NULL);
 }
 
@@ -116,7 +110,7 @@ static inline void check_reply(const struct effect *effect)
     struct error error = {.message = ""};
     enum status status = wire_client_reply_unpack(effect->bytes, effect->length, &reply, &error);
 
-    MUST(status == CAIRN_OK, "%s", error.message);
+    MUST_MSG(status == CAIRN_OK, "%s", error.message);
     cairn__client_reply__free_unpacked(reply, NULL);
 }
 
@@ -162,7 +156,7 @@ static inline void cluster_handle(struct cluster *cluster, const struct event *e
 
     effects_init(&effects);
     status = state_handle(cluster->state, event, cluster->now, &effects, &error);
-    MUST(status == CAIRN_OK, "%s", error.message);
+    MUST_MSG(status == CAIRN_OK, "%s", error.message);
     state_check(cluster->state);
     cluster_absorb(cluster, &effects);
 }
@@ -179,7 +173,7 @@ static inline void load_draining(struct cluster *cluster)
     Cairn__DrainingNodes *record =
         cairn__draining_nodes__unpack(NULL, cluster->draining.length, cluster->draining.bytes);
 
-    MUST(record != NULL, "record");
+    MUST_MSG(record != NULL, "record");
     event.draining = record;
     cluster_handle(cluster, &event);
     cairn__draining_nodes__free_unpacked(record, NULL);
@@ -191,7 +185,7 @@ static inline void cluster_restart(struct cluster *cluster)
     cluster_forget(cluster);
     state_free(cluster->state);
     cluster->state = state_new(FAKE_LEASE_MS);
-    MUST(cluster->state != NULL, "cluster->state");
+    MUST_MSG(cluster->state != NULL, "cluster->state");
     if (cluster->draining.bytes)
         load_draining(cluster);
     for (size_t i = 0; i < FAKE_JOBS_MAX; i++) {
@@ -201,7 +195,7 @@ static inline void cluster_restart(struct cluster *cluster)
         if (!cluster->jobs[i].bytes)
             continue;
         record = cairn__job_record__unpack(NULL, cluster->jobs[i].length, cluster->jobs[i].bytes);
-        MUST(record != NULL, "record");
+        MUST_MSG(record != NULL, "record");
         event.record = record;
         cluster_handle(cluster, &event);
         cairn__job_record__free_unpacked(record, NULL);
@@ -467,7 +461,7 @@ static inline Cairn__ClientReply *take_reply(struct cluster *cluster, const char
         if (effect->type != EFFECT_REPLY || !is_to(effect, client))
             continue;
         reply = cairn__client_reply__unpack(NULL, effect->length, effect->bytes);
-        MUST(reply->number == 7, "reply->number");
+        MUST_MSG(reply->number == 7, "reply->number");
         free(effect->bytes);
         memmove(effect, effect + 1, (outbox->count - i - 1) * sizeof(*effect));
         outbox->count--;

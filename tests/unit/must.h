@@ -1,11 +1,13 @@
-/* An assertion for what is asked a hundred thousand times in a suite: each of Check's writes to a file where
- * it stands, also when it holds, and the suite reads all that at its end. Test code only. */
+/* Assertions as ck_assert and ck_assert_msg, but free when they hold: each of Check's own writes to a file
+ * where it stands, and the suite reads all that at its end. For what is asked very often. Test code only. */
 #ifndef CAIRN_TESTS_MUST_H
 #define CAIRN_TESTS_MUST_H
 
 #include <check.h>
 
-#define must(condition, ...)                                                                                 \
+#define MUST(condition) MUST_MSG(condition, "not so: %s", #condition)
+
+#define MUST_MSG(condition, ...)                                                                             \
     do {                                                                                                     \
         if (!(condition))                                                                                    \
             ck_abort_msg(__VA_ARGS__);                                                                       \

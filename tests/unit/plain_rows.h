@@ -11,6 +11,7 @@
 #include "job/table_initial.h"
 #include "math/exact_sum.h"
 #include "math/tree.h"
+#include "must.h"
 #include "optimizers/norms.h"
 #include "optimizers/optimizer.h"
 
@@ -21,13 +22,6 @@
 #define PLAIN_KEYS      200
 #define PLAIN_DIMENSION 5
 #define PLAIN_PUSH_MAX  64 /* rows that a microbatch's gradients have at most */
-
-/* As ck_assert, but free when it holds: Check writes a file at each of its own assertions. */
-#define MUST(condition)                                                                                      \
-    do {                                                                                                     \
-        if (!(condition))                                                                                    \
-            ck_abort_msg("%s:%d: %s", __FILE__, __LINE__, #condition);                                       \
-    } while (0)
 
 static inline uint64_t plain_mix(uint64_t x)
 {

@@ -3,6 +3,7 @@
 #define CAIRN_TESTS_ROWS_MODEL_H
 
 #include "folder.h"
+#include "must.h"
 #include "rows.h"
 #include "rows_hash.h"
 
@@ -91,26 +92,19 @@ static inline void world_close(struct world *world)
     folder_remove(world->directory);
 }
 
-/* An assertion that writes nothing unless it fails: Check writes a line for each. */
-#define EXPECT(condition)                                                                                    \
-    do {                                                                                                     \
-        if (!(condition))                                                                                    \
-            ck_abort_msg("not so: %s", #condition);                                                          \
-    } while (0)
-
 static inline void world_expect_row(const struct world *world, uint32_t number, const struct row *row)
 {
     const struct model_row *model = &world->now.rows[number];
 
     if (model->value == 0) {
-        EXPECT(row == NULL);
+        MUST(row == NULL);
         return;
     }
-    EXPECT(row != NULL);
-    EXPECT(row->key == world_key(number));
-    EXPECT(row->used_step == model->used_step);
+    MUST(row != NULL);
+    MUST(row->key == world_key(number));
+    MUST(row->used_step == model->used_step);
     for (uint32_t i = 0; i < MODEL_FLOATS; i++)
-        EXPECT(row->floats[i] == model->value + (float)i);
+        MUST(row->floats[i] == model->value + (float)i);
 }
 
 /* Some keys: near each other or all over. */
@@ -155,9 +149,9 @@ static inline void world_make(struct world *world)
     for (uint32_t i = 0; i < count; i++) {
         struct model_row *model = &world->now.rows[numbers[i]];
 
-        EXPECT(is_new[i] == (model->value == 0));
+        MUST(is_new[i] == (model->value == 0));
         if (is_new[i])
-            EXPECT(made[i]->used_step == 0);
+            MUST(made[i]->used_step == 0);
         else
             world_expect_row(world, numbers[i], made[i]);
         *model = (struct model_row){(float)(1 + world_chance(world, 1000000)), (uint32_t)world->now.step};
@@ -210,9 +204,9 @@ static inline enum status world_visit_row(void *context, const struct row *row, 
     uint32_t number = (uint32_t)(row->key >> 20);
 
     (void)error;
-    EXPECT(number < MODEL_KEYS);
+    MUST(number < MODEL_KEYS);
     world_expect_row(visit->world, number, row);
-    EXPECT(visit->seen[number]++ == 0);
+    MUST(visit->seen[number]++ == 0);
     return CAIRN_OK;
 }
 
@@ -236,7 +230,7 @@ static inline void world_scan(struct world *world)
         const struct model_row *row = &world->now.rows[i];
 
         present += row->value != 0;
-        EXPECT(visit.seen[i] == (row->value != 0 && row->used_step >= since));
+        MUST(visit.seen[i] == (row->value != 0 && row->used_step >= since));
     }
     rows_facts(world->rows, &facts);
     ck_assert_uint_eq(facts.rows, present);

@@ -355,7 +355,7 @@ RIG_BULK static inline void rig_node_sum(uint64_t step, struct tree_node node, u
         return;
     }
     right = malloc(count * sizeof(float));
-    must(right, "no memory");
+    MUST(right);
     rig_node_sum(step, (struct tree_node){node.begin, middle}, begin, values, count);
     rig_node_sum(step, (struct tree_node){middle, node.end}, begin, right, count);
     for (size_t i = 0; i < count; i++)

@@ -54,9 +54,9 @@ static void check_weights(const struct play *play, uint64_t version, uint32_t ch
     uint64_t begin, end;
 
     graph_chunk(play->rig->job->graph, chunk, &begin, &end);
-    must(version <= STEPS, "version %llu", (unsigned long long)version);
-    must(memcmp(values, play->history[version] + begin, (end - begin) * sizeof(float)) == 0,
-         "chunk %u of version %llu has other bits", chunk, (unsigned long long)version);
+    MUST_MSG(version <= STEPS, "version %llu", (unsigned long long)version);
+    MUST_MSG(memcmp(values, play->history[version] + begin, (end - begin) * sizeof(float)) == 0,
+             "chunk %u of version %llu has other bits", chunk, (unsigned long long)version);
 }
 
 static uint64_t *shown(struct play *play, uint32_t table, uint32_t chunk)
@@ -122,7 +122,7 @@ static void push_weights(struct play *play, uint32_t chunk, struct tree_node nod
 
     graph_chunk(play->rig->job->graph, chunk, &begin, &end);
     payload = buffer_new((end - begin) * sizeof(float));
-    must(payload, "no memory");
+    MUST(payload);
     rig_node_sum(play->step, node, begin, payload->data, end - begin);
     header.node = node;
     header.samples = rig_samples(node);
@@ -137,7 +137,7 @@ static void push_sums(struct play *play, uint32_t table, struct tree_node node)
     struct data_header header = rig_header(DATA_PUSH, 0, table, play->step);
     struct buffer *payload = buffer_new(RIG_METRICS * sizeof(double));
 
-    must(payload, "no memory");
+    MUST(payload);
     memset(payload->data, 0, payload->length_bytes);
     for (uint32_t i = node.begin; i < node.end; i++)
         ((double *)payload->data)[0] += metric_of(play->step, table, i);

@@ -339,8 +339,8 @@ static void end_well(struct play *play)
 
     make_peace(play);
     for (int round = 0; left > 0; round++) {
-        MUST(round < ROUNDS, "seed %" PRIu64 ": %zu jobs hang, %s", play->seed, left,
-             play->cluster.jobs[1].last_line);
+        MUST_MSG(round < ROUNDS, "seed %" PRIu64 ": %zu jobs hang, %s", play->seed, left,
+                 play->cluster.jobs[1].last_line);
         live(play);
         left = check_jobs(play);
     }

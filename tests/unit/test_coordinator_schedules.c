@@ -68,11 +68,12 @@ static void check_status(struct play *play, const Cairn__JobStatus *status)
 {
     uint64_t number = status->number;
 
-    MUST(status->incarnation >= play->incarnation[number], "seed %" PRIu64, play->seed);
-    MUST(status->committed_step >= play->committed[number], "seed %" PRIu64, play->seed);
-    MUST(status->membership_epoch >= play->epoch[number], "seed %" PRIu64, play->seed);
-    MUST(status->committed_step <= FINAL_STEP && status->step <= FINAL_STEP, "seed %" PRIu64, play->seed);
-    MUST(status->tables >= play->table_count[number], "seed %" PRIu64, play->seed); /* what is added stays */
+    MUST_MSG(status->incarnation >= play->incarnation[number], "seed %" PRIu64, play->seed);
+    MUST_MSG(status->committed_step >= play->committed[number], "seed %" PRIu64, play->seed);
+    MUST_MSG(status->membership_epoch >= play->epoch[number], "seed %" PRIu64, play->seed);
+    MUST_MSG(status->committed_step <= FINAL_STEP && status->step <= FINAL_STEP, "seed %" PRIu64, play->seed);
+    MUST_MSG(status->tables >= play->table_count[number], "seed %" PRIu64,
+             play->seed); /* what is added stays */
     play->table_count[number] = status->tables;
     play->incarnation[number] = status->incarnation;
     play->committed[number] = status->committed_step;
@@ -89,7 +90,7 @@ static void check_jobs(struct play *play)
     request.jobs = &body;
     ask(&play->cluster, "checker", &request);
     reply = take_reply(&play->cluster, "checker");
-    MUST(reply != NULL, "seed %" PRIu64, play->seed);
+    MUST_MSG(reply != NULL, "seed %" PRIu64, play->seed);
     for (size_t i = 0; i < reply->jobs->n_jobs; i++)
         check_status(play, reply->jobs->jobs[i]);
     message_free(reply);
@@ -99,14 +100,14 @@ static void check_spans(const struct play *play, const Cairn__EpochCommand *epoc
 {
     uint32_t next = 0;
 
-    MUST(epoch->n_spans <= 3, "seed %" PRIu64, play->seed);
+    MUST_MSG(epoch->n_spans <= 3, "seed %" PRIu64, play->seed);
     if (epoch->n_spans == 0)
         return; /* a pause */
     for (size_t i = 0; i < epoch->n_spans; i++) {
-        MUST(epoch->spans[i]->begin == next, "seed %" PRIu64, play->seed);
+        MUST_MSG(epoch->spans[i]->begin == next, "seed %" PRIu64, play->seed);
         next = epoch->spans[i]->end;
     }
-    MUST(next == 4, "seed %" PRIu64, play->seed);
+    MUST_MSG(next == 4, "seed %" PRIu64, play->seed);
 }
 
 /* ---- nodes that do as they are told */
@@ -164,10 +165,11 @@ static void check_extension(const struct play *play, const Cairn__PrepareCommand
 {
     const Cairn__JobText *text = prepare->text;
 
-    MUST(text->n_added > 0, "seed %" PRIu64, play->seed);
+    MUST_MSG(text->n_added > 0, "seed %" PRIu64, play->seed);
     for (size_t i = 0; i + 1 < text->n_added; i++)
-        MUST(text->added[i]->first_version <= text->added[i + 1]->first_version, "seed %" PRIu64, play->seed);
-    MUST(text->added[text->n_added - 1]->first_version == prepare->step, "seed %" PRIu64, play->seed);
+        MUST_MSG(text->added[i]->first_version <= text->added[i + 1]->first_version, "seed %" PRIu64,
+                 play->seed);
+    MUST_MSG(text->added[text->n_added - 1]->first_version == prepare->step, "seed %" PRIu64, play->seed);
 }
 
 static void obey(struct play *play, const char *peer, const Cairn__NodeCommand *command)
@@ -229,7 +231,7 @@ static void deliver_commands(struct play *play)
         if (outbox.items[i].type != EFFECT_COMMAND)
             continue;
         memcpy(peer, outbox.items[i].peer.bytes, outbox.items[i].peer.length);
-        MUST(strchr(peer, '#') != NULL, "seed %" PRIu64 ": a command to %s", play->seed, peer);
+        MUST_MSG(strchr(peer, '#') != NULL, "seed %" PRIu64 ": a command to %s", play->seed, peer);
         command = cairn__node_command__unpack(NULL, outbox.items[i].length, outbox.items[i].bytes);
         if (is_alive(play, peer))
             obey(play, peer, command);
@@ -391,9 +393,9 @@ static void deliver_everything(struct play *play)
 
 static void check_training(const struct play *play, const Cairn__JobStatus *status)
 {
-    MUST(status->state == CAIRN__JOB_STATE__JOB_STATE_COMPLETED, "seed %" PRIu64 ": state %d, %s", play->seed,
-         status->state, status->reason);
-    MUST(status->committed_step == FINAL_STEP, "seed %" PRIu64, play->seed);
+    MUST_MSG(status->state == CAIRN__JOB_STATE__JOB_STATE_COMPLETED, "seed %" PRIu64 ": state %d, %s",
+             play->seed, status->state, status->reason);
+    MUST_MSG(status->committed_step == FINAL_STEP, "seed %" PRIu64, play->seed);
 }
 
 /* The job runs, and makes durable what a client wants. */
@@ -406,10 +408,10 @@ static void check_tables(struct play *play, const char *job)
     for (; play->mail_count > 0; forget_mail(play, 0))
         say(&play->cluster, play->mail[0].peer, play->mail[0].message);
     reply = take_reply(&play->cluster, "writer");
-    MUST(reply && reply->body_case == CAIRN__CLIENT_REPLY__BODY_JOB, "seed %" PRIu64 ": %s", play->seed,
-         reply ? reply->error->message : "no answer");
-    MUST(reply->job->state == CAIRN__JOB_STATE__JOB_STATE_RUNNING, "seed %" PRIu64, play->seed);
-    MUST(reply->job->committed_step == FINAL_STEP, "seed %" PRIu64, play->seed);
+    MUST_MSG(reply && reply->body_case == CAIRN__CLIENT_REPLY__BODY_JOB, "seed %" PRIu64 ": %s", play->seed,
+             reply ? reply->error->message : "no answer");
+    MUST_MSG(reply->job->state == CAIRN__JOB_STATE__JOB_STATE_RUNNING, "seed %" PRIu64, play->seed);
+    MUST_MSG(reply->job->committed_step == FINAL_STEP, "seed %" PRIu64, play->seed);
     message_free(reply);
 }
 
@@ -420,18 +422,18 @@ static void check_addition(struct play *play, const char *job)
 
     ask_table(play, "adder", job, "last");
     reply = take_reply(&play->cluster, "adder"); /* not yet */
-    MUST(reply && reply->body_case == CAIRN__CLIENT_REPLY__BODY_TABLE, "seed %" PRIu64, play->seed);
-    MUST(reply->table->number == 0, "seed %" PRIu64, play->seed);
+    MUST_MSG(reply && reply->body_case == CAIRN__CLIENT_REPLY__BODY_TABLE, "seed %" PRIu64, play->seed);
+    MUST_MSG(reply->table->number == 0, "seed %" PRIu64, play->seed);
     message_free(reply);
     deliver_commands(play);
     deliver_everything(play);
     ASK_JOB(&play->cluster, "asker", job);
     reply = take_reply(&play->cluster, "asker");
-    MUST(reply->job->tables > 2, "seed %" PRIu64, play->seed);
+    MUST_MSG(reply->job->tables > 2, "seed %" PRIu64, play->seed);
     ask_table(play, "adder", job, "last");
     newest = take_reply(&play->cluster, "adder");
-    MUST(newest && newest->body_case == CAIRN__CLIENT_REPLY__BODY_TABLE, "seed %" PRIu64, play->seed);
-    MUST(newest->table->number == TABLE_FIRST_USER + reply->job->tables - 1, "seed %" PRIu64, play->seed);
+    MUST_MSG(newest && newest->body_case == CAIRN__CLIENT_REPLY__BODY_TABLE, "seed %" PRIu64, play->seed);
+    MUST_MSG(newest->table->number == TABLE_FIRST_USER + reply->job->tables - 1, "seed %" PRIu64, play->seed);
     message_free(newest);
     message_free(reply);
 }
@@ -460,8 +462,8 @@ static void end_well(struct play *play)
     play->peace = true;
     send_submit(&play->cluster, text_of(play), play->incarnation[1] > 0, 0);
     submitted = take_reply(&play->cluster, "submitter");
-    MUST(submitted != NULL, "seed %" PRIu64, play->seed);
-    MUST(submitted->body_case == CAIRN__CLIENT_REPLY__BODY_JOB, "seed %" PRIu64, play->seed);
+    MUST_MSG(submitted != NULL, "seed %" PRIu64, play->seed);
+    MUST_MSG(submitted->body_case == CAIRN__CLIENT_REPLY__BODY_JOB, "seed %" PRIu64, play->seed);
     deliver_commands(play);
     deliver_everything(play);
     if (play->tables) {

@@ -1,15 +1,9 @@
 /* Positions of keys: put, found, told apart, whatever the keys look like. */
 #include "check_main.h"
 #include "key_index.h"
+#include "must.h"
 
 #include <string.h>
-
-/* As ck_assert, but free when it holds: Check writes a file at each of its own assertions. */
-#define MUST(condition)                                                                                      \
-    do {                                                                                                     \
-        if (!(condition))                                                                                    \
-            ck_abort_msg("%s", #condition);                                                                  \
-    } while (0)
 
 /* Keys of some pattern, all different. */
 static uint64_t key_of(int pattern, uint64_t i)

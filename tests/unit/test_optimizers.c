@@ -254,7 +254,7 @@ static void check_rows(const struct optimizer_spec *spec, uint32_t dimension)
             ck_assert_mem_eq(rows[i] + (1 + slot) * dimension, run->slots[slot][1] + i * dimension,
                              dimension * sizeof(float));
         for (size_t j = (1 + slots) * dimension; j < stride; j++)
-            must(rows[i][j] == 7.5f, "something was written behind the row");
+            MUST_MSG(rows[i][j] == 7.5f, "something was written behind the row");
     }
     free(memory);
     free(rows);
