@@ -226,6 +226,10 @@ class Daemons:
         expect(done.returncode == 0, f"cairn {arguments} exited {done.returncode}: {done.stderr}")
         return last_json(done.stdout)
 
+    def wait_for_nodes(self, count):
+        """Until so many servers and workers are registered."""
+        wait_until(lambda: len(self.json("nodes")["nodes"]) == count, f"{count} nodes")
+
     def scale_servers(self, job, count):
         """Has a job without replicas served by so many; returns when nothing of it is on its way any more."""
         self.json("scale", job, "--servers", count)

@@ -24,7 +24,7 @@ def test(folder):
         wait_until(lambda: "waiting" in daemons.log("one"), "a worker that says that it waits")
         daemons.start_coordinator(daemons.endpoint)
         daemons.start_worker("two")
-        wait_until(lambda: len(daemons.json("nodes")["nodes"]) == 3, "three nodes")
+        daemons.wait_for_nodes(3)
 
         submitted = daemons.json("submit", job, "--workers", 2)
         name = submitted["job"]
@@ -52,7 +52,7 @@ def test(folder):
         expect(daemons.terminate("coordinator") == 0, "the coordinator did not stop cleanly")
         daemons.start_coordinator(daemons.endpoint)
         daemons.start_server("alpha", "--shards", 2)
-        wait_until(lambda: len(daemons.json("nodes")["nodes"]) == 2, "the nodes to come back")
+        daemons.wait_for_nodes(2)
         second = os.path.join(folder, "export-2.h5")
         expect(daemons.json("export", name, "--output", second)["model_hash"] == result["model_hash"],
                "a restart changed the model")

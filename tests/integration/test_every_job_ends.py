@@ -162,14 +162,14 @@ def workers_without_data(cluster, folder, data, empty):
     missing = "/proc/self/cwd/train-images-idx3-ubyte: cannot open: No such file or directory"
     workers = ", workers: {min: 1, max: 2}"
     cluster.kill("good")
-    wait_until(lambda: len(cluster.json("nodes")["nodes"]) == 1, "the server alone")
+    cluster.wait_for_nodes(1)
     cluster.start_worker_in(empty, "bad")
     name = cluster.submit(make_job(folder, "nowhere", "steps: 20", "/proc/self/cwd", cluster=workers))
     status = cluster.expect_end(name, "failed", missing)
     expect(status["reason"].startswith("bad: "), f"nobody can tell which worker: {status['reason']}")
 
     cluster.start_worker_in(data, "good")
-    wait_until(lambda: len(cluster.json("nodes")["nodes"]) == 3, "both workers")  # or the bad one alone fails the job
+    cluster.wait_for_nodes(3)  # or the bad one alone fails the job
     name = cluster.submit(make_job(folder, "somewhere", f"steps: {ENDLESS}", "/proc/self/cwd", cluster=workers))
     status = cluster.await_status(name, lambda status: status["excluded"] == ["bad"], "bad is excluded")
     cluster.await_status(name, lambda later: later["steps"] > status["steps"] + 20, "steps without it")

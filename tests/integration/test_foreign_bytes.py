@@ -86,7 +86,7 @@ def test(folder):
         daemons.start_server("alpha", "--shards", 2)
         daemons.start_worker("one", "--threads", 1)
         daemons.start_worker("two", "--threads", 1)
-        wait_until(lambda: len(daemons.json("nodes")["nodes"]) == 3, "three nodes")
+        daemons.wait_for_nodes(3)
         quiet = daemons.json("wait", daemons.json("submit", job, "--workers", 2)["job"])
         expect(quiet["status"] == "completed", str(quiet))
 

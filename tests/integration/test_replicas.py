@@ -116,7 +116,7 @@ def drain(folder, wanted, **changes):
         name = daemons.json("submit", job)["job"]
         wait_until(lambda: step_of(daemons, name) > 20, "a running job", 60)
         daemons.start_server("s3", "--shards", 1)
-        wait_until(lambda: len(daemons.json("nodes")["nodes"]) == 5, "the third server")
+        daemons.wait_for_nodes(5)
         done = daemons.cairn("drain", "s1")
         expect(done.returncode == 0, done.stderr)
         expect(daemons.processes["s1"].wait(timeout=60) == 0, "the drained server did not end cleanly")
@@ -135,7 +135,7 @@ def scaled(folder, wanted, **changes):
             daemons.start_server(name, "--shards", 2)
         for name in ("w1", "w2"):
             daemons.start_worker(name)
-        wait_until(lambda: len(daemons.json("nodes")["nodes"]) == 5, "all nodes")
+        daemons.wait_for_nodes(5)
         name = daemons.json("submit", job)["job"]
         wait_until(lambda: step_of(daemons, name) > 20, "a running job", 60)
         daemons.scale_servers(name, 3)

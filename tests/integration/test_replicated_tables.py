@@ -133,7 +133,7 @@ def drain(folder, kind, wanted):
         processes = begin(daemons, "drain", "{servers: 2}", 2, STEPS, output, kind)
         reach(daemons, "drain", 40)
         daemons.start_server("s2", "--shards", 1)
-        wait_until(lambda: len(daemons.json("nodes")["nodes"]) == 3, "the third server")
+        daemons.wait_for_nodes(3)
         done = daemons.cairn("drain", "s0")
         expect(done.returncode == 0, done.stderr)
         expect(daemons.processes["s0"].wait(timeout=60) == 0, "the drained server did not end cleanly")
@@ -151,7 +151,7 @@ def scaled(folder, kind, wanted):
         daemons.start_coordinator()
         for name in ("s0", "s1", "s2"):
             daemons.start_server(name, "--shards", 2)
-        wait_until(lambda: len(daemons.json("nodes")["nodes"]) == 3, "all servers")
+        daemons.wait_for_nodes(3)
         output = os.path.join(place, "values")
         processes = begin(daemons, "scaled", "{servers: 1}", 2, STEPS, output, kind)
         reach(daemons, "scaled", 20)

@@ -79,7 +79,7 @@ def moves(folder, data):
     with play.cluster:
         play.begin(2)
         play.cluster.add_server(shards=2)
-        wait_until(lambda: len(play.cluster.json("nodes")["nodes"]) == 5, "the third server")
+        play.cluster.wait_for_nodes(5)
         done = play.cluster.cairn("drain", "s0")
         expect(done.returncode == 0, done.stderr)
         play.cluster.is_told_to_leave("s0")
