@@ -87,6 +87,12 @@ def wait_until(condition, what, seconds=20):
         time.sleep(min(max(0.01, 2 * (end - begin)), 0.2))
 
 
+def tell_spare(step, steps):
+    """Prints at which of its steps a job was when all had happened to it that a test does: what comes after that costs time
+    only, and how much of it there has to be, for slower machines, can be seen."""
+    print(f"all has happened by step {step} of {steps}", flush=True)
+
+
 def end_without_others(programs, seconds):
     """Programs of one job of which some may fail: who was just attaching has perhaps come to the job as it goes on, and
     waits for the parts of those that failed. It is killed."""

@@ -5,9 +5,9 @@ import os
 import random
 import sys
 
-from support import Daemons, expect, less, main, make_digits, train, wait_until, write_job
+from support import Daemons, expect, less, main, make_digits, tell_spare, train, wait_until, write_job
 
-EPOCHS = less(60, 40)  # until after all that happens
+EPOCHS = less(30, 24)  # until after all that happens
 # In one round of exchanging sums, and in two.
 NORMS = {"clips": "{adam: {learning_rate: 0.005, global_clipnorm: 1}}",
          "lamb": "{lamb: {learning_rate: 0.005, clipnorm: 1}}"}
@@ -37,6 +37,8 @@ def logs(daemons, job):
 
 
 def finish(daemons, job, wanted):
+    status = daemons.json("status", job)
+    tell_spare(status["step"], status["final_step"])
     result = daemons.json("wait", job, timeout=240)
     expect(result["status"] == "completed", str(result))
     expect(result["model_hash"] == wanted, f"another model: {result['model_hash']}, undisturbed {wanted}\n" + logs(daemons, job))
@@ -157,7 +159,7 @@ def norms(folder, optimizer, events):
     """Updates that need norms over all servers, whoever has what."""
     os.mkdir(folder)
     make_digits(folder)
-    changes = {"epochs": 30, "optimizer": optimizer}
+    changes = {"epochs": 24, "optimizer": optimizer}
     wanted = undisturbed(folder, **changes)
     for event in events:
         event(folder, wanted, **changes)

@@ -5,7 +5,7 @@ import os
 import struct
 import subprocess
 
-from support import Daemons, expect, last_json, less, main, program, wait_until
+from support import Daemons, expect, last_json, less, main, program, tell_spare, wait_until
 
 STEPS = less(600, 400)  # until after all that happens
 ADD_AT = 150
@@ -107,6 +107,7 @@ def deaths(folder, kind, wanted):
             daemons.start_server(heir, "--shards", 1, "--memory", MEMORY)
             wait_until(lambda: "every slot has 2 replicas" in logs(daemons, "deaths").partition(f"server {victim} was lost")[2],
                        f"replicas after {victim}'s end", 60)
+        tell_spare(step_of(daemons, "deaths"), STEPS)
         values, attached = end(processes, STEPS, output)
         expect(attached >= 4, f"attached {attached} times though three servers died")
         check_whole(daemons, "deaths", values, wanted, place)
@@ -138,6 +139,7 @@ def drain(folder, kind, wanted):
         expect(done.returncode == 0, done.stderr)
         expect(daemons.processes["s0"].wait(timeout=60) == 0, "the drained server did not end cleanly")
         expect(all(process.poll() is None for process in processes), "the server outlived the programs")
+        tell_spare(step_of(daemons, "drain"), STEPS)
         values, attached = end(processes, STEPS, output)
         expect(attached > 1, "no program heard that slots had moved")
         check_whole(daemons, "drain", values, wanted, place)
@@ -158,6 +160,7 @@ def scaled(folder, kind, wanted):
         daemons.scale_servers("scaled-1", 3)
         daemons.scale_servers("scaled-1", 2)
         expect(all(process.poll() is None for process in processes), "the programs were done before")
+        tell_spare(step_of(daemons, "scaled"), STEPS)
         values, attached = end(processes, STEPS, output)
         expect(attached > 1, "no program heard that slots had moved")
         check_whole(daemons, "scaled", values, wanted, place)
@@ -179,6 +182,7 @@ def pairs(folder, kind, wanted):
             daemons.processes[victim].kill()
         daemons.processes["coordinator"].wait()
         daemons.start_coordinator(listen)
+        tell_spare(step_of(daemons, "pairs"), STEPS)
         values, attached = end(processes, STEPS, output)
         expect(attached > 1, "no program noticed that two servers died")
         check_whole(daemons, "pairs", values, wanted, place)

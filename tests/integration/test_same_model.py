@@ -112,7 +112,7 @@ def any_codec(folder, state, plain, timeout):
         evaluates_alike(result, job)
     expect(len(hashes) == 1 + len(CODECS), "two codecs gave one model")
     for codec in less(("bfloat16", "int8"), ("int8",)):  # one with what is left over of each step, and one without
-        longer = write_job(os.path.join(folder, f"longer-{codec}.yaml"), folder, epochs=less(30, 12), codec=codec)
+        longer = write_job(os.path.join(folder, f"longer-{codec}.yaml"), folder, epochs=less(20, 12), codec=codec)
         whole = train(longer, "--workers", 1, "--servers", 1, "--fresh", state=state, timeout=timeout)
         resumed = interrupted(longer, os.path.join(folder, "killed-" + codec), kill_all, timeout)
         print("kill_all and --resume in", codec + ":", resumed["model_hash"], flush=True)
@@ -127,7 +127,7 @@ def test(folder):
         return
     make_digits(folder)
     job = write_job(os.path.join(folder, "job.yaml"), folder)
-    longer = write_job(os.path.join(folder, "longer.yaml"), folder, epochs=less(40, 20))
+    longer = write_job(os.path.join(folder, "longer.yaml"), folder, epochs=less(24, 16))
     plain = any_cluster(job, state, timeout=60)
     expect(plain["metrics"]["accuracy"] > 0.5, "the network learned nothing")
     any_codec(folder, state, plain, timeout=60)

@@ -5,10 +5,10 @@ import os
 import signal
 import subprocess
 
-from support import (Failure, descendants, expect, last_json, less, main, make_digits, program, run, train, wait_until,
-                     write_job)
+from support import (Failure, descendants, expect, last_json, less, main, make_digits, program, run, tell_spare, train,
+                     wait_until, write_job)
 
-EPOCHS = less(80, 50)  # some seconds
+EPOCHS = less(40, 28)  # until after all that happens
 
 
 def command_line(pid):
@@ -98,6 +98,7 @@ def disturbed(folder, job, whole, transport, leaver=None):
         kill_each(one, ["coordinator", "worker-1", "coordinator", "server-0"])
         if leaver:
             let_one_leave(one, leaver)
+        tell_spare(one.status()["step"], one.status()["final_step"])
         code = one.process.wait(timeout=120)
         output = one.output()
     expect(code == 0, f"exit code {code}: {output[-3000:]}")

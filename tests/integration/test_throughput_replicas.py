@@ -4,12 +4,12 @@ update that a worker was told of is on all servers that are left, once."""
 import os
 
 from cluster import Cluster
-from support import expect, less, main, make_digits, run, wait_until
+from support import expect, less, main, make_digits, run, tell_spare, wait_until
 from throughput import check_account, has_told, write_throughput_job
 
 LEASE_MS = 2000
 STEPS_PER_EPOCH = 25
-EPOCHS = less(80, 50)  # so many as the events of a play need
+EPOCHS = less(36, 28)  # so many as the events of a play need
 
 
 class Play:
@@ -45,8 +45,12 @@ class Play:
         wait_until(lambda: f"server {server} was lost" in self.logs(), f"the loss of {server} to be noticed", 30)
         self.go_on(20)
 
+    def tell_spare(self):
+        tell_spare(self.status()["step"], EPOCHS * STEPS_PER_EPOCH)
+
     def end(self):
         """Nothing was trained again, and the account is that of one incarnation."""
+        self.tell_spare()
         result = self.cluster.json("wait", self.name, timeout=240)
         expect(result["status"] == "completed", f"it ended as {result}")
         expect(" as incarnation 2" not in self.logs(), "the job went back:\n" + self.logs())
@@ -120,6 +124,7 @@ def resumes(folder, data):
         expect(resumed.returncode == 0, resumed.stderr)
         play.wait_for_step(stopped["step"] + 20)
         play.lose("s0")
+        play.tell_spare()
         result = play.cluster.json("wait", play.name, timeout=240)
         expect(result["status"] == "completed", f"it ended as {result}")
         expect(play.logs().count("going back to step") == 1, "the job went back again:\n" + play.logs())
