@@ -14,6 +14,12 @@ if(CAIRN_SANITIZE)
   target_compile_options(cairn_flags INTERFACE
     -fsanitize=${CAIRN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(cairn_flags INTERFACE -fsanitize=${CAIRN_SANITIZE})
+  # Where it is there: it links what is instrumented in half the time, and there are some 150 programs.
+  include(CheckLinkerFlag)
+  check_linker_flag(C -fuse-ld=gold CAIRN_GOLD)
+  if(CAIRN_GOLD)
+    target_link_options(cairn_flags INTERFACE -fuse-ld=gold)
+  endif()
 endif()
 if(CAIRN_COVERAGE)
   # Threads and killed processes count too.
