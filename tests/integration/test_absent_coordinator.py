@@ -10,7 +10,7 @@ from support import Daemons, expect, less, main, make_digits, train, wait_until,
 
 LEASE_MS = 10000  # silence is noticed after two heartbeats of 1 s: the end of a connection is what tells of the absence
 AWAY_S = 2
-EPOCHS = less(150, 75)  # longer than the absence
+EPOCHS = less(100, 60)  # longer than the absence
 COMMIT_EVERY = 5
 SERVERS = ("alpha", "beta")
 

@@ -78,7 +78,7 @@ def address_of(endpoint):
 
 def test(folder):
     make_digits(folder)
-    job = write_job(os.path.join(folder, "job.yaml"), folder, epochs=less(60, 40))
+    job = write_job(os.path.join(folder, "job.yaml"), folder, epochs=less(24, 16))
     print(f"seed {SEED}", flush=True)
     draw = random.Random(SEED)
     with Daemons(folder) as daemons:
