@@ -85,6 +85,7 @@ struct job_entry {
         uint32_t tables;
     } planned;                 /* what was so when nothing was left to move; all zero: never */
     int64_t copy_due_ms;       /* when the next slot may be copied, monotonic; 0: now (chains.h) */
+    bool has_new_failure;      /* whether a worker is left to try after a failure has yet to be judged */
     bool is_thinner;           /* a worker that the newest epoch names is gone, and has not reached the end */
     int64_t spans_ms;          /* when spans were last made, monotonic */
     int64_t server_wait_ms;    /* since when a server that holds its state is missed, monotonic; 0: none is */

@@ -256,10 +256,13 @@ static void start_unplaced(struct turn *turn, struct pass *pass, const struct no
 
 /* ---- the pass */
 
-/* Nobody in the cluster may work for a job whose workers failed. */
+/* A worker has failed, and nobody in the cluster may work for the job; those who are awaited may yet. */
 static void give_up_if_all_failed(struct turn *turn, struct job_entry *entry, const struct nodes *nodes)
 {
-    if (!trials_are_open(entry) || entry->workers.count > 0)
+    if (!entry->has_new_failure || entry->awaited_count > 0)
+        return;
+    entry->has_new_failure = false;
+    if (entry->workers.count > 0)
         return;
     for (size_t i = 0; i < nodes->count; i++) {
         if (node_is_worker(nodes->items[i]) && may_work(nodes->items[i], entry))

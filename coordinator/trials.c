@@ -140,6 +140,7 @@ void trials_note(struct turn *turn, struct job_entry *entry, const char *worker,
     set_reason(turn, trial, reason);
     trial->is_recent = true;
     trial->failures++;
+    entry->has_new_failure = true;
     entry->unsaved = true;
     if (trials->in_a_row >= ROUNDS * tries)
         life_fail(turn, entry, "%s: %s", worker, reason);
@@ -147,16 +148,11 @@ void trials_note(struct turn *turn, struct job_entry *entry, const char *worker,
         trials_exclude(turn, entry, worker, reason);
 }
 
-bool trials_are_open(const struct job_entry *entry)
-{
-    return entry->record->trials && entry->record->trials->in_a_row > 0;
-}
-
 void trials_progress(struct job_entry *entry)
 {
     Cairn__Trials *trials = entry->record->trials;
 
-    if (!trials_are_open(entry))
+    if (!trials || trials->in_a_row == 0)
         return;
     trials->in_a_row = 0;
     for (size_t i = 0; i < trials->n_workers; i++)

@@ -4,7 +4,8 @@
  * failures it is excluded from the job until a person resumes it. Where the fault is the job's (a path that
  * is wrong, too little memory anywhere) every worker fails, and trying on would never end: three times
  * `worker_tries` failures without a step of progress in between fail the job with the last reason; and so
- * does one reason that was given each time, once no worker is left to try.
+ * does one reason that was given each time, if no worker is left to try after a failure. That nobody is there
+ * at another time, as after a start of the coordinator, says nothing of the job.
  *
  * All of it is in the job's record: a coordinator that starts again goes on counting. */
 #ifndef CAIRN_COORDINATOR_TRIALS_H
@@ -19,9 +20,6 @@ void trials_note(struct turn *turn, struct job_entry *entry, const char *worker,
 void trials_exclude(struct turn *turn, struct job_entry *entry, const char *worker, const char *reason);
 
 bool trials_exclude_it(const struct job_entry *entry, const char *worker);
-
-/* Whether somebody has failed since the job last made progress. */
-bool trials_are_open(const struct job_entry *entry);
 
 /* The job made progress: earlier failures were not the job's. */
 void trials_progress(struct job_entry *entry);

@@ -449,6 +449,79 @@ START_TEST(tries_are_counted_over_a_restart)
 }
 END_TEST
 
+static void exclude_w1(void)
+{
+    submit_with_nodes();
+    prepare_all(1);
+    for (int i = 0; i < 3; i++)
+        failed(&cluster, "w1", 1, "cannot open train.csv");
+    EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker; w1 is excluded (cannot open train.csv)");
+}
+
+/* It is only that nobody is there: not for a coordinator that has just started, nor while the other worker is
+ * away. */
+START_TEST(workers_that_are_away_have_not_failed)
+{
+    exclude_w1();
+    cluster_restart(&cluster);
+    all_return();
+    EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker; w1 is excluded (cannot open train.csv)");
+    leave(&cluster, "w2");
+    EXPECT_STATE(&cluster, WAITING, "waits for 2 more workers; w1 is excluded (cannot open train.csv)");
+    cluster_restart(&cluster);
+    pass(&cluster, FAKE_LEASE_MS + 2000);
+    ck_assert_ptr_null(strstr(cluster.jobs[1].last_line, "failed"));
+    register_server(&cluster, "s1");
+    register_server(&cluster, "s2");
+    register_worker(&cluster, "w1");
+    EXPECT_STATE(&cluster, WAITING, "waits for 2 more workers; w1 is excluded (cannot open train.csv)");
+    register_worker(&cluster, "w2");
+    register_worker(&cluster, "w3");
+    EXPECT_STATE(&cluster, PREPARING, "");
+}
+END_TEST
+
+/* A coordinator that started again hears of the third failure while w2 has yet to come. */
+static void exclude_w1_while_w2_is_awaited(void)
+{
+    run_alone();
+    for (int i = 0; i < 2; i++) {
+        failed(&cluster, "w1", 1, "cannot open train.csv");
+        prepared(&cluster, "w1", 1, 40);
+    }
+    cluster_restart(&cluster);
+    register_engaged(&cluster, "s1", 2, 1);
+    register_engaged(&cluster, "s2", 2, 1);
+    register_engaged(&cluster, "w1", 0, 1);
+    failed(&cluster, "w1", 1, "cannot open train.csv");
+    EXPECT_STATE(&cluster, RUNNING, "");
+}
+
+START_TEST(awaited_workers_are_left_to_try)
+{
+    exclude_w1_while_w2_is_awaited();
+    register_engaged(&cluster, "w2", 0, 1);
+    EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker; w1 is excluded (cannot open train.csv)");
+    join("w3");
+    EXPECT_STATE(&cluster, RUNNING, "");
+}
+END_TEST
+
+START_TEST(nobody_is_left_to_try_when_the_awaited_do_not_come)
+{
+    static const char *const names[] = {"s1", "s2", "w1"};
+
+    exclude_w1_while_w2_is_awaited();
+    for (int64_t ms = 0; ms < FAKE_LEASE_MS + 2000; ms += 250) {
+        EXPECT_STATE(&cluster, RUNNING, "");
+        for (size_t i = 0; i < 3; i++)
+            heartbeat(&cluster, names[i]);
+        pass(&cluster, 250);
+    }
+    EXPECT_STATE(&cluster, FAILED, "w1: cannot open train.csv");
+}
+END_TEST
+
 /* In a row, too: and the row ends with progress that was never stored for its own sake. */
 START_TEST(failures_in_a_row_are_counted_over_a_restart)
 {
@@ -718,6 +791,9 @@ static Suite *make_suite(void)
                                      draining_nodes_get_no_jobs};
     const TTest *const failing[] = {a_failure_is_a_try,
                                     tries_are_counted_over_a_restart,
+                                    workers_that_are_away_have_not_failed,
+                                    awaited_workers_are_left_to_try,
+                                    nobody_is_left_to_try_when_the_awaited_do_not_come,
                                     failures_in_a_row_are_counted_over_a_restart,
                                     a_fault_of_the_job_fails_it_soon,
                                     failures_without_progress_fail_the_job,
