@@ -253,7 +253,7 @@ static void forgive_pause(const struct turn *turn, struct membership *membership
         node->cut_ms = earlier(node->cut_ms + gap_ms, now_ms);
     }
     if (gap_ms > PAUSE_MS)
-        retake_forgive(jobs, gap_ms);
+        retake_forgive(turn, jobs, gap_ms);
     membership->ticked = true;
     membership->ticked_ms = now_ms;
 }

@@ -204,16 +204,25 @@ void retake_registered(struct turn *turn, struct jobs *jobs, struct node *node, 
 
 /* ---- those who do not come */
 
-void retake_forgive(struct jobs *jobs, int64_t gap_ms)
+static void forgive(struct job_entry *entry, int64_t gap_ms, int64_t now_ms)
+{
+    int64_t since_ms = entry->server_wait_ms + gap_ms;
+
+    entry->awaited_until_ms += gap_ms;
+    if (entry->server_wait_ms > 0)
+        entry->server_wait_ms = since_ms < now_ms ? since_ms : now_ms;
+}
+
+void retake_forgive(const struct turn *turn, struct jobs *jobs, int64_t gap_ms)
 {
     for (size_t i = 0; i < jobs->count; i++)
-        jobs->items[i]->awaited_until_ms += gap_ms;
+        forgive(jobs->items[i], gap_ms, turn->now.monotonic_ms);
 }
 
 bool retake_is_under_way(const struct jobs *jobs)
 {
     for (size_t i = 0; i < jobs->count; i++) {
-        if (jobs->items[i]->awaited_count > 0)
+        if (jobs->items[i]->awaited_count > 0 || jobs->items[i]->server_wait_ms > 0)
             return true;
     }
     return false;

@@ -17,10 +17,10 @@ void retake_await(struct turn *turn, struct job_entry *entry, uint32_t lease_ms)
 void retake_registered(struct turn *turn, struct jobs *jobs, struct node *node, bool by_new_connection);
 
 /* We did nothing for gap_ms, as a stopped process does: what nodes sent meanwhile has yet to be read. Before
- * the retake_tick that would give them up. */
-void retake_forgive(struct jobs *jobs, int64_t gap_ms);
+ * the retake_tick that would give them up, or the server_wait_tick. */
+void retake_forgive(const struct turn *turn, struct jobs *jobs, int64_t gap_ms);
 
-/* Whether some job awaits nodes. */
+/* Whether some job awaits nodes, or misses a server: whether we have paused is then to be known. */
 bool retake_is_under_way(const struct jobs *jobs);
 
 /* Gives up the nodes that have not come in time. Only when it is known how long we paused, if we did: not

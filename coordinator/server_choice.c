@@ -103,26 +103,21 @@ int64_t server_wait_deadline_ms(const struct job_entry *entry)
                                       : entry->server_wait_ms + (int64_t)entry->job->server_timeout * 1000;
 }
 
-/* Servers that hold the job's state are not waited for for ever. false: the job has failed of that. */
-static bool wait_on(struct turn *turn, struct job_entry *entry, const struct server_choice *choice)
+static void note_wait(const struct turn *turn, struct job_entry *entry, const struct server_choice *choice)
 {
-    if (choice->missing.length == 0) {
+    if (choice->missing.length == 0)
         entry->server_wait_ms = 0;
-        return true;
-    }
-    if (entry->server_wait_ms == 0)
+    else if (entry->server_wait_ms == 0)
         entry->server_wait_ms = turn->now.monotonic_ms;
-    if (turn->now.monotonic_ms < server_wait_deadline_ms(entry))
-        return true;
-    life_fail(turn, entry, "waited for %" PRIu32 " s for %s; a resume goes on from step %" PRIu64,
-              entry->job->server_timeout, choice->missing.text, entry_status(entry)->committed_step);
-    return false;
 }
 
 static bool find_recorded(struct turn *turn, struct job_entry *entry, const struct nodes *nodes,
                           struct server_choice *choice)
 {
-    return find_servers(turn, entry, nodes, choice) && wait_on(turn, entry, choice);
+    if (!find_servers(turn, entry, nodes, choice))
+        return false;
+    note_wait(turn, entry, choice);
+    return true;
 }
 
 static void find_any(const struct job_entry *entry, const struct nodes *nodes, struct server_choice *choice)
@@ -161,6 +156,24 @@ void server_choice_fini(struct server_choice *choice)
 {
     free(choice->servers);
     choice->servers = NULL;
+}
+
+static void give_up_late(struct turn *turn, struct job_entry *entry, const struct nodes *nodes)
+{
+    struct server_choice choice;
+
+    if (server_choice_init(turn, entry, nodes, &choice) && choice.missing.length > 0)
+        life_fail(turn, entry, "waited for %" PRIu32 " s for %s; a resume goes on from step %" PRIu64,
+                  entry->job->server_timeout, choice.missing.text, entry_status(entry)->committed_step);
+    server_choice_fini(&choice);
+}
+
+void server_wait_tick(struct turn *turn, struct jobs *jobs, const struct nodes *nodes)
+{
+    for (size_t i = 0; i < jobs->count; i++) {
+        if (turn->now.monotonic_ms >= server_wait_deadline_ms(jobs->items[i]))
+            give_up_late(turn, jobs->items[i], nodes);
+    }
 }
 
 bool server_is_needed(const struct job_entry *entry, const struct node *server)

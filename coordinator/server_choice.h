@@ -13,14 +13,17 @@ struct server_choice {
 };
 
 /* Chooses servers for a job that is not live. false: there are none for it, as the job has failed (they came
- * back in another shape, have too many shards, or were away for too long) or memory is out. Owns:
- * server_choice_fini, in any case. */
+ * back in another shape, or have too many shards) or memory is out. Owns: server_choice_fini, in any case. */
 bool server_choice_init(struct turn *turn, struct job_entry *entry, const struct nodes *nodes,
                         struct server_choice *choice);
 void server_choice_fini(struct server_choice *choice);
 
 /* When a job that waits for servers fails (monotonic); INT64_MAX: never. */
 int64_t server_wait_deadline_ms(const struct job_entry *entry);
+
+/* Fails jobs that have waited for too long for servers that hold their state. As retake_tick: a registration
+ * may be behind any message that is read after a pause of ours. */
+void server_wait_tick(struct turn *turn, struct jobs *jobs, const struct nodes *nodes);
 
 /* A server is there, perhaps under other endpoints, which the record gets. */
 void shards_found(struct turn *turn, Cairn__JobRecord *record, const struct node *server);

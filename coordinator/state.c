@@ -15,6 +15,7 @@
 #include "reports.h"
 #include "requests.h"
 #include "scheduling.h"
+#include "server_choice.h"
 #include "subscriptions.h"
 
 #include <stdlib.h>
@@ -294,6 +295,7 @@ static enum status dispatch(struct turn *turn, struct state *state, const struct
         break;
     case EVENT_TICK:
         membership_tick(turn, &state->membership, &state->jobs);
+        server_wait_tick(turn, &state->jobs, &state->membership.nodes);
         break;
     }
     return CAIRN_OK;

@@ -3,7 +3,8 @@
 #include "check_main.h"
 #include "tiny_job.h"
 
-#define LEASES_MS (FAKE_LEASE_MS + 2000) /* how long a coordinator that started again awaits nodes */
+#define LEASES_MS         (FAKE_LEASE_MS + 2000) /* how long a coordinator that started again awaits nodes */
+#define SERVER_TIMEOUT_MS 600000                 /* unless a job says otherwise */
 
 static uint64_t incarnation(void)
 {
@@ -415,6 +416,48 @@ START_TEST(a_pause_is_not_the_awaited_nodes_silence)
 }
 END_TEST
 
+/* Nor is it a part of cluster.server_timeout: the server may have come meanwhile. */
+START_TEST(a_pause_is_not_the_missed_servers_absence)
+{
+    struct event tick = {.type = EVENT_TICK};
+
+    run_committed();
+    leave(&cluster, "s1");
+    pass(&cluster, 1000);
+    cluster.now.monotonic_ms += SERVER_TIMEOUT_MS;
+    heartbeat(&cluster, "w1"); /* is read before the registration */
+    EXPECT_STATE(&cluster, WAITING, "waits for server s1, which holds its state");
+    cluster_handle(&cluster, &tick);
+    register_server(&cluster, "s1");
+    EXPECT_STATE(&cluster, PREPARING, "");
+}
+END_TEST
+
+/* A coordinator that has nobody to listen to is not stopped. */
+START_TEST(a_server_is_not_waited_for_longer_when_nobody_is_there)
+{
+    static const char *const names[] = {"s1", "s2", "w1", "w2"};
+    struct event tick = {.type = EVENT_TICK};
+    int64_t since_ms;
+
+    run_committed();
+    pass(&cluster, 250);
+    for (size_t i = 0; i < 4; i++)
+        leave(&cluster, names[i]);
+    since_ms = cluster.now.monotonic_ms;
+    while (cluster.now.monotonic_ms < since_ms + SERVER_TIMEOUT_MS) {
+        EXPECT_STATE(&cluster, WAITING,
+                     "waits for server s1, which holds its state, server s2, which holds its state, 2 more "
+                     "workers");
+        cluster.now.monotonic_ms = state_deadline_ms(cluster.state);
+        cluster_handle(&cluster, &tick);
+    }
+    EXPECT_STATE(&cluster, FAILED,
+                 "waited for 600 s for server s1, which holds its state, server s2, which holds its state; a "
+                 "resume goes on from step 4");
+}
+END_TEST
+
 START_TEST(a_server_that_died_meanwhile_is_known_at_once)
 {
     run_committed();
@@ -678,6 +721,8 @@ static Suite *make_suite(void)
                                      a_worker_that_died_meanwhile_is_known_at_once,
                                      servers_that_do_not_return_are_waited_for,
                                      a_pause_is_not_the_awaited_nodes_silence,
+                                     a_pause_is_not_the_missed_servers_absence,
+                                     a_server_is_not_waited_for_longer_when_nobody_is_there,
                                      a_server_that_died_meanwhile_is_known_at_once,
                                      a_stop_goes_on_after_a_restart,
                                      a_commit_goes_on_after_a_restart,
