@@ -103,18 +103,28 @@ static bool may_work(const struct node *node, const struct job_entry *entry)
     return !node->draining && !trials_exclude_it(entry, node_name(node));
 }
 
+/* How many of a claim's workers, or of the idle ones, could work for a job; at most so many. */
+static uint32_t count_fitting(const struct pass *pass, size_t claim, const struct job_entry *entry,
+                              uint32_t most)
+{
+    uint32_t count = 0;
+
+    for (size_t i = 0; i < pass->hand_count && count < most; i++)
+        count += pass->hands[i].claim == claim && may_work(pass->workers[i], entry);
+    return count;
+}
+
 /* How many more workers a job could have at once: idle ones, and those that others have beyond their minima.
  */
 static uint32_t count_available(const struct pass *pass, const struct job_entry *entry)
 {
-    uint32_t count = 0;
+    uint32_t count = count_fitting(pass, ALLOCATION_FREE, entry, UINT32_MAX);
 
-    for (size_t i = 0; i < pass->hand_count; i++)
-        count += pass->hands[i].claim == ALLOCATION_FREE && may_work(pass->workers[i], entry);
     for (size_t i = 0; i < pass->claim_count; i++) {
         const struct claim *claim = &pass->claims[i];
 
-        count += claim->count > claim->minimum ? claim->count - claim->minimum : 0;
+        if (claim->count > claim->minimum)
+            count += count_fitting(pass, i, entry, claim->count - claim->minimum);
     }
     return count;
 }

@@ -547,6 +547,49 @@ START_TEST(failures_in_a_row_are_counted_over_a_restart)
 }
 END_TEST
 
+/* Joins, and fails as often as it may, each time for another reason. */
+static void exclude_newcomer(const char *name)
+{
+    for (int i = 0; i < 3; i++) {
+        char reason[16];
+
+        snprintf(reason, sizeof(reason), "fault %d", i);
+        if (i == 0)
+            join(name);
+        else
+            prepared(&cluster, name, 1, 40);
+        failed(&cluster, name, 1, reason);
+    }
+}
+
+/* Others have workers to spare, of whom none may work for this job. */
+START_TEST(workers_that_are_excluded_are_not_counted_on)
+{
+    run_alone();
+    commit_step(1, 4);
+    exclude_newcomer("x1");
+    exclude_newcomer("x2");
+    send_submit(&cluster,
+                "name: second\nmodel:\n  input_shape: [32768]\n  layers:\n    - dense: {units: 2}\n"
+                "  loss: sparse_categorical_crossentropy\ndata:\n  train: {format: csv, path: train.csv}\n"
+                "train: {steps: 10, batch_size: 8, microbatches: 4, optimizer: sgd}\n"
+                "cluster: {servers: 2, workers: {min: 1, max: 2}}\n",
+                false, 0);
+    ask_scale(1);
+    leave(&cluster, "w2");
+    leave(&cluster, "w1");
+    leave(&cluster, "s1");
+    EXPECT_STATE(&cluster, WAITING,
+                 "waits for server s1, which holds its state, 1 more worker; x1 is excluded (fault 2); x2 is "
+                 "excluded (fault 2)");
+    cluster_forget(&cluster);
+    register_server(&cluster, "s1");
+    ck_assert(GOT(&cluster, "x1", PREPARE) && GOT(&cluster, "x2", PREPARE));
+    EXPECT_STATE(&cluster, WAITING,
+                 "waits for 1 more worker; x1 is excluded (fault 2); x2 is excluded (fault 2)");
+}
+END_TEST
+
 START_TEST(a_fault_of_the_job_fails_it_soon)
 {
     submit_with_nodes();
@@ -795,6 +838,7 @@ static Suite *make_suite(void)
                                     awaited_workers_are_left_to_try,
                                     nobody_is_left_to_try_when_the_awaited_do_not_come,
                                     failures_in_a_row_are_counted_over_a_restart,
+                                    workers_that_are_excluded_are_not_counted_on,
                                     a_fault_of_the_job_fails_it_soon,
                                     failures_without_progress_fail_the_job,
                                     a_loss_that_is_not_finite_fails_the_job,
