@@ -46,15 +46,14 @@ static void remove_at(struct subscriptions *subscriptions, size_t index)
     subscriptions->items[index] = subscriptions->items[--subscriptions->count];
 }
 
-bool subscriptions_drop(struct subscriptions *subscriptions, const struct peer *client)
+void subscriptions_drop(struct subscriptions *subscriptions, const struct peer *client)
 {
     for (size_t i = 0; i < subscriptions->count; i++) {
         if (peer_equal(&subscriptions->items[i].client, client)) {
             remove_at(subscriptions, i);
-            return true;
+            return;
         }
     }
-    return false;
 }
 
 void reply_error(struct turn *turn, const struct peer *client, uint64_t request, const struct error *error)

@@ -50,8 +50,8 @@ void subscriptions_fini(struct subscriptions *subscriptions);
 enum status subscriptions_add(struct turn *turn, struct subscriptions *subscriptions,
                               const struct subscription *subscription, struct error *error) MUST_CHECK;
 
-/* Ends what a client has subscribed to; false: nothing. */
-bool subscriptions_drop(struct subscriptions *subscriptions, const struct peer *client);
+/* Ends what a client has subscribed to, if anything. */
+void subscriptions_drop(struct subscriptions *subscriptions, const struct peer *client);
 
 /* Whether somebody waits for a step of a job. */
 bool subscriptions_await(const struct subscriptions *subscriptions, uint64_t job, uint64_t step);
