@@ -69,4 +69,6 @@ void interrupt_failed(struct turn *turn, struct job_entry *entry, struct node *w
     }
     life_release_worker(turn, entry, worker);
     trials_note(turn, entry, name.text, why.text);
+    worker->failed_job = entry_status(entry)->number;
+    worker->rest_until_ms = turn->now.monotonic_ms + trials_pause_ms(entry, name.text);
 }

@@ -28,6 +28,8 @@ struct node {
     Cairn__Registration *registration; /* owned */
     int64_t heard_ms;                  /* last message, monotonic */
     struct job_entry *job;             /* worker: the job it serves; NULL: idle. Servers: always NULL */
+    uint64_t failed_job;               /* worker: the number of the job that it failed at last; 0: none */
+    int64_t rest_until_ms;             /* and until when it does not try that one again, monotonic */
     bool draining;                     /* it is to end: it gets no more work */
     bool dismissed;                    /* and was told so */
     bool is_cut;                       /* its connection is gone, and it may come back by another */

@@ -17,6 +17,7 @@
 
 /* One pass over the cluster: the jobs that want workers, and the workers that may be moved. */
 struct pass {
+    int64_t now_ms;
     struct job_entry **entries;
     struct claim *claims;
     size_t claim_count;
@@ -41,6 +42,7 @@ static bool pass_init(struct turn *turn, struct pass *pass, const struct jobs *j
     size_t job_count = count_open(jobs) + 1, node_count = nodes->count + 1;
 
     *pass = (struct pass){
+        .now_ms = turn->now.monotonic_ms,
         .entries = calloc(job_count, sizeof(pass->entries[0])),
         .claims = calloc(job_count, sizeof(pass->claims[0])),
         .workers = calloc(node_count, sizeof(pass->workers[0])),
@@ -98,9 +100,23 @@ static void explain(struct turn *turn, struct job_entry *entry, const struct ser
         entry_wait(turn, entry, line.text);
 }
 
+/* Whether nothing keeps a worker from a job but, for a while, that it has just failed at it. */
 static bool may_work(const struct node *node, const struct job_entry *entry)
 {
     return !node->draining && !trials_exclude_it(entry, node_name(node));
+}
+
+/* A job that stops ends without those whom it lacks, and so lets nobody rest; after a resume nobody has
+ * failed yet. */
+static bool rests(const struct pass *pass, const struct node *node, const struct job_entry *entry)
+{
+    return node->failed_job == entry_status(entry)->number && pass->now_ms < node->rest_until_ms &&
+           entry_status(entry)->state != JOB_STATE(STOPPING) && entry->record->trials;
+}
+
+static bool may_work_now(const struct pass *pass, const struct node *node, const struct job_entry *entry)
+{
+    return may_work(node, entry) && !rests(pass, node, entry);
 }
 
 /* How many of a claim's workers, or of the idle ones, could work for a job; at most so many. */
@@ -110,7 +126,7 @@ static uint32_t count_fitting(const struct pass *pass, size_t claim, const struc
     uint32_t count = 0;
 
     for (size_t i = 0; i < pass->hand_count && count < most; i++)
-        count += pass->hands[i].claim == claim && may_work(pass->workers[i], entry);
+        count += pass->hands[i].claim == claim && may_work_now(pass, pass->workers[i], entry);
     return count;
 }
 
@@ -188,6 +204,8 @@ static void list_workers(struct pass *pass, const struct nodes *nodes)
         struct node *node = nodes->items[i];
         struct hand hand = {.claim = ALLOCATION_FREE};
 
+        if (node->rest_until_ms <= pass->now_ms)
+            node->failed_job = 0;
         if (!node_is_worker(node) || node->draining || (node->job && !claims(pass, node->job)))
             continue;
         if (node->job) {
@@ -203,7 +221,7 @@ static bool fits(const void *context, size_t hand, size_t claim)
 {
     const struct pass *pass = context;
 
-    return may_work(pass->workers[hand], pass->entries[claim]);
+    return may_work_now(pass, pass->workers[hand], pass->entries[claim]);
 }
 
 /* ---- moving them */
@@ -349,10 +367,16 @@ out:
     pass_fini(&pass);
 }
 
-int64_t schedule_deadline_ms(const struct jobs *jobs)
+int64_t schedule_deadline_ms(const struct jobs *jobs, const struct nodes *nodes)
 {
     int64_t deadline_ms = INT64_MAX;
 
+    for (size_t i = 0; i < nodes->count; i++) {
+        const struct node *node = nodes->items[i];
+
+        if (node->failed_job != 0 && node->rest_until_ms < deadline_ms)
+            deadline_ms = node->rest_until_ms;
+    }
     for (size_t i = 0; i < jobs->count; i++) {
         const struct job_entry *entry = jobs->items[i];
         int64_t due_ms = entry->awaited_count > 0 ? entry->awaited_until_ms : server_wait_deadline_ms(entry);

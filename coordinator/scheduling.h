@@ -14,6 +14,6 @@
 void schedule(struct turn *turn, struct jobs *jobs, const struct nodes *nodes);
 
 /* When schedule has something to do even if nothing happens (monotonic); INT64_MAX: never. */
-int64_t schedule_deadline_ms(const struct jobs *jobs);
+int64_t schedule_deadline_ms(const struct jobs *jobs, const struct nodes *nodes);
 
 #endif

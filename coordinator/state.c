@@ -54,7 +54,7 @@ int64_t state_deadline_ms(const struct state *state)
     int64_t members_ms = membership_deadline_ms(&state->membership, &state->jobs);
     int64_t clients_ms =
         subscriptions_deadline_ms(&state->subscriptions, &state->jobs, &state->membership.nodes);
-    int64_t jobs_ms = schedule_deadline_ms(&state->jobs);
+    int64_t jobs_ms = schedule_deadline_ms(&state->jobs, &state->membership.nodes);
     int64_t least_ms = members_ms < clients_ms ? members_ms : clients_ms;
 
     return least_ms < jobs_ms ? least_ms : jobs_ms;

@@ -9,6 +9,10 @@
 #define ROUNDS     3   /* times worker_tries: failures in a row that fail the job */
 #define REASON_MAX 159 /* bytes of a reason that are kept */
 
+/* The pause after a worker's first failure, and the longest one. */
+#define PAUSE_MS     400
+#define PAUSE_MAX_MS 10000
+
 static Cairn__Trial *find(const Cairn__Trials *trials, const char *worker)
 {
     for (size_t i = 0; trials && i < trials->n_workers; i++) {
@@ -106,6 +110,16 @@ void trials_exclude(struct turn *turn, struct job_entry *entry, const char *work
     line_add(&line, "worker %s gets no more of this job: %s", worker, reason);
     entry_log(turn, entry, "error", "coordinator", line.text);
     turn_note(turn, LOG_LEVEL_WARN, "job", "job=%s text=\"%s\"", entry_status(entry)->id, line.text);
+}
+
+int64_t trials_pause_ms(const struct job_entry *entry, const char *worker)
+{
+    const Cairn__Trial *trial = find(entry->record->trials, worker);
+    int64_t pause_ms = PAUSE_MS;
+
+    for (uint32_t i = 1; trial && i < trial->failures && pause_ms < PAUSE_MAX_MS; i++)
+        pause_ms *= 2;
+    return pause_ms < PAUSE_MAX_MS ? pause_ms : PAUSE_MAX_MS;
 }
 
 /* Reasons of which one is the other but for what is not kept. */

@@ -390,6 +390,12 @@ END_TEST
 
 /* ---- workers that fail */
 
+/* Until a worker that may fail once more has been taken again. */
+static void let_it_rest(void)
+{
+    keep_alive(1000);
+}
+
 START_TEST(a_failure_is_a_try)
 {
     Cairn__ClientReply *reply;
@@ -400,8 +406,10 @@ START_TEST(a_failure_is_a_try)
         failed(&cluster, "w3", 1, "out of memory");
         EXPECT_STATE(&cluster, RUNNING, "");
         progress(&cluster, "w1", 1, (uint64_t)i + 1);
-        if (i < 2)
-            prepared(&cluster, "w3", 1, 40);
+        if (i == 2)
+            break;
+        let_it_rest();
+        prepared(&cluster, "w3", 1, 40);
     }
     reply = status_of(&cluster, "tiny");
     ck_assert_uint_eq(reply->job->n_excluded, 1);
@@ -412,6 +420,50 @@ START_TEST(a_failure_is_a_try)
     ck_assert(!GOT(&cluster, "w3", PREPARE));
     leave(&cluster, "w2");
     EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker; w3 is excluded (out of memory)");
+}
+END_TEST
+
+START_TEST(a_worker_that_failed_rests)
+{
+    run_alone();
+    join("w3");
+    failed(&cluster, "w3", 1, "out of memory");
+    for (int64_t pause_ms = 400; pause_ms <= 800; pause_ms *= 2) {
+        cluster_forget(&cluster);
+        ck_assert_int_le(state_deadline_ms(cluster.state), cluster.now.monotonic_ms + pause_ms);
+        pass(&cluster, pause_ms - 1);
+        ck_assert(!GOT(&cluster, "w3", PREPARE));
+        pass(&cluster, 1);
+        ck_assert(GOT(&cluster, "w3", PREPARE));
+        ck_assert_int_gt(state_deadline_ms(cluster.state), cluster.now.monotonic_ms);
+        if (pause_ms == 400)
+            failed(&cluster, "w3", 1, "out of memory");
+    }
+}
+END_TEST
+
+START_TEST(other_jobs_get_who_rests)
+{
+    run_alone();
+    join("w3");
+    failed(&cluster, "w3", 1, "out of memory");
+    cluster_forget(&cluster);
+    register_worker(&cluster, "w4");
+    ck_assert(GOT(&cluster, "w4", PREPARE)); /* in its place */
+    send_submit(&cluster, FAKE_JOB_TEXT("second", "steps: 3"), false,
+                0); /* wants 2: w3, and w4 from the first */
+    ck_assert(GOT(&cluster, "w3", PREPARE) && GOT(&cluster, "w4", PREPARE));
+}
+END_TEST
+
+/* Without its workers a job that stops would end at its committed step. */
+START_TEST(nobody_rests_while_a_job_stops)
+{
+    run_alone();
+    ASK_STOP(&cluster, "stopper", "tiny");
+    failed(&cluster, "w1", 1, "out of memory");
+    ck_assert(GOT(&cluster, "w1", PREPARE));
+    EXPECT_STATE(&cluster, STOPPING, "");
 }
 END_TEST
 
@@ -431,6 +483,7 @@ START_TEST(tries_are_counted_over_a_restart)
     join("w3");
     for (int i = 0; i < 2; i++) {
         failed(&cluster, "w3", 1, "out of memory");
+        let_it_rest();
         if (i == 0)
             prepared(&cluster, "w3", 1, 40);
         progress(&cluster, "w1", 1, (uint64_t)i + 1);
@@ -453,8 +506,10 @@ static void exclude_w1(void)
 {
     submit_with_nodes();
     prepare_all(1);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         failed(&cluster, "w1", 1, "cannot open train.csv");
+        let_it_rest();
+    }
     EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker; w1 is excluded (cannot open train.csv)");
 }
 
@@ -487,6 +542,7 @@ static void exclude_w1_while_w2_is_awaited(void)
     run_alone();
     for (int i = 0; i < 2; i++) {
         failed(&cluster, "w1", 1, "cannot open train.csv");
+        let_it_rest();
         prepared(&cluster, "w1", 1, 40);
     }
     cluster_restart(&cluster);
@@ -559,6 +615,7 @@ static void exclude_newcomer(const char *name)
         else
             prepared(&cluster, name, 1, 40);
         failed(&cluster, name, 1, reason);
+        let_it_rest();
     }
 }
 
@@ -596,8 +653,22 @@ START_TEST(a_fault_of_the_job_fails_it_soon)
     for (int i = 0; i < 3; i++) {
         failed(&cluster, "w1", 1, "cannot open train.csv");
         failed(&cluster, "w2", 1, "cannot open train.csv");
+        if (i < 2)
+            let_it_rest();
     }
     EXPECT_STATE(&cluster, FAILED, "w2: cannot open train.csv");
+}
+END_TEST
+
+START_TEST(nobody_rests_when_a_person_resumes_the_job)
+{
+    run_alone();
+    failed(&cluster, "w1", 1, "cannot open train.csv");
+    ASK_STOP(&cluster, "stopper", "tiny");
+    EXPECT_STATE(&cluster, STOPPED, "stopped as asked at the committed step 0");
+    cluster_forget(&cluster);
+    send_submit(&cluster, TINY_TEXT, true, 0);
+    ck_assert(GOT(&cluster, "w1", PREPARE) && GOT(&cluster, "w2", PREPARE));
 }
 END_TEST
 
@@ -833,6 +904,10 @@ static Suite *make_suite(void)
                                      a_drain_is_not_forgotten, a_drained_node_that_is_started_again_works,
                                      draining_nodes_get_no_jobs};
     const TTest *const failing[] = {a_failure_is_a_try,
+                                    a_worker_that_failed_rests,
+                                    other_jobs_get_who_rests,
+                                    nobody_rests_while_a_job_stops,
+                                    nobody_rests_when_a_person_resumes_the_job,
                                     tries_are_counted_over_a_restart,
                                     workers_that_are_away_have_not_failed,
                                     awaited_workers_are_left_to_try,
