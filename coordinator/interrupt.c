@@ -4,6 +4,7 @@
 #include "chains.h"
 #include "growth.h"
 #include "life.h"
+#include "throughput.h"
 #include "trials.h"
 
 #include <inttypes.h>
@@ -56,15 +57,21 @@ void interrupt_lost(struct turn *turn, struct job_entry *entry, struct node *nod
     interrupt_server(turn, entry, name.text, why);
 }
 
+/* Whether a worker has nothing left to do that could fail the job. In the throughput modes the model is read
+ * by one of those that have reached the end. */
+static bool has_done_all(const struct job_entry *entry, const struct participant *worker)
+{
+    return entry_status(entry)->state == JOB_STATE(COMMITTING) || (worker->reached && !throughput_is(entry));
+}
+
 void interrupt_failed(struct turn *turn, struct job_entry *entry, struct node *worker, const char *reason)
 {
-    const struct participant *participant = entry_participant(entry, worker);
     struct line name = {.length = 0}, why = {.length = 0};
 
     line_add(&name, "%s", node_name(worker));
     line_add(&why, "%s", reason);
-    if (entry_status(entry)->state == JOB_STATE(COMMITTING) || participant->reached) {
-        entry_log(turn, entry, "warn", name.text, why.text); /* it has nothing left that could fail the job */
+    if (has_done_all(entry, entry_participant(entry, worker))) {
+        entry_log(turn, entry, "warn", name.text, why.text);
         return;
     }
     life_release_worker(turn, entry, worker);

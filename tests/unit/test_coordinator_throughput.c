@@ -171,6 +171,28 @@ START_TEST(another_one_closes_it_when_the_first_is_lost)
 }
 END_TEST
 
+/* All have ended, but that the model was read nobody has told yet. */
+START_TEST(another_one_closes_it_when_the_first_fails)
+{
+    run_async();
+    reached(&cluster, "w1", 1, 10, "");
+    reached(&cluster, "w2", 1, 10, "");
+    cluster_forget(&cluster);
+    failed(&cluster, "w1", 1, "cannot reach shard 0 at s1, for 30 s");
+    ck_assert(GOT(&cluster, "w1", RELEASE));
+    expect_epoch("w2", "w2#2@0, closing");
+    ASK_STOP(&cluster, "stopper", "tiny");
+    failed(&cluster, "w2", 1, "cannot reach shard 0 at s1, for 30 s");
+    prepared(&cluster, "w1", 1, 40); /* it is tried again */
+    expect_epoch("w1", "w1#3@10");
+    reached(&cluster, "w1", 1, 10, "");
+    expect_epoch("w1", "w1#3@10, closing");
+    reached(&cluster, "w1", 1, 10, TINY_HASH);
+    commit_step(1, 10);
+    EXPECT_STATE(&cluster, COMPLETED, "");
+}
+END_TEST
+
 START_TEST(a_stop_ends_each_worker_where_it_is)
 {
     run_async();
@@ -466,6 +488,7 @@ static Suite *make_suite(void)
         a_generation_of_one_server_is_passed_over,
         one_worker_closes_the_job_when_all_have_ended,
         another_one_closes_it_when_the_first_is_lost,
+        another_one_closes_it_when_the_first_fails,
         a_stop_ends_each_worker_where_it_is,
         an_end_that_nobody_asked_for_fails,
         a_coordinator_that_begins_again_tells_servers_the_epoch,
