@@ -6,6 +6,7 @@
 #include "life.h"
 #include "net/wire.h"
 #include "retake.h"
+#include "throughput.h"
 
 #include <inttypes.h>
 
@@ -55,6 +56,7 @@ static enum status take_up(struct turn *turn, struct job_entry *entry, uint32_t 
     if (was_live(entry, tables_ready)) {
         if (entry_has_tables(entry))
             growth_take_up(turn, entry, tables_ready);
+        throughput_take_up(entry);
         entry_tell(turn, entry, "the coordinator started again: the job's nodes are awaited");
         retake_await(turn, entry, lease_ms);
     } else if (status->state != JOB_STATE(PENDING) && status->state != JOB_STATE(WAITING)) {

@@ -152,6 +152,7 @@ static void take_back(struct turn *turn, struct job_entry *entry, struct node *n
         participant->first_step = first_step_of(entry, participant->number);
     participant->prepared = true;
     participant->named = is_worker;
+    participant->reached = is_worker && entry->record->epoch->closing; /* it had, before it was to close */
     participant->joined_ms = entry->awaited_until_ms; /* all alike: their order says who was first */
     participant->training_samples = entry->record->training_samples;
     participant->validation_samples = entry->record->validation_samples;

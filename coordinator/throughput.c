@@ -106,6 +106,16 @@ static void take_end(struct job_entry *entry, const char *worker, uint64_t step)
     snprintf(outcome->worker, sizeof(outcome->worker), "%s", worker);
 }
 
+void throughput_take_up(struct job_entry *entry)
+{
+    const Cairn__EpochCommand *epoch = entry->record->epoch;
+
+    if (!epoch || !epoch->closing)
+        return;
+    entry->outcome.is_known = true;
+    entry->outcome.step = epoch->final_step;
+}
+
 static void take_model(struct turn *turn, struct job_entry *entry, const char *worker,
                        const Cairn__Reached *reached)
 {

@@ -25,6 +25,9 @@ uint64_t throughput_copied(struct turn *turn, const struct job_entry *entry, con
 /* The generation of a step will never be whole: another one may be asked for. */
 void throughput_give_up(struct job_entry *entry, uint64_t step);
 
+/* A job from a record: if one worker was to read the model, all had ended. */
+void throughput_take_up(struct job_entry *entry);
+
 /* A worker has done its last step, or has read and told the model. */
 void throughput_reached(struct turn *turn, struct job_entry *entry, struct participant *worker,
                         const Cairn__Reached *reached);

@@ -233,6 +233,46 @@ START_TEST(a_coordinator_that_begins_again_tells_servers_the_epoch)
 }
 END_TEST
 
+/* Who closes the job has done so while nobody heard it, and says it once more. The others get no more of the
+ * job meanwhile. */
+START_TEST(a_coordinator_that_begins_again_knows_that_all_have_ended)
+{
+    run_async();
+    reached(&cluster, "w1", 1, 10, "");
+    reached(&cluster, "w2", 1, 10, "");
+    cluster_restart(&cluster);
+    register_engaged(&cluster, "s1", 2, 1);
+    register_engaged(&cluster, "s2", 2, 1);
+    register_engaged(&cluster, "w2", 0, 1);
+    ck_assert(GOT(&cluster, "w2", RELEASE));
+    register_engaged(&cluster, "w1", 0, 1);
+    expect_epoch("s1", "w1#1@0, closing");
+    expect_epoch("w1", "w1#1@0, closing");
+    ck_assert(!GOT(&cluster, "w2", PREPARE));
+    reached(&cluster, "w1", 1, 10, TINY_HASH);
+    ck_assert_uint_eq(asked_commit("s1"), 10);
+    commit_step(1, 10);
+    EXPECT_STATE(&cluster, COMPLETED, "");
+}
+END_TEST
+
+START_TEST(a_coordinator_that_begins_again_has_another_one_close)
+{
+    run_async();
+    reached(&cluster, "w1", 1, 10, "");
+    reached(&cluster, "w2", 1, 10, "");
+    leave(&cluster, "w2");
+    cluster_restart(&cluster);
+    register_engaged(&cluster, "s1", 2, 1);
+    register_engaged(&cluster, "s2", 2, 1);
+    register_worker(&cluster, "w1"); /* another process: it has read nothing */
+    prepared(&cluster, "w1", 1, 40);
+    expect_epoch("w1", "w1#3@10");
+    reached(&cluster, "w1", 1, 10, "");
+    expect_epoch("w1", "w1#3@10, closing");
+}
+END_TEST
+
 START_TEST(new_numbers_begin_at_the_committed_step_when_servers_go_back)
 {
     run_async();
@@ -478,6 +518,28 @@ START_TEST(a_server_dies_while_the_model_is_read)
 }
 END_TEST
 
+/* The heads that workers may not have heard of are told with an epoch that closes the job, like the one
+ * before: who has closed it by that one has reached the end. */
+START_TEST(a_coordinator_that_begins_again_tells_who_closes_of_the_heads)
+{
+    run_chains(2);
+    leave(&cluster, "s1");
+    go_by_map("s2");
+    progress(&cluster, "w1", 1, 5);
+    committed(&cluster, "s2", 1, 5); /* s1 has nothing of that, and is not awaited */
+    reached(&cluster, "w1", 1, 100, "");
+    reached(&cluster, "w2", 1, 100, "");
+    cluster_restart(&cluster);
+    register_engaged(&cluster, "s2", 2, 1);
+    register_engaged(&cluster, "w1", 0, 1);
+    go_by_map("s2");
+    expect_epoch("w1", "w1#1@0, closing");
+    reached(&cluster, "w1", 1, 100, TINY_HASH);
+    committed(&cluster, "s2", 1, 100);
+    EXPECT_STATE(&cluster, COMPLETED, "");
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     const TTest *const tests[] = {
@@ -492,6 +554,8 @@ static Suite *make_suite(void)
         a_stop_ends_each_worker_where_it_is,
         an_end_that_nobody_asked_for_fails,
         a_coordinator_that_begins_again_tells_servers_the_epoch,
+        a_coordinator_that_begins_again_knows_that_all_have_ended,
+        a_coordinator_that_begins_again_has_another_one_close,
         new_numbers_begin_at_the_committed_step_when_servers_go_back,
         a_server_dies_and_others_go_on,
         a_server_that_comes_hears_of_the_epoch,
@@ -500,6 +564,7 @@ static Suite *make_suite(void)
         a_server_keeps_nothing_that_others_have,
         a_drained_server_is_emptied,
         a_server_dies_while_the_model_is_read,
+        a_coordinator_that_begins_again_tells_who_closes_of_the_heads,
     };
     Suite *suite = suite_create("coordinator_throughput");
 
