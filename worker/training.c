@@ -60,8 +60,10 @@ void training_values_came(void *context, uint32_t table, uint32_t chunk, uint64_
 {
     struct training *training = context;
 
-    if (training->problem != CAIRN_OK)
+    if (training->problem != CAIRN_OK || (training->is_hurried && training->is_open)) /* no step follows */
         return;
+    if (training->is_hurried)
+        version = training->expected; /* whatever it is called */
     if (table == TABLE_WEIGHTS && version < training->expected &&
         training_backup_values(training, chunk, version, values, elements))
         return;
@@ -263,6 +265,8 @@ enum status training_turn(struct training *training, struct error *error)
     if (status != CAIRN_OK || training->phase != TRAINING_RUNS)
         return status;
     status = training_take_mail(training, error);
+    if (status == CAIRN_OK)
+        status = training_own_hurry(training, error);
     if (status == CAIRN_OK)
         go_on(training);
     if (status == CAIRN_OK && training->is_open)

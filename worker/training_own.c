@@ -100,3 +100,18 @@ void training_own_heed_vote(struct training *training)
         training_arrive(training, false);
     }
 }
+
+enum status training_own_hurry(struct training *training, struct error *error)
+{
+    const struct session_pull message = {
+        .table = TABLE_WEIGHTS, .version = SESSION_NEWEST, .chunk_count = training->graph->chunk_count};
+    enum status status;
+
+    if (!training->vote || !training->is_torn || training->is_open || training->is_last ||
+        training->is_hurried)
+        return CAIRN_OK;
+    training->is_hurried = true;
+    status = session_pull(training->session, &message, error);
+    training->is_trouble = status != CAIRN_OK;
+    return status;
+}

@@ -90,6 +90,7 @@ struct training {
 
     uint32_t applied_left; /* throughput modes: chunks of step `done` that shards have yet to acknowledge */
     bool is_torn;          /* the same: some have step `done` already: it must be made */
+    bool is_hurried;       /* the same: whatever weights there are were asked for, to make it and stop */
 };
 
 /* ---- training_pushes.c */
@@ -172,6 +173,10 @@ bool training_own_step_has_ended(struct training *training);
 
 /* A vote to stop ends a training that is between two steps at once. */
 void training_own_heed_vote(struct training *training);
+
+/* Who is to stop, but has a step to make first that only some chunks have, waits for no other worker to come
+ * on: asks for the weights that there are. */
+enum status training_own_hurry(struct training *training, struct error *error) MUST_CHECK;
 
 /* As training_ended. */
 bool training_own_is_over(const struct training *training);

@@ -11,23 +11,26 @@
 
 static uint64_t numbers[NODES_MAX], steps[NODES_MAX];
 
-/* The newest epoch gets numbers, which workers keep, and shards hear of it. */
-static void tell_shards_epoch(struct cluster *cluster)
+/* A shard hears of the newest epoch, which gets numbers that workers keep. */
+static void tell_shard_epoch(struct cluster *cluster, uint32_t shard)
 {
+    struct shard_command command = {
+        .kind = SHARD_COMMAND_EPOCH, .job = 1, .incarnation = cluster->prepare.incarnation};
+
     cluster->epoch.n_worker_numbers = cluster->epoch.n_worker_steps = cluster->epoch.n_workers;
     cluster->epoch.worker_numbers = numbers;
     cluster->epoch.worker_steps = steps;
     for (uint32_t i = 0; i < cluster->epoch.n_workers; i++)
         numbers[i] = i + 1;
-    for (uint32_t i = 0; i < cluster->shard_count; i++) {
-        const struct shard_command command = {.kind = SHARD_COMMAND_EPOCH,
-                                              .job = 1,
-                                              .incarnation = cluster->prepare.incarnation,
-                                              .roster = roster_of(&cluster->epoch)};
+    command.roster = roster_of(&cluster->epoch);
+    ck_assert_ptr_nonnull(command.roster);
+    ck_assert_int_eq(actor_tell(cluster->shards[shard], &command, sizeof(command), NULL), CAIRN_OK);
+}
 
-        ck_assert_ptr_nonnull(command.roster);
-        ck_assert_int_eq(actor_tell(cluster->shards[i], &command, sizeof(command), NULL), CAIRN_OK);
-    }
+static void tell_shards_epoch(struct cluster *cluster)
+{
+    for (uint32_t i = 0; i < cluster->shard_count; i++)
+        tell_shard_epoch(cluster, i);
 }
 
 static void begin_own_epoch(struct cluster *cluster, uint64_t final_step)
@@ -135,6 +138,35 @@ START_TEST(a_stop_waits_for_nobody)
 }
 END_TEST
 
+/* Step 10 is on the first shard and must be made on the other one, though somebody has joined who is far
+ * behind, and may have ended there. The stop is heard with the orders, or when the weights have been waited
+ * for. */
+START_TEST(a_stop_waits_for_nobody_in_the_midst_of_a_step)
+{
+    const uint64_t torn = 10;
+    struct cluster cluster;
+
+    cluster_open(&cluster, 2, "adam", SSP);
+    start_workers(&cluster, 2, 1, make_ref);
+    while (!all_prepared(&cluster))
+        hear(&cluster);
+    make_epoch(&cluster, 0, torn + FIXTURE_STEPS, "out.h5");
+    steps[0] = torn + 1;
+    tell_shard_epoch(&cluster, 0);
+    steps[0] = torn;
+    tell_shard_epoch(&cluster, 1);
+    tell(&cluster, 0, STEP_ORDERS);
+    while (_i && hear_for(&cluster, 500)) /* until it says no more */
+        ;
+    ck_assert_uint_eq(cluster.heard[0].reached, 0);
+    tell(&cluster, 0, STEP_VOTE);
+    hear_until_reached(&cluster, 0);
+    ck_assert_uint_eq(cluster.heard[0].end.figures.step, torn + 1);
+    steps[0] = 0;
+    cluster_close(&cluster);
+}
+END_TEST
+
 START_TEST(an_epoch_without_the_last_lets_the_others_go_on)
 {
     struct cluster cluster;
@@ -227,6 +259,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, a_worker_alone_trains_the_model_of_mode_sync);
     tcase_add_test(tests, several_end_each_by_itself_and_one_closes);
     tcase_add_test(tests, a_stop_waits_for_nobody);
+    tcase_add_loop_test(tests, a_stop_waits_for_nobody_in_the_midst_of_a_step, 0, 2);
     tcase_add_test(tests, an_epoch_without_the_last_lets_the_others_go_on);
     tcase_add_test(tests, who_waits_for_the_last_asks_for_nothing_of_others);
     tcase_add_test(tests, a_worker_with_another_span_goes_on_where_it_was);
