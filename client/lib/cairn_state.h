@@ -39,6 +39,7 @@ struct cairn_handle {
     bool has_memory;  /* some of it is lent to ZeroMQ */
     bool is_wanted;   /* the caller has the handle */
     bool is_done;
+    uint64_t request; /* PULL of a dense table's newest version: its number, by which its answers are known */
     /* What is still to come of a dense table: a bit a chunk. */
     uint64_t *missing;
     uint32_t missing_words, chunks_left;
@@ -108,6 +109,7 @@ struct cairn {
         int64_t again_ms;            /* when to ask again, if nothing comes */
     } learning;                      /* of tables that were added (learning.c) */
     struct operation_list steps;     /* of kind STEP that are not done */
+    uint64_t newest_pulls;           /* of dense tables, how many were sent: the last one's number */
     struct cairn_handle *lent_first, *lent_last;
     struct cairn_handle *free_operations, *made_operations;
     struct mailbox mailbox;

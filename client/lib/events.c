@@ -98,10 +98,12 @@ static void on_applied(void *context, uint32_t number, uint32_t chunk, uint64_t 
 
 /* ---- values of dense tables */
 
-static bool wants(const struct cairn_handle *operation, uint64_t version)
+/* Of a version all answers are the same. What was the newest when another pull was answered need not be it
+ * any more. */
+static bool wants(const struct cairn_handle *operation, uint64_t request, uint64_t version)
 {
     if (operation->step == SESSION_NEWEST)
-        return true;
+        return request == operation->request;
     return version == (operation->kind == OPERATION_PUSH ? operation->step + 1 : operation->step);
 }
 
@@ -121,13 +123,15 @@ static bool chunk_store(struct cairn_handle *operation, uint32_t chunk, const fl
 static void on_values(void *context, uint32_t number, uint32_t chunk, uint64_t version, const void *values,
                       size_t elements)
 {
-    struct cairn_table *table = table_of(context, number);
+    struct cairn *connection = context;
+    struct cairn_table *table = table_of(connection, number);
+    uint64_t request = session_request(connection->session);
     struct cairn_handle **link = &table->reading.first, *before = NULL;
 
     while (*link) {
         struct cairn_handle *operation = *link;
 
-        if (!wants(operation, version) || !chunk_store(operation, chunk, values, elements)) {
+        if (!wants(operation, request, version) || !chunk_store(operation, chunk, values, elements)) {
             before = operation;
             link = &operation->next;
             continue;

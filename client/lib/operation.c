@@ -227,10 +227,12 @@ static enum status push_sparse(struct cairn_handle *operation, struct buffer *ke
 
 static enum status pull_dense(struct cairn_handle *operation, struct error *error)
 {
-    const struct session_pull pull = {.table = operation->table->number,
-                                      .version = operation->step,
-                                      .chunk_count = operation->table->chunk_count};
+    struct session_pull pull = {.table = operation->table->number,
+                                .version = operation->step,
+                                .chunk_count = operation->table->chunk_count};
 
+    if (operation->step == SESSION_NEWEST)
+        pull.request = operation->request = ++operation->connection->newest_pulls;
     return session_pull(operation->connection->session, &pull, error);
 }
 

@@ -125,16 +125,22 @@ enum status session_push(struct session *session, const struct session_push *pus
 
 /* Asks for version `version` of chunks [first_chunk, first_chunk + chunk_count); answered when it exists. Of
  * sums the newest has no values to pull: session_ask_versions tells which it is.
- * committed: from the durable generation of that step; exact: as float32, even if the codec carries values.
+ * committed: from the durable generation of that step; exact: as float32, even if the codec carries values;
+ * request: the caller's number for it, which tells its answers from those of other pulls; 0: none.
  * Errors: as session_push. */
 struct session_pull {
     uint32_t table;
     uint64_t version;
     uint32_t first_chunk, chunk_count;
     bool committed, exact;
+    uint64_t request;
 };
 enum status session_pull(struct session *session, const struct session_pull *pull,
                          struct error *error) MUST_CHECK;
+
+/* The request of the pull that the values in hand answer; 0: it had none, or a push asked for them. To be
+ * called from session_events.values only. */
+uint64_t session_request(const struct session *session);
 
 /* ---- sparse tables */
 

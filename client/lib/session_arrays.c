@@ -108,6 +108,7 @@ static struct data_header *batch_of(struct session *session, uint32_t shard, con
     header->incarnation = session->incarnation;
     header->table = common->table;
     header->step = common->step;
+    header->request = common->request;
     header->node = common->node;
     header->samples = common->samples;
     header->worker = session->worker;
@@ -234,6 +235,7 @@ enum status session_pull(struct session *session, const struct session_pull *pul
     struct data_header common = {.kind = DATA_PULL,
                                  .table = pull->table,
                                  .step = newest ? 0 : pull->version,
+                                 .request = pull->request,
                                  .committed = pull->committed,
                                  .newest = newest,
                                  .exact = pull->exact};
@@ -312,6 +314,11 @@ static void values_deliver(struct session *session, uint32_t index)
     }
     session->events.values(session->events.context, header->table, payload->chunk, header->step, values,
                            elements);
+}
+
+uint64_t session_request(const struct session *session)
+{
+    return session->received.request;
 }
 
 void session_arrays_deliver(struct session *session)

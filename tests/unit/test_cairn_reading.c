@@ -1,6 +1,7 @@
 /* The public library for those who read: the newest values, exports, what a table holds. */
 #include "check_main.h"
 #include "cairn_program.h"
+#include "held_link.h"
 
 /* ---- rows */
 
@@ -30,6 +31,43 @@ START_TEST(a_reader_reads_the_newest)
     expect_error(&reader, cairn_push(reader.sparse, &push, NULL), CAIRN_STATUS_INVALID, "pushes nothing");
     program_close(&client);
     program_close(&reader);
+}
+END_TEST
+
+/* A pull that begins the moment after a step has ended, while an older one's answer is on its way still. */
+START_TEST(a_late_answer_is_not_a_newer_pulls)
+{
+    float *values[] = {floats(SIZE), floats(SIZE)};
+    struct program client, reader;
+    struct held_link link;
+    cairn_handle *handles[3];
+
+    program_open(&client, 0, LEAVES);
+    held_link_open(&link, cluster.params[0].bound);
+    pthread_mutex_lock(&cluster.lock);
+    cluster.slow_endpoint = link.endpoint;
+    pthread_mutex_unlock(&cluster.lock);
+    program_open(&reader, 0, _i == 0 ? 0 : LEAVES); /* whose first pull is of the newest or of version 0 */
+    held_link_hold(&link, true);
+    must(reader.connection, cairn_pull(reader.dense, NULL, 0, values[0], &handles[0]));
+    must(reader.connection, cairn_set_span(reader.connection, 0, 0));
+    must(reader.connection, cairn_pull(reader.dense, NULL, 0, values[1], &handles[1]));
+    held_link_pass(&link);
+    finish(&reader, handles[0]);
+    held_link_await(&link); /* the second's answer, of version 0 as well */
+    for (uint32_t leaf = 0; leaf < LEAVES; leaf++)
+        push_dense_leaf(&client, leaf, NULL);
+    step_and_wait(&client);
+    must(reader.connection, cairn_pull(reader.dense, NULL, 0, reader.values, &handles[2]));
+    held_link_hold(&link, false);
+    finish(&reader, handles[2]);
+    expect_dense(&reader, 1);
+    finish(&reader, handles[1]);
+    program_close(&client);
+    program_close(&reader);
+    held_link_close(&link);
+    for (int i = 0; i < 2; i++)
+        free(values[i]);
 }
 END_TEST
 
@@ -178,6 +216,7 @@ static Suite *make_suite(void)
     tcase_add_checked_fixture(steps, open_cluster, close_cluster);
     tcase_set_timeout(steps, 60);
     tcase_add_test(steps, a_reader_reads_the_newest);
+    tcase_add_loop_test(steps, a_late_answer_is_not_a_newer_pulls, 0, 2);
     tcase_add_test(steps, what_changed_is_exported);
     tcase_add_test(steps, an_export_may_be_ended);
     tcase_add_test(steps, a_table_tells_what_it_holds);

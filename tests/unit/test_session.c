@@ -188,7 +188,8 @@ START_TEST(a_pull_names_version_and_chunks)
                                       .first_chunk = 1,
                                       .chunk_count = 4,
                                       .committed = _i == 1,
-                                      .exact = _i == 2};
+                                      .exact = _i == 2,
+                                      .request = 9};
     struct rig rig;
 
     rig_open(&rig, CHUNK_FLOATS * 6);
@@ -200,6 +201,7 @@ START_TEST(a_pull_names_version_and_chunks)
         ck_assert_uint_eq(header->step, 17);
         ck_assert_int_eq(header->committed, _i == 1);
         ck_assert_int_eq(header->exact, _i == 2);
+        ck_assert_uint_eq(header->request, 9);
         ck_assert_uint_eq(rig.arrival.frames.count, 2);
         ck_assert_uint_eq(header->payload_count, shard == 1 ? 2 : 1);
         ck_assert_uint_eq(header->payloads[0].chunk, shard == 0 ? 3 : shard);
