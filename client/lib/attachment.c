@@ -287,8 +287,7 @@ void attachment_close(struct cairn *connection)
     free(connection->spans);
     connection->spans = NULL;
     connection->spans_count = 0;
-    requester_free(connection->learning.requester);
-    connection->learning.requester = NULL;
+    learning_end(connection);
     job_free(connection->job);
     connection->job = NULL;
     connection->is_attached = false;

@@ -78,7 +78,7 @@ enum cairn_status cairn_connect(const char *coordinator, cairn **out)
     *out = connection;
     if (!connection)
         return CAIRN_STATUS_NO_MEMORY;
-    connection->descriptor = -1;
+    connection->descriptor = connection->learning.again = -1;
     connection->mailbox.event = -1;
     return public_status(connection_open_all(connection, coordinator));
 }

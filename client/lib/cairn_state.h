@@ -106,14 +106,14 @@ struct cairn {
     struct {
         struct requester *requester; /* NULL: nothing is asked */
         uint32_t told;               /* how many tables there were when it was */
-        int64_t again_ms;            /* when to ask again, if nothing comes */
+        int again;                   /* a timer, to ask again if nothing comes; -1: as above */
     } learning;                      /* of tables that were added (learning.c) */
     struct operation_list steps;     /* of kind STEP that are not done */
     uint64_t newest_pulls;           /* of dense tables, how many were sent: the last one's number */
     struct cairn_handle *lent_first, *lent_last;
     struct cairn_handle *free_operations, *made_operations;
     struct mailbox mailbox;
-    int descriptor; /* an epoll of the mailbox and all sockets' descriptors; -1: none */
+    int descriptor; /* an epoll of the mailbox, all sockets' descriptors and the timer; -1: none */
 };
 
 /* The public status of an internal one, whose line is in connection->error. */
@@ -160,8 +160,9 @@ extern const struct session_events events_of_session;
 enum status events_open(struct cairn *connection, struct error *error) MUST_CHECK;
 void events_close(struct cairn *connection);
 
-/* Hears one more socket. */
+/* Hears one more socket, or wakes up for one more descriptor until it is closed. */
 enum status events_watch(struct cairn *connection, void *socket, struct error *error) MUST_CHECK;
+enum status events_watch_descriptor(struct cairn *connection, int descriptor, struct error *error) MUST_CHECK;
 
 /* The deadline of a timeout from now, on the monotonic clock; -1: EVENTS_FOREVER. And what is left of it. */
 #define EVENTS_FOREVER INT64_MAX
@@ -192,6 +193,9 @@ bool learning_is_due(const struct cairn *connection);
 /* Asks the coordinator for them, or takes its answer; never blocks. To be called while something is due or
  * asked. Errors: the connection has failed. */
 enum status learning_poll(struct cairn *connection, struct error *error) MUST_CHECK;
+
+/* Ends what is asked. */
+void learning_end(struct cairn *connection);
 
 /* Takes the tables of a location that the connection does not know yet, and pushes nothing to them for the
  * steps that this program has ended since they began. least: how many there are at least. Errors: the

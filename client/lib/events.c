@@ -149,7 +149,7 @@ const struct session_events events_of_session = {.values = on_values, .applied =
 
 /* ---- the sockets */
 
-static enum status descriptor_watch(struct cairn *connection, int descriptor, struct error *error)
+enum status events_watch_descriptor(struct cairn *connection, int descriptor, struct error *error)
 {
     struct epoll_event event = {.events = EPOLLIN};
 
@@ -165,7 +165,7 @@ enum status events_watch(struct cairn *connection, void *socket, struct error *e
 
     if (zmq_getsockopt(socket, ZMQ_FD, &descriptor, &size) != 0)
         return error_set(error, CAIRN_IO, "cannot watch a socket: %s", zmq_strerror(zmq_errno()));
-    return descriptor_watch(connection, descriptor, error);
+    return events_watch_descriptor(connection, descriptor, error);
 }
 
 enum status events_open(struct cairn *connection, struct error *error)
@@ -177,7 +177,7 @@ enum status events_open(struct cairn *connection, struct error *error)
     connection->descriptor = epoll_create1(EPOLL_CLOEXEC);
     if (connection->descriptor < 0)
         return error_system(error, errno, "epoll_create1");
-    status = descriptor_watch(connection, mailbox_descriptor(&connection->mailbox), error);
+    status = events_watch_descriptor(connection, mailbox_descriptor(&connection->mailbox), error);
     for (size_t i = 0; i < count && status == CAIRN_OK; i++)
         status = events_watch(connection, sockets[i], error);
     return status;
@@ -268,8 +268,6 @@ enum status events_sleep(struct cairn *connection, int64_t deadline_ms, struct e
 
     if (left_ms == 0)
         return error_set(error, CAIRN_TIMEOUT, "not within the time that was given");
-    if (is_learning(connection) && connection->learning.again_ms < deadline_ms)
-        left_ms = events_left_ms(connection->learning.again_ms);
     if (poll(&item, 1, left_ms) >= 0)
         return CAIRN_OK;
     if (errno == EINTR)

@@ -6,12 +6,14 @@
  * the span that it had then. It cannot be late: the table waits. */
 #include "cairn_state.h"
 
-#include "base/clock.h"
 #include "job/job_message.h"
 #include "request_job.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 /* ---- spans */
 
@@ -163,29 +165,57 @@ enum status learning_take(struct cairn *connection, const Cairn__LocationReply *
     return outcome(connection, &inner, error);
 }
 
-/* The requester is there only while something is asked: its socket would wake up those who wait for servers.
- */
-static void asking_end(struct cairn *connection)
+/* Requester and timer are there only while something is asked: the requester's socket would wake up those who
+ * wait for servers. */
+void learning_end(struct cairn *connection)
 {
     requester_free(connection->learning.requester);
     connection->learning.requester = NULL;
+    if (connection->learning.again >= 0)
+        close(connection->learning.again);
+    connection->learning.again = -1;
 }
 
+static enum status asking_begin(struct cairn *connection, struct error *error)
+{
+    enum status status =
+        requester_new(connection->context, connection->coordinator, &connection->learning.requester, error);
+
+    if (status == CAIRN_OK)
+        status = events_watch(connection, requester_socket(connection->learning.requester), error);
+    if (status != CAIRN_OK)
+        return status;
+    connection->learning.again = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (connection->learning.again < 0)
+        return error_system(error, errno, "timerfd_create");
+    return events_watch_descriptor(connection, connection->learning.again, error);
+}
+
+/* A timer, since programs with a loop of their own come back for what the connection's descriptor tells only.
+ */
 static enum status ask(struct cairn *connection, struct error *error)
 {
-    enum status status = CAIRN_OK;
+    const struct itimerspec again = {.it_value.tv_sec = REQUEST_ANSWER_MS / 1000,
+                                     .it_value.tv_nsec = REQUEST_ANSWER_MS % 1000 * 1000000L};
+    enum status status = connection->learning.requester ? CAIRN_OK : asking_begin(connection, error);
 
-    if (!connection->learning.requester) {
-        status = requester_new(connection->context, connection->coordinator, &connection->learning.requester,
-                               error);
-        if (status == CAIRN_OK)
-            status = events_watch(connection, requester_socket(connection->learning.requester), error);
-    }
     if (status == CAIRN_OK)
         status = request_locate_live_begin(connection->learning.requester, connection->id, error);
+    if (status != CAIRN_OK)
+        return status;
     connection->learning.told = session_tables_told(connection->session);
-    connection->learning.again_ms = clock_ms() + REQUEST_ANSWER_MS;
-    return status;
+    if (timerfd_settime(connection->learning.again, 0, &again, NULL) != 0)
+        return error_system(error, errno, "timerfd_settime");
+    return CAIRN_OK;
+}
+
+/* Whether it is time to ask: nothing is, or for so long that the timer has run out. */
+static bool is_time(const struct cairn *connection)
+{
+    uint64_t count;
+
+    return !connection->learning.requester ||
+           read(connection->learning.again, &count, sizeof(count)) == sizeof(count);
 }
 
 /* A job that runs no more is the servers' to tell of, and who does not answer is asked again. */
@@ -203,7 +233,7 @@ static enum status hear(struct cairn *connection, struct error *error)
         return is_passing(status) ? CAIRN_OK : status;
     status = tables_take(connection, reply->location, connection->learning.told, error);
     cairn__client_reply__free_unpacked(reply, NULL);
-    asking_end(connection);
+    learning_end(connection);
     return status;
 }
 
@@ -212,12 +242,14 @@ enum status learning_poll(struct cairn *connection, struct error *error)
     struct error inner = {.status = CAIRN_OK};
 
     if (!learning_is_due(connection)) {
-        asking_end(connection);
+        learning_end(connection);
         return CAIRN_OK;
     }
-    if (!connection->learning.requester || clock_ms() >= connection->learning.again_ms)
-        inner.status = ask(connection, &inner);
-    if (inner.status == CAIRN_OK)
-        inner.status = hear(connection, &inner);
+    do { /* an answer may be older than what the servers have told since */
+        if (is_time(connection))
+            inner.status = ask(connection, &inner);
+        if (inner.status == CAIRN_OK)
+            inner.status = hear(connection, &inner);
+    } while (inner.status == CAIRN_OK && !connection->learning.requester && learning_is_due(connection));
     return outcome(connection, &inner, error);
 }
