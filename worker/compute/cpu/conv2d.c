@@ -124,14 +124,18 @@ static enum status init_backward_input(struct conv2d *conv2d, struct cpu_backend
     return status == CAIRN_OK ? cpu_primitive_init(&conv2d->backward_input, backend, &recipe, error) : status;
 }
 
+/* The choice must be the same whenever and wherever this is planned, on machines of a kind: so what fails for
+ * another reason than that there is no such kernel, such as memory, is no reason to take the other. */
 static enum status init_fastest(struct conv2d *conv2d, struct cpu_backend *backend,
                                 const struct shapes *shapes, init_pass *init, struct cpu_primitive *primitive,
                                 struct error *error)
 {
     if (winograd_pays(&conv2d->op.base.spec)) {
-        if (init(conv2d, backend, shapes, dnnl_convolution_winograd, NULL) == CAIRN_OK &&
-            primitive->scratchpad_bytes <= WINOGRAD_SCRATCH_MAX)
-            return CAIRN_OK;
+        enum status status = init(conv2d, backend, shapes, dnnl_convolution_winograd, error);
+
+        if (status == CAIRN_OK ? primitive->scratchpad_bytes <= WINOGRAD_SCRATCH_MAX
+                               : status != CAIRN_UNSUPPORTED)
+            return status;
         cpu_primitive_fini(primitive); /* not on this machine, or too large */
     }
     return init(conv2d, backend, shapes, dnnl_convolution_direct, error);

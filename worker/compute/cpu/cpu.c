@@ -15,8 +15,10 @@ enum status cpu_check(dnnl_status_t status, struct error *error, const char *wha
         return CAIRN_OK;
     case dnnl_out_of_memory:
         return error_set(error, CAIRN_NO_MEMORY, "oneDNN: no memory to %s", what);
+    case dnnl_unimplemented:
+        return error_set(error, CAIRN_UNSUPPORTED, "oneDNN has no way to %s on this machine", what);
     default:
-        return error_set(error, CAIRN_UNSUPPORTED, "oneDNN cannot %s (its status %d)", what, (int)status);
+        return error_set(error, CAIRN_IO, "oneDNN cannot %s (its status %d)", what, (int)status);
     }
 }
 

@@ -16,7 +16,7 @@ struct cpu_backend {
 
 /* --- errors --- */
 
-/* Maps a status of oneDNN. */
+/* Maps a status of oneDNN. CAIRN_UNSUPPORTED: no kernel of its can do that here, now or later. */
 enum status cpu_check(dnnl_status_t status, struct error *error, const char *what) MUST_CHECK;
 
 /* --- layouts --- */
