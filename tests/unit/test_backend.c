@@ -5,6 +5,8 @@
 
 #include "compute/cpu/dropout_kernels.h"
 
+#include <limits.h>
+#include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -613,6 +615,59 @@ START_TEST(test_threads)
 }
 END_TEST
 
+/* What the environment can ask of OpenMP, each of which makes for fewer threads than are there. */
+static void ask_for_fewer(int way)
+{
+    omp_set_dynamic(way == 0);
+    omp_set_max_active_levels(way == 1 ? 0 : 1);
+}
+
+START_TEST(test_threads_are_as_many_as_planned)
+{
+    const uint32_t size[2] = {3, 3}, strides[2] = {1, 1};
+    const unsigned threads = (unsigned)omp_get_num_procs() + 1; /* "dynamic" makes no more than that */
+    struct op_spec spec = windowed(OP_CONV2D, (struct image){8, 12, 12, 16}, size, strides, false, 32);
+    struct backend *cpu = NULL;
+    struct tensors expected, got;
+
+    OK(backend_cpu_new(threads, &cpu, &support_error));
+    tensors_init(&expected, &spec);
+    run_op(cpu, &spec, &expected);
+    for (int way = 0; way < 2; way++) {
+        tensors_init(&got, &spec);
+        ask_for_fewer(way);
+        run_op(cpu, &spec, &got);
+        expect_same_bits(way == 0 ? "dynamic" : "no levels", &expected, &got);
+        tensors_fini(&got);
+    }
+    tensors_fini(&expected);
+    backend_free(cpu);
+}
+END_TEST
+
+/* In the place of omp_get_thread_limit: see CMakeLists.txt. The environment's, which is read once. */
+static int thread_limit = INT_MAX;
+
+int __wrap_omp_get_thread_limit(void);
+int __wrap_omp_get_thread_limit(void)
+{
+    return thread_limit;
+}
+
+START_TEST(test_a_limit_of_threads)
+{
+    struct backend *backend = NULL;
+    struct error error;
+
+    thread_limit = 2;
+    ck_assert_int_eq(backend_cpu_new(3, &backend, &error), CAIRN_INVALID);
+    ck_assert_ptr_null(backend);
+    ck_assert_ptr_nonnull(strstr(error.message, "OMP_THREAD_LIMIT"));
+    OK(backend_cpu_new(2, &backend, &support_error));
+    backend_free(backend);
+}
+END_TEST
+
 START_TEST(test_refusals)
 {
     struct backend *backend = NULL;
@@ -648,6 +703,8 @@ static Suite *make_suite(void)
     tcase_add_test(others, test_dropout_kernels);
     tcase_add_test(others, test_algorithms);
     tcase_add_test(others, test_threads);
+    tcase_add_test(others, test_threads_are_as_many_as_planned);
+    tcase_add_test(others, test_a_limit_of_threads);
     tcase_add_test(others, test_refusals);
     suite_add_tcase(suite, operations);
     suite_add_tcase(suite, others);

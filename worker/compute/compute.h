@@ -13,8 +13,9 @@
 enum status backend_ref_new(struct backend **out, struct error *error) MUST_CHECK;
 
 /* oneDNN on the calling machine's processor. threads: what one operation runs on, part of the function that
- * is computed: sums' bits change with it. Each operation sets the OpenMP thread count of the thread that
- * calls it. Owns: the caller (backend_free). Thread: any one thread at a time. */
+ * is computed: sums' bits change with it. Each operation sets what OpenMP does for the thread that calls it.
+ * Owns: the caller (backend_free). Thread: any one thread at a time. Errors: CAIRN_INVALID also when the
+ * environment limits OpenMP to fewer. */
 enum status backend_cpu_new(unsigned threads, struct backend **out, struct error *error) MUST_CHECK;
 
 /* The backend for a job's `device`. Errors: CAIRN_UNSUPPORTED for a device that this build does not have. */

@@ -22,6 +22,25 @@ enum status cpu_check(dnnl_status_t status, struct error *error, const char *wha
     }
 }
 
+void cpu_set_team(unsigned threads)
+{
+    omp_set_dynamic(0);           /* which makes fewer on a busy machine */
+    omp_set_max_active_levels(1); /* 0 makes one */
+    omp_set_num_threads((int)threads);
+}
+
+/* A limit is all that cannot be set. */
+static enum status team_check(unsigned threads, struct error *error)
+{
+    if (threads < 1 || threads > 1024)
+        return error_set(error, CAIRN_INVALID, "%u threads, allowed: 1 to 1024", threads);
+    if (omp_get_thread_limit() < (int)threads)
+        return error_set(error, CAIRN_INVALID,
+                         "an operation is to run on %u threads, and OMP_THREAD_LIMIT allows %d", threads,
+                         omp_get_thread_limit());
+    return CAIRN_OK;
+}
+
 void *cpu_op_new(size_t size, struct cpu_backend *backend, const struct op_spec *spec,
                  const struct op_ops *ops)
 {
@@ -88,7 +107,7 @@ static enum status plan(struct backend *backend, const struct op_spec *spec, str
 
     *out = NULL;
     BUG_IF((unsigned)spec->kind >= OP_KIND_COUNT);
-    omp_set_num_threads((int)cpu->threads); /* kernels are chosen for it */
+    cpu_set_team(cpu->threads);
     if (spec->kind == OP_LOSS)
         return loss_op_new(backend, spec, out, error);
     return plans[spec->kind](cpu, spec, out, error);
@@ -110,11 +129,11 @@ enum status backend_cpu_new(unsigned threads, struct backend **out, struct error
     static const struct backend_ops ops = {
         "cpu", plan, cpu_layout_equal, host_ops_allocate, host_ops_release, free_backend};
     struct cpu_backend *cpu;
-    enum status status;
+    enum status status = team_check(threads, error);
 
     *out = NULL;
-    if (threads < 1 || threads > 1024)
-        return error_set(error, CAIRN_INVALID, "%u threads, allowed: 1 to 1024", threads);
+    if (status != CAIRN_OK)
+        return status;
     cpu = calloc(1, sizeof(*cpu));
     if (cpu == NULL)
         return error_set(error, CAIRN_NO_MEMORY, "no memory for a backend");

@@ -19,6 +19,12 @@ struct cpu_backend {
 /* Maps a status of oneDNN. CAIRN_UNSUPPORTED: no kernel of its can do that here, now or later. */
 enum status cpu_check(dnnl_status_t status, struct error *error, const char *what) MUST_CHECK;
 
+/* --- threads --- */
+
+/* What OpenMP runs for the calling thread, it runs on so many threads: kernels are chosen for their number,
+ * and with fewer would leave pieces out or wait for ever. Whatever else the environment asks for. */
+void cpu_set_team(unsigned threads);
+
 /* --- layouts --- */
 
 /* oneDNN's view of plain samples x shape: samples first, then channels (the last dimension), then the others.

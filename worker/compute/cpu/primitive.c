@@ -2,8 +2,6 @@
  * run allocates nothing. */
 #include "compute/cpu/cpu.h"
 
-#include <omp.h>
-
 static enum status make_attributes(bool relu, dnnl_primitive_attr_t *out, struct error *error)
 {
     dnnl_primitive_attr_t attributes = NULL;
@@ -168,7 +166,7 @@ enum status cpu_primitive_run(struct cpu_primitive *primitive, struct cpu_backen
         status = point(primitive, i, tensors[i]);
     if (status == dnnl_success)
         status = point(primitive, last, scratchpad);
-    omp_set_num_threads((int)backend->threads); /* the caller may be another thread than at the last run */
+    cpu_set_team(backend->threads); /* the caller may be another thread than at the last run */
     if (status == dnnl_success)
         status = dnnl_primitive_execute(primitive->primitive, backend->stream, primitive->count,
                                         primitive->arguments);
