@@ -265,7 +265,7 @@ static void *lane_main(void *argument)
     snprintf(name, sizeof(name), "lane %u", lane->index);
     pthread_setname_np(pthread_self(), name);
     status = runner_init(&lane->runner, lane->lanes->graph, lane->lanes->params.make_backend,
-                         job->threads_per_microbatch ? job->threads_per_microbatch : 1, &error);
+                         job->threads_per_microbatch, &error);
     if (status == CAIRN_OK)
         status = run_rounds(lane, &error);
     if (status != CAIRN_OK && status != CAIRN_CLOSED)

@@ -17,7 +17,6 @@ struct pushes {
     const struct graph *graph;
     uint32_t cover_count;
     uint32_t chunks_left;       /* of all nodes, to push in this step */
-    bool begun;                 /* some layer of this step is complete */
     uint32_t *nodes_pushed;     /* [chunk_count]: nodes whose chunk was pushed in this step */
     struct cover_state *covers; /* [cover_count] */
 };
@@ -37,7 +36,6 @@ static void reset(struct pushes *pushes)
         cover->left_to_push = chunks;
     }
     pushes->chunks_left = chunks * pushes->cover_count;
-    pushes->begun = false;
 }
 
 struct pushes *pushes_new(const struct graph *graph, uint32_t cover_count)
@@ -80,7 +78,6 @@ void pushes_layer_done(struct pushes *pushes, uint32_t cover, uint32_t layer)
     struct cover_state *state = &pushes->covers[cover];
     uint32_t chunk, end;
 
-    pushes->begun = true;
     graph_layer_chunks(pushes->graph, layer, &chunk, &end);
     if (chunk < state->low)
         state->low = chunk;
@@ -137,9 +134,4 @@ bool pushes_next(struct pushes *pushes, struct due *due)
         return true;
     }
     return false;
-}
-
-bool pushes_idle(const struct pushes *pushes)
-{
-    return !pushes->begun;
 }

@@ -35,7 +35,4 @@ void pushes_layer_done(struct pushes *pushes, uint32_t cover, uint32_t layer);
 /* The next chunks to push, which are then taken as pushed; false: none is due. */
 bool pushes_next(struct pushes *pushes, struct due *due);
 
-/* Whether all chunks of all nodes were pushed since the step began: nothing is due or half complete. */
-bool pushes_idle(const struct pushes *pushes);
-
 #endif

@@ -55,8 +55,7 @@ static void drop_training(struct step *step)
 static uint32_t lane_count(const struct step *step)
 {
     const struct job *job = step->opened.job;
-    uint32_t threads = job->threads_per_microbatch ? job->threads_per_microbatch : 1;
-    uint32_t lanes = core_count() / threads;
+    uint32_t lanes = core_count() / job->threads_per_microbatch;
 
     if (step->params.lane_count > 0)
         return step->params.lane_count;

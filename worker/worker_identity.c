@@ -2,8 +2,8 @@
 #include "worker_identity.h"
 
 #include "base/clock.h"
-#include "compute/compute.h"
 #include "cores.h"
+#include "job/job.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -132,8 +132,7 @@ static uint32_t threads_per_worker(const struct train *train)
         return (uint32_t)train->settings.threads_per_worker;
     if (job->threads_per_worker > 0)
         return 0; /* the job file says it */
-    threads =
-        core_count() / (train->workers * (job->threads_per_microbatch > 0 ? job->threads_per_microbatch : 1));
+    threads = core_count() / (train->workers * job->threads_per_microbatch);
     return threads > 0 ? threads : 1;
 }
 

@@ -59,11 +59,6 @@ void job_text_free(struct job_text *text)
     free(text);
 }
 
-const char *job_text_name(const struct job_text *text)
-{
-    return text->name;
-}
-
 static enum status entries_add(struct entries *entries, const struct entry *model)
 {
     struct entry *items = realloc(entries->items, (entries->count + 1) * sizeof(*items));

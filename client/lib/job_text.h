@@ -26,9 +26,6 @@ enum status job_text_set(struct job_text *text, const char *key, const char *yam
 enum status job_text_add_table(struct job_text *text, const char *name, uint64_t size, uint32_t dimension,
                                const char *yaml) MUST_CHECK;
 
-/* The name that the job was given. */
-const char *job_text_name(const struct job_text *text);
-
 /* The whole as a job file. Owns: *out is the caller's, free().
  * Errors: CAIRN_INVALID: a text is no YAML, or a table's no mapping; CAIRN_NO_MEMORY. */
 enum status job_text_write(const struct job_text *text, char **out, struct error *error) MUST_CHECK;

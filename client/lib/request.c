@@ -164,14 +164,6 @@ enum status requester_receive(struct requester *requester, int timeout_ms, Cairn
     }
 }
 
-enum status requester_ask(struct requester *requester, Cairn__ClientRequest *request, int timeout_ms,
-                          Cairn__ClientReply **reply, struct error *error)
-{
-    enum status status = requester_send(requester, request, error);
-
-    return status == CAIRN_OK ? requester_receive(requester, timeout_ms, reply, error) : status;
-}
-
 enum status requester_expect(struct requester *requester, int timeout_ms,
                              Cairn__ClientReply__BodyCase expected, Cairn__ClientReply **reply,
                              struct error *error)

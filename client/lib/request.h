@@ -26,10 +26,6 @@ enum status requester_send(struct requester *requester, Cairn__ClientRequest *re
 enum status requester_receive(struct requester *requester, int timeout_ms, Cairn__ClientReply **reply,
                               struct error *error) MUST_CHECK;
 
-/* requester_send, then requester_receive. */
-enum status requester_ask(struct requester *requester, Cairn__ClientRequest *request, int timeout_ms,
-                          Cairn__ClientReply **reply, struct error *error) MUST_CHECK;
-
 /* How long a coordinator that is there may take to answer, or to send a sign of life. */
 #define REQUEST_ANSWER_MS 5000
 

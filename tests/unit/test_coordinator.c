@@ -247,7 +247,8 @@ static size_t count_nodes(void)
 
     request.body_case = CAIRN__CLIENT_REQUEST__BODY_NODES;
     request.nodes = &body;
-    ck_assert_int_eq(requester_ask(requester, &request, PATIENCE_MS, &reply, &error), CAIRN_OK);
+    ck_assert_int_eq(requester_send(requester, &request, &error), CAIRN_OK);
+    ck_assert_int_eq(requester_receive(requester, PATIENCE_MS, &reply, &error), CAIRN_OK);
     count = reply->nodes->n_nodes;
     cairn__client_reply__free_unpacked(reply, NULL);
     return count;

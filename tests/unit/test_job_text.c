@@ -72,7 +72,6 @@ START_TEST(all_that_was_said_is_there)
     struct job_text *text = begun();
     struct job *job;
 
-    ck_assert_str_eq(job_text_name(text), "tables");
     ck_assert_int_eq(job_text_set(text, "seed", "18446744073709551615"), CAIRN_OK);
     ck_assert_int_eq(job_text_set(text, "train", "microbatches: 6\noptimizer:\n  adam: {beta_1: 0.5}\n"),
                      CAIRN_OK);

@@ -1,4 +1,4 @@
-/* Which backend serves which device, and host memory. */
+/* Host memory. */
 #include "compute/compute.h"
 
 #include <stdlib.h>
@@ -7,14 +7,6 @@
 
 #define CACHE_LINE 64u
 #define HUGE_PAGE  ((size_t)2 << 20)
-
-enum status backend_open(enum device device, unsigned threads, struct backend **out, struct error *error)
-{
-    if (device == DEVICE_AUTO || device == DEVICE_CPU)
-        return backend_cpu_new(threads, out, error);
-    return error_set(error, CAIRN_UNSUPPORTED,
-                     "this build of the worker has no cuda device: use device: cpu");
-}
 
 void *host_allocate(size_t bytes)
 {

@@ -3,7 +3,6 @@
 #define CAIRN_WORKER_COMPUTE_H
 
 #include "base/status.h"
-#include "job/job.h"
 #include "model/backend.h"
 
 #include <stddef.h>
@@ -17,10 +16,6 @@ enum status backend_ref_new(struct backend **out, struct error *error) MUST_CHEC
  * Owns: the caller (backend_free). Thread: any one thread at a time. Errors: CAIRN_INVALID also when the
  * environment limits OpenMP to fewer. */
 enum status backend_cpu_new(unsigned threads, struct backend **out, struct error *error) MUST_CHECK;
-
-/* The backend for a job's `device`. Errors: CAIRN_UNSUPPORTED for a device that this build does not have. */
-enum status backend_open(enum device device, unsigned threads, struct backend **out,
-                         struct error *error) MUST_CHECK;
 
 /* --- for backends whose memory is the host's --- */
 
