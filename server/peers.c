@@ -2,6 +2,7 @@
 #include "peers.h"
 
 #include "net/frames.h"
+#include "net/linger.h"
 #include "net/silence.h"
 
 #include <stdlib.h>
@@ -88,7 +89,7 @@ static enum status peer_connect(struct peers *peers, uint64_t job, const char *e
     peer->job = job;
     memcpy(peer->endpoint, endpoint, length);
     peer->socket = zmq_socket(peers->context, ZMQ_DEALER);
-    if (!peer->socket || zmq_setsockopt(peer->socket, ZMQ_LINGER, &none, sizeof(none)) != 0 ||
+    if (!peer->socket || linger_shortly(peer->socket) != 0 ||
         zmq_setsockopt(peer->socket, ZMQ_SNDHWM, &none, sizeof(none)) != 0 ||
         silence_watch(peer->socket) != 0 || zmq_connect(peer->socket, endpoint) != 0) {
         error_set(error, CAIRN_IO, "%s: cannot connect: %s", endpoint, zmq_strerror(zmq_errno()));

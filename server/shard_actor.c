@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "generation_writer.h"
 #include "net/frames.h"
+#include "net/linger.h"
 #include "net/silence.h"
 #include "net/waiter.h"
 #include "net/wire.h"
@@ -449,8 +450,7 @@ static int router_options(void *router)
     const int none = 0, yes = 1, receive_queue = RECEIVE_QUEUE;
     const int64_t frame_bytes_max = (int64_t)WIRE_PAYLOAD_BYTES_MAX;
 
-    if (zmq_setsockopt(router, ZMQ_LINGER, &none, sizeof(none)) != 0 ||
-        zmq_setsockopt(router, ZMQ_ROUTER_MANDATORY, &yes, sizeof(yes)) != 0 ||
+    if (linger_shortly(router) != 0 || zmq_setsockopt(router, ZMQ_ROUTER_MANDATORY, &yes, sizeof(yes)) != 0 ||
         zmq_setsockopt(router, ZMQ_ROUTER_HANDOVER, &yes, sizeof(yes)) != 0 ||
         zmq_setsockopt(router, ZMQ_RCVHWM, &receive_queue, sizeof(receive_queue)) != 0 ||
         zmq_setsockopt(router, ZMQ_SNDHWM, &none, sizeof(none)) != 0 ||

@@ -7,6 +7,7 @@
  * queue would be one more state to get wrong, and would save nothing. */
 #include "session.h"
 
+#include "net/linger.h"
 #include "net/monitor.h"
 #include "net/silence.h"
 #include "session_state.h"
@@ -210,8 +211,7 @@ static enum status connect_shard(struct session *session, void *zmq_context, uin
     session->endpoints[shard] = strdup(endpoint);
     if (!session->endpoints[shard])
         return error_set(error, CAIRN_NO_MEMORY, "session: out of memory");
-    if (zmq_setsockopt(socket, ZMQ_LINGER, &none, sizeof(none)) != 0 ||
-        zmq_setsockopt(socket, ZMQ_SNDHWM, &none, sizeof(none)) != 0 ||
+    if (linger_shortly(socket) != 0 || zmq_setsockopt(socket, ZMQ_SNDHWM, &none, sizeof(none)) != 0 ||
         zmq_setsockopt(socket, ZMQ_RCVHWM, &none, sizeof(none)) != 0 || silence_watch(socket) != 0)
         return error_set(error, CAIRN_IO, "session: cannot set up a socket: %s", zmq_strerror(zmq_errno()));
     status = watch_connection(session, zmq_context, connection, error);
