@@ -5,21 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Whether a place of a slot's chain is in generations of a step. */
-static bool place_holds(const struct job_entry *entry, uint32_t slot, uint32_t place, uint64_t step)
-{
-    struct chain_view view = chain_view_live(entry->record);
-    size_t at = (size_t)slot * view.width + place;
-
-    return view.places[at] != CHAIN_NOBODY && (!entry->record->map || entry->record->map_since[at] < step);
-}
-
 static bool slot_is_held(const struct job_entry *entry, uint32_t slot, uint64_t step)
 {
     struct chain_view view = chain_view_live(entry->record);
 
     for (uint32_t place = 0; place < view.width; place++) {
-        if (place_holds(entry, slot, place, step))
+        if (chain_holds(entry->record, slot, place, step))
             return true;
     }
     return false;
@@ -54,7 +45,7 @@ void chains_committed(struct turn *turn, struct job_entry *entry)
     memcpy(durable, record->map->slot_shards, record->map->n_slot_shards * sizeof(durable[0]));
     for (uint32_t slot = 0; slot < view.slots; slot++) {
         for (uint32_t place = 0; place < view.width; place++)
-            keep[place] = place_holds(entry, slot, place, step) || !job_slot_has_state(entry->job, slot);
+            keep[place] = chain_holds(record, slot, place, step) || !job_slot_has_state(entry->job, slot);
         chain_compact(durable + (size_t)slot * view.width, NULL, view.width, keep);
     }
     free(record->slot_shards);
@@ -69,7 +60,7 @@ static uint32_t count_holders(const struct job_entry *entry, uint32_t slot)
     uint32_t count = 0;
 
     for (uint32_t place = 0; place < chain_view_live(entry->record).width; place++)
-        count += place_holds(entry, slot, place, entry_status(entry)->committed_step);
+        count += chain_holds(entry->record, slot, place, entry_status(entry)->committed_step);
     return count;
 }
 

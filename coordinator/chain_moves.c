@@ -11,11 +11,15 @@
 
 #define COPY_PAUSE_MS 20
 
-/* The step that the incarnation began at, as far as the record tells: generations of later ones have all that
- * its first map says. A job with tables has no epoch, so there it is the committed step. */
-static uint64_t first_step_of(const struct job_entry *entry)
+/* The step before the one that the incarnation began at, as far as the record tells: that one's generation,
+ * and all later ones, have all that its first map says. A job with tables has no epoch, so there it is the
+ * committed step that counts. */
+static uint64_t first_since(const struct job_entry *entry)
 {
-    return entry->record->epoch ? entry->record->epoch->first_step : entry_status(entry)->committed_step;
+    const Cairn__EpochCommand *epoch = entry->record->epoch;
+    uint64_t first_step = epoch ? epoch->first_step : entry_status(entry)->committed_step;
+
+    return first_step > 0 ? first_step - 1 : 0;
 }
 
 /* The map of now; the first one is what the incarnation began with. NULL: memory is out. */
@@ -23,7 +27,8 @@ static Cairn__MapCommand *map_of(struct turn *turn, struct job_entry *entry)
 {
     Cairn__JobRecord *record = entry->record;
     struct chain_view from = chain_view_durable(record);
-    uint32_t width = entry->job->replicas + 1; /* as what is committed has, or one more */
+    /* One more than there are to be, or as what is committed has: a resume may have asked for fewer. */
+    uint32_t width = from.width > entry->job->replicas ? from.width : entry->job->replicas + 1;
     size_t count = (size_t)from.slots * width;
     Cairn__MapCommand *map;
 
@@ -47,7 +52,7 @@ static Cairn__MapCommand *map_of(struct turn *turn, struct job_entry *entry)
 
         map->slot_shards[i] =
             place < from.width ? from.places[(size_t)slot * from.width + place] : CHAIN_NOBODY;
-        record->map_since[i] = first_step_of(entry);
+        record->map_since[i] = first_since(entry);
     }
     record->map = map;
     return map;
@@ -384,7 +389,7 @@ static bool leave(struct turn *turn, struct job_entry *entry, const struct chain
 {
     uint32_t before;
 
-    if (!entry->record->map || !chain_plan_has_leavers(plan, entry))
+    if (!chain_plan_has_leavers(plan, entry) || !map_of(turn, entry))
         return false;
     before = count_places(entry);
     entry->heads_changed = map_remove(entry, leaves_by_plan, plan) || entry->heads_changed;

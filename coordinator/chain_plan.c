@@ -145,8 +145,7 @@ static bool others_hold(const struct job_entry *entry, struct chain_view view, u
     uint64_t committed = entry_status(entry)->committed_step;
 
     for (uint32_t place = 0; place < chain_length(view, slot); place++) {
-        if (place != except &&
-            (committed == 0 || entry->record->map_since[(size_t)slot * view.width + place] < committed))
+        if (place != except && (committed == 0 || chain_holds(entry->record, slot, place, committed)))
             return true;
     }
     return false;
@@ -158,8 +157,8 @@ bool chain_plan_leaves(const struct chain_plan *plan, const struct job_entry *en
     struct chain_view view = chain_view_live(entry->record);
     uint32_t shard = view.places[(size_t)slot * view.width + place];
 
-    if (!chain_slot_is_used(entry, slot))
-        return plan->shards[shard].leaves && chain_plan_anybody(plan) != CHAIN_NOBODY;
+    if (!chain_slot_is_used(entry, slot) && plan->shards[shard].leaves)
+        return chain_plan_anybody(plan) != CHAIN_NOBODY;
     return place == plan->victims[slot] &&
            (others_hold(entry, view, slot, place) || !job_slot_has_state(entry->job, slot));
 }

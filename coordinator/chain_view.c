@@ -47,6 +47,14 @@ uint32_t chain_length(struct chain_view view, uint32_t slot)
     return length;
 }
 
+bool chain_holds(const Cairn__JobRecord *record, uint32_t slot, uint32_t place, uint64_t step)
+{
+    struct chain_view view = chain_view_live(record);
+    size_t at = (size_t)slot * view.width + place;
+
+    return view.places[at] != CHAIN_NOBODY && (!record->map || record->map_since[at] < step);
+}
+
 void chain_compact(uint32_t *chain, uint64_t *since, uint32_t width, const bool *keep)
 {
     uint32_t kept = 0;

@@ -30,6 +30,10 @@ bool chain_slot_is_used(const struct job_entry *entry, uint32_t slot);
 /* How many shards a slot's chain has. */
 uint32_t chain_length(struct chain_view view, uint32_t slot);
 
+/* Whether a place of a slot's chain of now is in generations of a step, which is no earlier than the
+ * committed one that the incarnation began at. */
+bool chain_holds(const Cairn__JobRecord *record, uint32_t slot, uint32_t place, uint64_t step);
+
 /* Takes out of a chain, and of what belongs to its places (NULL: nothing does), all but those that keep tells
  * of; those after move up. keep: [width] */
 void chain_compact(uint32_t *chain, uint64_t *since, uint32_t width, const bool *keep);

@@ -3,6 +3,7 @@
 #ifndef CAIRN_TESTS_PLAYED_CHAINS_H
 #define CAIRN_TESTS_PLAYED_CHAINS_H
 
+#include "chain_view.h"
 #include "tiny_job.h"
 
 static inline Cairn__MapCommand *map_to(const char *server, Cairn__NodeCommand **command)
@@ -17,12 +18,23 @@ static inline Cairn__MapCommand *map_to(const char *server, Cairn__NodeCommand *
     return newest ? newest->map : NULL;
 }
 
+/* That the job is in, and servers are at work in. */
+static inline uint64_t incarnation(void)
+{
+    Cairn__ClientReply *reply = status_of(&cluster, "1");
+    uint64_t result = reply->job->incarnation;
+
+    message_free(reply);
+    return result;
+}
+
 static inline void say_mapped(const char *server, uint64_t number)
 {
     Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
     Cairn__Mapped body = CAIRN__MAPPED__INIT;
 
-    body.job = body.incarnation = 1;
+    body.job = 1;
+    body.incarnation = incarnation();
     body.number = number;
     message.body_case = CAIRN__NODE_MESSAGE__BODY_MAPPED;
     message.mapped = &body;
@@ -34,7 +46,8 @@ static inline void say_copied(const char *server, const Cairn__SlotCopy *copy, u
     Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
     Cairn__Copied body = CAIRN__COPIED__INIT;
 
-    body.job = body.incarnation = 1;
+    body.job = 1;
+    body.incarnation = incarnation();
     body.slot = copy->slot;
     body.shard = copy->shard;
     body.number = copy->number;
@@ -69,6 +82,17 @@ static inline const char *chained_model(uint32_t servers, uint32_t replicas, con
              "cluster: {servers: %u, replicas: %u, workers: {min: 2, max: 3}}\n",
              optimizer, servers, replicas);
     return text;
+}
+
+/* How many shards every slot of the job has, as its record tells. */
+static inline void expect_chains(uint32_t length)
+{
+    Cairn__JobRecord *record = cairn__job_record__unpack(NULL, cluster.jobs[1].length, cluster.jobs[1].bytes);
+    struct chain_view view = chain_view_live(record);
+
+    for (uint32_t slot = 0; slot < view.slots; slot++)
+        ck_assert_uint_eq(chain_length(view, slot), length);
+    message_free(record);
 }
 
 /* Whether a server is anywhere in a map's chains; with copies, or as what is being copied to. */

@@ -459,6 +459,101 @@ START_TEST(a_resume_needs_one_of_each_chain)
 }
 END_TEST
 
+/* Makes copies to s3, which has come, until one of a slot is whole, which is then committed. */
+static void commit_amid_moves(const char *const servers[])
+{
+    bool is_copied = false;
+
+    for (int round = 0; !is_copied; round++) {
+        ck_assert_int_lt(round, 10);
+        for (size_t i = 0; i < 3; i++) {
+            Cairn__NodeCommand *command;
+            const Cairn__MapCommand *map = map_to(servers[i], &command);
+
+            if (map)
+                say_mapped(servers[i], map->number);
+            is_copied = is_copied || (i == 2 && map && map->n_copies > 0);
+            if (is_copied)
+                say_copied("s3", map->copies[0], 3);
+            message_free(command);
+        }
+        pass(&cluster, 50);
+    }
+    for (size_t i = 0; i < 3; i++)
+        committed(&cluster, servers[i], 1, 4);
+}
+
+/* Workers come last, so that all servers are there when the job prepares. */
+static void all_restart(const char *const servers[])
+{
+    leave(&cluster, "w1");
+    leave(&cluster, "w2");
+    for (size_t i = 0; i < 3; i++)
+        leave(&cluster, servers[i]);
+    for (size_t i = 0; i < 3; i++)
+        register_server(&cluster, servers[i]);
+    register_worker(&cluster, "w1");
+    register_worker(&cluster, "w2");
+    cluster_forget(&cluster);
+}
+
+static void go_on(const char *const servers[])
+{
+    for (size_t i = 0; i < 3; i++)
+        prepared(&cluster, servers[i], 2, 0);
+    prepared(&cluster, "w1", 2, 40);
+    prepared(&cluster, "w2", 2, 40);
+    EXPECT_STATE(&cluster, RUNNING, "");
+}
+
+/* All moves are made, and what they wait for is committed. */
+static void settle(const char *const servers[], uint64_t step)
+{
+    move_all(servers, 3, step);
+    for (size_t i = 0; i < 3; i++)
+        committed(&cluster, servers[i], 2, step + 1);
+    move_all(servers, 3, step + 1);
+}
+
+/* What is committed is then of a chain that is too long. */
+START_TEST(who_was_to_leave_leaves_after_a_step_back)
+{
+    static const char *const servers[] = {"s1", "s2", "s3"};
+
+    run_text(chained_model(2, _i == 0 ? 2 : 1, "sgd"), NULL);
+    commit_step(1, 2);
+    register_server(&cluster, "s3");
+    ask_servers("tiny", 3);
+    message_free(take_reply(&cluster, "scaler"));
+    prepared(&cluster, "s3", 1, 0);
+    commit_amid_moves(servers);
+    all_restart(servers);
+    go_on(servers);
+    settle(servers, 5);
+    expect_chains(_i == 0 ? 2 : 1);
+}
+END_TEST
+
+/* The number of replicas may be another one in a resume. */
+START_TEST(replicas_that_are_too_many_leave)
+{
+    static const char *const servers[] = {"s1", "s2", "s3"};
+
+    run_text(chained_model(3, 3, "sgd"), "s3");
+    ASK_STOP(&cluster, "stopper", "tiny");
+    reached(&cluster, "w1", 1, 6, TINY_HASH);
+    reached(&cluster, "w2", 1, 6, TINY_HASH);
+    for (size_t i = 0; i < 3; i++)
+        committed(&cluster, servers[i], 1, 6);
+    EXPECT_STATE(&cluster, STOPPED, "stopped at step 6 as asked");
+    send_submit(&cluster, chained_model(3, (uint32_t)_i, "sgd"), true, 0);
+    message_free(take_reply(&cluster, "submitter"));
+    go_on(servers);
+    settle(servers, 7);
+    expect_chains((uint32_t)_i);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     const TTest *const tests[] = {
@@ -476,6 +571,8 @@ static Suite *make_suite(void)
     tcase_add_loop_test(moves, a_server_that_is_drained_before_a_commit_is_only_emptied, 0, OPTIMIZERS);
     tcase_add_loop_test(moves, a_drained_server_stays_while_the_committed_step_lacks_replicas, 0, OPTIMIZERS);
     tcase_add_loop_test(moves, scaling_takes_servers_on_and_lets_them_go, 0, OPTIMIZERS);
+    tcase_add_loop_test(moves, who_was_to_leave_leaves_after_a_step_back, 0, 2);
+    tcase_add_loop_test(moves, replicas_that_are_too_many_leave, 1, 4);
     suite_add_tcase(suite, moves);
     return suite;
 }

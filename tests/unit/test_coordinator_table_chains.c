@@ -73,7 +73,7 @@ static uint32_t located(void)
     ask(&cluster, "locator", &request);
     reply = take_reply(&cluster, "locator");
     ck_assert_int_eq(reply->body_case, CAIRN__CLIENT_REPLY__BODY_LOCATION);
-    ck_assert_uint_eq(reply->location->incarnation, 1);
+    ck_assert_uint_eq(reply->location->incarnation, incarnation());
     for (size_t slot = 0; slot < reply->location->n_slot_shards; slot++)
         servers |= 1u << (reply->location->shards[reply->location->slot_shards[slot]]->server[1] - '0');
     message_free(reply);
@@ -327,6 +327,49 @@ START_TEST(scaling_moves_tables_in_one_go)
 }
 END_TEST
 
+/* Copies to s3 are durable, and those whose places they are to take have not left them. */
+static void scale_to_commit_amid_moves(void)
+{
+    static const char *const servers[] = {"s1", "s2", "s3"};
+
+    run_text(text_of(2, 1));
+    commit_step(1, 2);
+    register_server(&cluster, "s3");
+    ask_servers("shelf", 3);
+    message_free(take_reply(&cluster, "scaler"));
+    prepared(&cluster, "s3", 1, 0);
+    move_all(servers, 3, 3);
+    for (size_t i = 0; i < 3; i++)
+        committed(&cluster, servers[i], 1, 4);
+    cluster_forget(&cluster);
+}
+
+/* What is committed is then of chains that are too long, and nothing has moved in the new incarnation,
+ * whether a server was lost or the job was stopped. */
+START_TEST(who_was_to_leave_leaves_after_a_step_back)
+{
+    static const char *const servers[] = {"s1", "s2", "s3"};
+
+    scale_to_commit_amid_moves();
+    if (_i == 0) {
+        leave(&cluster, "s2");
+        register_server(&cluster, "s2");
+    } else {
+        ASK_STOP(&cluster, "stopper", "shelf");
+        message_free(take_reply(&cluster, "stopper"));
+        send_submit(&cluster, text_of(3, 1), true, 0);
+        message_free(take_reply(&cluster, "submitter"));
+    }
+    cluster_forget(&cluster);
+    for (size_t i = 0; i < 3; i++)
+        prepared(&cluster, servers[i], 2, 0);
+    EXPECT_STATE(&cluster, RUNNING, "");
+    ck_assert(GOT(&cluster, "s1", MAP));
+    expect_chains(1);
+    ck_assert_uint_eq(located(), 1u << 1 | 1u << 2 | 1u << 3);
+}
+END_TEST
+
 /* Their state may be on more servers than the text says, where it was moved when they were stopped. */
 START_TEST(a_resume_takes_another_number_of_servers)
 {
@@ -391,6 +434,7 @@ static Suite *make_suite(void)
     ADD(suite, "chains", tests);
     tcase_add_checked_fixture(kinds, set_up, tear_down);
     tcase_add_loop_test(kinds, scaling_moves_tables_in_one_go, 0, 2);
+    tcase_add_loop_test(kinds, who_was_to_leave_leaves_after_a_step_back, 0, 2);
     suite_add_tcase(suite, kinds);
     return suite;
 }
