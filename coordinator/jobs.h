@@ -89,6 +89,8 @@ struct job_entry {
     bool is_thinner;           /* a worker that the newest epoch names is gone, and has not reached the end */
     int64_t spans_ms;          /* when spans were last made, monotonic */
     int64_t server_wait_ms;    /* since when a server that holds its state is missed, monotonic; 0: none is */
+    bool misses_copies;        /* others have all that it holds (server_choice.h) */
+    bool does_without;         /* servers that others can stand in for were waited for, and have not come */
     uint64_t not_finite_step;  /* of the newest loss that was no finite number */
     uint64_t asked_step;       /* the newest generation that servers were asked for in this incarnation */
     struct step_range given_up; /* generations that will never be the job's (commits.h) */

@@ -59,6 +59,7 @@ static void release_all(struct turn *turn, struct job_entry *entry)
     memset(&entry->outcome, 0, sizeof(entry->outcome));
     entry->is_thinner = false;
     entry->server_wait_ms = 0;
+    entry->does_without = false;
     entry->asked_step = 0;
     entry->given_up = (struct step_range){0};
     chains_forget(entry);

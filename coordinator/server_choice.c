@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* How long a job waits for servers that it can do without: when all start again, some are a little later. */
+#define PATIENCE_MS 5000
+
 const char *recorded_server(const Cairn__JobRecord *record, size_t first, size_t *next)
 {
     const char *name = record->shards[first]->server;
@@ -54,13 +57,25 @@ static bool is_not_there(const void *nodes, const char *server)
     return !node || node_is_worker(node);
 }
 
-/* The servers that hold the job's state; those that are away are waited for only if others do not have what
+/* A server that the record names is away. What others can stand in for would have to be copied to it anew. */
+static void miss(const struct job_entry *entry, const char *server, bool can_do_without,
+                 struct server_choice *choice)
+{
+    const char *comma = choice->missing.length ? ", " : "";
+
+    if (!can_do_without)
+        line_add(&choice->missing, "%sserver %s, which holds its state", comma, server);
+    else if (!entry->does_without && chains_first_generation(entry, server) != UINT64_MAX)
+        line_add(&choice->missing, "%sserver %s, which has copies of its state", comma, server);
+}
+
+/* The servers that hold the job's state; those that are away are not waited for for long if others have what
  * they have. false: one came back in another shape, and the job has failed. */
 static bool find_servers(struct turn *turn, struct job_entry *entry, const struct nodes *nodes,
-                         struct server_choice *choice)
+                         bool can_do_without, struct server_choice *choice)
 {
     const Cairn__JobRecord *record = entry->record;
-    bool can_do_without = chains_can_resume(entry, is_not_there, nodes);
+    bool is_whole = true;
 
     for (size_t first = 0, next; first < record->n_shards; first = next) {
         const char *name = recorded_server(record, first, &next);
@@ -68,12 +83,9 @@ static bool find_servers(struct turn *turn, struct job_entry *entry, const struc
 
         if (!chains_name(record, name))
             continue;
-        if ((!node || node_is_worker(node)) && can_do_without) {
-            continue;
-        }
-        if (!node || node_is_worker(node)) {
-            line_add(&choice->missing, "%sserver %s, which holds its state",
-                     choice->missing.length ? ", " : "", name);
+        if (is_not_there(nodes, name)) {
+            miss(entry, name, can_do_without, choice);
+            is_whole = false;
             continue;
         }
         if (node->registration->n_endpoints != next - first) {
@@ -85,6 +97,8 @@ static bool find_servers(struct turn *turn, struct job_entry *entry, const struc
         }
         choice->servers[choice->count++] = node;
     }
+    if (is_whole || !can_do_without)
+        entry->does_without = false;
     return true;
 }
 
@@ -99,24 +113,31 @@ static size_t shards_of(const struct server_choice *choice)
 
 int64_t server_wait_deadline_ms(const struct job_entry *entry)
 {
-    return entry->server_wait_ms == 0 ? INT64_MAX
-                                      : entry->server_wait_ms + (int64_t)entry->job->server_timeout * 1000;
+    if (entry->server_wait_ms == 0)
+        return INT64_MAX;
+    return entry->server_wait_ms +
+           (entry->misses_copies ? PATIENCE_MS : (int64_t)entry->job->server_timeout * 1000);
 }
 
-static void note_wait(const struct turn *turn, struct job_entry *entry, const struct server_choice *choice)
+/* A wait of the other kind begins anew. */
+static void note_wait(const struct turn *turn, struct job_entry *entry, bool can_do_without,
+                      const struct server_choice *choice)
 {
-    if (choice->missing.length == 0)
+    if (choice->missing.length == 0 || entry->misses_copies != can_do_without)
         entry->server_wait_ms = 0;
-    else if (entry->server_wait_ms == 0)
+    if (choice->missing.length > 0 && entry->server_wait_ms == 0)
         entry->server_wait_ms = turn->now.monotonic_ms;
+    entry->misses_copies = can_do_without;
 }
 
 static bool find_recorded(struct turn *turn, struct job_entry *entry, const struct nodes *nodes,
                           struct server_choice *choice)
 {
-    if (!find_servers(turn, entry, nodes, choice))
+    bool can_do_without = chains_can_resume(entry, is_not_there, nodes);
+
+    if (!find_servers(turn, entry, nodes, can_do_without, choice))
         return false;
-    note_wait(turn, entry, choice);
+    note_wait(turn, entry, can_do_without, choice);
     return true;
 }
 
@@ -162,9 +183,13 @@ static void give_up_late(struct turn *turn, struct job_entry *entry, const struc
 {
     struct server_choice choice;
 
-    if (server_choice_init(turn, entry, nodes, &choice) && choice.missing.length > 0)
-        life_fail(turn, entry, "waited for %" PRIu32 " s for %s; a resume goes on from step %" PRIu64,
-                  entry->job->server_timeout, choice.missing.text, entry_status(entry)->committed_step);
+    if (server_choice_init(turn, entry, nodes, &choice) && choice.missing.length > 0 &&
+        turn->now.monotonic_ms >= server_wait_deadline_ms(entry)) {
+        entry->does_without = entry->misses_copies;
+        if (!entry->does_without)
+            life_fail(turn, entry, "waited for %" PRIu32 " s for %s; a resume goes on from step %" PRIu64,
+                      entry->job->server_timeout, choice.missing.text, entry_status(entry)->committed_step);
+    }
     server_choice_fini(&choice);
 }
 

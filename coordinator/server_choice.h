@@ -1,5 +1,6 @@
 /* Which servers hold a job's state, or will: those that its record names once something is committed, which
- * no others can replace; before that the first ones by name. */
+ * no others can replace; before that the first ones by name. One that is away is waited for: for the job's
+ * server_timeout, or for some seconds where others have all that it has. */
 #ifndef CAIRN_COORDINATOR_SERVER_CHOICE_H
 #define CAIRN_COORDINATOR_SERVER_CHOICE_H
 
@@ -18,11 +19,11 @@ bool server_choice_init(struct turn *turn, struct job_entry *entry, const struct
                         struct server_choice *choice);
 void server_choice_fini(struct server_choice *choice);
 
-/* When a job that waits for servers fails (monotonic); INT64_MAX: never. */
+/* When a job that waits for servers fails, or does without them (monotonic); INT64_MAX: never. */
 int64_t server_wait_deadline_ms(const struct job_entry *entry);
 
-/* Fails jobs that have waited for too long for servers that hold their state. As retake_tick: a registration
- * may be behind any message that is read after a pause of ours. */
+/* Jobs that have waited for long enough for servers that hold their state do without them or, where they
+ * cannot, fail. As retake_tick: after a pause of ours a registration may be behind any message. */
 void server_wait_tick(struct turn *turn, struct jobs *jobs, const struct nodes *nodes);
 
 /* A server is there, perhaps under other endpoints, which the record gets. */

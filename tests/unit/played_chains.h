@@ -6,6 +6,9 @@
 #include "chain_view.h"
 #include "tiny_job.h"
 
+/* Of the newest map that a test has taken: what servers say is of that. */
+static uint64_t map_incarnation;
+
 static inline Cairn__MapCommand *map_to(const char *server, Cairn__NodeCommand **command)
 {
     Cairn__NodeCommand *newest = NULL, *next;
@@ -15,10 +18,24 @@ static inline Cairn__MapCommand *map_to(const char *server, Cairn__NodeCommand *
         newest = next;
     }
     *command = newest;
+    if (newest)
+        map_incarnation = newest->map->incarnation;
     return newest ? newest->map : NULL;
 }
 
-/* That the job is in, and servers are at work in. */
+/* Time, in which these servers and both workers are there. */
+static inline void let_pass(const char *const servers[], size_t count, int64_t ms)
+{
+    for (; ms > 0; ms -= 250) {
+        for (size_t i = 0; i < count; i++)
+            heartbeat(&cluster, servers[i]);
+        heartbeat(&cluster, "w1");
+        heartbeat(&cluster, "w2");
+        pass(&cluster, 250);
+    }
+}
+
+/* That the job is in. */
 static inline uint64_t incarnation(void)
 {
     Cairn__ClientReply *reply = status_of(&cluster, "1");
@@ -34,7 +51,7 @@ static inline void say_mapped(const char *server, uint64_t number)
     Cairn__Mapped body = CAIRN__MAPPED__INIT;
 
     body.job = 1;
-    body.incarnation = incarnation();
+    body.incarnation = map_incarnation;
     body.number = number;
     message.body_case = CAIRN__NODE_MESSAGE__BODY_MAPPED;
     message.mapped = &body;
@@ -47,7 +64,7 @@ static inline void say_copied(const char *server, const Cairn__SlotCopy *copy, u
     Cairn__Copied body = CAIRN__COPIED__INIT;
 
     body.job = 1;
-    body.incarnation = incarnation();
+    body.incarnation = map_incarnation;
     body.slot = copy->slot;
     body.shard = copy->shard;
     body.number = copy->number;

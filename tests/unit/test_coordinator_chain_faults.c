@@ -14,17 +14,6 @@ static void run(uint32_t servers, uint32_t replicas)
     cluster_forget(&cluster);
 }
 
-static void let_pass(const char *const servers[], size_t count, int64_t ms)
-{
-    for (; ms > 0; ms -= 250) {
-        for (size_t i = 0; i < count; i++)
-            heartbeat(&cluster, servers[i]);
-        heartbeat(&cluster, "w1");
-        heartbeat(&cluster, "w2");
-        pass(&cluster, 250);
-    }
-}
-
 /* Tells servers the newest maps until something is to be copied; its copies are not made. */
 static void await_copies(const char *const servers[], size_t count)
 {

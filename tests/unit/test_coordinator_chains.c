@@ -5,7 +5,8 @@
 
 #include "cluster/placement.h"
 
-#define SLOTS 1024u
+#define SLOTS       1024u
+#define PATIENCE_MS 5000 /* how long servers are waited for that others can stand in for */
 
 /* Norms of gradients are none of the coordinator's business. */
 static const char *const optimizers[] = {"sgd", "lamb", "{adam: {global_clipnorm: 1}}"};
@@ -433,9 +434,23 @@ START_TEST(a_coordinator_that_starts_again_knows_the_map)
 }
 END_TEST
 
+/* How many places of chains a server has by what one is told to prepare. */
+static size_t count_places(const Cairn__PrepareCommand *prepare, const char *server)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < prepare->n_slot_shards; i++) {
+        uint32_t shard = prepare->slot_shards[i];
+
+        count += shard != UINT32_MAX && strcmp(prepare->shards[shard]->server, server) == 0;
+    }
+    return count;
+}
+
 /* What was committed is gone back to with whom has it, though others are away. */
 START_TEST(a_resume_needs_one_of_each_chain)
 {
+    static const char *const others[] = {"s2"};
     Cairn__NodeCommand *command;
 
     run_text(chained_model(2, 2, optimizer), NULL);
@@ -448,6 +463,8 @@ START_TEST(a_resume_needs_one_of_each_chain)
     leave(&cluster, "s1");
     cluster_forget(&cluster);
     send_submit(&cluster, chained_model(2, 2, optimizer), true, 0);
+    EXPECT_STATE(&cluster, WAITING, "waits for server s1, which has copies of its state");
+    let_pass(others, 1, PATIENCE_MS);
     command = take_command(&cluster, "s2", CAIRN__NODE_COMMAND__BODY_PREPARE);
     ck_assert_ptr_nonnull(command);
     ck_assert_uint_eq(command->prepare->step, 6);
@@ -456,6 +473,38 @@ START_TEST(a_resume_needs_one_of_each_chain)
         ck_assert_uint_eq(command->prepare->slot_shards[2 * slot + 1], UINT32_MAX);
     }
     message_free(command);
+}
+END_TEST
+
+/* All die, and their machines come back: those that are there are enough, but the last one is only a little
+ * late. */
+START_TEST(who_is_late_need_not_get_copies)
+{
+    static const char *const servers[] = {"s1", "s2", "s3"};
+    bool comes = _i == 1;
+    Cairn__NodeCommand *command;
+
+    run_text(chained_model(3, 2, optimizer), "s3");
+    for (size_t i = 0; i < 3; i++)
+        committed(&cluster, servers[i], 1, 4);
+    for (size_t i = 0; i < 3; i++)
+        leave(&cluster, servers[i]);
+    register_server(&cluster, "s1");
+    cluster_forget(&cluster);
+    register_server(&cluster, "s2");
+    EXPECT_STATE(&cluster, WAITING, "waits for server s3, which has copies of its state");
+    let_pass(servers, 2, PATIENCE_MS - 250);
+    ck_assert(!GOT(&cluster, "s1", PREPARE));
+    if (comes)
+        register_server(&cluster, "s3");
+    else
+        let_pass(servers, 2, 250);
+    EXPECT_STATE(&cluster, PREPARING, "");
+    command = take_command(&cluster, "s1", CAIRN__NODE_COMMAND__BODY_PREPARE);
+    ck_assert_ptr_nonnull(command);
+    ck_assert_uint_eq(count_places(command->prepare, "s3") > 0, comes);
+    message_free(command);
+    ck_assert_int_gt(state_deadline_ms(cluster.state), cluster.now.monotonic_ms);
 }
 END_TEST
 
@@ -571,6 +620,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(moves, a_server_that_is_drained_before_a_commit_is_only_emptied, 0, OPTIMIZERS);
     tcase_add_loop_test(moves, a_drained_server_stays_while_the_committed_step_lacks_replicas, 0, OPTIMIZERS);
     tcase_add_loop_test(moves, scaling_takes_servers_on_and_lets_them_go, 0, OPTIMIZERS);
+    tcase_add_loop_test(moves, who_is_late_need_not_get_copies, 0, 2);
     tcase_add_loop_test(moves, who_was_to_leave_leaves_after_a_step_back, 0, 2);
     tcase_add_loop_test(moves, replicas_that_are_too_many_leave, 1, 4);
     suite_add_tcase(suite, moves);
