@@ -81,6 +81,46 @@ static void find_endpoints(struct turn *turn, struct job_entry *entry, const str
         shards_found(turn, entry->record, crew->servers[i]);
 }
 
+/* What the shards of a record are to be called when those of servers that have nothing of the job are gone
+ * (CHAIN_NOBODY); returns how many are left. */
+static uint32_t number_anew(const Cairn__JobRecord *record, uint32_t *numbers)
+{
+    uint32_t count = 0;
+
+    for (size_t first = 0, next; first < record->n_shards; first = next) {
+        bool stays = chains_name(record, recorded_server(record, first, &next));
+
+        for (size_t i = first; i < next; i++)
+            numbers[i] = stays ? count++ : CHAIN_NOBODY;
+    }
+    return count;
+}
+
+/* Servers that came and went are forgotten: within an incarnation the list of shards only grows, as all nodes
+ * go by its numbers. Nothing that is durable on servers does. */
+static void forget_strangers(struct turn *turn, Cairn__JobRecord *record)
+{
+    uint32_t *numbers = malloc(record->n_shards * sizeof(numbers[0])), count;
+
+    if (!numbers) {
+        turn->effects->failed = true;
+        return;
+    }
+    count = number_anew(record, numbers);
+    for (size_t i = 0; i < record->n_shards; i++) {
+        if (numbers[i] == CHAIN_NOBODY)
+            message_free(record->shards[i]);
+        else
+            record->shards[numbers[i]] = record->shards[i];
+    }
+    record->n_shards = count;
+    for (size_t i = 0; i < record->n_slot_shards; i++) {
+        if (record->slot_shards[i] != CHAIN_NOBODY)
+            record->slot_shards[i] = numbers[record->slot_shards[i]];
+    }
+    free(numbers);
+}
+
 bool life_add_shards(struct turn *turn, Cairn__JobRecord *record, const struct node *server)
 {
     size_t count = server->registration->n_endpoints;
@@ -221,6 +261,7 @@ void life_prepare(struct turn *turn, struct job_entry *entry, const struct crew 
     } else {
         find_endpoints(turn, entry, crew);
         chains_resume(turn, entry, crew->servers, crew->server_count);
+        forget_strangers(turn, entry->record);
     }
     if (turn->effects->failed)
         return;

@@ -476,6 +476,43 @@ START_TEST(a_resume_needs_one_of_each_chain)
 }
 END_TEST
 
+/* s1 came and went; when the job goes on it may come in another shape. */
+START_TEST(who_has_nothing_is_forgotten_by_a_resume)
+{
+    static const char *const servers[] = {"s2", "s3"};
+    Cairn__NodeCommand *command;
+
+    run_text(chained_model(2, 2, optimizer), NULL);
+    leave(&cluster, "s1");
+    register_server(&cluster, "s3");
+    prepared(&cluster, "s3", 1, 0);
+    move_all(servers, 2, 3);
+    ASK_STOP(&cluster, "stopper", "tiny");
+    reached(&cluster, "w1", 1, 6, TINY_HASH);
+    reached(&cluster, "w2", 1, 6, TINY_HASH);
+    committed(&cluster, "s2", 1, 6);
+    committed(&cluster, "s3", 1, 6);
+    EXPECT_STATE(&cluster, STOPPED, "stopped at step 6 as asked");
+    cluster_forget(&cluster);
+    send_submit(&cluster, chained_model(2, 2, optimizer), true, 0);
+    message_free(take_reply(&cluster, "submitter"));
+    command = take_command(&cluster, "s2", CAIRN__NODE_COMMAND__BODY_PREPARE);
+    ck_assert_ptr_nonnull(command);
+    ck_assert_uint_eq(command->prepare->n_shards, 4);
+    ck_assert_uint_eq(count_places(command->prepare, "s2"), SLOTS);
+    ck_assert_uint_gt(count_places(command->prepare, "s3"), 0);
+    message_free(command);
+    for (size_t i = 0; i < 2; i++)
+        prepared(&cluster, servers[i], 2, 0);
+    prepared(&cluster, "w1", 2, 40);
+    prepared(&cluster, "w2", 2, 40);
+    EXPECT_STATE(&cluster, RUNNING, "");
+    leave(&cluster, "s2");
+    register_from(&cluster, "s1", "s1", 2, 3);
+    ck_assert(GOT(&cluster, "s1", PREPARE));
+}
+END_TEST
+
 /* All die, and their machines come back: those that are there are enough, but the last one is only a little
  * late. */
 START_TEST(who_is_late_need_not_get_copies)
@@ -605,11 +642,17 @@ END_TEST
 
 static Suite *make_suite(void)
 {
-    const TTest *const tests[] = {
-        chains_are_on_different_servers, a_server_dies_and_others_have_what_it_had,
-        the_last_of_a_chain_is_missed,   a_drained_server_stays_for_a_resume,
-        scaling_servers_is_checked,      slots_are_shared_out_once, nothing_is_left_to_servers_that_are_gone, who_is_let_go_gets_no_copy, a_coordinator_that_starts_again_knows_the_map,
-        a_resume_needs_one_of_each_chain};
+    const TTest *const tests[] = {chains_are_on_different_servers,
+                                  a_server_dies_and_others_have_what_it_had,
+                                  the_last_of_a_chain_is_missed,
+                                  a_drained_server_stays_for_a_resume,
+                                  scaling_servers_is_checked,
+                                  slots_are_shared_out_once,
+                                  nothing_is_left_to_servers_that_are_gone,
+                                  who_is_let_go_gets_no_copy,
+                                  a_coordinator_that_starts_again_knows_the_map,
+                                  a_resume_needs_one_of_each_chain,
+                                  who_has_nothing_is_forgotten_by_a_resume};
     Suite *suite = suite_create("coordinator_chains");
     TCase *moves = tcase_create("moves");
 
