@@ -280,10 +280,30 @@ static size_t place_of(const struct participants *participants, uint64_t number)
     return place;
 }
 
+/* The first of a server's shards in the record. */
+static size_t first_shard_of(const Cairn__JobRecord *record, const struct node *server)
+{
+    size_t shard = 0;
+
+    while (shard < record->n_shards && strcmp(record->shards[shard]->server, node_name(server)) != 0)
+        shard++;
+    return shard;
+}
+
+/* Where a server belongs. */
+static size_t place_of_server(const struct job_entry *entry, const struct node *server)
+{
+    size_t place = entry->servers.count, shard = first_shard_of(entry->record, server);
+
+    while (place > 0 && first_shard_of(entry->record, entry->servers.items[place - 1].node) > shard)
+        place--;
+    return place;
+}
+
 struct participant *entry_add(struct turn *turn, struct job_entry *entry, struct node *node, uint64_t number)
 {
     struct participants *participants = node_is_worker(node) ? &entry->workers : &entry->servers;
-    size_t place = place_of(participants, number);
+    size_t place = node_is_worker(node) ? place_of(participants, number) : place_of_server(entry, node);
     struct participant *items =
         realloc(participants->items, (participants->count + 1) * sizeof(participants->items[0]));
 

@@ -171,8 +171,8 @@ static inline bool entry_has_tables(const struct job_entry *entry)
 /* The participant that a node is, or NULL. */
 struct participant *entry_participant(struct job_entry *entry, const struct node *node);
 
-/* Adds a node to the participants, a worker as the last one, or before those of greater numbers. NULL: memory
- * is out. */
+/* Adds a node to the participants: a worker as the last one, or before those of greater numbers, a server in
+ * the order of the record's shards, whenever it comes. NULL: memory is out. */
 struct participant *entry_add(struct turn *turn, struct job_entry *entry, struct node *node, uint64_t number);
 
 /* Puts workers that no epoch has named yet behind the others, so that they come last in the next one. */

@@ -187,6 +187,33 @@ START_TEST(all_who_died_with_the_coordinator_are_missed)
 }
 END_TEST
 
+/* In whatever order they return: else all that has been copied would be copied once more. */
+START_TEST(who_is_to_leave_is_the_same_after_a_restart)
+{
+    static const char *const servers[] = {"s3", "s2", "s1"};
+
+    register_server(&cluster, "s3");
+    submit_text_with_nodes(chained_model(3, 1, "sgd"));
+    prepare_all(1);
+    prepared(&cluster, "s3", 1, 0);
+    for (size_t i = 0; i < 3; i++)
+        committed(&cluster, servers[i], 1, 2);
+    ask_servers("tiny", 2);
+    message_free(take_reply(&cluster, "scaler"));
+    cluster_restart(&cluster);
+    for (size_t i = 0; i < 3; i++)
+        register_engaged(&cluster, servers[i], 2, 1);
+    register_engaged(&cluster, "w1", 0, 1);
+    register_engaged(&cluster, "w2", 0, 1);
+    EXPECT_STATE(&cluster, RUNNING, "");
+    move_all(servers, 3, 3);
+    for (size_t i = 0; i < 3; i++)
+        committed(&cluster, servers[i], 1, 4);
+    move_all(servers, 3, 4);
+    ck_assert(GOT(&cluster, "s3", RELEASE) && !GOT(&cluster, "s1", RELEASE));
+}
+END_TEST
+
 /* All of s1 is copied to s2: the first slot at a step, the others at another one. */
 static void drain_at(uint64_t first, uint64_t others)
 {
@@ -295,6 +322,7 @@ static Suite *make_suite(void)
     const TTest *const alone[] = {a_copy_ends_with_whom_it_was_for,
                                   a_copy_goes_on_after_a_restart,
                                   all_who_died_with_the_coordinator_are_missed,
+                                  who_is_to_leave_is_the_same_after_a_restart,
                                   who_has_any_piece_in_a_generation_is_waited_for,
                                   an_end_that_is_given_up_is_trained_again,
                                   who_cannot_be_taken_on_keeps_nobody_away,
