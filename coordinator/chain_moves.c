@@ -98,9 +98,8 @@ static void map_changed(struct turn *turn, struct job_entry *entry)
     }
 }
 
-void chains_mapped(struct job_entry *entry, struct participant *server, uint64_t number)
+void chains_mapped(struct participant *server, uint64_t number)
 {
-    (void)entry;
     if (number > server->mapped)
         server->mapped = number;
 }
@@ -233,16 +232,14 @@ bool chains_can_lose(const struct job_entry *entry, const char *server)
 }
 
 /* What is on its way to a server will not come. */
-static bool copies_end(struct job_entry *entry, const char *server)
+static void copies_end(struct job_entry *entry, const char *server)
 {
     Cairn__MapCommand *map = entry->record->map;
-    size_t before = map ? map->n_copies : 0;
 
-    for (size_t i = before; i > 0; i--) {
+    for (size_t i = map->n_copies; i > 0; i--) {
         if (chain_is_on(entry->record, map->copies[i - 1]->shard, server))
             drop_copy(map, i - 1);
     }
-    return map && map->n_copies < before;
 }
 
 bool chains_lose(struct turn *turn, struct job_entry *entry, const char *server)
@@ -254,7 +251,7 @@ bool chains_lose(struct turn *turn, struct job_entry *entry, const char *server)
     map = map_of(turn, entry);
     if (!map)
         return false;
-    (void)copies_end(entry, server);
+    copies_end(entry, server);
     entry->heads_changed = map_remove(entry, is_of_server, server) || entry->heads_changed;
     chain_fill_empty(chain_view_live(entry->record), any_other(entry, server));
     map_changed(turn, entry);
@@ -409,8 +406,10 @@ static void let_go(struct turn *turn, struct job_entry *entry)
         if (entry_server_stays(entry, server) || !server->prepared ||
             !chains_part(entry, node_name(server->node)))
             continue;
-        if (copies_end(entry, node_name(server->node)))
+        if (chains_copy_to(entry->record, node_name(server->node))) {
+            copies_end(entry, node_name(server->node));
             map_changed(turn, entry);
+        }
         life_release_server(turn, entry, server->node);
     }
 }

@@ -109,13 +109,12 @@ static uint32_t first_shard_of(const Cairn__JobRecord *record, struct node *cons
     return 0;
 }
 
-void chains_resume(struct turn *turn, struct job_entry *entry, struct node *const servers[], size_t count)
+void chains_resume(struct job_entry *entry, struct node *const servers[], size_t count)
 {
     Cairn__JobRecord *record = entry->record;
     struct chain_view view = chain_view_durable(record);
     bool keep[CHAIN_WIDTH_MAX];
 
-    (void)turn;
     for (uint32_t slot = 0; slot < view.slots; slot++) {
         uint32_t *chain = view.places + (size_t)slot * view.width;
 

@@ -20,7 +20,7 @@
 void chains_place(struct turn *turn, struct job_entry *entry);
 
 /* A job goes on from its committed step with these servers: others leave its chains. */
-void chains_resume(struct turn *turn, struct job_entry *entry, struct node *const servers[], size_t count);
+void chains_resume(struct job_entry *entry, struct node *const servers[], size_t count);
 
 /* Forgets the map of an incarnation that has ended. */
 void chains_forget(struct job_entry *entry);
@@ -37,7 +37,7 @@ bool chains_can_lose(const struct job_entry *entry, const char *server);
 bool chains_lose(struct turn *turn, struct job_entry *entry, const char *server);
 
 /* A server goes by a map; it has a copy. */
-void chains_mapped(struct job_entry *entry, struct participant *server, uint64_t number);
+void chains_mapped(struct participant *server, uint64_t number);
 void chains_copied(struct turn *turn, struct job_entry *entry, struct participant *server,
                    const Cairn__Copied *copied);
 

@@ -260,7 +260,7 @@ void life_prepare(struct turn *turn, struct job_entry *entry, const struct crew 
         place(turn, entry, crew);
     } else {
         find_endpoints(turn, entry, crew);
-        chains_resume(turn, entry, crew->servers, crew->server_count);
+        chains_resume(entry, crew->servers, crew->server_count);
         forget_strangers(turn, entry->record);
     }
     if (turn->effects->failed)

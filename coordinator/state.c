@@ -150,7 +150,7 @@ static void take_servers_report(struct turn *turn, struct state *state, struct j
         fault_divergence(turn, entry, message->divergence);
         break;
     case CAIRN__NODE_MESSAGE__BODY_MAPPED:
-        chains_mapped(entry, server, message->mapped->number);
+        chains_mapped(server, message->mapped->number);
         break;
     case CAIRN__NODE_MESSAGE__BODY_COPIED:
         chains_copied(turn, entry, server, message->copied);
