@@ -260,6 +260,8 @@ static enum status perform(struct coordinator *coordinator, const struct effect 
         break;
     case EFFECT_RECORD:
     case EFFECT_DRAINING:
+    case EFFECT_DELETED:
+    case EFFECT_ERASE:
     case EFFECT_ENTRY:
         break; /* stored already */
     }
@@ -358,6 +360,20 @@ static enum status take_draining(struct coordinator *coordinator, struct error *
     return status;
 }
 
+static enum status take_deleted(struct coordinator *coordinator, struct error *error)
+{
+    struct event event = {.type = EVENT_DELETED};
+    Cairn__DeletedJobs *deleted;
+    enum status status = records_load_deleted(coordinator->records, &deleted, error);
+
+    if (status != CAIRN_OK || !deleted)
+        return status;
+    event.deleted = deleted;
+    status = handle(coordinator, &event, error);
+    cairn__deleted_jobs__free_unpacked(deleted, NULL);
+    return status;
+}
+
 static enum status set_option(void *socket, int option, int value, struct error *error)
 {
     if (zmq_setsockopt(socket, option, &value, sizeof(value)) == 0)
@@ -397,6 +413,8 @@ static enum status begin(struct coordinator *coordinator, void *zmq_context,
 
     if (status == CAIRN_OK)
         status = take_draining(coordinator, error);
+    if (status == CAIRN_OK)
+        status = take_deleted(coordinator, error);
     if (status == CAIRN_OK)
         status = records_load(coordinator->records, take_record, coordinator, error);
     if (status == CAIRN_OK)

@@ -124,6 +124,19 @@ void effects_draining(struct effects *effects, const Cairn__DrainingNodes *recor
     (void)append_packed(effects, EFFECT_DRAINING, &record->base);
 }
 
+void effects_deleted(struct effects *effects, const Cairn__DeletedJobs *record)
+{
+    (void)append_packed(effects, EFFECT_DELETED, &record->base);
+}
+
+void effects_erase(struct effects *effects, uint64_t job)
+{
+    struct effect *effect = append(effects, EFFECT_ERASE);
+
+    if (effect)
+        effect->job = job;
+}
+
 void effects_note(struct effects *effects, enum log_level level, const char *event, const char *fields)
 {
     char *copy = strdup(fields);

@@ -35,6 +35,8 @@ enum effect_type {
     EFFECT_LOGS,     /* send the client at peer the job's log entries after `after`, as a LogsReply */
     EFFECT_RECORD,   /* store bytes (a packed JobRecord) as the job's record */
     EFFECT_DRAINING, /* store bytes (a packed DrainingNodes) as who is to end */
+    EFFECT_DELETED,  /* store bytes (a packed DeletedJobs) as what is left of deleted jobs */
+    EFFECT_ERASE,    /* remove the job's record and its log */
     EFFECT_ENTRY,    /* store bytes (a packed LogEntry) as the job's log entry `number` */
     EFFECT_NOTE      /* write event and bytes (a text with its end) to the program's own log */
 };
@@ -44,7 +46,7 @@ struct effect {
     struct peer peer;
     unsigned char *bytes;
     size_t length;
-    uint64_t job;         /* RECORD, ENTRY, LOGS: the job's number */
+    uint64_t job;         /* RECORD, ERASE, ENTRY, LOGS: the job's number */
     uint64_t number;      /* ENTRY: the entry's; LOGS: the request's */
     uint64_t after;       /* LOGS */
     bool end;             /* LOGS: no more will come */
@@ -74,6 +76,8 @@ void effects_logs(struct effects *effects, const struct effect *logs);
 void effects_record(struct effects *effects, const Cairn__JobRecord *record);
 void effects_entry(struct effects *effects, uint64_t job, const Cairn__LogEntry *entry);
 void effects_draining(struct effects *effects, const Cairn__DrainingNodes *record);
+void effects_deleted(struct effects *effects, const Cairn__DeletedJobs *record);
+void effects_erase(struct effects *effects, uint64_t job);
 void effects_note(struct effects *effects, enum log_level level, const char *event, const char *fields);
 
 #endif

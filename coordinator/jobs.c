@@ -34,6 +34,7 @@ void jobs_fini(struct jobs *jobs)
     for (size_t i = 0; i < jobs->count; i++)
         entry_free(jobs->items[i]);
     free(jobs->items);
+    deleted_fini(&jobs->deleted);
     jobs_init(jobs);
 }
 
@@ -71,9 +72,31 @@ struct job_entry *jobs_add(struct turn *turn, struct jobs *jobs, Cairn__JobRecor
     return entry;
 }
 
+void jobs_delete(struct turn *turn, struct jobs *jobs, struct job_entry *entry, Cairn__DeletedJob *left)
+{
+    uint64_t number = entry_status(entry)->number;
+    size_t i = 0;
+
+    turn_note(turn, LOG_LEVEL_INFO, "job_deleted", "job=%s", entry_status(entry)->id);
+    deleted_add(turn, &jobs->deleted, left, jobs_next_number(jobs) - 1);
+    effects_erase(turn->effects, number);
+    while (jobs->items[i] != entry)
+        i++;
+    memmove(&jobs->items[i], &jobs->items[i + 1], (jobs->count - i - 1) * sizeof(jobs->items[0]));
+    jobs->count--;
+    entry_free(entry);
+}
+
+uint64_t jobs_last_number(const struct jobs *jobs)
+{
+    return jobs->count == 0 ? 0 : entry_status(jobs->items[jobs->count - 1])->number;
+}
+
 uint64_t jobs_next_number(const struct jobs *jobs)
 {
-    return jobs->count == 0 ? 1 : entry_status(jobs->items[jobs->count - 1])->number + 1;
+    uint64_t last = jobs_last_number(jobs), deleted = jobs->deleted.newest_number;
+
+    return (last > deleted ? last : deleted) + 1;
 }
 
 struct job_entry *jobs_find(const struct jobs *jobs, uint64_t number)

@@ -10,6 +10,8 @@
 #ifndef CAIRN_COORDINATOR_JOBS_H
 #define CAIRN_COORDINATOR_JOBS_H
 
+#include "deleted.h"
+
 #include "base/step_range.h"
 #include "job/job.h"
 #include "nodes.h"
@@ -110,6 +112,7 @@ struct job_entry {
 struct jobs {
     struct job_entry **items; /* in the order of their numbers */
     size_t count, capacity;
+    struct deleted deleted; /* of those that are no more */
 };
 
 void jobs_init(struct jobs *jobs);
@@ -119,7 +122,12 @@ void jobs_fini(struct jobs *jobs);
  * Owns: takes record and job (which may be NULL) also on failure. NULL: memory is out. */
 struct job_entry *jobs_add(struct turn *turn, struct jobs *jobs, Cairn__JobRecord *record, struct job *job);
 
-/* The number for the next new job. */
+/* Takes a job that has ended out: its record and its log go, and servers remove what they hold of it when
+ * they are told (deleted_tell). The entry is freed. Owns: takes what is left of it. */
+void jobs_delete(struct turn *turn, struct jobs *jobs, struct job_entry *entry, Cairn__DeletedJob *left);
+
+/* The greatest number of a job that is there, 0: none is; and the number for the next new one. */
+uint64_t jobs_last_number(const struct jobs *jobs);
 uint64_t jobs_next_number(const struct jobs *jobs);
 
 /* A job by its number, or the newest of a name; NULL: none. */

@@ -66,8 +66,16 @@ static void list_shards(struct turn *turn, Cairn__JobRecord *record, const struc
     }
 }
 
+/* Those that a job was placed on before may hold something of it, though nothing that counts. */
+static void note_former_servers(struct turn *turn, Cairn__JobRecord *record)
+{
+    for (size_t i = 0; i < record->n_shards; i++)
+        turn_add_text(turn, &record->former_servers, &record->n_former_servers, record->shards[i]->server);
+}
+
 static void place(struct turn *turn, struct job_entry *entry, const struct crew *crew)
 {
+    note_former_servers(turn, entry->record);
     free_shards(entry->record);
     list_shards(turn, entry->record, crew);
     if (!turn->effects->failed)

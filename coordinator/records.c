@@ -16,6 +16,7 @@
 #define JOB_PREFIX "job/"
 #define KEY_BYTES  64
 #define DRAINING   "draining"
+#define DELETED    "deleted"
 
 struct records {
     struct store *store;
@@ -149,35 +150,56 @@ enum status records_load(struct records *records, records_visit *visit, void *co
     return status;
 }
 
-static enum status read_draining(struct records *records, struct store_transaction *transaction,
-                                 Cairn__DrainingNodes **out, struct error *error)
-{
-    const void *value;
-    size_t bytes;
-    enum status status = store_get(transaction, DRAINING, strlen(DRAINING), &value, &bytes, error);
-
-    *out = NULL;
-    if (status != CAIRN_OK)
-        return status == CAIRN_NOT_FOUND ? CAIRN_OK : status;
-    *out = cairn__draining_nodes__unpack(NULL, bytes, value);
-    if (*out)
-        return CAIRN_OK;
-    return error_set(error, CAIRN_CORRUPT, "%s: the record " DRAINING " is damaged", records->directory);
-}
-
-enum status records_load_draining(struct records *records, Cairn__DrainingNodes **out, struct error *error)
+/* A record of which there is one, unpacked; *out is NULL when there is none. */
+static enum status read_single(struct records *records, const char *key,
+                               const ProtobufCMessageDescriptor *descriptor, ProtobufCMessage **out,
+                               struct error *error)
 {
     struct store_transaction *transaction = NULL;
+    const void *value;
+    size_t bytes;
     enum status status = store_begin_read(records->store, &transaction, error);
 
     if (status != CAIRN_OK)
         return status;
-    status = read_draining(records, transaction, out, error);
+    *out = NULL;
+    status = store_get(transaction, key, strlen(key), &value, &bytes, error);
+    if (status == CAIRN_OK) {
+        *out = protobuf_c_message_unpack(descriptor, NULL, bytes, value);
+        if (!*out)
+            status = error_set(error, CAIRN_CORRUPT, "%s: the record %s is damaged", records->directory, key);
+    }
     store_abort(transaction);
+    return status == CAIRN_NOT_FOUND ? CAIRN_OK : status;
+}
+
+enum status records_load_draining(struct records *records, Cairn__DrainingNodes **out, struct error *error)
+{
+    ProtobufCMessage *record = NULL;
+    enum status status = read_single(records, DRAINING, &cairn__draining_nodes__descriptor, &record, error);
+
+    *out = (Cairn__DrainingNodes *)record;
+    return status;
+}
+
+enum status records_load_deleted(struct records *records, Cairn__DeletedJobs **out, struct error *error)
+{
+    ProtobufCMessage *record = NULL;
+    enum status status = read_single(records, DELETED, &cairn__deleted_jobs__descriptor, &record, error);
+
+    *out = (Cairn__DeletedJobs *)record;
     return status;
 }
 
 /* ---- storing */
+
+/* Removes what may not be there. */
+static enum status remove_key(struct store_transaction *transaction, struct key key, struct error *error)
+{
+    enum status status = store_delete(transaction, key.text, key.length, error);
+
+    return status == CAIRN_NOT_FOUND ? CAIRN_OK : status;
+}
 
 static enum status store_entry(struct store_transaction *transaction, const struct effect *effect,
                                struct error *error)
@@ -190,9 +212,20 @@ static enum status store_entry(struct store_transaction *transaction, const stru
         status = store_put(transaction, newest.text, newest.length, &number, sizeof(number), error);
     if (status != CAIRN_OK || effect->number <= JOB_ENTRIES_MAX)
         return status;
-    key = key_entry(effect->job, effect->number - JOB_ENTRIES_MAX);
-    status = store_delete(transaction, key.text, key.length, error);
-    return status == CAIRN_NOT_FOUND ? CAIRN_OK : status;
+    return remove_key(transaction, key_entry(effect->job, effect->number - JOB_ENTRIES_MAX), error);
+}
+
+static enum status erase_job(struct store_transaction *transaction, uint64_t job, struct error *error)
+{
+    uint64_t newest = 0, oldest;
+    enum status status = read_newest(transaction, job, &newest, error);
+
+    oldest = newest > JOB_ENTRIES_MAX ? newest - JOB_ENTRIES_MAX + 1 : 1;
+    for (uint64_t number = oldest; status == CAIRN_OK && number <= newest; number++)
+        status = remove_key(transaction, key_entry(job, number), error);
+    if (status == CAIRN_OK)
+        status = remove_key(transaction, key_newest(job), error);
+    return status == CAIRN_OK ? remove_key(transaction, key_job(job), error) : status;
 }
 
 static enum status store_effect(struct store_transaction *transaction, const struct effect *effect,
@@ -200,14 +233,21 @@ static enum status store_effect(struct store_transaction *transaction, const str
 {
     struct key key;
 
-    if (effect->type == EFFECT_ENTRY)
-        return store_entry(transaction, effect, error);
-    if (effect->type == EFFECT_DRAINING)
+    switch (effect->type) {
+    case EFFECT_RECORD:
+        key = key_job(effect->job);
+        return store_put(transaction, key.text, key.length, effect->bytes, effect->length, error);
+    case EFFECT_DRAINING:
         return store_put(transaction, DRAINING, strlen(DRAINING), effect->bytes, effect->length, error);
-    if (effect->type != EFFECT_RECORD)
-        return CAIRN_OK;
-    key = key_job(effect->job);
-    return store_put(transaction, key.text, key.length, effect->bytes, effect->length, error);
+    case EFFECT_DELETED:
+        return store_put(transaction, DELETED, strlen(DELETED), effect->bytes, effect->length, error);
+    case EFFECT_ERASE:
+        return erase_job(transaction, effect->job, error);
+    case EFFECT_ENTRY:
+        return store_entry(transaction, effect, error);
+    default:
+        return CAIRN_OK; /* nothing to store */
+    }
 }
 
 static bool has_anything_to_store(const struct effects *effects)
@@ -215,7 +255,8 @@ static bool has_anything_to_store(const struct effects *effects)
     for (size_t i = 0; i < effects->count; i++) {
         enum effect_type type = effects->items[i].type;
 
-        if (type == EFFECT_RECORD || type == EFFECT_DRAINING || type == EFFECT_ENTRY)
+        if (type == EFFECT_RECORD || type == EFFECT_DRAINING || type == EFFECT_DELETED ||
+            type == EFFECT_ERASE || type == EFFECT_ENTRY)
             return true;
     }
     return false;

@@ -1,9 +1,9 @@
 /* The coordinator's durable state: one record a job, and the newest entries of each job's log.
  *
- * Keys: "draining" a packed DrainingNodes; "job/NUMBER" a packed JobRecord; "log/JOB/NUMBER" a packed
- * LogEntry; "newest/JOB" the number of the newest entry. Numbers have 20 digits, so that keys sort as numbers
- * do. Entries older than the newest JOB_ENTRIES_MAX are removed as new ones come. Records of later formats
- * are refused. One thread an object.
+ * Keys: "draining" a packed DrainingNodes; "deleted" a packed DeletedJobs; "job/NUMBER" a packed JobRecord;
+ * "log/JOB/NUMBER" a packed LogEntry; "newest/JOB" the number of the newest entry. Numbers have 20 digits, so
+ * that keys sort as numbers do. Entries older than the newest JOB_ENTRIES_MAX are removed as new ones come.
+ * Records of later formats are refused. One thread an object.
  */
 #ifndef CAIRN_COORDINATOR_RECORDS_H
 #define CAIRN_COORDINATOR_RECORDS_H
@@ -30,8 +30,13 @@ enum status records_load(struct records *records, records_visit *visit, void *co
 enum status records_load_draining(struct records *records, Cairn__DrainingNodes **out,
                                   struct error *error) MUST_CHECK;
 
-/* Stores all records and log entries among the effects, durably, in one transaction (none when there are
- * none). Errors: nothing was stored. */
+/* Reads what is left of jobs that were deleted. *out is NULL when none ever was. Owns: the caller, with
+ * cairn__deleted_jobs__free_unpacked. Errors: CAIRN_CORRUPT for what does not unpack. */
+enum status records_load_deleted(struct records *records, Cairn__DeletedJobs **out,
+                                 struct error *error) MUST_CHECK;
+
+/* Stores all records and log entries among the effects, and removes those that are to go, durably, in one
+ * transaction (none when there are none). Errors: nothing was stored. */
 enum status records_store(struct records *records, const struct effects *effects,
                           struct error *error) MUST_CHECK;
 

@@ -117,7 +117,7 @@ static bool is_whole(const Cairn__JobRecord *record, const struct jobs *jobs)
         return false;
     if (record->epoch && !is_whole_epoch(record->epoch))
         return false;
-    return status->number >= jobs_next_number(jobs) && status->incarnation > 0 &&
+    return status->number > jobs_last_number(jobs) && status->incarnation > 0 &&
            status->state >= JOB_STATE(PENDING) && status->state <= JOB_STATE(WAITING) &&
            (record->n_shards > 0 || !needs_shards(record));
 }

@@ -326,6 +326,66 @@ static enum status answer_drain(struct turn *turn, const struct desk *desk, cons
     return CAIRN_OK;
 }
 
+/* Of those that hold something of a job: who is there to be told, from the front, and who is not, from the
+ * end. names: [left->n_servers]. */
+static size_t sort_by_presence(const struct nodes *nodes, const Cairn__DeletedJob *left, char **names)
+{
+    size_t present = 0, absent = 0;
+
+    for (size_t i = 0; i < left->n_servers; i++) {
+        const struct node *node = nodes_named(nodes, left->servers[i]);
+        bool is_there = node && !node_is_worker(node) && !node->is_cut;
+
+        names[is_there ? present++ : left->n_servers - ++absent] = left->servers[i];
+    }
+    return present;
+}
+
+static void reply_deleted(struct turn *turn, const struct desk *desk, const struct peer *client,
+                          uint64_t request, const struct job_entry *entry, const Cairn__DeletedJob *left)
+{
+    Cairn__ClientReply reply = CAIRN__CLIENT_REPLY__INIT;
+    Cairn__DeletedReply body = CAIRN__DELETED_REPLY__INIT;
+    char **names = calloc(left->n_servers + 1, sizeof(*names));
+
+    if (!names) {
+        turn->effects->failed = true;
+        return;
+    }
+    body.job_id = entry_status(entry)->id;
+    body.step = entry_status(entry)->committed_step;
+    body.servers = names;
+    body.n_servers = sort_by_presence(desk->nodes, left, names);
+    body.absent = names + body.n_servers;
+    body.n_absent = left->n_servers - body.n_servers;
+    reply.number = request;
+    reply.body_case = CAIRN__CLIENT_REPLY__BODY_DELETED;
+    reply.deleted = &body;
+    effects_reply(turn->effects, client, &reply);
+    free(names);
+}
+
+static enum status answer_delete(struct turn *turn, const struct desk *desk, const struct peer *client,
+                                 const Cairn__ClientRequest *request, struct error *error)
+{
+    Cairn__DeletedJob *left;
+    struct job_entry *entry;
+    enum status status = jobs_lookup(desk->jobs, request->delete_job->job, &entry, error);
+
+    if (status == CAIRN_OK && !entry_has_ended(entry))
+        status = error_set(error, CAIRN_INVALID, "%s has not ended: stop it first", entry_status(entry)->id);
+    if (status != CAIRN_OK)
+        return status;
+    left = deleted_job_new(turn, entry->record);
+    if (!left)
+        return error_set(error, CAIRN_NO_MEMORY, "out of memory");
+    reply_deleted(turn, desk, client, request->number, entry, left);
+    jobs_delete(turn, desk->jobs, entry, left);
+    for (size_t i = 0; i < desk->nodes->count; i++)
+        deleted_tell(turn, &desk->jobs->deleted, desk->nodes->items[i]);
+    return CAIRN_OK;
+}
+
 static enum status answer_locate(struct turn *turn, const struct desk *desk, const struct peer *client,
                                  const Cairn__ClientRequest *request, struct error *error)
 {
@@ -361,6 +421,7 @@ void request_answer(struct turn *turn, const struct desk *desk, const struct pee
         [CAIRN__CLIENT_REQUEST__BODY_TABLE] = answer_table,
         [CAIRN__CLIENT_REQUEST__BODY_SCALE] = answer_scale,
         [CAIRN__CLIENT_REQUEST__BODY_DRAIN] = answer_drain,
+        [CAIRN__CLIENT_REQUEST__BODY_DELETE_JOB] = answer_delete,
     };
     unsigned body = (unsigned)request->body_case;
     struct error error = {.status = CAIRN_OK};

@@ -1,5 +1,5 @@
 /* Clients' requests: submit and resume, questions about jobs and nodes, stop, watch, logs, locate, commit,
- * tables to be added, workers to be more or fewer, nodes to be drained. */
+ * tables to be added, workers to be more or fewer, nodes to be drained, jobs to be deleted. */
 #ifndef CAIRN_COORDINATOR_REQUESTS_H
 #define CAIRN_COORDINATOR_REQUESTS_H
 

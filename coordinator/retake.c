@@ -201,6 +201,7 @@ void retake_registered(struct turn *turn, struct jobs *jobs, struct node *node, 
             consider(turn, jobs->items[i], node, by_new_connection);
     }
     release_from_strange_jobs(turn, jobs, node);
+    deleted_tell(turn, &jobs->deleted, node);
 }
 
 /* ---- those who do not come */

@@ -258,6 +258,9 @@ static void handle_node(struct turn *turn, struct state *state, const struct eve
     case CAIRN__NODE_MESSAGE__BODY_LOG_LINE:
         take_log_line(turn, &state->jobs, node, message->log_line);
         break;
+    case CAIRN__NODE_MESSAGE__BODY_REMOVED:
+        deleted_removed(turn, &state->jobs.deleted, node, message->removed->job);
+        break;
     default:
         handle_report(turn, state, node, message);
         break;
@@ -276,6 +279,9 @@ static enum status dispatch(struct turn *turn, struct state *state, const struct
         return recover_job(turn, &state->jobs, event, state->membership.lease_ms, error);
     case EVENT_DRAINING:
         draining_load(turn, &state->membership.nodes.draining, event->draining);
+        break;
+    case EVENT_DELETED:
+        deleted_load(turn, &state->jobs.deleted, event->deleted);
         break;
     case EVENT_NODE:
         handle_node(turn, state, event);

@@ -27,6 +27,7 @@ void state_free(struct state *state);
 enum event_type {
     EVENT_RECORD,    /* at start, before all others, by growing number: a job from an earlier life */
     EVENT_DRAINING,  /* likewise: who was drained in an earlier life */
+    EVENT_DELETED,   /* likewise: what is left of jobs that were deleted */
     EVENT_NODE,      /* a node's message */
     EVENT_CLIENT,    /* a client's request */
     EVENT_MISMATCH,  /* a registration in another protocol version */
@@ -43,6 +44,7 @@ struct event {
     const Cairn__ClientRequest *request; /* CLIENT: checked by wire_client_request_unpack */
     const Cairn__JobRecord *record;      /* RECORD */
     const Cairn__DrainingNodes *draining; /* DRAINING */
+    const Cairn__DeletedJobs *deleted;    /* DELETED */
     uint64_t newest_entry;               /* RECORD: number of the job's newest log entry; 0: none */
     const char *reason;                  /* MISMATCH, PEER_GONE */
 };

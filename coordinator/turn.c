@@ -45,6 +45,26 @@ void turn_set_text(struct turn *turn, char **field, const char *format, ...)
     *field = text;
 }
 
+void turn_add_text(struct turn *turn, char ***field, size_t *field_count, const char *text)
+{
+    char **items, *copy;
+
+    for (size_t i = 0; i < *field_count; i++) {
+        if (strcmp((*field)[i], text) == 0)
+            return;
+    }
+    items = realloc(*field, (*field_count + 1) * sizeof(*items));
+    copy = strdup(text);
+    if (items)
+        *field = items;
+    if (!items || !copy) {
+        free(copy);
+        turn->effects->failed = true;
+        return;
+    }
+    items[(*field_count)++] = copy;
+}
+
 void *turn_copy(struct turn *turn, const void *message)
 {
     const ProtobufCMessage *source = message;

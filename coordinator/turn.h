@@ -36,6 +36,9 @@ void line_add(struct line *line, const char *format, ...) __attribute__((format(
 void turn_set_text(struct turn *turn, char **field, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Adds a copy of a text to a repeated string member, unless it has one. */
+void turn_add_text(struct turn *turn, char ***field, size_t *field_count, const char *text);
+
 /* A deep copy of a generated message (any type); free with protobuf_c_message_free_unpacked. NULL: memory is
  * out. */
 void *turn_copy(struct turn *turn, const void *message);

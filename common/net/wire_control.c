@@ -302,6 +302,7 @@ static const char *node_message_problem(const Cairn__NodeMessage *message)
     case CAIRN__NODE_MESSAGE__BODY_COMMIT_REFUSED:
     case CAIRN__NODE_MESSAGE__BODY_EXTENDED:
     case CAIRN__NODE_MESSAGE__BODY_DRAIN:
+    case CAIRN__NODE_MESSAGE__BODY_REMOVED:
         return NULL;
     case CAIRN__NODE_MESSAGE__BODY_MAPPED:
         return NULL;
@@ -421,6 +422,8 @@ static const char *node_command_problem(const Cairn__NodeCommand *command)
         return command->extend->prepare ? prepare_problem(command->extend->prepare) : "there are no tables";
     case CAIRN__NODE_COMMAND__BODY_MAP:
         return map_problem(command->map);
+    case CAIRN__NODE_COMMAND__BODY_REMOVE:
+        return command->remove->n_jobs == 0 ? "there are no jobs" : NULL;
     case CAIRN__NODE_COMMAND__BODY_REFUSAL:
     case CAIRN__NODE_COMMAND__BODY_COMMIT:
     case CAIRN__NODE_COMMAND__BODY_COMMITTED:
@@ -483,6 +486,8 @@ static const char *client_request_problem(const Cairn__ClientRequest *request)
         return scale_problem(request->scale);
     case CAIRN__CLIENT_REQUEST__BODY_DRAIN:
         return is_name(request->drain->node) ? NULL : "a node has no name";
+    case CAIRN__CLIENT_REQUEST__BODY_DELETE_JOB:
+        return id_problem(request->delete_job->job);
     case CAIRN__CLIENT_REQUEST__BODY_JOBS:
     case CAIRN__CLIENT_REQUEST__BODY_NODES:
         return NULL;
@@ -520,6 +525,17 @@ static const char *nodes_problem(const Cairn__NodesReply *nodes)
     return NULL;
 }
 
+static const char *deleted_problem(const Cairn__DeletedReply *deleted)
+{
+    bool are_named = true;
+
+    for (size_t i = 0; i < deleted->n_servers; i++)
+        are_named = are_named && is_name(deleted->servers[i]);
+    for (size_t i = 0; i < deleted->n_absent; i++)
+        are_named = are_named && is_name(deleted->absent[i]);
+    return are_named ? id_problem(deleted->job_id) : "a server has no name";
+}
+
 static const char *client_reply_problem(const Cairn__ClientReply *reply)
 {
     switch (reply->body_case) {
@@ -531,6 +547,8 @@ static const char *client_reply_problem(const Cairn__ClientReply *reply)
         return location_problem(reply->location);
     case CAIRN__CLIENT_REPLY__BODY_NODES:
         return nodes_problem(reply->nodes);
+    case CAIRN__CLIENT_REPLY__BODY_DELETED:
+        return deleted_problem(reply->deleted);
     case CAIRN__CLIENT_REPLY__BODY_TABLE:
     case CAIRN__CLIENT_REPLY__BODY_ERROR:
     case CAIRN__CLIENT_REPLY__BODY_LOGS:

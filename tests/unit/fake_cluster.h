@@ -33,6 +33,7 @@ struct stored_job {
     size_t length;
     uint64_t newest_entry;
     char last_line[256];
+    bool is_erased; /* its number is never used again */
 };
 
 struct cluster {
@@ -40,7 +41,7 @@ struct cluster {
     struct effects outbox; /* commands, replies and logs that no test has taken yet */
     struct moment now;
     struct stored_job jobs[FAKE_JOBS_MAX]; /* by number */
-    struct stored_job draining;
+    struct stored_job draining, deleted;
 };
 
 static inline struct peer peer_named(const char *name)
@@ -68,13 +69,14 @@ static inline void cluster_fini(struct cluster *cluster)
     for (size_t i = 0; i < FAKE_JOBS_MAX; i++)
         free(cluster->jobs[i].bytes);
     free(cluster->draining.bytes);
+    free(cluster->deleted.bytes);
 }
 
 /* ---- what the machine wants done */
 
 static inline void keep_record(struct cluster *cluster, struct effect *effect)
 {
-    MUST_MSG(effect->job < FAKE_JOBS_MAX, "effect->job");
+    MUST_MSG(effect->job < FAKE_JOBS_MAX && !cluster->jobs[effect->job].is_erased, "effect->job");
     free(cluster->jobs[effect->job].bytes);
     cluster->jobs[effect->job].bytes = effect->bytes;
     cluster->jobs[effect->job].length = effect->length;
@@ -86,12 +88,28 @@ static inline void keep_entry(struct cluster *cluster, const struct effect *effe
     struct stored_job *stored = &cluster->jobs[effect->job];
     Cairn__LogEntry *entry = cairn__log_entry__unpack(NULL, effect->length, effect->bytes);
 
-    MUST_MSG(entry != NULL, "entry");
+    MUST_MSG(entry != NULL && !stored->is_erased, "entry");
     MUST_MSG(effect->number == entry->number, "effect->number");
     MUST_MSG(effect->number == stored->newest_entry + 1, "effect->number");
     stored->newest_entry = effect->number;
     snprintf(stored->last_line, sizeof(stored->last_line), "%s", entry->text);
     cairn__log_entry__free_unpacked(entry, NULL);
+}
+
+/* As a store: nothing of a job comes after what erases it. */
+static inline void erase_job(struct cluster *cluster, uint64_t job)
+{
+    MUST_MSG(job < FAKE_JOBS_MAX && cluster->jobs[job].bytes, "job");
+    free(cluster->jobs[job].bytes);
+    memset(&cluster->jobs[job], 0, sizeof(cluster->jobs[job]));
+    cluster->jobs[job].is_erased = true;
+}
+
+static inline void keep_single(struct stored_job *stored, struct effect *effect)
+{
+    free(stored->bytes);
+    *stored = (struct stored_job){.bytes = effect->bytes, .length = effect->length};
+    effect->bytes = NULL;
 }
 
 static inline void check_command(const struct effect *effect)
@@ -125,9 +143,13 @@ static inline void cluster_absorb(struct cluster *cluster, struct effects *effec
             keep_record(cluster, effect);
             break;
         case EFFECT_DRAINING:
-            free(cluster->draining.bytes);
-            cluster->draining = (struct stored_job){.bytes = effect->bytes, .length = effect->length};
-            effect->bytes = NULL;
+            keep_single(&cluster->draining, effect);
+            break;
+        case EFFECT_DELETED:
+            keep_single(&cluster->deleted, effect);
+            break;
+        case EFFECT_ERASE:
+            erase_job(cluster, effect->job);
             break;
         case EFFECT_ENTRY:
             keep_entry(cluster, effect);
@@ -179,6 +201,18 @@ static inline void load_draining(struct cluster *cluster)
     cairn__draining_nodes__free_unpacked(record, NULL);
 }
 
+static inline void load_deleted(struct cluster *cluster)
+{
+    struct event event = {.type = EVENT_DELETED};
+    Cairn__DeletedJobs *record =
+        cairn__deleted_jobs__unpack(NULL, cluster->deleted.length, cluster->deleted.bytes);
+
+    MUST_MSG(record != NULL, "record");
+    event.deleted = record;
+    cluster_handle(cluster, &event);
+    cairn__deleted_jobs__free_unpacked(record, NULL);
+}
+
 /* Ends the machine and begins a new one on what was stored. */
 static inline void cluster_restart(struct cluster *cluster)
 {
@@ -188,6 +222,8 @@ static inline void cluster_restart(struct cluster *cluster)
     MUST_MSG(cluster->state != NULL, "cluster->state");
     if (cluster->draining.bytes)
         load_draining(cluster);
+    if (cluster->deleted.bytes)
+        load_deleted(cluster);
     for (size_t i = 0; i < FAKE_JOBS_MAX; i++) {
         struct event event = {.type = EVENT_RECORD, .newest_entry = cluster->jobs[i].newest_entry};
         Cairn__JobRecord *record;
@@ -519,6 +555,8 @@ static inline void send_submit(struct cluster *cluster, const char *text, bool r
 #define ASK_JOB(cluster, client, name)   ASK(cluster, client, JOB, job, JobRequest, JOB_REQUEST, name)
 #define ASK_STOP(cluster, client, name)  ASK(cluster, client, STOP, stop, StopRequest, STOP_REQUEST, name)
 #define ASK_WATCH(cluster, client, name) ASK(cluster, client, WATCH, watch, WatchRequest, WATCH_REQUEST, name)
+#define ASK_DELETE(cluster, client, name)                                                                    \
+    ASK(cluster, client, DELETE_JOB, delete_job, DeleteRequest, DELETE_REQUEST, name)
 #define ASK_LOCATE(cluster, client, name)                                                                    \
     ASK(cluster, client, LOCATE, locate, LocateRequest, LOCATE_REQUEST, name)
 

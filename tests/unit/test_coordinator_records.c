@@ -129,6 +129,32 @@ static void check_log(uint64_t after, uint64_t first, size_t count)
     cairn__logs_reply__free_unpacked(reply, NULL);
 }
 
+static enum status count_key(void *context, const void *key, size_t key_bytes, const void *value,
+                             size_t value_bytes, struct error *problem)
+{
+    (void)key, (void)key_bytes, (void)value, (void)value_bytes, (void)problem;
+    ++*(size_t *)context;
+    return CAIRN_OK;
+}
+
+/* All keys of the store, which is opened by itself for that. */
+static size_t count_keys(void)
+{
+    struct store_transaction *transaction = NULL;
+    struct store *opened = NULL;
+    size_t count = 0;
+
+    records_close(records);
+    records = NULL;
+    ck_assert_int_eq(store_open(directory, 1 << 24, &opened, &error), CAIRN_OK);
+    ck_assert_int_eq(store_begin_read(opened, &transaction, &error), CAIRN_OK);
+    ck_assert_int_eq(store_scan(transaction, NULL, 0, count_key, &count, &error), CAIRN_OK);
+    store_abort(transaction);
+    store_close(opened);
+    ck_assert_int_eq(records_open(directory, &records, &error), CAIRN_OK);
+    return count;
+}
+
 START_TEST(log_is_read_from_anywhere)
 {
     check_log(0, 0, 0);
@@ -185,6 +211,52 @@ START_TEST(who_is_to_end_is_kept)
 }
 END_TEST
 
+/* As the coordinator does it: the job goes with all that there is of it, and what is left is told, at once.
+ */
+START_TEST(a_deleted_job_leaves_nothing_but_who_has_files)
+{
+    Cairn__DeletedJobs stored = CAIRN__DELETED_JOBS__INIT, *loaded;
+    Cairn__DeletedJob job = CAIRN__DELETED_JOB__INIT, *jobs[] = {&job};
+    Cairn__LogsReply *reply = NULL;
+    char *servers[] = {"s1"};
+    struct seen seen = {0};
+
+    ck_assert_int_eq(records_load_deleted(records, &loaded, &error), CAIRN_OK);
+    ck_assert_ptr_null(loaded);
+    for (uint64_t number = 1; number <= 3; number++) {
+        add_record(number, RECORD_FORMAT);
+        add_entries(number, 1, number == 2 ? JOB_ENTRIES_MAX + 20 : 5);
+    }
+    store();
+    add_record(2, RECORD_FORMAT); /* what came before in the same batch does not stay either */
+    add_entries(2, JOB_ENTRIES_MAX + 21, JOB_ENTRIES_MAX + 22);
+    job.number = stored.newest_number = 2;
+    job.servers = servers;
+    job.n_servers = stored.n_jobs = 1;
+    stored.jobs = jobs;
+    effects_deleted(&effects, &stored);
+    effects_erase(&effects, 2);
+    effects_erase(&effects, 9); /* never was */
+    store();
+    reopen();
+    ck_assert_int_eq(records_load(records, see, &seen, &error), CAIRN_OK);
+    ck_assert_uint_eq(seen.count, 2);
+    ck_assert_uint_eq(seen.numbers[0], 1);
+    ck_assert_uint_eq(seen.numbers[1], 3);
+    ck_assert_uint_eq(seen.newest[1], 5);
+    check_log(0, 1, 5);
+    ck_assert_int_eq(records_read_log(records, 2, 0, &reply, &error), CAIRN_OK);
+    ck_assert_uint_eq(reply->n_entries, 0);
+    cairn__logs_reply__free_unpacked(reply, NULL);
+    ck_assert_uint_eq(count_keys(), 2 * (1 + 5 + 1) + 1); /* two jobs, and who has files */
+    ck_assert_int_eq(records_load_deleted(records, &loaded, &error), CAIRN_OK);
+    ck_assert_ptr_nonnull(loaded);
+    ck_assert_uint_eq(loaded->newest_number, 2);
+    ck_assert_str_eq(loaded->jobs[0]->servers[0], "s1");
+    cairn__deleted_jobs__free_unpacked(loaded, NULL);
+}
+END_TEST
+
 START_TEST(other_formats_are_refused)
 {
     struct seen seen = {0};
@@ -224,6 +296,20 @@ START_TEST(damaged_records_are_refused)
 }
 END_TEST
 
+START_TEST(damaged_lists_are_refused)
+{
+    Cairn__DrainingNodes *draining;
+    Cairn__DeletedJobs *deleted;
+
+    spoil("draining", "\xff\xff", 2);
+    ck_assert_int_eq(records_load_draining(records, &draining, &error), CAIRN_CORRUPT);
+    ck_assert_ptr_nonnull(strstr(error.message, "draining is damaged"));
+    spoil("deleted", "\xff\xff", 2);
+    ck_assert_int_eq(records_load_deleted(records, &deleted, &error), CAIRN_CORRUPT);
+    ck_assert_ptr_nonnull(strstr(error.message, "deleted is damaged"));
+}
+END_TEST
+
 START_TEST(damaged_logs_are_refused)
 {
     Cairn__LogsReply *reply = NULL;
@@ -247,11 +333,18 @@ END_TEST
 
 static Suite *make_suite(void)
 {
-    const TTest *const tests[] = {records_come_back_in_order, visitor_may_end_the_loading,
-                                  log_is_read_from_anywhere,  log_is_bounded,
-                                  older_formats_are_read,     who_is_to_end_is_kept,
-                                  other_formats_are_refused,  damaged_records_are_refused,
-                                  damaged_logs_are_refused,   second_coordinator_is_refused};
+    const TTest *const tests[] = {records_come_back_in_order,
+                                  visitor_may_end_the_loading,
+                                  log_is_read_from_anywhere,
+                                  log_is_bounded,
+                                  older_formats_are_read,
+                                  who_is_to_end_is_kept,
+                                  other_formats_are_refused,
+                                  damaged_records_are_refused,
+                                  damaged_logs_are_refused,
+                                  second_coordinator_is_refused,
+                                  a_deleted_job_leaves_nothing_but_who_has_files,
+                                  damaged_lists_are_refused};
     Suite *suite = suite_create("coordinator_records");
     TCase *group = tcase_create("records");
 

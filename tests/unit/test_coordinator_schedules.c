@@ -1,8 +1,8 @@
 /* The coordinator's state machine under thousands of random schedules: nodes come, die and return, messages
- * are lost, doubled and reordered, jobs are submitted, stopped and resumed, the coordinator itself starts
- * anew. After every event the invariants hold; after the chaos an undisturbed run completes the job, or makes
- * a commit of its tables durable and adds one: every third schedule is of a job with tables. A schedule is a
- * function of its seed, which every failure tells. */
+ * are lost, doubled and reordered, jobs are submitted, stopped, resumed and deleted, the coordinator itself
+ * starts anew. After every event the invariants hold; after the chaos an undisturbed run completes the job,
+ * or makes a commit of its tables durable and adds one: every third schedule is of a job with tables. A
+ * schedule is a function of its seed, which every failure tells. */
 #include "check_main.h"
 #include "fake_cluster.h"
 
@@ -46,6 +46,7 @@ struct play {
     size_t mail_count;
     uint64_t incarnation[FAKE_JOBS_MAX], committed[FAKE_JOBS_MAX], epoch[FAKE_JOBS_MAX];
     uint32_t table_count[FAKE_JOBS_MAX];
+    size_t jobs_listed; /* when that was asked last */
 };
 
 static const char *text_of(const struct play *play)
@@ -91,6 +92,7 @@ static void check_jobs(struct play *play)
     ask(&play->cluster, "checker", &request);
     reply = take_reply(&play->cluster, "checker");
     MUST_MSG(reply != NULL, "seed %" PRIu64, play->seed);
+    play->jobs_listed = reply->jobs->n_jobs;
     for (size_t i = 0; i < reply->jobs->n_jobs; i++)
         check_status(play, reply->jobs->jobs[i]);
     message_free(reply);
@@ -172,6 +174,22 @@ static void check_extension(const struct play *play, const Cairn__PrepareCommand
     MUST_MSG(text->added[text->n_added - 1]->first_version == prepare->step, "seed %" PRIu64, play->seed);
 }
 
+/* Now and then something cannot be removed. */
+static void remove_jobs(struct play *play, const char *peer, const Cairn__RemoveCommand *remove)
+{
+    for (size_t i = 0; i < remove->n_jobs; i++) {
+        Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+        Cairn__Removed body = CAIRN__REMOVED__INIT;
+
+        MUST_MSG(play->cluster.jobs[remove->jobs[i]].is_erased, "seed %" PRIu64, play->seed);
+        body.job = remove->jobs[i];
+        message.body_case = CAIRN__NODE_MESSAGE__BODY_REMOVED;
+        message.removed = &body;
+        if (play->peace || draw(play, 4) > 0)
+            post(play, peer, &message);
+    }
+}
+
 static void obey(struct play *play, const char *peer, const Cairn__NodeCommand *command)
 {
     switch (command->body_case) {
@@ -203,6 +221,9 @@ static void obey(struct play *play, const char *peer, const Cairn__NodeCommand *
     case CAIRN__NODE_COMMAND__BODY_STOP:
         POST(play, peer, REACHED, reached, Reached, command->stop, body.step = FINAL_STEP - 1;
              body.model_hash = "earlier hash");
+        break;
+    case CAIRN__NODE_COMMAND__BODY_REMOVE:
+        remove_jobs(play, peer, command->remove);
         break;
     default:
         break;
@@ -318,6 +339,10 @@ static void ask_something(struct play *play)
 {
     static const char *const names[] = {"x", "y", "z", "b"}; /* the last is there, and is another */
 
+    if (draw(play, 8) == 0) {
+        ASK_DELETE(&play->cluster, "deleter", draw(play, 2) ? "1" : "2");
+        return;
+    }
     switch (draw(play, play->tables ? 15 : 6)) {
     case 0:
         send_submit(&play->cluster, text_of(play), false, 0);
@@ -438,6 +463,16 @@ static void check_addition(struct play *play, const char *job)
     message_free(reply);
 }
 
+/* Servers that were told have done so, and no other one is awaited. */
+static void check_removed(const struct play *play)
+{
+    const struct stored_job *stored = &play->cluster.deleted;
+    Cairn__DeletedJobs *deleted = cairn__deleted_jobs__unpack(NULL, stored->length, stored->bytes);
+
+    MUST_MSG(deleted && deleted->n_jobs == 0, "seed %" PRIu64, play->seed);
+    message_free(deleted);
+}
+
 /* New nodes all over, the newest job resumed: it must complete. */
 static void end_well(struct play *play)
 {
@@ -460,7 +495,7 @@ static void end_well(struct play *play)
     for (size_t i = 0; i < NODES; i++)
         revive_node(play, &play->nodes[i]);
     play->peace = true;
-    send_submit(&play->cluster, text_of(play), play->incarnation[1] > 0, 0);
+    send_submit(&play->cluster, text_of(play), play->jobs_listed > 0, 0);
     submitted = take_reply(&play->cluster, "submitter");
     MUST_MSG(submitted != NULL, "seed %" PRIu64, play->seed);
     MUST_MSG(submitted->body_case == CAIRN__CLIENT_REPLY__BODY_JOB, "seed %" PRIu64, play->seed);
@@ -476,6 +511,7 @@ static void end_well(struct play *play)
         message_free(reply);
     }
     message_free(submitted);
+    check_removed(play);
 }
 
 static void run_schedule(uint64_t seed)

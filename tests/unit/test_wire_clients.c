@@ -26,6 +26,7 @@ START_TEST(requests_name_their_job)
     Cairn__LogsRequest logs = CAIRN__LOGS_REQUEST__INIT;
     Cairn__CommitRequest commit = CAIRN__COMMIT_REQUEST__INIT;
     Cairn__TableRequest table = CAIRN__TABLE_REQUEST__INIT;
+    Cairn__DeleteRequest delete_job = CAIRN__DELETE_REQUEST__INIT;
     const char *complaint = _i == 0 ? "id" : _i == 1 ? NULL : "control characters";
 
     job.job = watch.job = stop.job = locate.job = logs.job = (char *)(_i == 0   ? ""
@@ -36,6 +37,8 @@ START_TEST(requests_name_their_job)
     check_verdict(client_request, CLIENT_REQUEST(stop, STOP, &stop), complaint);
     check_verdict(client_request, CLIENT_REQUEST(locate, LOCATE, &locate), complaint);
     check_verdict(client_request, CLIENT_REQUEST(logs, LOGS, &logs), complaint);
+    delete_job.job = job.job;
+    check_verdict(client_request, CLIENT_REQUEST(delete_job, DELETE_JOB, &delete_job), complaint);
     commit.job = job.job;
     check_verdict(client_request, CLIENT_REQUEST(commit, COMMIT, &commit), complaint);
     table.job = job.job;
@@ -106,6 +109,25 @@ START_TEST(submissions_have_text)
     check_verdict(client_request, CLIENT_REQUEST(submit, SUBMIT, &submit), "control characters");
     check_verdict(client_request, CLIENT_REQUEST(jobs, JOBS, &jobs), NULL);
     check_verdict(client_request, CLIENT_REQUEST(nodes, NODES, &nodes), NULL);
+}
+END_TEST
+
+START_TEST(deletions_name_their_job_and_servers)
+{
+    Cairn__DeletedReply deleted = CAIRN__DELETED_REPLY__INIT;
+    char *names[] = {"one", ""};
+
+    check_verdict(client_reply, CLIENT_REPLY(deleted, DELETED, &deleted), "id");
+    deleted.job_id = "mnist-1";
+    check_verdict(client_reply, CLIENT_REPLY(deleted, DELETED, &deleted), NULL);
+    deleted.servers = deleted.absent = names;
+    deleted.n_servers = deleted.n_absent = 1;
+    check_verdict(client_reply, CLIENT_REPLY(deleted, DELETED, &deleted), NULL);
+    deleted.n_servers = 2;
+    check_verdict(client_reply, CLIENT_REPLY(deleted, DELETED, &deleted), "server");
+    deleted.n_servers = 1;
+    deleted.n_absent = 2;
+    check_verdict(client_reply, CLIENT_REPLY(deleted, DELETED, &deleted), "server");
 }
 END_TEST
 
@@ -198,6 +220,7 @@ static Suite *make_suite(void)
 
     tcase_add_loop_test(clients, requests_name_their_job, 0, 3);
     tcase_add_test(clients, submissions_have_text);
+    tcase_add_test(clients, deletions_name_their_job_and_servers);
     tcase_add_test(clients, replies_have_ids_and_states);
     tcase_add_test(clients, nobody_scales_out_of_bounds_or_drains_nobody);
     tcase_add_test(clients, commits_are_of_possible_steps);

@@ -245,6 +245,20 @@ START_TEST(what_a_worker_found_is_bounded)
 }
 END_TEST
 
+START_TEST(removals_are_of_jobs)
+{
+    Cairn__RemoveCommand remove = CAIRN__REMOVE_COMMAND__INIT;
+    Cairn__Removed removed = CAIRN__REMOVED__INIT;
+    uint64_t jobs[] = {1, UINT64_MAX};
+
+    check_verdict(node_command, NODE_COMMAND(remove, REMOVE, &remove), "jobs");
+    remove.jobs = jobs;
+    remove.n_jobs = 2;
+    check_verdict(node_command, NODE_COMMAND(remove, REMOVE, &remove), NULL);
+    check_verdict(node_message, NODE_MESSAGE(removed, REMOVED, &removed), NULL);
+}
+END_TEST
+
 START_TEST(welcomes_leave_time_for_heartbeats)
 {
     Cairn__Welcome body = CAIRN__WELCOME__INIT;
@@ -526,6 +540,7 @@ static Suite *make_suite(void)
     tcase_add_test(nodes, plain_reports_pass);
     tcase_add_test(nodes, lines_for_people_are_cleaned);
     tcase_add_test(nodes, what_a_worker_found_is_bounded);
+    tcase_add_test(nodes, removals_are_of_jobs);
     tcase_add_test(nodes, welcomes_leave_time_for_heartbeats);
     tcase_add_test(nodes, preparations_fit_together);
     tcase_add_test(nodes, preparations_have_chains);
