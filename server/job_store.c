@@ -237,6 +237,112 @@ enum status job_store_archive(const struct job_store_owner *owner, uint64_t job,
     return store_open_checked(owner, job, NULL, 0, out, error);
 }
 
+/* ---- removing */
+
+static int entry_remove(int folder, const char *name);
+
+/* Removes all that is in a directory, which is closed then; a system's code, 0: all is gone. */
+static int folder_empty(int folder)
+{
+    DIR *entries = fdopendir(folder);
+    struct dirent *entry;
+    int code = 0;
+
+    if (!entries) {
+        code = errno;
+        close(folder);
+        return code;
+    }
+    while (code == 0 && (entry = readdir(entries))) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            code = entry_remove(dirfd(entries), entry->d_name);
+    }
+    closedir(entries);
+    return code;
+}
+
+/* What opening a file or a link as a directory says. */
+static bool is_no_directory(int code)
+{
+    return code == ENOTDIR || code == ELOOP;
+}
+
+/* Removes a directory with what is in it, a link (not what it leads to) or a file. Recursion ends:
+ * directories are as deep as stores made them. */
+static int entry_remove(int folder, const char *name)
+{
+    int inner = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    bool is_directory = inner >= 0;
+    int code = is_directory ? folder_empty(inner) : is_no_directory(errno) ? 0 : errno;
+
+    if (code == 0 && unlinkat(folder, name, is_directory ? AT_REMOVEDIR : 0) != 0)
+        code = errno;
+    return code == ENOENT ? 0 : code;
+}
+
+/* DATA/jobs, -1 (and errno) when it cannot be opened. */
+static int jobs_open(const char *data_directory)
+{
+    char path[PATH_BYTES];
+    int length = snprintf(path, sizeof(path), "%s/jobs", data_directory);
+
+    if (length < 0 || length >= PATH_BYTES) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static enum status remove_result(const char *data_directory, uint64_t job, int code, struct error *error)
+{
+    if (code == 0 || code == ENOENT)
+        return CAIRN_OK;
+    return error_system(error, code, "%s/jobs/%" PRIu64 ": cannot be removed", data_directory, job);
+}
+
+/* Renames the directory of a store; a system's code, 0: it is not found under its name. */
+static int store_rename(int jobs, uint64_t job, uint32_t shard)
+{
+    char number[24], name[32], hidden[33];
+    int folder, code;
+
+    snprintf(number, sizeof(number), "%" PRIu64, job);
+    snprintf(name, sizeof(name), "shard-%" PRIu32, shard);
+    snprintf(hidden, sizeof(hidden), ".%s", name);
+    folder = openat(jobs, number, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (folder < 0)
+        return is_no_directory(errno) ? 0 : errno;
+    code = renameat(folder, name, folder, hidden) == 0 ? 0 : errno;
+    close(folder);
+    return code == EEXIST || code == ENOTEMPTY ? 0 : code; /* an older one is there, and goes as well */
+}
+
+enum status job_store_discard(const struct job_store_owner *owner, uint64_t job, struct error *error)
+{
+    int jobs = jobs_open(owner->data_directory);
+    int code = jobs >= 0 ? store_rename(jobs, job, owner->shard) : errno;
+
+    if (jobs >= 0)
+        close(jobs);
+    return remove_result(owner->data_directory, job, code, error);
+}
+
+enum status job_store_remove(const char *data_directory, uint64_t job, struct error *error)
+{
+    int jobs = jobs_open(data_directory), code;
+    char number[24];
+
+    snprintf(number, sizeof(number), "%" PRIu64, job);
+    code = jobs >= 0 ? entry_remove(jobs, number) : errno;
+    if (code == 0 && fsync(jobs) != 0)
+        code = errno;
+    if (jobs >= 0)
+        close(jobs);
+    return remove_result(data_directory, job, code, error);
+}
+
+/* ---- what there is */
+
 /* Adds the stores of one job. */
 static void job_survey(int jobs, const char *name, struct job_store_survey *survey)
 {

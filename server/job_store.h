@@ -41,6 +41,16 @@ struct job_store_survey {
 /* Counts, without opening any; what cannot be read is left out. Any thread. */
 struct job_store_survey job_store_survey(const char *data_directory);
 
+/* Takes this shard's store of a job that was deleted out of reach: it is not found any more, and is removed
+ * with the job. Nobody may have it open. None is as well. Errors: CAIRN_IO. */
+enum status job_store_discard(const struct job_store_owner *owner, uint64_t job,
+                              struct error *error) MUST_CHECK;
+
+/* Removes all that a data directory has of a job whose shards have discarded their stores; when it was there,
+ * and is not, that is durable. Links below DATA/jobs are removed, not followed. Any thread. Errors: CAIRN_IO:
+ * something is left, and another call goes on with it. */
+enum status job_store_remove(const char *data_directory, uint64_t job, struct error *error) MUST_CHECK;
+
 /* Where a table's rows of a job that is live may be swapped to: a directory within that of the job's store,
  * for a number of the store's tables. Errors: CAIRN_INVALID: the path is too long. */
 enum status job_store_swap_path(const struct job_store_owner *owner, uint64_t job, uint32_t number,

@@ -8,6 +8,7 @@
 #include "endpoints.h"
 #include "identity.h"
 #include "net/actor.h"
+#include "removals.h"
 #include "shard.h"
 #include "shard_actor.h"
 #include "tally.h"
@@ -38,6 +39,7 @@ struct server {
     struct divergences divergences;
     Cairn__Registration registration;
     struct member *member;
+    struct removals removals; /* of jobs that were deleted */
     bool is_dismissed; /* the coordinator has nothing left for this node */
     bool is_away;      /* the coordinator, as the shards were told */
 };
@@ -104,6 +106,16 @@ static enum status engage(struct server *server, const struct assignment *assign
     return member_engage(server->member, prepare->job, prepare->incarnation, error);
 }
 
+/* A coordinator that has lost its directory gives numbers again: nothing of the new job may be removed for
+ * the old one. */
+static enum status check_number(const struct server *server, uint64_t job, struct error *error)
+{
+    if (!removals_include(&server->removals, job))
+        return CAIRN_OK;
+    return error_set(error, CAIRN_EXISTS,
+                     "an older job of the number %" PRIu64 " is still being removed here", job);
+}
+
 static void handle_prepare(struct server *server, const Cairn__PrepareCommand *prepare)
 {
     struct assignment *assignment = NULL;
@@ -111,6 +123,8 @@ static void handle_prepare(struct server *server, const Cairn__PrepareCommand *p
     enum status status =
         assignment_new(prepare, server->identity.name, server->shard_count, &assignment, &error);
 
+    if (status == CAIRN_OK)
+        status = check_number(server, prepare->job, &error);
     if (status == CAIRN_OK)
         status = engage(server, assignment, prepare, &error);
     if (status == CAIRN_OK)
@@ -170,6 +184,65 @@ static void handle_map(struct server *server, const Cairn__MapCommand *command)
             slot_map_unref(map);
     }
     slot_map_unref(map);
+}
+
+/* ---- jobs that were deleted (removals.h) */
+
+/* The shard is to let go of the job in hand. One that cannot be told ends this; the coordinator tells the
+ * server again when it registers. */
+static void part_from_shard(struct server *server, uint32_t shard)
+{
+    const struct shard_command command = {.kind = SHARD_COMMAND_REMOVE, .job = server->removals.jobs[0]};
+
+    if (!shard_tell(server, shard, &command))
+        server->removals.count = 0;
+}
+
+static void handle_remove(struct server *server, const Cairn__RemoveCommand *remove)
+{
+    bool is_busy = server->removals.count > 0;
+
+    for (size_t i = 0; i < remove->n_jobs; i++)
+        removals_add(&server->removals, remove->jobs[i]);
+    if (!is_busy && server->removals.count > 0)
+        part_from_shard(server, 0);
+}
+
+/* The coordinator is told when nothing is left, and only then. */
+static void end_removal(struct server *server, uint64_t job, const char *problem)
+{
+    if (problem[0] == '\0')
+        telling_removed(server->member, job);
+    else
+        log_error("job_not_removed", "job=%" PRIu64 " reason=\"%s\"", job, problem);
+    removals_next(&server->removals);
+    if (server->removals.count > 0)
+        part_from_shard(server, 0);
+}
+
+/* A shard has let go of the job in hand: the next one is to, or, after the last, its files go. */
+static void go_on_removing(struct server *server, const struct shard_report *report)
+{
+    struct error error;
+
+    if (!removals_is_first(&server->removals, report->job))
+        return;
+    if (report->message[0] != '\0')
+        end_removal(server, report->job, report->message);
+    else if (report->shard + 1 < server->shard_count)
+        part_from_shard(server, report->shard + 1);
+    else if (removals_begin(&server->removals, &error) != CAIRN_OK)
+        end_removal(server, report->job, error.message);
+}
+
+static void serve_removals(struct server *server)
+{
+    struct removal removal;
+
+    while (removals_hear(&server->removals, &removal)) {
+        if (removals_is_first(&server->removals, removal.job))
+            end_removal(server, removal.job, removal.problem);
+    }
 }
 
 /* ---- from the coordinator */
@@ -249,6 +322,9 @@ static void handle_command(struct server *server, const Cairn__NodeCommand *comm
         break;
     case CAIRN__NODE_COMMAND__BODY_RELEASE:
         handle_release(server, command->release);
+        break;
+    case CAIRN__NODE_COMMAND__BODY_REMOVE:
+        handle_remove(server, command->remove);
         break;
     case CAIRN__NODE_COMMAND__BODY_DISMISS:
         log_info("dismissed", "coordinator=%s", server->settings->coordinator);
@@ -379,6 +455,10 @@ static void serve_shard(struct server *server, uint32_t shard)
     struct shard_report report;
 
     while (actor_hear(server->shards[shard], &report, sizeof(report), NULL) == CAIRN_OK) {
+        if (report.kind == SHARD_REMOVED) {
+            go_on_removing(server, &report);
+            continue;
+        }
         handle_report(server, &report);
         tell_whole(server, &report);
     }
@@ -386,13 +466,14 @@ static void serve_shard(struct server *server, uint32_t shard)
 
 /* ---- the loop */
 
-enum { ITEM_COORDINATOR, ITEM_LINK, ITEM_STOP, ITEM_SHARDS };
+enum { ITEM_COORDINATOR, ITEM_LINK, ITEM_STOP, ITEM_REMOVALS, ITEM_SHARDS };
 
 static void items_fill(struct server *server, zmq_pollitem_t *items)
 {
     items[ITEM_COORDINATOR] = (zmq_pollitem_t){member_socket(server->member), 0, ZMQ_POLLIN, 0};
     items[ITEM_LINK] = (zmq_pollitem_t){member_link(server->member), 0, ZMQ_POLLIN, 0};
     items[ITEM_STOP] = (zmq_pollitem_t){NULL, server->stop_descriptor, ZMQ_POLLIN, 0};
+    items[ITEM_REMOVALS] = (zmq_pollitem_t){actor_pipe(server->removals.thread), 0, ZMQ_POLLIN, 0};
     for (uint32_t i = 0; i < server->shard_count; i++)
         items[ITEM_SHARDS + i] = (zmq_pollitem_t){actor_pipe(server->shards[i]), 0, ZMQ_POLLIN, 0};
 }
@@ -410,7 +491,7 @@ static enum status serve(struct server *server, struct error *error)
     enum status status = CAIRN_OK;
 
     items_fill(server, items);
-    while (status == CAIRN_OK && !server->is_dismissed) {
+    while (status == CAIRN_OK && (!server->is_dismissed || server->removals.count > 0)) {
         if (zmq_poll(items, (int)(ITEM_SHARDS + server->shard_count), wait_ms(server)) < 0 &&
             zmq_errno() != EINTR)
             return error_set(error, CAIRN_IO, "cannot poll: %s", zmq_strerror(zmq_errno()));
@@ -420,6 +501,7 @@ static enum status serve(struct server *server, struct error *error)
             if (items[ITEM_SHARDS + i].revents)
                 serve_shard(server, i);
         }
+        serve_removals(server);
         status = serve_coordinator(server, error);
         watch_coordinator(server);
     }
@@ -504,6 +586,8 @@ static enum status server_init(struct server *server, const struct server_settin
     for (uint32_t i = 0; i < server->shard_count && status == CAIRN_OK; i++)
         status = shard_start(server, i, error);
     if (status == CAIRN_OK)
+        status = removals_init(&server->removals, server->context, server->settings->data, error);
+    if (status == CAIRN_OK)
         status = join_cluster(server, error);
     return status;
 }
@@ -511,6 +595,7 @@ static enum status server_init(struct server *server, const struct server_settin
 static void server_fini(struct server *server)
 {
     member_free(server->member, "stopped");
+    removals_fini(&server->removals);
     for (uint32_t i = 0; server->shards && i < server->shard_count; i++)
         actor_stop(server->shards[i]);
     tallies_free(server->tallies);

@@ -348,13 +348,44 @@ void shard_release(struct shard *shard, uint64_t number, uint64_t incarnation)
     shard_flush(shard);
 }
 
+/* Takes a job's store out of reach, which nobody has open but for committed pulls. */
+static void store_discard(struct shard *shard, uint64_t number)
+{
+    struct shard_report removed = {.kind = SHARD_REMOVED, .shard = shard->owner.shard, .job = number};
+    struct error error;
+
+    if (shard->archive && shard->archive_job == number)
+        archive_close(shard);
+    if (job_store_discard(&shard->owner, number, &error) != CAIRN_OK)
+        snprintf(removed.message, sizeof(removed.message), "%s", error.message);
+    shard->events.report(shard->events.context, &removed);
+}
+
+void shard_remove(struct shard *shard, uint64_t number)
+{
+    struct shard_job *job = find_any(shard, number);
+
+    if (job) {
+        assignment_unref(job->successor.assignment);
+        job->successor.assignment = NULL;
+        job->deleted = true;
+    }
+    if (!job || job_retire(shard, job))
+        store_discard(shard, number);
+    shard_flush(shard);
+}
+
 /* The last write of a retired job has ended. */
 static void job_succeed(struct shard *shard, struct shard_job *job)
 {
     struct successor successor = job->successor;
+    uint64_t number = job->assignment->number;
+    bool is_deleted = job->deleted;
 
     job->successor.assignment = NULL;
     job_remove(shard, job);
+    if (is_deleted)
+        store_discard(shard, number);
     if (!successor.assignment)
         return;
     job_begin(shard, successor.assignment, successor.incarnation, successor.step);

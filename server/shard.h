@@ -37,7 +37,8 @@ enum shard_report_kind {
     SHARD_DIVERGED,
     SHARD_MAPPED,
     SHARD_COPIED,
-    SHARD_PASSED
+    SHARD_PASSED,
+    SHARD_REMOVED
 };
 
 /* What a shard tells the server about a job. */
@@ -62,7 +63,7 @@ struct shard_report {
     uint64_t map;        /* MAPPED: the map's number; COPIED: of the one that the copy began with */
     uint32_t slot;       /* COPIED */
     uint32_t position;   /* COPIED: this shard's place among the job's shards */
-    char message[512]; /* REFUSED, FAILED: one line */
+    char message[512];   /* REFUSED, FAILED: one line; REMOVED: why its store is still there, else empty */
 };
 
 /* What a shard tells another one: its part of sums (exchange.h), or what goes up and down a chain (chain.h).
@@ -137,6 +138,10 @@ void shard_set_away(struct shard *shard, bool is_away);
 
 /* Forgets the job's live state. */
 void shard_release(struct shard *shard, uint64_t job, uint64_t incarnation);
+
+/* Ends a job that was deleted: forgets its live state, if there is any, and takes its store out of reach, so
+ * that it can be removed; reports REMOVED, perhaps only after a write has ended. */
+void shard_remove(struct shard *shard, uint64_t job);
 
 /* The writer's report about a generation. error: with status other than CAIRN_OK. */
 void shard_written(struct shard *shard, struct generation *generation, enum status status,

@@ -356,6 +356,9 @@ static void handle_command(struct shard *shard, const struct shard_command *comm
         shard_begin_epoch(shard, command->job, command->incarnation, command->roster);
         free(command->roster);
         break;
+    case SHARD_COMMAND_REMOVE:
+        shard_remove(shard, command->job);
+        break;
     }
 }
 

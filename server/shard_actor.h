@@ -25,7 +25,8 @@ enum shard_command_kind {
     SHARD_COMMAND_AWAY,      /* shard_set_away, of no job */
     SHARD_COMMAND_BACK,      /* the same: the coordinator is back */
     SHARD_COMMAND_MAP,       /* shard_map */
-    SHARD_COMMAND_EPOCH      /* shard_begin_epoch */
+    SHARD_COMMAND_EPOCH,     /* shard_begin_epoch */
+    SHARD_COMMAND_REMOVE     /* shard_remove */
 };
 
 struct shard_command {

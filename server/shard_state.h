@@ -32,6 +32,7 @@ struct shard_job {
     bool held;    /* no piece goes on to another version */
     bool failed;  /* reported */
     bool retired; /* released or replaced: only its last write is waited for */
+    bool deleted; /* and then its store is to go as well */
     struct successor successor;
 };
 

@@ -244,6 +244,8 @@ enum tally_outcome tally_report(struct tallies *tallies, const struct shard_repo
     case SHARD_PASSED:
         shard->passed = (struct step_range){report->after, report->step};
         return TALLY_PASSED;
+    case SHARD_REMOVED:
+        break; /* no report of a live job */
     }
     return TALLY_WAITS;
 }

@@ -175,6 +175,18 @@ void telling_copied(struct member *member, const struct shard_report *report, ui
     tell(member, &message);
 }
 
+void telling_removed(struct member *member, uint64_t job)
+{
+    Cairn__NodeMessage message = CAIRN__NODE_MESSAGE__INIT;
+    Cairn__Removed body = CAIRN__REMOVED__INIT;
+
+    log_info("job_removed", "job=%" PRIu64, job);
+    body.job = job;
+    message.body_case = CAIRN__NODE_MESSAGE__BODY_REMOVED;
+    message.removed = &body;
+    tell(member, &message);
+}
+
 void telling_split(struct member *member, const struct shard_report *report)
 {
     struct shard_report refused = *report;

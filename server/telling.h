@@ -45,4 +45,7 @@ void telling_divergence(struct member *member, const struct shard_report *report
 void telling_mapped(struct member *member, const struct shard_report *report);
 void telling_copied(struct member *member, const struct shard_report *report, uint64_t step);
 
+/* Nothing of a job is left here. */
+void telling_removed(struct member *member, uint64_t job);
+
 #endif

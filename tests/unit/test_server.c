@@ -676,6 +676,85 @@ START_TEST(a_dismissed_server_ends)
 }
 END_TEST
 
+static void say_remove(struct stage *stage, uint64_t *jobs, size_t count)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__RemoveCommand body = CAIRN__REMOVE_COMMAND__INIT;
+
+    body.jobs = jobs;
+    body.n_jobs = count;
+    command.body_case = CAIRN__NODE_COMMAND__BODY_REMOVE;
+    command.remove = &body;
+    played_say(&stage->played, &command);
+}
+
+static bool has_files(const struct stage *stage)
+{
+    char path[FOLDER_BYTES + 32];
+
+    snprintf(path, sizeof(path), "%s/data/jobs/%d", stage->directory, RIG_JOB);
+    return access(path, F_OK) == 0;
+}
+
+/* And lets itself be dismissed only then. */
+START_TEST(a_deleted_job_is_removed)
+{
+    Cairn__NodeCommand command = CAIRN__NODE_COMMAND__INIT;
+    Cairn__DismissCommand body = CAIRN__DISMISS_COMMAND__INIT;
+    uint64_t jobs[] = {RIG_JOB + 1, RIG_JOB};
+    struct stage *stage = stage_new();
+
+    welcome(stage);
+    prepare(stage, 1, 0);
+    session_open(stage, 1);
+    pull_all(stage, 0, false);
+    train_step(stage, 0);
+    train_step(stage, 1);
+    HEAR(stage, COMMITTED);
+    say_committed(stage, 1, 2);
+    say_release(stage, 1);
+    ck_assert(has_files(stage));
+    say_remove(stage, jobs, 1); /* of which it has nothing */
+    ck_assert_uint_eq(HEAR(stage, REMOVED)->removed->job, RIG_JOB + 1);
+    ck_assert(has_files(stage));
+    say_remove(stage, jobs, 2);
+    command.body_case = CAIRN__NODE_COMMAND__BODY_DISMISS;
+    command.dismiss = &body;
+    played_say(&stage->played, &command);
+    ck_assert_uint_eq(HEAR(stage, REMOVED)->removed->job, RIG_JOB + 1);
+    ck_assert_uint_eq(HEAR(stage, REMOVED)->removed->job, RIG_JOB);
+    HEAR(stage, LEAVE);
+    ck_assert(!has_files(stage));
+    ck_assert_int_eq(server_wait(stage), DAEMON_STOPPED);
+    server_start(stage, NODE);
+    welcome(stage);
+    stage_free(stage);
+}
+END_TEST
+
+/* The coordinator has lost its directory in between: both commands are there at once. */
+START_TEST(a_number_that_is_being_removed_is_not_prepared)
+{
+    uint64_t jobs[] = {RIG_JOB + 1, RIG_JOB};
+    struct stage *stage = stage_new();
+
+    welcome(stage);
+    prepare(stage, 1, 0);
+    say_release(stage, 1);
+    ck_assert_int_eq(kill(stage->server, SIGSTOP), 0);
+    say_remove(stage, jobs, 2);
+    say_prepare(stage, job_text(), 1, 0);
+    ck_assert_int_eq(kill(stage->server, SIGCONT), 0);
+    ck_assert_ptr_nonnull(strstr(HEAR(stage, FAILED)->failed->message, "still being removed"));
+    ck_assert_uint_eq(HEAR(stage, REMOVED)->removed->job, RIG_JOB + 1);
+    ck_assert_uint_eq(HEAR(stage, REMOVED)->removed->job, RIG_JOB);
+    ck_assert(!has_files(stage));
+    prepare(stage, 2, 0);
+    ck_assert(has_files(stage));
+    stage_free(stage);
+}
+END_TEST
+
 START_TEST(a_refused_server_ends)
 {
     struct stage *stage = stage_new();
@@ -708,6 +787,8 @@ static Suite *server_suite(void)
     tcase_add_test(tests, a_silent_coordinator_holds_no_step_back);
     tcase_add_test(tests, a_job_that_failed_here_is_none_of_the_servers_work);
     tcase_add_test(tests, a_dismissed_server_ends);
+    tcase_add_test(tests, a_deleted_job_is_removed);
+    tcase_add_test(tests, a_number_that_is_being_removed_is_not_prepared);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -3,6 +3,8 @@
 #include "check_main.h"
 #include "shard_fixture.h"
 
+#include <sys/stat.h>
+
 /* ---- generations */
 
 START_TEST(a_slow_writer_holds_training_back)
@@ -445,6 +447,198 @@ START_TEST(a_survey_counts_what_is_there)
 }
 END_TEST
 
+/* ---- removing */
+
+static char *path_in(const struct rig *rig, const char *name)
+{
+    static char path[FOLDER_BYTES + 64];
+
+    snprintf(path, sizeof(path), "%s/%s", rig->directory, name);
+    return path;
+}
+
+static bool is_there(const struct rig *rig, const char *name)
+{
+    struct stat facts;
+
+    return lstat(path_in(rig, name), &facts) == 0;
+}
+
+static void make_file(const struct rig *rig, const char *name)
+{
+    FILE *file = fopen(path_in(rig, name), "wb");
+
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+/* Every shard lets go of the job, and nothing is in the way. */
+static void part_all(struct rig *rig, uint64_t job)
+{
+    for (uint32_t i = 0; i < RIG_SHARDS; i++) {
+        struct shard_report report;
+
+        shard_remove(rig->shards[i], job);
+        report = rig_expect_report(rig, SHARD_REMOVED);
+        ck_assert_str_eq(report.message, "");
+        ck_assert_uint_eq(report.job, job);
+        ck_assert_uint_eq(report.shard, i);
+    }
+}
+
+static void remove_rest(const struct rig *rig, uint64_t job)
+{
+    struct error error = {.message = ""};
+    enum status status = job_store_remove(rig->directory, job, &error);
+
+    ck_assert_msg(status == CAIRN_OK, "%s", error.message);
+}
+
+/* As a server does it, with the store open for exports as often as not. */
+START_TEST(a_deleted_job_leaves_nothing)
+{
+    struct rig *rig = begin_and_commit();
+
+    rig_start_shards(rig);
+    ck_assert_int_eq(mkdir(path_in(rig, "jobs/77"), 0777), 0); /* others' */
+    make_file(rig, "jobs/77/kept");
+    make_file(rig, "jobs/kept");
+    ck_assert_int_eq(mkdir(path_in(rig, "jobs/7/shard-9"), 0777), 0); /* there were more shards once */
+    make_file(rig, "jobs/7/shard-9/data.mdb");
+    if (_i == 1) {
+        for (uint32_t chunk = 0; chunk < rig->job->graph->chunk_count; chunk++) {
+            rig_pull(rig, "c", 1, 1, chunk, true);
+            ck_assert_ptr_nonnull(rig_values(rig, "c", 1, chunk));
+            rig_forget_replies(rig);
+        }
+    }
+    part_all(rig, RIG_JOB);
+    ck_assert(!is_there(rig, "jobs/7/shard-0") && !is_there(rig, "jobs/7/shard-2"));
+    ck_assert(is_there(rig, "jobs/7/shard-9"));
+    remove_rest(rig, RIG_JOB);
+    ck_assert(!is_there(rig, "jobs/7"));
+    ck_assert(is_there(rig, "jobs/77/kept") && is_there(rig, "jobs/kept"));
+    rig_pull(rig, "c", 1, 1, 0, true);
+    rig_expect_refusal(rig, DATA_REFUSED_UNKNOWN);
+    ck_assert(!is_there(rig, "jobs/7")); /* who asks does not make it anew */
+    part_all(rig, RIG_JOB);              /* told again */
+    remove_rest(rig, RIG_JOB);
+    rig_free(rig);
+}
+END_TEST
+
+START_TEST(another_jobs_open_store_stays_open)
+{
+    struct rig *rig = begin_and_commit();
+
+    rig_start_shards(rig);
+    rig_pull(rig, "c", 1, 1, 0, true);
+    rig_forget_replies(rig);
+    part_all(rig, RIG_JOB + 1);
+    remove_rest(rig, RIG_JOB + 1);
+    rig_pull(rig, "c", 1, 1, 0, true);
+    ck_assert_ptr_nonnull(rig_values(rig, "c", 1, 0));
+    rig_free(rig);
+}
+END_TEST
+
+/* The coordinator has released it before it says so; whatever is still live goes with the rest. */
+START_TEST(what_is_written_is_waited_for_and_removed)
+{
+    struct rig *rig = rig_begin(RIG_SGD, 1);
+
+    rig_step(rig, 1, 0);
+    ck_assert_uint_eq(rig->pending_count, RIG_SHARDS);
+    for (uint32_t i = 0; i < RIG_SHARDS; i++) {
+        if (_i == 0)
+            shard_release(rig->shards[i], RIG_JOB, 1);
+        shard_remove(rig->shards[i], RIG_JOB);
+        shard_remove(rig->shards[i], RIG_JOB); /* told twice */
+    }
+    ck_assert_uint_eq(rig->report_count, 0);
+    ck_assert(is_there(rig, "jobs/7/shard-0/data.mdb"));
+    ck_assert_uint_eq(rig_write(rig), RIG_SHARDS);
+    for (uint32_t i = 0; i < RIG_SHARDS; i++)
+        ck_assert_str_eq(rig_expect_report(rig, SHARD_REMOVED).message, "");
+    ck_assert_uint_eq(rig->report_count, 0);
+    remove_rest(rig, RIG_JOB);
+    ck_assert(!is_there(rig, "jobs/7"));
+    rig_free(rig);
+}
+END_TEST
+
+START_TEST(removals_follow_no_links)
+{
+    struct rig *rig = begin_and_commit();
+
+    ck_assert_int_eq(mkdir(path_in(rig, "elsewhere"), 0777), 0);
+    make_file(rig, "elsewhere/kept");
+    ck_assert_int_eq(symlink("../../../elsewhere", path_in(rig, "jobs/7/shard-0/link")), 0);
+    ck_assert_int_eq(symlink("../../elsewhere", path_in(rig, "jobs/7/shard-8")), 0);
+    ck_assert_int_eq(symlink("../elsewhere", path_in(rig, "jobs/8")), 0);
+    rig_start_shards(rig);
+    part_all(rig, RIG_JOB);
+    remove_rest(rig, RIG_JOB);
+    part_all(rig, 8);
+    remove_rest(rig, 8);
+    ck_assert(!is_there(rig, "jobs/7") && !is_there(rig, "jobs/8"));
+    ck_assert(is_there(rig, "elsewhere/kept"));
+    rig_free(rig);
+}
+END_TEST
+
+/* A coordinator that had lost its directory gave the number again before all of an older job was removed. */
+START_TEST(what_an_older_job_left_is_in_nobodys_way)
+{
+    struct rig *rig = begin_and_commit();
+
+    rig_start_shards(rig);
+    ck_assert_int_eq(mkdir(path_in(rig, "jobs/7/.shard-1"), 0777), 0);
+    make_file(rig, "jobs/7/.shard-1/data.mdb");
+    part_all(rig, RIG_JOB);
+    remove_rest(rig, RIG_JOB);
+    ck_assert(!is_there(rig, "jobs/7"));
+    rig_free(rig);
+}
+END_TEST
+
+/* As a crash in the midst leaves it: some shards have let go of it, and some files are gone. */
+START_TEST(a_removal_goes_on_where_it_ended)
+{
+    struct rig *rig = begin_and_commit();
+
+    rig_start_shards(rig);
+    shard_remove(rig->shards[0], RIG_JOB);
+    shard_remove(rig->shards[1], RIG_JOB);
+    rig_expect_report(rig, SHARD_REMOVED);
+    rig_expect_report(rig, SHARD_REMOVED);
+    ck_assert_int_eq(unlink(path_in(rig, "jobs/7/.shard-0/data.mdb")), 0);
+    ck_assert_uint_eq(job_store_survey(rig->directory).stores, RIG_SHARDS - 2);
+    rig_stop_shards(rig);
+    rig_start_shards(rig);
+    part_all(rig, RIG_JOB);
+    remove_rest(rig, RIG_JOB);
+    ck_assert(!is_there(rig, "jobs/7"));
+    rig_free(rig);
+}
+END_TEST
+
+START_TEST(what_cannot_be_removed_is_told)
+{
+    struct rig *rig = rig_new(RIG_SGD, 1);
+    struct error error;
+
+    make_file(rig, "jobs"); /* where a directory should be */
+    shard_remove(rig->shards[0], RIG_JOB);
+    ck_assert_ptr_nonnull(
+        strstr(rig_expect_report(rig, SHARD_REMOVED).message, "jobs/7: cannot be removed: Not a directory"));
+    ck_assert_int_eq(job_store_remove(rig->directory, RIG_JOB, &error), CAIRN_IO);
+    rig_free(rig);
+}
+END_TEST
+
+/* ---- what is damaged */
+
 START_TEST(a_spoilt_record_is_told)
 {
     struct rig *rig = begin_and_commit();
@@ -522,6 +716,13 @@ static Suite *make_suite(void)
     tcase_add_test(tests, committed_pulls_that_cannot_be_answered_are_refused);
     tcase_add_test(tests, an_archive_is_let_go_when_its_job_begins_again);
     tcase_add_test(tests, a_survey_counts_what_is_there);
+    tcase_add_loop_test(tests, a_deleted_job_leaves_nothing, 0, 2);
+    tcase_add_test(tests, another_jobs_open_store_stays_open);
+    tcase_add_loop_test(tests, what_is_written_is_waited_for_and_removed, 0, 2);
+    tcase_add_test(tests, removals_follow_no_links);
+    tcase_add_test(tests, a_removal_goes_on_where_it_ended);
+    tcase_add_test(tests, what_an_older_job_left_is_in_nobodys_way);
+    tcase_add_test(tests, what_cannot_be_removed_is_told);
     tcase_add_test(tests, a_spoilt_record_is_told);
     tcase_add_test(tests, a_spoilt_store_is_told);
     tcase_add_test(tests, an_empty_store_holds_no_state);
