@@ -16,6 +16,7 @@ int command_stop(int argc, char **argv);
 int command_wait(int argc, char **argv);
 int command_scale(int argc, char **argv);
 int command_drain(int argc, char **argv);
+int command_delete(int argc, char **argv);
 int command_export(int argc, char **argv);
 int command_tables(int argc, char **argv);
 int command_nodes(int argc, char **argv);

@@ -29,6 +29,7 @@ static const struct command commands[] = {
     {"scale", command_scale, "change how many workers and servers a job has"},
     {"wait", command_wait, "wait for a job's end"},
     {"export", command_export, "write a job's committed model, or a table, to a file"},
+    {"delete", command_delete, "forget a job that has ended, and remove its files"},
     {"tables", command_tables, "show what a job's tables hold"},
     {"nodes", command_nodes, "list servers and workers"},
     {"drain", command_drain, "take all work from a node, then let it end"},

@@ -73,6 +73,7 @@ COMMANDS = [
     (["cairn", "scale", "digits-1", "--servers", "0"], 2, "servers"),
     (["cairn", "scale", "digits-1", "--workers", "0"], 2, "workers"),
     (["cairn", "drain"], 2, "NODE"),
+    (["cairn", "delete"], 2, "JOB"),
     (["cairn", "verify", "{job}"], 2, "B"),
     (["cairn", "verify", "{job}", "{job}"], 2, "not a record of hashes"),
     (["cairn", "verify", "missing.h5", "{job}"], 2, "missing.h5"),

@@ -13,6 +13,60 @@ def free_endpoint():
         return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
 
 
+def fails(done, words):
+    lines = done.stderr.strip().splitlines()
+    expect(done.returncode == 1 and len(lines) == 1 and words in lines[0], f"{done.returncode}: {done.stderr}")
+
+
+def deletions(folder, daemons, job, waiting):
+    """Jobs that have ended are deleted, and with them what alpha holds; then it can be drained."""
+    def held():
+        return set(os.listdir(os.path.join(folder, "alpha", "jobs")))
+
+    def number(name):
+        return name.rpartition("-")[2]
+
+    jobs = daemons.json("jobs")["jobs"]
+    resumable = [one["job"] for one in jobs if one["status"] == "stopped" and one["committed_step"] > 0]
+    completed = [one["job"] for one in jobs if one["status"] == "completed"]
+    expect(len(resumable) == 2 and len(completed) == 3, str(jobs))
+    fails(daemons.cairn("delete", waiting), f"{waiting} has not ended: stop it first")
+    fails(daemons.cairn("delete", "nobody"), "there is no job nobody")
+    daemons.json("stop", waiting)
+    fails(daemons.cairn("drain", "alpha"), f'"cairn delete {resumable[0]}"')
+    for name in resumable:
+        said = daemons.cairn("delete", name)
+        expect(said.returncode == 0 and f"{name} is deleted" in said.stdout and "alpha" in said.stdout, str(said))
+    wait_until(lambda: not held() & {number(name) for name in resumable}, "alpha to remove what was stopped")
+    expect(held() >= {number(name) for name in completed}, f"alpha holds {held()}, and not all that was completed")
+
+    # One that is away is told when it is back, also by another coordinator; others' files stay.
+    expect(daemons.terminate("alpha") == 0, "alpha did not stop cleanly")
+    away = daemons.json("delete", completed[0])
+    expect(away["absent"] == ["alpha"] and away["servers"] == [], str(away))
+    daemons.processes["coordinator"].kill()
+    daemons.processes["coordinator"].wait()
+    daemons.start_coordinator(daemons.endpoint)
+    daemons.start_server("alpha", "--shards", 2)
+    wait_until(lambda: number(completed[0]) not in held(), "alpha to remove what was completed")
+    expect(held() >= {number(name) for name in completed[1:]}, f"alpha holds {held()}, and not what was kept")
+    fails(daemons.cairn("export", completed[0], "--output", os.path.join(folder, "gone.h5")), "there is no job")
+    kept = os.path.join(folder, "export-3.h5")
+    daemons.json("export", completed[1], "--output", kept)
+
+    # Names are free and numbers are not, and nothing keeps the server any more.
+    for one in daemons.json("jobs")["jobs"]:
+        daemons.json("delete", one["job"])
+    expect(daemons.json("jobs")["jobs"] == [], "jobs are listed that were deleted")
+    wait_until(lambda: not held(), "alpha to remove everything")
+    last = daemons.json("submit", job, "--workers", 3)["job"]
+    expect(int(number(last)) == int(number(waiting)) + 1, f"{last} after {waiting}")
+    daemons.json("stop", last)
+    daemons.json("delete", last)
+    daemons.json("drain", "alpha")
+    expect(daemons.processes["alpha"].wait(timeout=20) == 0, "alpha was not let go")
+
+
 def test(folder):
     make_digits(folder)
     job = write_job(os.path.join(folder, "job.yaml"), folder)
@@ -77,6 +131,8 @@ def test(folder):
         wait_until(lambda: daemons.json("status", stopped)["step"] > 5, "a running job")
         result = daemons.json("stop", stopped)
         expect(result["status"] == "stopped" and result["committed_step"] == result["steps"] > 5, str(result))
+
+        deletions(folder, daemons, job, daemons.json("submit", job, "--workers", 3)["job"])
     silent = run("cairn", "jobs", "--coordinator", free_endpoint(), timeout=30)
     expect(silent.returncode == 1 and len(silent.stderr.strip().splitlines()) == 1,
            f"no coordinator: {silent.returncode} {silent.stderr}")
