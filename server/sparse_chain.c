@@ -227,6 +227,11 @@ static enum status pieces_forget(const struct sparse_chain *chain, struct sparse
 
 enum status sparse_chain_forget(struct sparse_chain *chain)
 {
+    if (sparse_chain_is_blank(chain)) { /* what comes next may be of other steps, of other samples */
+        pieces_clear(&chain->now);
+        pieces_clear(&chain->next);
+        return CAIRN_OK;
+    }
     mark_present(chain);
     if (pieces_forget(chain, &chain->now) != CAIRN_OK)
         return CAIRN_NO_MEMORY;

@@ -12,10 +12,15 @@
 #define GROUPS       6
 #define PROGRAMS     2
 #define MICROBATCHES 4
-#define SAMPLES      3
 #define TABLE        TABLE_FIRST_USER
 #define ACTIONS      60000 /* in one step: so many are never needed */
 #define PATIENCE     50    /* one in so many actions while heads do not answer is to ask them anew */
+
+/* How many samples a microbatch has: fewer or more than in the step before. */
+static inline uint64_t samples_of(uint64_t step)
+{
+    return 1 + 5 * step % 7;
+}
 
 /* One that pushes its half of the microbatches. */
 struct program {
@@ -140,7 +145,7 @@ static inline void push(struct play *play, struct program *program, uint32_t nod
     struct data_header header = {.kind = DATA_PUSH,
                                  .step = program->step,
                                  .node = {microbatch, microbatch + 1},
-                                 .samples = SAMPLES,
+                                 .samples = samples_of(program->step),
                                  .acknowledge = true};
     const struct wanted wanted = {program, node};
     struct buffer *payloads[2];
@@ -293,7 +298,7 @@ static inline void history_make(struct play *play)
 
     memcpy(play->history[0], plain->weights[0], sizeof(play->history[0]));
     for (uint32_t step = 1; step <= STEPS; step++) {
-        plain_step(plain, MICROBATCHES * SAMPLES);
+        plain_step(plain, MICROBATCHES * samples_of(step - 1));
         memcpy(play->history[step], plain->weights[step % 2], sizeof(play->history[0]));
     }
     free(plain);

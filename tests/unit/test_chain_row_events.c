@@ -394,7 +394,7 @@ START_TEST(who_has_come_back_is_not_pushed_to_by_an_older_map)
     struct play *play = play_new(kinds[0], 2, 1);
     struct chain_rig *rig = play->rig;
     struct program *program = &play->programs[0];
-    struct data_header header = {.kind = DATA_PUSH, .node = {0, 1}, .samples = SAMPLES, .acknowledge = true};
+    struct data_header header = {.kind = DATA_PUSH, .node = {0, 1}, .acknowledge = true};
 
     plain_steps(play, 3);
     chain_kill(rig, 0);
@@ -403,6 +403,7 @@ START_TEST(who_has_come_back_is_not_pushed_to_by_an_older_map)
     chain_copy_begin(rig, &rig->slots[2], 0);
     chain_give_maps(rig);
     header.step = program->step;
+    header.samples = samples_of(program->step);
     send(play, program, 0, &header, NULL);
     MUST(program->is_refused && !program->is_attached);
     settle(play);

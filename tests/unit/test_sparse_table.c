@@ -395,6 +395,67 @@ START_TEST(a_sum_that_comes_takes_the_place_of_what_was_pushed)
 }
 END_TEST
 
+/* ---- a chain alone */
+
+static void place_all(struct sparse_chain *chain, const struct slot_place *place, uint64_t map)
+{
+    for (uint32_t slot = 0; slot < SLOTS; slot++)
+        (void)sparse_chain_place(chain, slot, place, map);
+}
+
+/* Of the first slots the sum of a step comes, without keys. */
+static void take_nothing(struct sparse_chain *chain, uint64_t version, uint64_t step, uint32_t count,
+                         uint64_t samples)
+{
+    const uint64_t slots[SLOTS] = {0, 1, 2, 3};
+    struct sparse_sum *sum = sparse_sum_empty(D, 0);
+
+    ck_assert_ptr_nonnull(sum);
+    ck_assert_int_eq(sparse_chain_take(chain, version, step, slots, count, sum, samples), CAIRN_OK);
+}
+
+static uint64_t join_samples(struct sparse_chain *chain)
+{
+    uint64_t samples;
+    struct sparse_sum *sum = sparse_chain_join(chain, &samples);
+
+    ck_assert_ptr_nonnull(sum);
+    sparse_sum_free(sum);
+    return samples;
+}
+
+/* All slots leave when some sums of two steps are here, and come back at another version, whose steps have
+ * fewer samples. */
+START_TEST(what_has_left_counts_no_samples)
+{
+    const struct slot_place here = {.is_member = true, .before = 1, .after = SLOT_NOBODY};
+    const struct slot_place gone = {.before = SLOT_NOBODY, .after = SLOT_NOBODY};
+    const struct slot_place copy = {
+        .is_member = true, .is_copy = true, .copy_number = 3, .before = 2, .after = SLOT_NOBODY};
+    struct sparse_chain *chain = sparse_chain_new(SLOTS, D, 0);
+    bool is_open;
+
+    ck_assert_ptr_nonnull(chain);
+    for (uint32_t slot = 0; slot < SLOTS; slot++)
+        sparse_chain_begin(chain, slot, &here);
+    ck_assert(!sparse_chain_is_blank(chain));
+    take_nothing(chain, 0, 0, SLOTS - 1, 128);
+    take_nothing(chain, 0, 1, 1, 256);
+    place_all(chain, &gone, 2);
+    ck_assert_int_eq(sparse_chain_forget(chain), CAIRN_OK);
+    place_all(chain, &copy, 3);
+    ck_assert_int_eq(sparse_chain_open_copy(chain, true, 0, &is_open), CAIRN_OK);
+    ck_assert(is_open);
+    chain->copying.step = 5;
+    sparse_chain_copied(chain);
+    take_nothing(chain, 5, 5, SLOTS, 32);
+    ck_assert_uint_eq(join_samples(chain), 32);
+    take_nothing(chain, 6, 6, SLOTS, 16);
+    ck_assert_uint_eq(join_samples(chain), 16);
+    sparse_chain_free(chain);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("sparse_table");
@@ -409,6 +470,7 @@ static Suite *make_suite(void)
     tcase_add_test(tests, sights_are_counted_beyond_what_a_float_can);
     tcase_add_test(tests, rows_can_tell_no_steps_beyond_32_bits);
     tcase_add_loop_test(tests, a_sum_that_comes_takes_the_place_of_what_was_pushed, 0, SLOTS + 1);
+    tcase_add_test(tests, what_has_left_counts_no_samples);
     suite_add_tcase(suite, tests);
     return suite;
 }
