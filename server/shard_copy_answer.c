@@ -272,12 +272,13 @@ void shard_copy_answer(struct copy_message *said)
         return;
     if (said->numbers[ASKED_ANY] || said->header->step == said->sparse->version) {
         part_serve(said);
-        return;
+    } else {
+        slots_let_go(said);
+        if (said->header->step > said->sparse->version)
+            slots_ask_later(said);
+        else
+            stand_tell(said->shard, said->job, said->header->table, said->from, said->payloads[COPY_SLOTS]);
     }
-    slots_let_go(said);
-    if (said->header->step > said->sparse->version)
-        slots_ask_later(said);
-    else
-        stand_tell(said->shard, said->job, said->header->table, said->from, said->payloads[COPY_SLOTS]);
-    shard_advance_sparse(said->shard, said->job, said->header->table);
+    shard_advance_sparse(said->shard, said->job,
+                         said->header->table); /* what is owed follows the last part */
 }

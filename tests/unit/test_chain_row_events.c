@@ -272,8 +272,8 @@ static void steps_but(struct play *play, uint64_t step, uint32_t from, uint32_t 
 }
 
 /* Slots 0 and 5 of nodes 0 and 1, slot 3 of 3 and 4, the others of 0 and 2: so 1 and 4 are heads of nothing.
- */
-static struct play *play_with_followers(void)
+ * So many steps have ended. */
+static struct play *play_with_followers(uint64_t steps)
 {
     static const uint32_t nodes[GROUPS][2] = {{0, 1}, {0, 2}, {0, 2}, {3, 4}, {0, 2}, {0, 1}};
     struct play *play = play_new(kinds[0], 2, 1);
@@ -283,7 +283,7 @@ static struct play *play_with_followers(void)
         memcpy(play->rig->slots[i].durable, nodes[i], sizeof(nodes[i]));
     }
     chain_prepare_all(play->rig);
-    plain_steps(play, 4);
+    plain_steps(play, steps);
     settle(play);
     return play;
 }
@@ -308,9 +308,9 @@ static void attach_after_death(struct play *play, uint64_t version)
 }
 
 /* Slot 3 is being copied from node 4 to node 1: both stand still. */
-static struct play *play_with_a_copy(void)
+static struct play *play_with_a_copy(uint64_t steps)
 {
-    struct play *play = play_with_followers();
+    struct play *play = play_with_followers(steps);
     struct chain_rig *rig = play->rig;
 
     chain_copy_begin(rig, &rig->slots[3], 1);
@@ -322,7 +322,7 @@ static struct play *play_with_a_copy(void)
 /* Who has seen the end of a step attaches when the heir of a head awaits a copy of another slot. */
 START_TEST(a_head_in_the_midst_of_a_copy_tells_no_step_that_has_ended)
 {
-    struct play *play = play_with_a_copy();
+    struct play *play = play_with_a_copy(4);
 
     steps_but(play, 5, 4, 1);
     attach_after_death(play, 5);
@@ -332,7 +332,7 @@ END_TEST
 /* All has been pushed to the head that dies, and nothing to the others: they wait for it. */
 START_TEST(a_head_in_the_midst_of_a_copy_tells_the_step_that_others_wait_in)
 {
-    struct play *play = play_with_a_copy();
+    struct play *play = play_with_a_copy(4);
 
     for (uint32_t microbatch = 0; microbatch < MICROBATCHES; microbatch++)
         push(play, &play->programs[0], 0, microbatch);
@@ -345,7 +345,7 @@ END_TEST
  * of step 9 are due. */
 START_TEST(a_head_that_awaits_its_disk_tells_no_step_that_has_ended)
 {
-    struct play *play = play_with_followers();
+    struct play *play = play_with_followers(4);
 
     steps_but(play, 8, SLOT_NOBODY, SLOT_NOBODY);
     for (uint32_t node = 0; node < CHAIN_NODES; node++) {
@@ -363,7 +363,7 @@ END_TEST
  * not whole without it: nobody has that sum then. */
 START_TEST(a_copy_is_whole_with_the_sum_that_was_told_of)
 {
-    struct play *play = play_with_a_copy();
+    struct play *play = play_with_a_copy(4);
     struct chain_rig *rig = play->rig;
     struct chain_slot *slot = &rig->slots[3];
 
@@ -383,6 +383,24 @@ START_TEST(a_copy_is_whole_with_the_sum_that_was_told_of)
     chain_give_maps(rig);
     settle(play);
     MUST(slot->copy == SLOT_NOBODY && chain_has(slot, 1));
+    play_out(play);
+}
+END_TEST
+
+/* While a copy is on its way, at version 0 or a later one, a step comes to its end where it is copied from:
+ * the sum that the copy is owed follows the last part, and nobody has to say anything again, half a second
+ * later.
+ */
+START_TEST(a_copy_is_sent_the_sum_that_it_is_owed)
+{
+    uint64_t steps = _i == 0 ? 0 : 4;
+    struct play *play = play_with_a_copy(steps);
+    struct chain_rig *rig = play->rig;
+
+    steps_but(play, steps + 1, 4, 1);
+    chain_deliver_all(rig);
+    MUST(rig->slots[3].copy == SLOT_NOBODY && chain_has(&rig->slots[3], 1));
+    settle(play);
     play_out(play);
 }
 END_TEST
@@ -428,6 +446,7 @@ static Suite *chain_row_events_suite(void)
     tcase_add_test(events, a_head_that_awaits_its_disk_tells_no_step_that_has_ended);
     tcase_add_test(events, who_has_come_back_is_not_pushed_to_by_an_older_map);
     tcase_add_test(events, a_copy_is_whole_with_the_sum_that_was_told_of);
+    tcase_add_loop_test(events, a_copy_is_sent_the_sum_that_it_is_owed, 0, 2);
     suite_add_tcase(suite, events);
     return suite;
 }
