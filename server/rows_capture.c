@@ -97,6 +97,7 @@ enum status rows_capture(struct rows *rows, uint64_t step, struct rows_capture *
         return status;
     }
     capture->durable = rows->durable;
+    rows->durable.is_loose = false; /* it is this one's, unless that fails */
     capture->step = step;
     capture->entry_bytes = sizeof(uint64_t) + rows->record_bytes;
     capture->block_entries = (uint32_t)(BLOCK_BYTES / capture->entry_bytes);
@@ -174,10 +175,10 @@ void rows_captured(struct rows *rows, struct rows_capture *capture, bool is_dura
         if (is_durable)
             removed_drop(rows, place);
     }
-    if (is_durable) {
+    if (is_durable)
         swap_drop_old(&rows->swap);
-        rows->durable.is_loose = false;
-    }
+    else if (capture->durable.is_loose)
+        rows_loosen(rows);
     capture_free(capture);
 }
 

@@ -108,6 +108,45 @@ START_TEST(a_written_generation_is_found_again)
 }
 END_TEST
 
+/* The job has gone on to a generation that the table is not in. */
+static void job_goes_on(struct world *w)
+{
+    w->now.step += 5;
+    w->committed = w->now;
+    w->has_before = false;
+}
+
+/* A table that was away comes back when a generation from before is with the writer, for the first time or
+ * the second; or when it has come back one fails. The next one goes over whatever the store has. */
+START_TEST(a_table_stays_loose_until_a_generation_of_it_is_written)
+{
+    world_open(&world, true, 0, 10);
+    world_make(&world);
+    world_generation(&world);
+    world.has_before = false;
+    world_make(&world);
+    if (_i > 0)
+        rows_loosen(world.rows);
+    world_capture(&world);
+    while (!world.is_whole)
+        world_capture_more(&world, 1000);
+    if (_i == 2) {
+        rows_captured(world.rows, world.capture, false);
+        world.capture = NULL;
+    } else {
+        world_write_begin(&world);
+        rows_loosen(world.rows);
+        world_write_end(&world);
+    }
+    job_goes_on(&world);
+    world_make(&world);
+    world_generation(&world);
+    world_restart(&world, false);
+    world_scan(&world);
+    world_close(&world);
+}
+END_TEST
+
 START_TEST(warming_stops_at_the_budget)
 {
     struct rows_facts facts;
@@ -163,6 +202,7 @@ static Suite *rows_cold_suite(void)
     tcase_add_loop_test(tests, a_table_without_a_store_keeps_all_rows, 0, 3);
     tcase_add_loop_test(tests, a_durable_table_keeps_all_rows, 0, 4);
     tcase_add_test(tests, a_written_generation_is_found_again);
+    tcase_add_loop_test(tests, a_table_stays_loose_until_a_generation_of_it_is_written, 0, 3);
     tcase_add_test(tests, warming_stops_at_the_budget);
     tcase_add_loop_test(tests, a_smaller_budget_makes_rows_leave, 0, 2);
     suite_add_tcase(suite, tests);
