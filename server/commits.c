@@ -167,9 +167,11 @@ void commits_arrived(struct commits *commits, struct dense_chunk *chunk)
 void commits_rows_arrived(struct commits *commits, struct sparse_table *sparse)
 {
     for (uint32_t i = 0; i < commits->count; i++) {
-        if (commits->queue[i]->state != GENERATION_COLLECTING &&
-            commits->queue[i]->step > sparse->first_version)
-            sparse->first_version = commits->queue[i]->step;
+        const struct generation *generation = commits->queue[i];
+
+        if ((generation->state != GENERATION_COLLECTING || generation_holds(generation, sparse)) &&
+            generation->step > sparse->first_version)
+            sparse->first_version = generation->step;
     }
     for (uint32_t i = 0; i < commits->count; i++)
         commits->queue[i]->piece_count += commits->queue[i]->state == GENERATION_COLLECTING &&

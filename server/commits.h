@@ -87,7 +87,8 @@ enum status commits_go_on(struct commits *commits, struct error *error) MUST_CHE
 void commits_arrived(struct commits *commits, struct dense_chunk *chunk);
 void commits_left(struct commits *commits, const struct dense_chunk *chunk);
 
-/* The same of a sparse table whose first slots have come, or whose last has left: before it is blank. */
+/* The same of a sparse table whose first slots have come, or whose last has left: before it is blank. One
+ * that comes back is not in a generation that has its rows of when it was here last. */
 void commits_rows_arrived(struct commits *commits, struct sparse_table *sparse);
 void commits_rows_left(struct commits *commits, uint64_t first_version, uint64_t version);
 

@@ -405,6 +405,30 @@ START_TEST(a_copy_is_sent_the_sum_that_it_is_owed)
 }
 END_TEST
 
+/* A shard that has reached a generation's step, and has not written it yet, loses all slots and is copied to
+ * from one that is still a step behind: it is in that generation as it was, and nobody waits for it to come
+ * again. */
+START_TEST(who_comes_back_below_its_generation_is_in_the_next_one)
+{
+    struct play *play = play_with_followers(5);
+    struct chain_rig *rig = play->rig;
+
+    for (uint32_t microbatch = 0; microbatch < MICROBATCHES; microbatch++)
+        push(play, &play->programs[0], 0, microbatch); /* and nothing to node 3 */
+    chain_deliver_all(rig);
+    chain_remove(&rig->slots[0], 1);
+    chain_remove(&rig->slots[5], 1);
+    chain_map_changed(rig);
+    chain_give_maps(rig);
+    chain_copy_begin(rig, &rig->slots[3], 1);
+    chain_give_maps(rig);
+    chain_deliver_all(rig);
+    MUST(chain_has(&rig->slots[3], 1));
+    MUST(rig->slots[3].since[1] == 2 * EVERY);
+    play_out(play);
+}
+END_TEST
+
 /* A server has died and come back, and something is being copied to it: a program that still takes it for a
  * head, and has nothing to push to it, is told that it is none. */
 START_TEST(who_has_come_back_is_not_pushed_to_by_an_older_map)
@@ -447,6 +471,7 @@ static Suite *chain_row_events_suite(void)
     tcase_add_test(events, who_has_come_back_is_not_pushed_to_by_an_older_map);
     tcase_add_test(events, a_copy_is_whole_with_the_sum_that_was_told_of);
     tcase_add_loop_test(events, a_copy_is_sent_the_sum_that_it_is_owed, 0, 2);
+    tcase_add_test(events, who_comes_back_below_its_generation_is_in_the_next_one);
     suite_add_tcase(suite, events);
     return suite;
 }
