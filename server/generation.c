@@ -205,8 +205,8 @@ void generation_drop(struct generation *generation, bool is_durable)
         piece_drop(&generation->pieces[i], is_durable);
 }
 
-/* The place that may be overwritten: not the one with the committed step; else an empty or unreadable one,
- * else the older. */
+/* The place that may be overwritten: not the one with the committed step; else one of the same step, which
+ * was never the job's and is not to be found any more; else an empty or unreadable one, else the older. */
 static uint32_t place_choose(const struct generation *generation, struct store_transaction *transaction,
                              const struct generation_piece *piece)
 {
@@ -217,6 +217,10 @@ static uint32_t place_choose(const struct generation *generation, struct store_t
         there[place] = record_tag(transaction, piece->table, piece->chunk, place, &steps[place]);
         if (there[place] && steps[place] == generation->keep_step)
             return 1 - place;
+    }
+    for (uint32_t place = 0; place < RECORD_PLACES; place++) {
+        if (there[place] && steps[place] == generation->step)
+            return place;
     }
     if (!there[0] || !there[1])
         return there[0] ? 1 : 0;
