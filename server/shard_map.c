@@ -2,8 +2,9 @@
  *
  * Every shard hears of a map by itself, at its own time; what it says to its new neighbours before they have
  * heard is dropped there. So both ends begin: who has somebody new to copy to sends all there is, and who is
- * copied to asks for it. The order of chains may change at will among those that have the slot: when one of
- * them has a version, all others have it too or the sum that makes it. */
+ * copied to asks for it. Those that have a slot keep their order, whoever of them leaves, and who is copied
+ * to comes last (docs/design.md, section 4, chains): so what is before a shard, by whatever map, has the sums
+ * that this one is told of. */
 #include "shard_state.h"
 
 #include <inttypes.h>
