@@ -26,11 +26,6 @@ static inline struct chain_link chain_alone(void)
         .place = {.is_member = true, .is_head = true, .before = SLOT_NOBODY, .after = SLOT_NOBODY}};
 }
 
-static inline bool chain_is_alone(const struct chain_link *link)
-{
-    return link->place.before == SLOT_NOBODY && link->place.after == SLOT_NOBODY;
-}
-
 /* Whether clients may ask for the chunk here. */
 static inline bool chain_serves(const struct chain_link *link)
 {

@@ -16,13 +16,6 @@
 #define EXPORT_ROWS_A_SLICE  1024u
 #define EXPORT_BYTES_A_SLICE (1u << 20)
 
-static struct reply_subject subject_of(const struct request *request, uint64_t version)
-{
-    const struct data_header *header = request->header;
-
-    return (struct reply_subject){header->job, header->incarnation, header->table, version, header->request};
-}
-
 /* What cannot be read on a disk is the job's end. */
 static void export_refuse(const struct request *request, const struct error *error)
 {
@@ -145,7 +138,7 @@ void request_statistics(const struct request *request)
     } else {
         version = dense_statistics(request->table->dense, numbers);
     }
-    subject = subject_of(request, version);
+    subject = request_subject(request, version);
     answer = buffer_new(sizeof(numbers));
     if (answer) {
         memcpy(answer->data, numbers, sizeof(numbers));
@@ -266,7 +259,7 @@ void request_export(const struct request *request, struct buffer *const payloads
     status = sparse_scan(sparse, &scan, request->header->step, most, slice_add, &slice, &error);
     if (status == CAIRN_OK)
         status = error_set(&error, slice_close(&slice, &scan), "out of memory");
-    subject = subject_of(request, sparse->version);
+    subject = request_subject(request, sparse->version);
     if (status == CAIRN_OK)
         shard_reply_check(&subject, replies_answer(request->shard->replies, &subject, request->client,
                                                    DATA_EXPORT, EXPORT_PAYLOADS, types, slice.payloads));
