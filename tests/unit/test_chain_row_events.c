@@ -429,6 +429,32 @@ START_TEST(who_comes_back_below_its_generation_is_in_the_next_one)
 }
 END_TEST
 
+/* A shard that has a part of a step's sums loses all slots, and comes back at a step that has fewer samples.
+ */
+START_TEST(who_comes_back_knows_no_samples_of_before)
+{
+    struct play *play = play_with_followers(4);
+    struct chain_rig *rig = play->rig;
+
+    MUST(samples_of(5) < samples_of(4));
+    chain_copy_begin(rig, &rig->slots[3], 1); /* node 1 awaits its sums from node 4 */
+    settle(play);
+    MUST(chain_has(&rig->slots[3], 1));
+    for (uint32_t microbatch = 0; microbatch < MICROBATCHES; microbatch++)
+        push(play, &play->programs[0], 0, microbatch); /* and nothing to node 3 */
+    chain_deliver_all(rig);
+    for (uint32_t group = 0; group < GROUPS; group++)
+        chain_remove(&rig->slots[group], 1);
+    chain_map_changed(rig);
+    chain_give_maps(rig);
+    plain_steps(play, 5);
+    chain_copy_begin(rig, &rig->slots[3], 1);
+    settle(play);
+    MUST(chain_has(&rig->slots[3], 1));
+    play_out(play);
+}
+END_TEST
+
 /* A server has died and come back, and something is being copied to it: a program that still takes it for a
  * head, and has nothing to push to it, is told that it is none. */
 START_TEST(who_has_come_back_is_not_pushed_to_by_an_older_map)
@@ -471,6 +497,7 @@ static Suite *chain_row_events_suite(void)
     tcase_add_test(events, who_has_come_back_is_not_pushed_to_by_an_older_map);
     tcase_add_test(events, a_copy_is_whole_with_the_sum_that_was_told_of);
     tcase_add_loop_test(events, a_copy_is_sent_the_sum_that_it_is_owed, 0, 2);
+    tcase_add_test(events, who_comes_back_knows_no_samples_of_before);
     tcase_add_test(events, who_comes_back_below_its_generation_is_in_the_next_one);
     suite_add_tcase(suite, events);
     return suite;
