@@ -114,6 +114,7 @@ static void forget_strangers(struct turn *turn, Cairn__JobRecord *record)
         turn->effects->failed = true;
         return;
     }
+    note_former_servers(turn, record);
     count = number_anew(record, numbers);
     for (size_t i = 0; i < record->n_shards; i++) {
         if (numbers[i] == CHAIN_NOBODY)

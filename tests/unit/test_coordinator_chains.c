@@ -477,10 +477,10 @@ START_TEST(a_resume_needs_one_of_each_chain)
 END_TEST
 
 /* s1 came and went; when the job goes on it may come in another shape. */
-START_TEST(who_has_nothing_is_forgotten_by_a_resume)
+/* A server is lost, another one has what it had, and the job is stopped and resumed. */
+static void resume_without_s1(void)
 {
     static const char *const servers[] = {"s2", "s3"};
-    Cairn__NodeCommand *command;
 
     run_text(chained_model(2, 2, optimizer), NULL);
     leave(&cluster, "s1");
@@ -496,6 +496,14 @@ START_TEST(who_has_nothing_is_forgotten_by_a_resume)
     cluster_forget(&cluster);
     send_submit(&cluster, chained_model(2, 2, optimizer), true, 0);
     message_free(take_reply(&cluster, "submitter"));
+}
+
+START_TEST(who_has_nothing_is_forgotten_by_a_resume)
+{
+    static const char *const servers[] = {"s2", "s3"};
+    Cairn__NodeCommand *command;
+
+    resume_without_s1();
     command = take_command(&cluster, "s2", CAIRN__NODE_COMMAND__BODY_PREPARE);
     ck_assert_ptr_nonnull(command);
     ck_assert_uint_eq(command->prepare->n_shards, 4);
@@ -510,6 +518,18 @@ START_TEST(who_has_nothing_is_forgotten_by_a_resume)
     leave(&cluster, "s2");
     register_from(&cluster, "s1", "s1", 2, 3);
     ck_assert(GOT(&cluster, "s1", PREPARE));
+}
+END_TEST
+
+/* It has files all the same. */
+START_TEST(who_was_forgotten_is_told_of_a_deletion)
+{
+    resume_without_s1();
+    ASK_STOP(&cluster, "stopper", "tiny");
+    ASK_DELETE(&cluster, "deleter", "tiny");
+    cluster_forget(&cluster);
+    register_server(&cluster, "s1");
+    ck_assert(GOT(&cluster, "s1", REMOVE));
 }
 END_TEST
 
@@ -652,7 +672,8 @@ static Suite *make_suite(void)
                                   who_is_let_go_gets_no_copy,
                                   a_coordinator_that_starts_again_knows_the_map,
                                   a_resume_needs_one_of_each_chain,
-                                  who_has_nothing_is_forgotten_by_a_resume};
+                                  who_has_nothing_is_forgotten_by_a_resume,
+                                  who_was_forgotten_is_told_of_a_deletion};
     Suite *suite = suite_create("coordinator_chains");
     TCase *moves = tcase_create("moves");
 
