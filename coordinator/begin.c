@@ -140,6 +140,7 @@ bool begin_is_sound(struct turn *turn, struct job_entry *entry)
 void begin_tables(struct turn *turn, struct job_entry *entry)
 {
     life_set_step(entry, entry_status(entry)->committed_step);
+    turn_set_text(turn, &entry_status(entry)->reason, "%s", "");
     entry_set_state(turn, entry, JOB_STATE(RUNNING));
     entry_tell(turn, entry, "running from step %" PRIu64 ": clients can connect", entry_status(entry)->step);
 }

@@ -277,9 +277,10 @@ void epoch_begin(struct turn *turn, struct job_entry *entry)
     epoch = make(turn, entry, &list);
     if (!epoch)
         return;
-    turn_set_text(turn, &status->reason, "%s", "");
-    if (status->state != JOB_STATE(STOPPING))
+    if (status->state != JOB_STATE(STOPPING)) {
+        turn_set_text(turn, &status->reason, "%s", "");
         entry_set_state(turn, entry, JOB_STATE(RUNNING));
+    }
     describe(&line, epoch);
     entry_tell(turn, entry, "%s", line.text);
     tell_servers(turn, entry);

@@ -9,17 +9,25 @@
 #include "trials.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 /* How long the first epoch waits for workers that it could do without. */
 #define PATIENCE_MS 10000
+/* So many nodes of a kind are awaited by name, and more by their number. */
+#define NAMES_MAX 3
 
-static bool all_prepared(const struct participants *participants)
+static bool is_unready(const struct participant *participant)
 {
-    for (size_t i = 0; i < participants->count; i++) {
-        if (!participants->items[i].prepared && !participants->items[i].is_newcomer)
-            return false;
-    }
-    return true;
+    return !participant->prepared && !participant->is_newcomer;
+}
+
+static size_t count_unready(const struct participants *participants)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < participants->count; i++)
+        count += is_unready(&participants->items[i]);
+    return count;
 }
 
 static size_t count_prepared(const struct participants *participants)
@@ -170,23 +178,47 @@ static void lack(struct turn *turn, struct job_entry *entry)
     pause_with(turn, entry, line.text);
 }
 
-/* Enough workers are there, but they load data. */
-static void expect(struct turn *turn, struct job_entry *entry)
+static void add_unready(struct line *line, const struct participants *participants, const char *kind)
+{
+    const char *between = line->length > 0 ? " and " : "";
+    size_t count = count_unready(participants);
+
+    if (count > NAMES_MAX) {
+        line_add(line, "%s%zu %ss", between, count, kind);
+        return;
+    }
+    for (size_t i = 0; i < participants->count; i++) {
+        if (!is_unready(&participants->items[i]))
+            continue;
+        if (between[0] != ',')
+            line_add(line, "%s%s%s ", between, kind, count > 1 ? "s" : "");
+        else
+            line_add(line, "%s", between);
+        line_add(line, "%s", node_name(participants->items[i].node));
+        between = ", ";
+    }
+}
+
+/* Who has yet to load the job's state and data. */
+static struct line list_unready(const struct job_entry *entry)
 {
     struct line line = {.length = 0};
 
-    if (!entry_has_begun(entry)) {
-        turn_set_text(turn, &entry_status(entry)->reason, "%s", "");
-        if (entry_status(entry)->state != JOB_STATE(PREPARING))
-            entry_set_state(turn, entry, JOB_STATE(PREPARING));
-        return;
-    }
-    for (size_t i = 0; i < entry->workers.count; i++) {
-        if (!entry->workers.items[i].prepared)
-            line_add(&line, "%s%s", line.length ? ", " : "worker ", node_name(entry->workers.items[i].node));
-    }
-    line_add(&line, ", which prepares");
-    pause_with(turn, entry, line.text);
+    add_unready(&line, &entry->servers, "server");
+    add_unready(&line, &entry->workers, "worker");
+    line_add(&line, " to load state and data");
+    return line;
+}
+
+/* Enough workers are there, but they load data. */
+static void expect(struct turn *turn, struct job_entry *entry)
+{
+    struct line line = list_unready(entry);
+
+    if (entry_has_begun(entry))
+        pause_with(turn, entry, line.text);
+    else if (entry_status(entry)->state != JOB_STATE(PREPARING))
+        entry_set_state(turn, entry, JOB_STATE(PREPARING));
 }
 
 static bool membership_changed(const struct job_entry *entry)
@@ -240,12 +272,12 @@ static void train(struct turn *turn, struct job_entry *entry)
         life_fail(turn, entry, "loss is not finite at step %" PRIu64, entry->not_finite_step);
 }
 
-void epochs_update(struct turn *turn, struct job_entry *entry)
+static void update(struct turn *turn, struct job_entry *entry)
 {
     Cairn__JobState state = entry_status(entry)->state;
 
     if (!entry_is_live(entry) || entry->awaited_count > 0 || turn->effects->failed ||
-        state == JOB_STATE(COMMITTING) || !all_prepared(&entry->servers))
+        state == JOB_STATE(COMMITTING) || count_unready(&entry->servers) > 0)
         return;
     if (entry_has_tables(entry)) {
         if (state == JOB_STATE(PREPARING))
@@ -255,6 +287,26 @@ void epochs_update(struct turn *turn, struct job_entry *entry)
     } else {
         train(turn, entry);
     }
+}
+
+/* Clients are told of those who are ready one by one; the log was told of all. */
+static void explain_preparation(struct turn *turn, struct job_entry *entry)
+{
+    Cairn__JobStatus *status = entry_status(entry);
+    struct line unready = list_unready(entry), reason = {.length = 0};
+
+    line_add(&reason, "waits for %s", unready.text);
+    if (strcmp(status->reason, reason.text) == 0)
+        return;
+    turn_set_text(turn, &status->reason, "%s", reason.text);
+    entry->revision++;
+}
+
+void epochs_update(struct turn *turn, struct job_entry *entry)
+{
+    update(turn, entry);
+    if (entry_status(entry)->state == JOB_STATE(PREPARING))
+        explain_preparation(turn, entry);
 }
 
 void epochs_repeat(struct turn *turn, const struct job_entry *entry, const struct participant *worker)

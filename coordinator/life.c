@@ -183,6 +183,8 @@ void life_stop(struct turn *turn, struct job_entry *entry)
             break;
         }
         entry_tell(turn, entry, "a stop was asked for");
+        turn_set_text(turn, &entry_status(entry)->reason, "%s",
+                      "finishes the step in hand, as a stop was asked for");
         entry_set_state(turn, entry, JOB_STATE(STOPPING));
         life_tell_all_stop(turn, entry);
         break;
@@ -221,7 +223,7 @@ void life_commit(struct turn *turn, struct job_entry *entry)
 
     life_set_step(entry, entry->outcome.step);
     turn_set_text(turn, &entry_status(entry)->model_hash, "%s", entry->outcome.model_hash);
-    turn_set_text(turn, &entry_status(entry)->reason, "%s", "");
+    turn_set_text(turn, &entry_status(entry)->reason, "makes step %" PRIu64 " durable", status->step);
     entry_set_state(turn, entry, JOB_STATE(COMMITTING));
     if (status->committed_step < status->step)
         life_ask_generation(turn, entry, status->step);
@@ -232,10 +234,11 @@ static void finish(struct turn *turn, struct job_entry *entry)
 {
     Cairn__JobStatus *status = entry_status(entry);
     bool completed = status->step == status->final_step;
-    char reason[64] = "";
+    char reason[64];
 
-    if (!completed)
-        snprintf(reason, sizeof(reason), "stopped at step %" PRIu64 " as asked", status->step);
+    snprintf(reason, sizeof(reason),
+             completed ? "all %" PRIu64 " steps are done" : "stopped at step %" PRIu64 " as asked",
+             status->step);
     life_close(turn, entry, completed ? JOB_STATE(COMPLETED) : JOB_STATE(STOPPED), reason);
     entry_tell(turn, entry, "%s at step %" PRIu64 "%s%s%s%s", completed ? "completed" : "stopped",
                status->step, status->model_hash[0] ? ", model " : "", status->model_hash,

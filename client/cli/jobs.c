@@ -38,8 +38,10 @@ static void add_tables_row(struct table *list, const Cairn__JobStatus *status)
 
 static void add_row(struct table *list, const Cairn__JobStatus *status)
 {
-    char metrics[160];
+    bool completed = status->state == CAIRN__JOB_STATE__JOB_STATE_COMPLETED;
+    const char *reason = completed ? "" : status->reason; /* its steps and metrics say as much */
     bool validated = status->n_validation > 0;
+    char metrics[160];
     char workers[RESULT_COUNT_BYTES], servers[RESULT_COUNT_BYTES];
 
     result_metrics_text(validated ? status->validation : status->metrics,
@@ -53,7 +55,7 @@ static void add_row(struct table *list, const Cairn__JobStatus *status)
     table_add(list, "%s", servers);
     result_workers_text(status, "/", workers, sizeof(workers));
     table_add(list, "%s", workers);
-    table_add(list, "%s%s%s", metrics, metrics[0] && status->reason[0] ? "; " : "", status->reason);
+    table_add(list, "%s%s%s", metrics, metrics[0] && reason[0] ? "; " : "", reason);
 }
 
 static bool print_table(const Cairn__JobsReply *reply)

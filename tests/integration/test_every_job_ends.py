@@ -82,9 +82,9 @@ def make_job(folder, name, length, data="{data}", optimizer="sgd", activation="r
 # ---- the end of the training
 
 def ends_of_data_and_steps(cluster, folder, data):
-    status = cluster.expect_end(cluster.submit(make_job(folder, "epochs", "epochs: 2", data)), "completed", "")
+    status = cluster.expect_end(cluster.submit(make_job(folder, "epochs", "epochs: 2", data)), "completed", "all 30 steps are done")
     expect(status["steps"] == 2 * 15 and status["epochs"] == 2, f"two epochs of 15 steps are {status}")
-    status = cluster.expect_end(cluster.submit(make_job(folder, "steps", "steps: 7", data)), "completed", "")
+    status = cluster.expect_end(cluster.submit(make_job(folder, "steps", "steps: 7", data)), "completed", "all 7 steps are done")
     expect(status["steps"] == 7, f"7 steps are {status}")
 
 
@@ -101,7 +101,8 @@ def stop_while_it_waits(cluster, job):
 def stop_while_it_prepares(cluster, job):
     cluster.processes["good"].send_signal(signal.SIGSTOP)
     name = cluster.submit(job)
-    cluster.await_state(name, "preparing")
+    status = cluster.await_state(name, "preparing")
+    expect("worker good" in status["reason"], f"it {status['reason']}")
     cluster.json("stop", name)
     cluster.expect_end(name, "stopped", "stopped before the training began")
     cluster.processes["good"].send_signal(signal.SIGCONT)

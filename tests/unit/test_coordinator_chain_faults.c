@@ -265,10 +265,10 @@ START_TEST(an_end_that_is_given_up_is_trained_again)
     EXPECT_STATE(&cluster, RUNNING, "");
     reached(&cluster, "w1", 1, 10, TINY_HASH);
     reached(&cluster, "w2", 1, 10, TINY_HASH);
-    EXPECT_STATE(&cluster, COMMITTING, "");
+    EXPECT_STATE(&cluster, COMMITTING, "makes step 10 durable");
     pass(&cluster, 0);
     ck_assert_uint_eq(incarnation(), 2);
-    EXPECT_STATE(&cluster, PREPARING, "");
+    EXPECT_STATE(&cluster, PREPARING, "waits for server s2 and workers w1, w2 to load state and data");
 }
 END_TEST
 

@@ -556,7 +556,9 @@ START_TEST(who_is_late_need_not_get_copies)
         register_server(&cluster, "s3");
     else
         let_pass(servers, 2, 250);
-    EXPECT_STATE(&cluster, PREPARING, "");
+    EXPECT_STATE(&cluster, PREPARING,
+                 comes ? "waits for servers s1, s2, s3 and workers w1, w2 to load state and data"
+                       : "waits for servers s1, s2 and workers w1, w2 to load state and data");
     command = take_command(&cluster, "s1", CAIRN__NODE_COMMAND__BODY_PREPARE);
     ck_assert_ptr_nonnull(command);
     ck_assert_uint_eq(count_places(command->prepare, "s3") > 0, comes);

@@ -71,7 +71,7 @@ START_TEST(a_lost_server_is_waited_for)
     ck_assert(GOT(&cluster, "s1", RELEASE)); /* it was away, and may not know */
     ck_assert_uint_eq(STEP_OF("s1", PREPARE), 4);
     ck_assert_uint_eq(STEP_OF("s2", PREPARE), 4);
-    EXPECT_STATE(&cluster, PREPARING, "");
+    EXPECT_STATE(&cluster, PREPARING, "waits for servers s1, s2 and workers w1, w2 to load state and data");
     prepare_all(2);
     EXPECT_STATE(&cluster, RUNNING, "");
 }
@@ -85,7 +85,7 @@ START_TEST(a_job_without_state_begins_anew_elsewhere)
     EXPECT_STATE(&cluster, WAITING, "waits for 1 more server");
     register_server(&cluster, "s3");
     ck_assert_uint_eq(STEP_OF("s3", PREPARE), 0);
-    EXPECT_STATE(&cluster, PREPARING, "");
+    EXPECT_STATE(&cluster, PREPARING, "waits for servers s2, s3 and workers w1, w2 to load state and data");
 }
 END_TEST
 
@@ -134,15 +134,15 @@ START_TEST(an_end_that_is_not_durable_is_trained_again)
     run_committed();
     reached(&cluster, "w1", 1, 10, TINY_HASH);
     reached(&cluster, "w2", 1, 10, TINY_HASH);
-    EXPECT_STATE(&cluster, COMMITTING, "");
+    EXPECT_STATE(&cluster, COMMITTING, "makes step 10 durable");
     leave(&cluster, "s1");
     register_server(&cluster, "s1");
-    EXPECT_STATE(&cluster, PREPARING, "");
+    EXPECT_STATE(&cluster, PREPARING, "waits for servers s1, s2 and workers w1, w2 to load state and data");
     prepare_all(2);
     reached(&cluster, "w1", 2, 10, TINY_HASH);
     reached(&cluster, "w2", 2, 10, TINY_HASH);
     commit_step(2, 10);
-    EXPECT_STATE(&cluster, COMPLETED, "");
+    EXPECT_STATE(&cluster, COMPLETED, "all 10 steps are done");
 }
 END_TEST
 
@@ -206,7 +206,7 @@ START_TEST(another_process_has_a_cut_servers_name_at_once)
     register_from(&cluster, "s1'", "s1", 2, 2);
     ck_assert_uint_eq(incarnation(), 2);
     ck_assert_uint_eq(STEP_OF("s1'", PREPARE), 4);
-    EXPECT_STATE(&cluster, PREPARING, "");
+    EXPECT_STATE(&cluster, PREPARING, "waits for servers s1, s2 and workers w1, w2 to load state and data");
 }
 END_TEST
 
@@ -228,13 +228,13 @@ START_TEST(a_node_that_dropped_its_work_is_lost_to_it)
 {
     run_committed();
     register_anew("w1'", "w1", 0, 0);
-    EXPECT_STATE(&cluster, WAITING, "waits for worker w1, which prepares"); /* as a new one */
+    EXPECT_STATE(&cluster, WAITING, "waits for worker w1 to load state and data"); /* as a new one */
     ck_assert(GOT(&cluster, "w1'", PREPARE));
     prepared(&cluster, "w1'", 1, 40);
     EXPECT_STATE(&cluster, RUNNING, "");
     register_anew("s1'", "s1", 2, 0);
     ck_assert_uint_eq(incarnation(), 2);
-    EXPECT_STATE(&cluster, PREPARING, "");
+    EXPECT_STATE(&cluster, PREPARING, "waits for servers s1, s2 and workers w1, w2 to load state and data");
 }
 END_TEST
 
@@ -244,7 +244,7 @@ START_TEST(a_registration_may_overtake_a_preparation)
     cluster_forget(&cluster);
     register_worker(&cluster, "w1"); /* it has not read yet what it is to prepare */
     register_server(&cluster, "s1");
-    EXPECT_STATE(&cluster, PREPARING, "");
+    EXPECT_STATE(&cluster, PREPARING, "waits for servers s1, s2 and workers w1, w2 to load state and data");
     ck_assert_uint_eq(incarnation(), 1);
     ck_assert(!GOT(&cluster, "w1", PREPARE));
 }
@@ -308,7 +308,7 @@ START_TEST(a_running_job_is_taken_up_as_it_is)
     reached(&cluster, "w1", 1, 10, TINY_HASH);
     reached(&cluster, "w2", 1, 10, TINY_HASH);
     commit_step(1, 10);
-    EXPECT_STATE(&cluster, COMPLETED, "");
+    EXPECT_STATE(&cluster, COMPLETED, "all 10 steps are done");
 }
 END_TEST
 
@@ -376,7 +376,7 @@ START_TEST(a_worker_that_died_meanwhile_is_known_at_once)
     register_engaged(&cluster, "w2", 0, 1);
     register_from(&cluster, "w1", "w1", 2, 0); /* another process */
     ck_assert(GOT(&cluster, "w1", PREPARE));
-    EXPECT_STATE(&cluster, WAITING, "waits for worker w1, which prepares");
+    EXPECT_STATE(&cluster, WAITING, "waits for worker w1 to load state and data");
 }
 END_TEST
 
@@ -429,7 +429,7 @@ START_TEST(a_pause_is_not_the_missed_servers_absence)
     EXPECT_STATE(&cluster, WAITING, "waits for server s1, which holds its state");
     cluster_handle(&cluster, &tick);
     register_server(&cluster, "s1");
-    EXPECT_STATE(&cluster, PREPARING, "");
+    EXPECT_STATE(&cluster, PREPARING, "waits for servers s1, s2 and workers w1, w2 to load state and data");
 }
 END_TEST
 
@@ -470,7 +470,7 @@ START_TEST(a_server_that_died_meanwhile_is_known_at_once)
     EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker");
     register_engaged(&cluster, "w2", 0, 1);
     ck_assert(GOT(&cluster, "w2", RELEASE));
-    EXPECT_STATE(&cluster, PREPARING, "");
+    EXPECT_STATE(&cluster, PREPARING, "waits for servers s1, s2 and workers w1, w2 to load state and data");
 }
 END_TEST
 
@@ -479,7 +479,7 @@ START_TEST(a_stop_goes_on_after_a_restart)
     run_committed();
     ASK_STOP(&cluster, "stopper", "tiny");
     cluster_restart(&cluster);
-    EXPECT_STATE(&cluster, STOPPING, "");
+    EXPECT_STATE(&cluster, STOPPING, "finishes the step in hand, as a stop was asked for");
     all_return(1);
     ck_assert(GOT(&cluster, "w1", STOP) && GOT(&cluster, "w2", STOP));
     reached(&cluster, "w1", 1, 6, TINY_HASH);
@@ -495,12 +495,12 @@ START_TEST(a_commit_goes_on_after_a_restart)
     reached(&cluster, "w1", 1, 10, TINY_HASH);
     reached(&cluster, "w2", 1, 10, TINY_HASH);
     cluster_restart(&cluster);
-    EXPECT_STATE(&cluster, COMMITTING, "");
+    EXPECT_STATE(&cluster, COMMITTING, "makes step 10 durable");
     all_return(1);
     ck_assert(GOT(&cluster, "w1", RELEASE)); /* it has done its part */
     ck_assert_uint_eq(STEP_OF("s1", COMMIT), 10);
     commit_step(1, 10);
-    EXPECT_STATE(&cluster, COMPLETED, "");
+    EXPECT_STATE(&cluster, COMPLETED, "all 10 steps are done");
 }
 END_TEST
 
@@ -627,7 +627,7 @@ START_TEST(records_of_an_older_program_go_on_from_what_is_committed)
     ck_assert(GOT(&cluster, "s1", RELEASE));
     ck_assert_uint_eq(STEP_OF("s1", PREPARE), 4);
     ck_assert_uint_eq(incarnation(), 2);
-    EXPECT_STATE(&cluster, PREPARING, "");
+    EXPECT_STATE(&cluster, PREPARING, "waits for servers s1, s2 and workers w2, w1 to load state and data");
 }
 END_TEST
 

@@ -16,7 +16,7 @@ START_TEST(pending_jobs_say_what_they_wait_for)
     EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker");
     ck_assert_str_eq(cluster.jobs[1].last_line, "waits for 1 more worker");
     register_worker(&cluster, "w2");
-    EXPECT_STATE(&cluster, PREPARING, "");
+    EXPECT_STATE(&cluster, PREPARING, "waits for servers s1, s2 and workers w1, w2 to load state and data");
 }
 END_TEST
 
@@ -73,9 +73,11 @@ START_TEST(last_prepared_node_begins_the_epoch)
 {
     submit_with_nodes();
     prepared(&cluster, "w1", 1, 40);
+    EXPECT_STATE(&cluster, PREPARING, "waits for servers s1, s2 and worker w2 to load state and data");
     prepared(&cluster, "w2", 1, 40);
     prepared(&cluster, "s1", 1, 0);
     prepared(&cluster, "s1", 1, 0);
+    EXPECT_STATE(&cluster, PREPARING, "waits for server s2 to load state and data");
     ck_assert(!GOT(&cluster, "w1", EPOCH));
     prepared(&cluster, "s2", 1, 0);
     check_epoch("w1", "/jobs/out/model.h5");
@@ -111,10 +113,10 @@ START_TEST(whole_life_of_a_job)
     reached(&cluster, "w1", 1, 10, TINY_HASH);
     ck_assert(!GOT(&cluster, "s1", COMMIT));
     reached(&cluster, "w2", 1, 10, TINY_HASH);
-    EXPECT_STATE(&cluster, COMMITTING, "");
+    EXPECT_STATE(&cluster, COMMITTING, "makes step 10 durable");
     ck_assert(GOT(&cluster, "s1", COMMIT) && GOT(&cluster, "s2", COMMIT));
     commit_step(1, 10);
-    EXPECT_STATE(&cluster, COMPLETED, "");
+    EXPECT_STATE(&cluster, COMPLETED, "all 10 steps are done");
     reply = status_of(&cluster, "tiny-1");
     ck_assert_str_eq(reply->job->model_hash, TINY_HASH);
     ck_assert_str_eq(reply->job->output, "/jobs/out/model.h5");
@@ -146,7 +148,7 @@ START_TEST(committed_end_is_not_waited_for)
     reached(&cluster, "w1", 1, 10, TINY_HASH);
     reached(&cluster, "w2", 1, 10, TINY_HASH);
     ck_assert(!GOT(&cluster, "s1", COMMIT));
-    EXPECT_STATE(&cluster, COMPLETED, "");
+    EXPECT_STATE(&cluster, COMPLETED, "all 10 steps are done");
 }
 END_TEST
 
@@ -157,9 +159,9 @@ START_TEST(worker_that_did_its_part_may_go)
     reached(&cluster, "w2", 1, 10, TINY_HASH);
     leave(&cluster, "w1");
     failed(&cluster, "w2", 1, "too late to matter");
-    EXPECT_STATE(&cluster, COMMITTING, "");
+    EXPECT_STATE(&cluster, COMMITTING, "makes step 10 durable");
     commit_step(1, 10);
-    EXPECT_STATE(&cluster, COMPLETED, "");
+    EXPECT_STATE(&cluster, COMPLETED, "all 10 steps are done");
 }
 END_TEST
 
@@ -300,7 +302,7 @@ START_TEST(other_incarnations_and_strangers_do_not_count)
     submit_with_nodes();
     register_server(&cluster, "stranger");
     prepare_all(2);
-    EXPECT_STATE(&cluster, PREPARING, "");
+    EXPECT_STATE(&cluster, PREPARING, "waits for servers s1, s2 and workers w1, w2 to load state and data");
     prepare_all(1);
     failed(&cluster, "w1", 2, "not mine");
     failed(&cluster, "stranger", 1, "not mine either");
@@ -350,6 +352,7 @@ START_TEST(stop_while_running)
     ck_assert(GOT(&cluster, "w1", STOP) && GOT(&cluster, "w2", STOP) && !GOT(&cluster, "s1", STOP));
     ASK_STOP(&cluster, "stopper", "tiny");
     ck_assert(!GOT(&cluster, "w1", STOP));
+    EXPECT_STATE(&cluster, STOPPING, "finishes the step in hand, as a stop was asked for");
     reached(&cluster, "w2", 1, 6, TINY_HASH);
     reached(&cluster, "w1", 1, 6, TINY_HASH);
     commit_step(1, 6);
@@ -364,9 +367,9 @@ START_TEST(stop_that_comes_too_late_completes)
     reached(&cluster, "w2", 1, 10, TINY_HASH);
     reached(&cluster, "w1", 1, 10, TINY_HASH);
     commit_step(1, 10);
-    EXPECT_STATE(&cluster, COMPLETED, "");
+    EXPECT_STATE(&cluster, COMPLETED, "all 10 steps are done");
     ASK_STOP(&cluster, "stopper", "tiny");
-    EXPECT_STATE(&cluster, COMPLETED, "");
+    EXPECT_STATE(&cluster, COMPLETED, "all 10 steps are done");
 }
 END_TEST
 
@@ -399,7 +402,7 @@ START_TEST(stopped_job_resumes_where_it_was)
     reached(&cluster, "w1", 2, 10, TINY_HASH);
     reached(&cluster, "w2", 2, 10, TINY_HASH);
     commit_step(2, 10);
-    EXPECT_STATE(&cluster, COMPLETED, "");
+    EXPECT_STATE(&cluster, COMPLETED, "all 10 steps are done");
 }
 END_TEST
 
@@ -444,7 +447,7 @@ START_TEST(resume_waits_for_its_servers)
     leave(&cluster, "s1");
     send_submit(&cluster, TINY_TEXT, true, 0);
     register_server(&cluster, "s1");
-    EXPECT_STATE(&cluster, PREPARING, "");
+    EXPECT_STATE(&cluster, PREPARING, "waits for servers s1, s2 and workers w1, w2 to load state and data");
     ck_assert(!GOT(&cluster, "s0", PREPARE));
 }
 END_TEST
@@ -468,7 +471,7 @@ START_TEST(job_without_state_takes_other_servers)
     leave(&cluster, "s1");
     register_server(&cluster, "s0");
     send_submit(&cluster, TINY_TEXT, true, 0);
-    EXPECT_STATE(&cluster, PREPARING, "");
+    EXPECT_STATE(&cluster, PREPARING, "waits for servers s0, s2 and workers w1, w2 to load state and data");
     ck_assert(GOT(&cluster, "s0", PREPARE));
 }
 END_TEST
@@ -482,9 +485,9 @@ START_TEST(completed_job_resumes_only_for_more)
     reached(&cluster, "w2", 1, 10, TINY_HASH);
     commit_step(1, 10);
     send_submit(&cluster, TINY_TEXT, true, 0);
-    EXPECT_STATE(&cluster, COMPLETED, "");
+    EXPECT_STATE(&cluster, COMPLETED, "all 10 steps are done");
     send_submit(&cluster, FAKE_JOB_TEXT("tiny", "steps: 20"), true, 0);
-    EXPECT_STATE(&cluster, PREPARING, "");
+    EXPECT_STATE(&cluster, PREPARING, "waits for servers s1, s2 and workers w1, w2 to load state and data");
     send_submit(&cluster, FAKE_JOB_TEXT("tiny", "steps: 30"), true, 0); /* as it is: it is under way */
     prepare_all(2);
     reply = status_of(&cluster, "tiny");

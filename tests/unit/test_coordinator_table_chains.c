@@ -379,7 +379,7 @@ START_TEST(a_resume_takes_another_number_of_servers)
     message_free(take_reply(&cluster, "stopper"));
     cluster_forget(&cluster);
     send_submit(&cluster, text_of(1, 1), true, 0);
-    EXPECT_STATE(&cluster, PREPARING, "");
+    EXPECT_STATE(&cluster, PREPARING, "waits for servers s1, s2 to load state and data");
     ck_assert(GOT(&cluster, "s1", PREPARE) && GOT(&cluster, "s2", PREPARE));
 }
 END_TEST

@@ -95,7 +95,7 @@ START_TEST(servers_are_all_that_it_waits_for)
     EXPECT_STATE(&cluster, WAITING, "waits for 2 more servers");
     register_server(&cluster, "s1");
     register_server(&cluster, "s2");
-    EXPECT_STATE(&cluster, PREPARING, "");
+    EXPECT_STATE(&cluster, PREPARING, "waits for servers s1, s2 to load state and data");
     ck_assert_str_eq(cluster.jobs[1].last_line, "preparing from step 0 on servers s1, s2");
     ck_assert(!GOT(&cluster, "w1", PREPARE));
 }
@@ -283,7 +283,7 @@ START_TEST(a_job_that_has_ended_is_joined_by_a_resume_only)
     commit_step(1, 100);
     ASK_STOP(&cluster, "stopper", "shelf");
     join("one", TABLES_TEXT, true, "shelf-1");
-    EXPECT_STATE(&cluster, PREPARING, "");
+    EXPECT_STATE(&cluster, PREPARING, "waits for servers s1, s2 to load state and data");
     ASK_STOP(&cluster, "stopper", "shelf");
     join("two", TABLES_TEXT, false, "shelf-2");
     join("three", TABLES_TEXT, true, "shelf-2");
@@ -300,7 +300,7 @@ START_TEST(lost_server_is_waited_for)
     expect_error(&cluster, "a", "shelf-1 runs no more, and step 107 was not committed");
     ck_assert(GOT(&cluster, "s1", RELEASE));
     register_server(&cluster, "s2");
-    EXPECT_STATE(&cluster, PREPARING, "");
+    EXPECT_STATE(&cluster, PREPARING, "waits for servers s1, s2 to load state and data");
     prepared(&cluster, "s1", 2, 0);
     prepared(&cluster, "s2", 2, 0);
     EXPECT_STATE(&cluster, RUNNING, "");

@@ -149,7 +149,7 @@ START_TEST(one_worker_closes_the_job_when_all_have_ended)
     reached(&cluster, "w1", 1, 10, TINY_HASH);
     ck_assert_uint_eq(asked_commit("s1"), 10);
     commit_step(1, 10);
-    EXPECT_STATE(&cluster, COMPLETED, "");
+    EXPECT_STATE(&cluster, COMPLETED, "all 10 steps are done");
 }
 END_TEST
 
@@ -189,7 +189,7 @@ START_TEST(another_one_closes_it_when_the_first_fails)
     expect_epoch("w1", "w1#3@10, closing");
     reached(&cluster, "w1", 1, 10, TINY_HASH);
     commit_step(1, 10);
-    EXPECT_STATE(&cluster, COMPLETED, "");
+    EXPECT_STATE(&cluster, COMPLETED, "all 10 steps are done");
 }
 END_TEST
 
@@ -252,7 +252,7 @@ START_TEST(a_coordinator_that_begins_again_knows_that_all_have_ended)
     reached(&cluster, "w1", 1, 10, TINY_HASH);
     ck_assert_uint_eq(asked_commit("s1"), 10);
     commit_step(1, 10);
-    EXPECT_STATE(&cluster, COMPLETED, "");
+    EXPECT_STATE(&cluster, COMPLETED, "all 10 steps are done");
 }
 END_TEST
 
@@ -514,7 +514,7 @@ START_TEST(a_server_dies_while_the_model_is_read)
     reached(&cluster, "w1", 1, 100, TINY_HASH);
     ck_assert_uint_eq(asked_commit("s2"), 100);
     committed(&cluster, "s2", 1, 100);
-    EXPECT_STATE(&cluster, COMPLETED, "");
+    EXPECT_STATE(&cluster, COMPLETED, "all 100 steps are done");
 }
 END_TEST
 
@@ -536,7 +536,7 @@ START_TEST(a_coordinator_that_begins_again_tells_who_closes_of_the_heads)
     expect_epoch("w1", "w1#1@0, closing");
     reached(&cluster, "w1", 1, 100, TINY_HASH);
     committed(&cluster, "s2", 1, 100);
-    EXPECT_STATE(&cluster, COMPLETED, "");
+    EXPECT_STATE(&cluster, COMPLETED, "all 100 steps are done");
 }
 END_TEST
 

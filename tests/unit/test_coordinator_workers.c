@@ -109,7 +109,7 @@ START_TEST(a_worker_that_prepares_for_long_is_not_waited_for)
     register_worker(&cluster, "w3");
     submit_with_nodes();
     prepare_all(1);
-    EXPECT_STATE(&cluster, PREPARING, "");
+    EXPECT_STATE(&cluster, PREPARING, "waits for worker w3 to load state and data");
     for (int i = 0; i < 40; i++) {
         ck_assert_ptr_null(newest_epoch("w1"));
         heartbeat(&cluster, "w3");
@@ -118,6 +118,20 @@ START_TEST(a_worker_that_prepares_for_long_is_not_waited_for)
     expect_epoch("w1", "w1#1[0,2) w2#2[2,4)");
     prepared(&cluster, "w3", 1, 40);
     expect_epoch("w1", "w1#1[0,1) w2#2[1,2) w3#3[2,4)");
+}
+END_TEST
+
+START_TEST(many_that_prepare_are_told_by_their_number)
+{
+    static const char *const names[] = {"w1", "w2", "w3", "w4"};
+
+    register_server(&cluster, "s1");
+    for (size_t i = 0; i < 4; i++)
+        register_worker(&cluster, names[i]);
+    send_submit(&cluster, TINY_TEXT, false, 0);
+    ask_scale(4);
+    register_server(&cluster, "s2");
+    EXPECT_STATE(&cluster, PREPARING, "waits for servers s1, s2 and 4 workers to load state and data");
 }
 END_TEST
 
@@ -158,6 +172,17 @@ START_TEST(a_lost_worker_is_done_without)
 }
 END_TEST
 
+START_TEST(a_stop_is_told_of_until_the_end)
+{
+    run_alone();
+    join("w3");
+    ASK_STOP(&cluster, "stopper", "tiny");
+    leave(&cluster, "w1");
+    expect_epoch("w2", "w2#2[0,2) w3#3[2,4)");
+    EXPECT_STATE(&cluster, STOPPING, "finishes the step in hand, as a stop was asked for");
+}
+END_TEST
+
 START_TEST(below_the_minimum_the_job_pauses)
 {
     run_alone();
@@ -166,7 +191,7 @@ START_TEST(below_the_minimum_the_job_pauses)
     EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker");
     expect_epoch("w2", "");
     register_worker(&cluster, "w3");
-    EXPECT_STATE(&cluster, WAITING, "waits for worker w3, which prepares");
+    EXPECT_STATE(&cluster, WAITING, "waits for worker w3 to load state and data");
     prepared(&cluster, "w3", 1, 40);
     expect_epoch("w2", "w2#2[0,2) w3#3[2,4)");
     EXPECT_STATE(&cluster, RUNNING, "");
@@ -463,7 +488,7 @@ START_TEST(nobody_rests_while_a_job_stops)
     ASK_STOP(&cluster, "stopper", "tiny");
     failed(&cluster, "w1", 1, "out of memory");
     ck_assert(GOT(&cluster, "w1", PREPARE));
-    EXPECT_STATE(&cluster, STOPPING, "");
+    EXPECT_STATE(&cluster, STOPPING, "finishes the step in hand, as a stop was asked for");
 }
 END_TEST
 
@@ -532,7 +557,7 @@ START_TEST(workers_that_are_away_have_not_failed)
     EXPECT_STATE(&cluster, WAITING, "waits for 2 more workers; w1 is excluded (cannot open train.csv)");
     register_worker(&cluster, "w2");
     register_worker(&cluster, "w3");
-    EXPECT_STATE(&cluster, PREPARING, "");
+    EXPECT_STATE(&cluster, PREPARING, "waits for servers s1, s2 and workers w2, w3 to load state and data");
 }
 END_TEST
 
@@ -801,7 +826,7 @@ START_TEST(the_end_needs_nobody_who_has_reached_it)
     ck_assert_ptr_null(newest_epoch("w2"));
     reached(&cluster, "w2", 1, 10, TINY_HASH);
     commit_step(1, 10);
-    EXPECT_STATE(&cluster, COMPLETED, "");
+    EXPECT_STATE(&cluster, COMPLETED, "all 10 steps are done");
 }
 END_TEST
 
@@ -838,7 +863,7 @@ START_TEST(nobody_who_writes_is_told)
     leave(&cluster, "w2");
     leave(&cluster, "w1");
     commit_step(1, 10);
-    EXPECT_STATE(&cluster, COMPLETED, "");
+    EXPECT_STATE(&cluster, COMPLETED, "all 10 steps are done");
     reply = status_of(&cluster, "tiny");
     ck_assert_str_eq(reply->job->output_error,
                      "no model file was written: the worker that was to do it did not, or was lost");
@@ -895,6 +920,8 @@ static Suite *make_suite(void)
                                    a_worker_that_appears_joins_at_once,
                                    a_worker_that_sees_other_data_is_refused,
                                    a_lost_worker_is_done_without,
+                                   a_stop_is_told_of_until_the_end,
+                                   many_that_prepare_are_told_by_their_number,
                                    below_the_minimum_the_job_pauses,
                                    workers_move_to_jobs_that_lack_them,
                                    progress_is_the_furthest_workers,
