@@ -22,11 +22,21 @@ static const struct setting rows[] = {
 static const struct settings_table table = {"cairn jobs", "Lists the jobs that the coordinator knows.", rows,
                                             sizeof(rows) / sizeof(rows[0])};
 
+/* What all jobs have. */
+static void add_job(struct table *list, const Cairn__JobStatus *status)
+{
+    char submitted[RESULT_MOMENT_BYTES];
+
+    result_moment_text(status->submitted_ms, submitted);
+    table_add(list, "%s", status->id);
+    table_add(list, "%s", job_state_name(status->state));
+    table_add(list, "%s", submitted);
+}
+
 /* A job with tables has neither epochs nor a last step, and no workers. */
 static void add_tables_row(struct table *list, const Cairn__JobStatus *status)
 {
-    table_add(list, "%s", status->id);
-    table_add(list, "%s", job_state_name(status->state));
+    add_job(list, status);
     table_add(list, "-");
     table_add(list, "%" PRIu64, status->step);
     table_add(list, "%" PRIu64, status->committed_step);
@@ -46,8 +56,7 @@ static void add_row(struct table *list, const Cairn__JobStatus *status)
 
     result_metrics_text(validated ? status->validation : status->metrics,
                         validated ? status->n_validation : status->n_metrics, metrics, sizeof(metrics));
-    table_add(list, "%s", status->id);
-    table_add(list, "%s", job_state_name(status->state));
+    add_job(list, status);
     table_add(list, "%" PRIu32 "/%" PRIu32, status->epoch, status->epochs);
     table_add(list, "%" PRIu64 "/%" PRIu64, status->step, status->final_step);
     table_add(list, "%" PRIu64, status->committed_step);
@@ -60,8 +69,8 @@ static void add_row(struct table *list, const Cairn__JobStatus *status)
 
 static bool print_table(const Cairn__JobsReply *reply)
 {
-    static const char *const headings[] = {"JOB",       "STATE",   "EPOCH",   "STEP",
-                                           "COMMITTED", "SERVERS", "WORKERS", "METRICS"};
+    static const char *const headings[] = {"JOB",       "STATE",   "SUBMITTED", "EPOCH",  "STEP",
+                                           "COMMITTED", "SERVERS", "WORKERS",   "METRICS"};
     struct table list;
     bool printed;
 

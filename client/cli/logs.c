@@ -6,7 +6,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 
 struct logs_settings {
     const char *job, *coordinator;
@@ -39,12 +38,9 @@ struct reading {
 
 static void print_entry(const Cairn__LogEntry *entry)
 {
-    time_t seconds = (time_t)(entry->time_ms / 1000);
-    struct tm parts;
-    char moment[32] = "?";
+    char moment[RESULT_MOMENT_BYTES];
 
-    if (localtime_r(&seconds, &parts))
-        strftime(moment, sizeof(moment), "%Y-%m-%d %H:%M:%S", &parts);
+    result_moment_text(entry->time_ms, moment);
     printf("%s.%03d  %-5s  %s: %s\n", moment, (int)(entry->time_ms % 1000), entry->level, entry->source,
            entry->text);
 }

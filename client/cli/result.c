@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 const char *job_state_name(Cairn__JobState state)
 {
@@ -60,6 +61,18 @@ double result_state_seconds(const Cairn__JobStatus *status, int64_t now_ms)
     if (status->state_ms == 0 || now_ms < status->state_ms)
         return 0;
     return (double)(now_ms - status->state_ms) / 1000.0;
+}
+
+void result_moment_text(int64_t unix_ms, char text[RESULT_MOMENT_BYTES])
+{
+    time_t seconds = (time_t)(unix_ms / 1000);
+    struct tm parts;
+
+    if (unix_ms == 0)
+        snprintf(text, RESULT_MOMENT_BYTES, "-");
+    else if (!localtime_r(&seconds, &parts) ||
+             strftime(text, RESULT_MOMENT_BYTES, "%Y-%m-%d %H:%M:%S", &parts) == 0)
+        snprintf(text, RESULT_MOMENT_BYTES, "?");
 }
 
 static json_t *number_or_null(double value)

@@ -21,6 +21,10 @@ double result_seconds(const Cairn__JobStatus *status, int64_t now_ms);
 /* Seconds that the job has been in its state at now_ms (Unix time); 0: not known. */
 double result_state_seconds(const Cairn__JobStatus *status, int64_t now_ms);
 
+/* A moment in local time, "2026-11-28 12:40:05"; "-" for 0. */
+#define RESULT_MOMENT_BYTES 32
+void result_moment_text(int64_t unix_ms, char text[RESULT_MOMENT_BYTES]);
+
 /* A JSON string of any bytes: those of a text that is not UTF-8 (a path may be) become "?". NULL: out of
  * memory. */
 json_t *result_text(const char *text);

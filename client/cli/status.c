@@ -100,20 +100,43 @@ static void print_trouble(const Cairn__JobStatus *status)
 static void print_state(const Cairn__JobStatus *status)
 {
     double seconds = result_state_seconds(status, clock_unix_ms());
-    char duration[32];
+    char moment[RESULT_MOMENT_BYTES], duration[32];
 
     printf("%-12s  %s", "state", job_state_name(status->state));
-    if (status->state == CAIRN__JOB_STATE__JOB_STATE_WAITING && status->state_ms > 0) {
+    if (!job_state_has_ended(status->state) && status->state_ms > 0) {
+        result_moment_text(status->state_ms, moment);
+        printf(" since %s", moment);
+    }
+    if (status->state == CAIRN__JOB_STATE__JOB_STATE_WAITING && seconds >= 1) {
         progress_duration(seconds, duration, sizeof(duration));
-        printf(" for %s", duration);
+        printf(", for %s", duration);
     }
     printf("\n");
 }
 
-static void print_status(const Cairn__JobStatus *status)
+static void print_moment(const char *label, int64_t unix_ms)
+{
+    char text[RESULT_MOMENT_BYTES];
+
+    if (unix_ms == 0)
+        return;
+    result_moment_text(unix_ms, text);
+    printf("%-12s  %s\n", label, text);
+}
+
+static void print_times(const Cairn__JobStatus *status)
 {
     double seconds = result_seconds(status, clock_unix_ms());
 
+    print_moment("submitted", status->submitted_ms);
+    print_moment("started", status->started_ms);
+    print_moment("ended", status->finished_ms);
+    if (seconds > 0)
+        printf("%-12s  %.1f s\n", "took", seconds);
+}
+
+static void print_status(const Cairn__JobStatus *status)
+{
     printf("%-12s  %s\n", "job", status->id);
     print_state(status);
     print_text("reason", status->reason);
@@ -121,8 +144,7 @@ static void print_status(const Cairn__JobStatus *status)
     print_cluster(status);
     print_leaving(status);
     print_trouble(status);
-    if (seconds > 0)
-        printf("%-12s  %.1f s\n", "took", seconds);
+    print_times(status);
     print_text("model hash", status->model_hash);
     print_text("output", status->output);
     print_text("no output", status->output_error);

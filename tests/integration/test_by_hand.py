@@ -1,8 +1,12 @@
 """Daemons started by hand, in any order, on tcp; every command against them; clean stops; a lost worker."""
 
 import os
+import re
 
 from support import Daemons, expect, main, make_digits, run, wait_until, write_job
+
+
+MOMENT = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 
 
 def free_endpoint():
@@ -88,7 +92,13 @@ def test(folder):
         status = daemons.json("status", name)
         expect(status["model_hash"] == result["model_hash"], "status and wait disagree about the hash")
         expect(result["model_hash"] in daemons.cairn("status", name).stdout, "status does not print the hash")
-        expect(name in daemons.cairn("jobs").stdout, "jobs does not list the job")
+        shown = daemons.cairn("status", name).stdout
+        for label in ("submitted", "started", "ended"):
+            expect(re.search(rf"^{label} +{MOMENT}$", shown, re.M), f"status does not say when it was {label}:\n{shown}")
+        expect(re.search(r"^state +completed$", shown, re.M), f"status does not say how it ended:\n{shown}")
+        expect(re.search(r"^reason +all \d+ steps are done$", shown, re.M), f"status does not say why it ended:\n{shown}")
+        listed = daemons.cairn("jobs").stdout
+        expect(re.search(rf"^{name} +completed +{MOMENT} ", listed, re.M), f"jobs does not list the job:\n{listed}")
         expect("committed" in daemons.cairn("logs", name).stdout, "logs tell of no generation")
         expect("alpha" in daemons.cairn("nodes").stdout, "nodes does not list the server")
 
@@ -114,6 +124,8 @@ def test(folder):
         # Below workers.min a job waits and says for what; stop ends it.
         waiting = daemons.json("submit", job, "--workers", 3)["job"]
         expect("worker" in daemons.json("status", waiting)["reason"], "a waiting job does not say for what it waits")
+        shown = daemons.cairn("status", waiting).stdout
+        expect(re.search(rf"^state +waiting since {MOMENT}(, for .*)?$", shown, re.M), f"nor since when:\n{shown}")
         expect(daemons.json("stop", waiting)["status"] == "stopped", "stop did not stop a waiting job")
 
         # A job that has lost its only worker says that it waits for another, and can be stopped.

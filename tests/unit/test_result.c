@@ -6,7 +6,9 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static Cairn__Metric loss = CAIRN__METRIC__INIT, accuracy = CAIRN__METRIC__INIT;
 static Cairn__Metric *metrics[] = {&loss, &accuracy};
@@ -238,6 +240,19 @@ START_TEST(tables_line_up)
 }
 END_TEST
 
+START_TEST(moments_are_local_time)
+{
+    char text[RESULT_MOMENT_BYTES];
+
+    setenv("TZ", "UTC-2", 1);
+    tzset();
+    result_moment_text(1795862405999, text);
+    ck_assert_str_eq(text, "2026-11-28 12:40:05");
+    result_moment_text(0, text);
+    ck_assert_str_eq(text, "-");
+}
+END_TEST
+
 static Suite *result_suite(void)
 {
     Suite *suite = suite_create("result");
@@ -254,6 +269,7 @@ static Suite *result_suite(void)
     tcase_add_test(cases, states_have_names);
     tcase_add_test(cases, metrics_as_text_are_cut);
     tcase_add_test(cases, tables_line_up);
+    tcase_add_test(cases, moments_are_local_time);
     suite_add_tcase(suite, cases);
     return suite;
 }
