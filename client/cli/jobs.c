@@ -58,7 +58,7 @@ static void add_row(struct table *list, const Cairn__JobStatus *status)
                         validated ? status->n_validation : status->n_metrics, metrics, sizeof(metrics));
     add_job(list, status);
     table_add(list, "%" PRIu32 "/%" PRIu32, status->epoch, status->epochs);
-    table_add(list, "%" PRIu64 "/%" PRIu64, status->step, status->final_step);
+    table_add(list, "%" PRIu64 "/%" PRIu64, result_steps_done(status), status->final_step);
     table_add(list, "%" PRIu64, status->committed_step);
     result_servers_text(status, "/", servers, sizeof(servers));
     table_add(list, "%s", servers);

@@ -27,8 +27,8 @@ void report_print(const Cairn__JobStatus *status)
     if (status->tables > 0)
         printf("%s %s after %.1f s", status->id, job_state_name(status->state), seconds);
     else
-        printf("%s %s: %" PRIu64 " steps in %.1f s", status->id, job_state_name(status->state), status->step,
-               seconds);
+        printf("%s %s: %" PRIu64 " steps in %.1f s", status->id, job_state_name(status->state),
+               result_steps_done(status), seconds);
     if (status->samples_per_second > 0) {
         progress_count((uint64_t)(status->samples_per_second + 0.5), speed, sizeof(speed));
         printf(", %s samples/s", speed);

@@ -47,6 +47,11 @@ bool result_is_success(const Cairn__JobStatus *status)
     return status->state == CAIRN__JOB_STATE__JOB_STATE_COMPLETED && status->output_error[0] == '\0';
 }
 
+uint64_t result_steps_done(const Cairn__JobStatus *status)
+{
+    return status->step > status->committed_step ? status->step : status->committed_step;
+}
+
 double result_seconds(const Cairn__JobStatus *status, int64_t now_ms)
 {
     int64_t end_ms = status->finished_ms != 0 ? status->finished_ms : now_ms;
@@ -125,8 +130,8 @@ json_t *result_json(const Cairn__JobStatus *status, int64_t now_ms)
     json_t *object = json_pack(
         "{s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:f, s:o, s:o, s:o, s:o, s:I, s:{s:o, s:o, s:o}}", "status",
         job_state_name(status->state), "job", text_or_null(status->id), "name", text_or_null(status->name),
-        "model_hash", text_or_null(status->model_hash), "steps", (json_int_t)status->step, "epochs",
-        (json_int_t)status->epoch, "workers", (json_int_t)status->workers, "servers",
+        "model_hash", text_or_null(status->model_hash), "steps", (json_int_t)result_steps_done(status),
+        "epochs", (json_int_t)status->epoch, "workers", (json_int_t)status->workers, "servers",
         (json_int_t)status->servers, "seconds", result_seconds(status, now_ms), "samples_per_second",
         number_or_null(status->samples_per_second), "metrics",
         result_metrics(status->validation, status->n_validation), "training",
@@ -178,14 +183,15 @@ json_t *result_status_json(const Cairn__JobStatus *status, int64_t now_ms)
     json_t *object = result_json(status, now_ms);
     json_t *more = json_pack(
         "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-        "number", whole(status->number), "step", whole(status->step), "final_step", whole(status->final_step),
-        "epochs_planned", whole(status->epochs), "microbatches", whole(status->microbatches), "tables",
-        whole(status->tables), "incarnation", whole(status->incarnation), "membership_epoch",
-        whole(status->membership_epoch), "submitted_ms", json_integer(status->submitted_ms), "started_ms",
-        json_integer(status->started_ms), "finished_ms", json_integer(status->finished_ms), "state_ms",
-        json_integer(status->state_ms), "workers_target", whole(status->workers_target), "servers_target",
-        whole(status->servers_target), "divergences", whole(status->divergences), "backup_microbatches",
-        whole(status->backup_microbatches), "validation_step", whole(status->validation_step), "excluded",
+        "number", whole(status->number), "step", whole(result_steps_done(status)), "final_step",
+        whole(status->final_step), "epochs_planned", whole(status->epochs), "microbatches",
+        whole(status->microbatches), "tables", whole(status->tables), "incarnation",
+        whole(status->incarnation), "membership_epoch", whole(status->membership_epoch), "submitted_ms",
+        json_integer(status->submitted_ms), "started_ms", json_integer(status->started_ms), "finished_ms",
+        json_integer(status->finished_ms), "state_ms", json_integer(status->state_ms), "workers_target",
+        whole(status->workers_target), "servers_target", whole(status->servers_target), "divergences",
+        whole(status->divergences), "backup_microbatches", whole(status->backup_microbatches),
+        "validation_step", whole(status->validation_step), "excluded",
         texts(status->excluded, status->n_excluded), "leaving", texts(status->leaving, status->n_leaving));
 
     if (!object || !more || json_object_update(object, more) != 0) {

@@ -15,6 +15,9 @@ const char *job_state_name(Cairn__JobState state);
 /* Whether nothing more will happen to the job unless it is resumed. */
 bool job_state_has_ended(Cairn__JobState state);
 
+/* Steps that are known to be done: what workers told lags behind what servers have committed. */
+uint64_t result_steps_done(const Cairn__JobStatus *status);
+
 /* Seconds from the start to the end, or to now_ms (Unix time) when it has not ended; 0 before it began. */
 double result_seconds(const Cairn__JobStatus *status, int64_t now_ms);
 

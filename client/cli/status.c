@@ -47,7 +47,8 @@ static void print_work(const Cairn__JobStatus *status)
     if (status->epochs > 0)
         printf("%-12s  %" PRIu32 " of %" PRIu32 "\n", "epochs done", status->epoch, status->epochs);
     if (status->final_step > 0)
-        printf("%-12s  %" PRIu64 " of %" PRIu64 "\n", "steps done", status->step, status->final_step);
+        printf("%-12s  %" PRIu64 " of %" PRIu64 "\n", "steps done", result_steps_done(status),
+               status->final_step);
     if (status->tables > 0)
         printf("%-12s  %" PRIu32 "\n", "tables", status->tables);
     printf("%-12s  step %" PRIu64 "\n", "committed", status->committed_step);
@@ -74,9 +75,6 @@ static void print_cluster(const Cairn__JobStatus *status)
     result_workers_text(status, " of ", workers, sizeof(workers));
     if (status->tables == 0)
         printf(", workers %s", workers);
-    printf(", incarnation %" PRIu64, status->incarnation);
-    if (status->tables == 0)
-        printf(", epoch of membership %" PRIu64, status->membership_epoch);
     printf("\n");
 }
 

@@ -240,6 +240,23 @@ START_TEST(tables_line_up)
 }
 END_TEST
 
+START_TEST(what_is_committed_is_done)
+{
+    Cairn__JobStatus status = completed();
+    json_t *object;
+
+    status.step = 74;
+    status.committed_step = 100;
+    ck_assert_uint_eq(result_steps_done(&status), 100);
+    object = result_status_json(&status, 0);
+    ck_assert_int_eq(json_integer_value(json_object_get(object, "step")), 100);
+    ck_assert_int_eq(json_integer_value(json_object_get(object, "steps")), 100);
+    json_decref(object);
+    status.step = 101;
+    ck_assert_uint_eq(result_steps_done(&status), 101);
+}
+END_TEST
+
 START_TEST(moments_are_local_time)
 {
     char text[RESULT_MOMENT_BYTES];
@@ -269,6 +286,7 @@ static Suite *result_suite(void)
     tcase_add_test(cases, states_have_names);
     tcase_add_test(cases, metrics_as_text_are_cut);
     tcase_add_test(cases, tables_line_up);
+    tcase_add_test(cases, what_is_committed_is_done);
     tcase_add_test(cases, moments_are_local_time);
     suite_add_tcase(suite, cases);
     return suite;
