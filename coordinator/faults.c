@@ -3,10 +3,21 @@
 
 #include "cluster/placement.h"
 #include "life.h"
+#include "throughput.h"
 
 #include <inttypes.h>
 
 #define DIVERGENCES_TOLD 4 /* lines in the log about one step */
+
+/* All steps before the one at fault were done, which may not have been told yet. In throughput modes a
+ * worker's steps are its own. */
+static void note_steps(struct job_entry *entry, uint64_t step)
+{
+    const Cairn__JobStatus *status = entry_status(entry);
+
+    if (!throughput_is(entry) && step > status->step && step < status->final_step)
+        life_set_step(entry, step);
+}
 
 void fault_not_finite(struct turn *turn, struct job_entry *entry, struct participant *worker,
                       const Cairn__NotFinite *report)
@@ -15,6 +26,7 @@ void fault_not_finite(struct turn *turn, struct job_entry *entry, struct partici
 
     if (!entry_has_begun(entry) || state == JOB_STATE(COMMITTING))
         return;
+    note_steps(entry, report->step);
     if (report->layer[0] != '\0') {
         life_fail(turn, entry, "loss is not finite at step %" PRIu64 ", first in layer %s (microbatch %u)",
                   report->step, report->layer, report->microbatch);

@@ -732,11 +732,16 @@ static void not_finite(const char *worker, const char *layer)
 
 START_TEST(a_loss_that_is_not_finite_fails_the_job)
 {
+    Cairn__ClientReply *reply;
+
     run_alone();
     not_finite("w1", "");
     EXPECT_STATE(&cluster, RUNNING, "");
     not_finite("w2", "dense");
     EXPECT_STATE(&cluster, FAILED, "loss is not finite at step 7, first in layer dense (microbatch 3)");
+    reply = status_of(&cluster, "tiny");
+    ck_assert_uint_eq(reply->job->step, 7);
+    message_free(reply);
 }
 END_TEST
 
