@@ -164,17 +164,28 @@ static void pause_with(struct turn *turn, struct job_entry *entry, const char *m
         entry_wait(turn, entry, missing);
 }
 
+void epochs_explain_lack(const struct job_entry *entry, uint32_t there, struct line *line)
+{
+    uint32_t least = entry_minimum(entry);
+
+    if (there >= least)
+        return;
+    line_add(line, "%s%" PRIu32 " more worker%s", line->length ? ", " : "", least - there,
+             least - there > 1 ? "s" : "");
+    if (there > 0)
+        line_add(line, " (%" PRIu32 " of %" PRIu32 " %s there)", there, least, there > 1 ? "are" : "is");
+    trials_explain(entry, line);
+}
+
 static void lack(struct turn *turn, struct job_entry *entry)
 {
-    size_t missing = entry_minimum(entry) - entry->workers.count;
     struct line line = {.length = 0};
 
     if (entry_status(entry)->state == JOB_STATE(STOPPING)) {
         life_end_stop(turn, entry, "too few workers were left to end the step in hand");
         return;
     }
-    line_add(&line, "%zu more worker%s", missing, missing > 1 ? "s" : "");
-    trials_explain(entry, &line);
+    epochs_explain_lack(entry, (uint32_t)entry->workers.count, &line);
     pause_with(turn, entry, line.text);
 }
 

@@ -31,6 +31,10 @@ struct epochs_need {
 };
 struct epochs_need epochs_need(const struct job_entry *entry);
 
+/* Adds to a line how many workers a training lacks, when so many are there, and who is excluded; nothing when
+ * they are enough. */
+void epochs_explain_lack(const struct job_entry *entry, uint32_t there, struct line *line);
+
 /* Tells one worker the newest epoch once more, if it is named there, and a stop. */
 void epochs_repeat(struct turn *turn, const struct job_entry *entry, const struct participant *worker);
 

@@ -89,13 +89,9 @@ static void explain(struct turn *turn, struct job_entry *entry, const struct ser
                     uint32_t available)
 {
     struct line line = choice->missing;
-    uint32_t least = entry_has_tables(entry) ? 0 : entry_minimum(entry);
-    uint32_t missing = available < least ? least - available : 0;
 
-    if (missing > 0) {
-        line_add(&line, "%s%u more worker%s", line.length ? ", " : "", missing, missing > 1 ? "s" : "");
-        trials_explain(entry, &line);
-    }
+    if (!entry_has_tables(entry))
+        epochs_explain_lack(entry, available, &line);
     if (line.length > 0)
         entry_wait(turn, entry, line.text);
 }

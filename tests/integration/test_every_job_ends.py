@@ -93,7 +93,7 @@ def ends_of_data_and_steps(cluster, folder, data):
 def stop_while_it_waits(cluster, job):
     name = cluster.submit(job, "--workers", 3)
     status = cluster.await_state(name, "waiting")
-    expect(status["reason"] == "waits for 2 more workers", f"it {status['reason']}")
+    expect(status["reason"] == "waits for 2 more workers (1 of 3 is there)", f"it {status['reason']}")
     cluster.json("stop", name)
     cluster.expect_end(name, "stopped", "stopped before the training began")
 

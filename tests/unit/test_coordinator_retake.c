@@ -467,7 +467,7 @@ START_TEST(a_server_that_died_meanwhile_is_known_at_once)
     register_server(&cluster, "s2");
     ck_assert_uint_eq(incarnation(), 2);
     ck_assert(GOT(&cluster, "s1", RELEASE) && GOT(&cluster, "w1", RELEASE));
-    EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker");
+    EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker (1 of 2 is there)");
     register_engaged(&cluster, "w2", 0, 1);
     ck_assert(GOT(&cluster, "w2", RELEASE));
     EXPECT_STATE(&cluster, PREPARING, "waits for servers s1, s2 and workers w1, w2 to load state and data");
@@ -509,7 +509,7 @@ START_TEST(a_pause_goes_on_after_a_restart)
     run_committed();
     leave(&cluster, "w1");
     cluster_restart(&cluster);
-    EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker");
+    EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker (1 of 2 is there)");
     register_engaged(&cluster, "s1", 2, 1);
     register_engaged(&cluster, "s2", 2, 1);
     register_engaged(&cluster, "w2", 0, 1); /* no epoch names it: it begins anew */

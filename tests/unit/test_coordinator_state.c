@@ -11,10 +11,10 @@ START_TEST(pending_jobs_say_what_they_wait_for)
     EXPECT_STATE(&cluster, WAITING, "waits for 2 more servers, 2 more workers");
     register_server(&cluster, "s1");
     register_worker(&cluster, "w1");
-    EXPECT_STATE(&cluster, WAITING, "waits for 1 more server, 1 more worker");
+    EXPECT_STATE(&cluster, WAITING, "waits for 1 more server, 1 more worker (1 of 2 is there)");
     register_server(&cluster, "s2");
-    EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker");
-    ck_assert_str_eq(cluster.jobs[1].last_line, "waits for 1 more worker");
+    EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker (1 of 2 is there)");
+    ck_assert_str_eq(cluster.jobs[1].last_line, "waits for 1 more worker (1 of 2 is there)");
     register_worker(&cluster, "w2");
     EXPECT_STATE(&cluster, PREPARING, "waits for servers s1, s2 and workers w1, w2 to load state and data");
 }
@@ -173,7 +173,7 @@ START_TEST(workers_serve_one_job_servers_many)
     register_worker(&cluster, "w3");
     send_submit(&cluster, FAKE_JOB_TEXT("second", "steps: 3"), false, 0);
     reply = status_of(&cluster, "second");
-    ck_assert_str_eq(reply->job->reason, "waits for 1 more worker");
+    ck_assert_str_eq(reply->job->reason, "waits for 1 more worker (1 of 2 is there)");
     message_free(reply);
     register_worker(&cluster, "w4");
     reply = status_of(&cluster, "second");
@@ -287,7 +287,7 @@ START_TEST(lost_worker_is_told_to_let_go_when_it_returns)
         heartbeat(&cluster, "w2");
         pass(&cluster, 250);
     }
-    EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker");
+    EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker (1 of 2 is there)");
     ck_assert(!GOT(&cluster, "w1", RELEASE));
     heartbeat(&cluster, "w1"); /* it comes back, and may still be at work */
     ck_assert(GOT(&cluster, "w1", REGISTER_AGAIN));

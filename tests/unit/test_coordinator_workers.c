@@ -188,7 +188,7 @@ START_TEST(below_the_minimum_the_job_pauses)
     run_alone();
     progress(&cluster, "w1", 1, 5);
     leave(&cluster, "w1");
-    EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker");
+    EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker (1 of 2 is there)");
     expect_epoch("w2", "");
     register_worker(&cluster, "w3");
     EXPECT_STATE(&cluster, WAITING, "waits for worker w3 to load state and data");
@@ -409,7 +409,7 @@ START_TEST(draining_nodes_get_no_jobs)
     say_drain("w2");
     message_free(ask_drain("s2"));
     send_submit(&cluster, TINY_TEXT, false, 0);
-    EXPECT_STATE(&cluster, WAITING, "waits for 1 more server, 1 more worker");
+    EXPECT_STATE(&cluster, WAITING, "waits for 1 more server, 1 more worker (1 of 2 is there)");
 }
 END_TEST
 
@@ -444,7 +444,8 @@ START_TEST(a_failure_is_a_try)
     heartbeat(&cluster, "w3");
     ck_assert(!GOT(&cluster, "w3", PREPARE));
     leave(&cluster, "w2");
-    EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker; w3 is excluded (out of memory)");
+    EXPECT_STATE(&cluster, WAITING,
+                 "waits for 1 more worker (1 of 2 is there); w3 is excluded (out of memory)");
 }
 END_TEST
 
@@ -523,7 +524,8 @@ START_TEST(tries_are_counted_over_a_restart)
     cluster_restart(&cluster);
     all_return();
     leave(&cluster, "w2");
-    EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker; w3 is excluded (out of memory)");
+    EXPECT_STATE(&cluster, WAITING,
+                 "waits for 1 more worker (1 of 2 is there); w3 is excluded (out of memory)");
 }
 END_TEST
 
@@ -535,7 +537,8 @@ static void exclude_w1(void)
         failed(&cluster, "w1", 1, "cannot open train.csv");
         let_it_rest();
     }
-    EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker; w1 is excluded (cannot open train.csv)");
+    EXPECT_STATE(&cluster, WAITING,
+                 "waits for 1 more worker (1 of 2 is there); w1 is excluded (cannot open train.csv)");
 }
 
 /* It is only that nobody is there: not for a coordinator that has just started, nor while the other worker is
@@ -545,7 +548,8 @@ START_TEST(workers_that_are_away_have_not_failed)
     exclude_w1();
     cluster_restart(&cluster);
     all_return();
-    EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker; w1 is excluded (cannot open train.csv)");
+    EXPECT_STATE(&cluster, WAITING,
+                 "waits for 1 more worker (1 of 2 is there); w1 is excluded (cannot open train.csv)");
     leave(&cluster, "w2");
     EXPECT_STATE(&cluster, WAITING, "waits for 2 more workers; w1 is excluded (cannot open train.csv)");
     cluster_restart(&cluster);
@@ -582,7 +586,8 @@ START_TEST(awaited_workers_are_left_to_try)
 {
     exclude_w1_while_w2_is_awaited();
     register_engaged(&cluster, "w2", 0, 1);
-    EXPECT_STATE(&cluster, WAITING, "waits for 1 more worker; w1 is excluded (cannot open train.csv)");
+    EXPECT_STATE(&cluster, WAITING,
+                 "waits for 1 more worker (1 of 2 is there); w1 is excluded (cannot open train.csv)");
     join("w3");
     EXPECT_STATE(&cluster, RUNNING, "");
 }
