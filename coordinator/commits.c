@@ -220,7 +220,7 @@ static void lose_end(struct turn *turn, struct job_entry *entry)
     uint64_t step = entry_status(entry)->step;
 
     life_go_back(turn, entry);
-    entry_tell(turn, entry, "a part of step %" PRIu64 " was lost before it was durable: going back", step);
+    entry_warn(turn, entry, "a part of step %" PRIu64 " was lost before it was durable: going back", step);
 }
 
 /* Whether the newest generation is the job's from now on. What will never be is given up. */

@@ -34,7 +34,7 @@ void interrupt_server(struct turn *turn, struct job_entry *entry, const char *se
         return;
     }
     life_go_back(turn, entry);
-    entry_tell(turn, entry, "%s: going back to step %" PRIu64 " as incarnation %" PRIu64, line.text,
+    entry_warn(turn, entry, "%s: going back to step %" PRIu64 " as incarnation %" PRIu64, line.text,
                entry_status(entry)->committed_step, entry_status(entry)->incarnation);
 }
 

@@ -429,14 +429,30 @@ void entry_log(struct turn *turn, struct job_entry *entry, const char *level, co
     effects_entry(turn->effects, entry_status(entry)->number, &line);
 }
 
-void entry_tell(struct turn *turn, struct job_entry *entry, const char *format, ...)
+static void say(struct turn *turn, struct job_entry *entry, enum log_level level, const char *format,
+                va_list args)
 {
     char text[LINE_BYTES];
+
+    vsnprintf(text, sizeof(text), format, args);
+    entry_log(turn, entry, log_level_words[level], "coordinator", text);
+    turn_note(turn, level, "job", "job=%s text=\"%s\"", entry_status(entry)->id, text);
+}
+
+void entry_tell(struct turn *turn, struct job_entry *entry, const char *format, ...)
+{
     va_list args;
 
     va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
+    say(turn, entry, LOG_LEVEL_INFO, format, args);
     va_end(args);
-    entry_log(turn, entry, "info", "coordinator", text);
-    turn_note(turn, LOG_LEVEL_INFO, "job", "job=%s text=\"%s\"", entry_status(entry)->id, text);
+}
+
+void entry_warn(struct turn *turn, struct job_entry *entry, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    say(turn, entry, LOG_LEVEL_WARN, format, args);
+    va_end(args);
 }

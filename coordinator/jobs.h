@@ -198,8 +198,10 @@ void entry_await_nobody(struct job_entry *entry);
 void entry_log(struct turn *turn, struct job_entry *entry, const char *level, const char *source,
                const char *text);
 
-/* The same, from the coordinator itself, at level info. */
+/* The same, from the coordinator itself, at level info; or at level warn: what cost steps. */
 void entry_tell(struct turn *turn, struct job_entry *entry, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void entry_warn(struct turn *turn, struct job_entry *entry, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 static inline Cairn__JobStatus *entry_status(const struct job_entry *entry)

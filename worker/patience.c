@@ -14,6 +14,7 @@ void patience_trouble(struct patience *patience, int64_t now_ms)
 {
     if (patience->since_ms == PATIENCE_NEVER)
         patience->since_ms = now_ms;
+    patience->troubles++;
     patience->retry_ms = now_ms + patience->pause_ms;
     patience->pause_ms *= 2;
     if (patience->pause_ms > PATIENCE_LONGEST_PAUSE_MS)
@@ -29,15 +30,16 @@ void patience_success(struct patience *patience)
 {
     patience->since_ms = PATIENCE_NEVER;
     patience->pause_ms = PATIENCE_FIRST_PAUSE_MS;
+    patience->troubles = 0;
     patience->is_told = false;
 }
 
-bool patience_must_tell(struct patience *patience)
+bool patience_must_tell(struct patience *patience, bool is_ordinary)
 {
-    bool must = !patience->is_told;
-
+    if (patience->is_told || (is_ordinary && patience->troubles <= PATIENCE_TRIES_UNTOLD))
+        return false;
     patience->is_told = true;
-    return must;
+    return true;
 }
 
 int64_t patience_end_ms(const struct patience *patience)

@@ -262,7 +262,8 @@ static bool may_pass(enum status status)
 
 static void say_trouble(struct step *step, enum status status, const struct error *error)
 {
-    if (status == CAIRN_PASSED || !patience_must_tell(&step->patience)) {
+    /* A shard that has handed over what it is asked for says that it has no such thing. */
+    if (status == CAIRN_PASSED || !patience_must_tell(&step->patience, status == CAIRN_NOT_FOUND)) {
         log_debug("synchronises_again", "job=%s reason=\"%s\"", step->params.prepare->job_id, error->message);
         return;
     }

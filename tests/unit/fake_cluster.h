@@ -32,8 +32,8 @@ struct stored_job {
     unsigned char *bytes;
     size_t length;
     uint64_t newest_entry;
-    char last_line[256];
-    bool is_erased; /* its number is never used again */
+    char last_line[256], last_warning[256]; /* of its log */
+    bool is_erased;                         /* its number is never used again */
 };
 
 struct cluster {
@@ -93,6 +93,8 @@ static inline void keep_entry(struct cluster *cluster, const struct effect *effe
     MUST_MSG(effect->number == stored->newest_entry + 1, "effect->number");
     stored->newest_entry = effect->number;
     snprintf(stored->last_line, sizeof(stored->last_line), "%s", entry->text);
+    if (strcmp(entry->level, "warn") == 0)
+        snprintf(stored->last_warning, sizeof(stored->last_warning), "%s", entry->text);
     cairn__log_entry__free_unpacked(entry, NULL);
 }
 

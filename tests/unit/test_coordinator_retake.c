@@ -63,6 +63,8 @@ START_TEST(a_lost_server_is_waited_for)
     run_committed();
     leave(&cluster, "s1");
     EXPECT_STATE(&cluster, WAITING, "waits for server s1, which holds its state");
+    ck_assert_str_eq(cluster.jobs[1].last_warning,
+                     "server s1 left (SIGTERM): going back to step 4 as incarnation 2");
     ck_assert(GOT(&cluster, "s2", RELEASE) && GOT(&cluster, "w1", RELEASE) && GOT(&cluster, "w2", RELEASE));
     ck_assert_uint_eq(incarnation(), 2);
     register_server(&cluster, "s3"); /* no other one will do */

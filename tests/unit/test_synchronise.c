@@ -195,19 +195,35 @@ START_TEST(pauses_grow_and_end)
     for (size_t i = 0; i < sizeof(pauses) / sizeof(pauses[0]); i++) {
         patience_trouble(&patience, now_ms);
         ck_assert_int_eq(patience.retry_ms - now_ms, pauses[i]);
-        ck_assert_int_eq(patience_must_tell(&patience), i == 0);
+        ck_assert_int_eq(patience_must_tell(&patience, false), i == 0);
         now_ms = patience.retry_ms;
     }
     ck_assert_int_eq(patience_end_ms(&patience), 130000);
     patience_reached(&patience); /* but what was wrong is wrong again */
     patience_trouble(&patience, now_ms);
     ck_assert_int_eq(patience.retry_ms - now_ms, 1000);
-    ck_assert(!patience_must_tell(&patience));
+    ck_assert(!patience_must_tell(&patience, false));
     ck_assert_int_eq(patience_end_ms(&patience), now_ms + 30000);
     patience_success(&patience);
     patience_trouble(&patience, now_ms);
     ck_assert_int_eq(patience.retry_ms - now_ms, 50);
-    ck_assert(patience_must_tell(&patience));
+    ck_assert(patience_must_tell(&patience, false));
+}
+END_TEST
+
+START_TEST(what_most_often_passes_is_told_when_it_does_not)
+{
+    struct patience patience;
+
+    patience_begin(&patience, 0, 0);
+    for (uint32_t i = 1; i <= PATIENCE_TRIES_UNTOLD + 2; i++) {
+        patience_trouble(&patience, 0);
+        ck_assert_int_eq(patience_must_tell(&patience, true), i == PATIENCE_TRIES_UNTOLD + 1);
+    }
+    patience_success(&patience);
+    patience_trouble(&patience, 0);
+    ck_assert(!patience_must_tell(&patience, true));
+    ck_assert(patience_must_tell(&patience, false)); /* it was not only that */
 }
 END_TEST
 
@@ -227,6 +243,7 @@ static Suite *make_suite(void)
     tcase_add_test(test, a_vote_ends_training_at_once);
     tcase_add_test(test, where_weights_are_copies_the_last_step_says_so);
     tcase_add_test(test, pauses_grow_and_end);
+    tcase_add_test(test, what_most_often_passes_is_told_when_it_does_not);
     suite_add_tcase(suite, test);
     return suite;
 }
