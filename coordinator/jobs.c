@@ -142,29 +142,44 @@ static struct job_entry *find_number(const struct jobs *jobs, const char *text)
     return jobs_find(jobs, strtoull(text, NULL, 10));
 }
 
-static size_t count_named(const struct jobs *jobs, const char *name)
+/* The job that a name means: the one that has not ended, else the only one. */
+static enum status find_named(const struct jobs *jobs, const char *name, struct job_entry **out,
+                              struct error *error)
 {
-    size_t count = 0;
+    struct job_entry *open = NULL, *newest = NULL;
+    size_t named_count = 0, open_count = 0;
 
-    for (size_t i = 0; i < jobs->count; i++)
-        count += strcmp(entry_status(jobs->items[i])->name, name) == 0;
-    return count;
+    for (size_t i = 0; i < jobs->count; i++) {
+        if (strcmp(entry_status(jobs->items[i])->name, name) != 0)
+            continue;
+        newest = jobs->items[i];
+        named_count++;
+        if (!entry_has_ended(newest)) {
+            open = newest;
+            open_count++;
+        }
+    }
+    *out = open_count == 1 ? open : newest;
+    if (open_count == 1 || named_count < 2)
+        return CAIRN_OK;
+    return error_set(error, CAIRN_INVALID,
+                     "%zu jobs %s the name %.64s%s: give an id, such as %s (the newest)",
+                     open_count > 0 ? open_count : named_count, open_count > 0 ? "under way have" : "have",
+                     name, open_count > 0 ? "" : ", and all have ended", entry_status(newest)->id);
 }
 
 enum status jobs_lookup(const struct jobs *jobs, const char *text, struct job_entry **out,
                         struct error *error)
 {
     struct job_entry *entry = find_id(jobs, text);
+    enum status status = CAIRN_OK;
 
     if (!entry)
         entry = find_number(jobs, text);
-    if (!entry) {
-        entry = jobs_newest(jobs, text);
-        if (entry && count_named(jobs, text) > 1)
-            return error_set(error, CAIRN_INVALID,
-                             "%zu jobs have the name %.64s: give an id, such as %s (the newest)",
-                             count_named(jobs, text), text, entry_status(entry)->id);
-    }
+    if (!entry)
+        status = find_named(jobs, text, &entry, error);
+    if (status != CAIRN_OK)
+        return status;
     if (!entry)
         return error_set(error, CAIRN_NOT_FOUND, "there is no job %.128s", text);
     *out = entry;

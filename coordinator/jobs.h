@@ -134,8 +134,8 @@ uint64_t jobs_next_number(const struct jobs *jobs);
 struct job_entry *jobs_find(const struct jobs *jobs, uint64_t number);
 struct job_entry *jobs_newest(const struct jobs *jobs, const char *name);
 
-/* The job that a person means: by id, by number, or by a name that only one job has.
- * Errors: CAIRN_NOT_FOUND; CAIRN_INVALID when several have the name. */
+/* The job that a person means: by id, by number, or by a name that only one job under way has, or only one at
+ * all. Errors: CAIRN_NOT_FOUND; CAIRN_INVALID when several have the name. */
 enum status jobs_lookup(const struct jobs *jobs, const char *text, struct job_entry **out,
                         struct error *error) MUST_CHECK;
 

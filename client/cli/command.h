@@ -25,7 +25,8 @@ enum {
 #define SETTING_ROW_JOB(type_)                                                                               \
     {                                                                                                        \
         .name = "JOB", .type = SETTING_ARGUMENT, .required = 1,                                              \
-        .help = "a job's id or number, or a name that only one job has", .offset = offsetof(type_, job)      \
+        .help = "a job's id or number, or a name that only one job under way has, or only one at all",       \
+        .offset = offsetof(type_, job)                                                                       \
     }
 
 /* Resolves a command's settings. False: the command is over with *code (--help, or a bad command line, which

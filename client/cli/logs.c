@@ -2,6 +2,7 @@
 #include "command.h"
 #include "commands.h"
 #include "connection.h"
+#include "request_job.h"
 #include "result.h"
 
 #include <inttypes.h>
@@ -78,10 +79,13 @@ static int ask_and_print(struct connection *connection, const void *context)
     struct reading reading = {context, CAIRN__LOGS_REQUEST__INIT, false};
     const struct request_wait wait = {CAIRN__CLIENT_REPLY__BODY_LOGS, take_entries, &reading, -1};
     Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
+    char id[REQUEST_ID_BYTES];
     Cairn__ClientReply *last;
     struct error error;
 
-    reading.body.job = (char *)reading.settings->job;
+    if (request_id(connection->requester, reading.settings->job, id, &error) != CAIRN_OK)
+        return command_fail(table.program, EXIT_FAILED, &error);
+    reading.body.job = id;
     reading.body.follow = reading.settings->follow != 0;
     request.body_case = CAIRN__CLIENT_REQUEST__BODY_LOGS;
     request.logs = &reading.body;

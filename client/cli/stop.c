@@ -30,14 +30,17 @@ static const struct settings_table table = {
 static int stop_and_print(struct connection *connection, const void *context)
 {
     const struct stop_settings *settings = context;
+    char id[REQUEST_ID_BYTES];
     Cairn__ClientReply *reply;
     struct error error;
-    enum status status = request_stop(connection->requester, settings->job, &reply, &error);
+    enum status status = request_id(connection->requester, settings->job, id, &error);
     int code;
 
+    if (status == CAIRN_OK)
+        status = request_stop(connection->requester, id, &reply, &error);
     if (status == CAIRN_OK) {
         cairn__client_reply__free_unpacked(reply, NULL);
-        status = request_ended(connection->requester, settings->job, NULL, &reply, &error);
+        status = request_ended(connection->requester, id, NULL, &reply, &error);
     }
     if (status != CAIRN_OK)
         return command_fail(table.program, EXIT_FAILED, &error);

@@ -48,13 +48,16 @@ static int watch_and_print(struct connection *connection, const void *context)
     const struct wait_settings *settings = context;
     struct view view = {.has_begun = false};
     const struct request_viewer viewer = {show, &view};
+    char id[REQUEST_ID_BYTES];
     Cairn__ClientReply *reply;
     struct error error;
     enum status status;
     int code;
 
     progress_init(&view.progress, stderr, true);
-    status = request_ended(connection->requester, settings->job, &viewer, &reply, &error);
+    status = request_id(connection->requester, settings->job, id, &error);
+    if (status == CAIRN_OK)
+        status = request_ended(connection->requester, id, &viewer, &reply, &error);
     progress_clear(&view.progress);
     if (status != CAIRN_OK)
         return command_fail(table.program, EXIT_FAILED, &error);

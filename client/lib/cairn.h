@@ -123,7 +123,8 @@ enum cairn_start {
 CAIRN_API enum cairn_status cairn_job_start(cairn *connection, enum cairn_start start,
                                             int timeout_ms) CAIRN_MUST_CHECK;
 
-/* Attaches to a job with tables: by id, or by name when one job only has it. Waits until it runs.
+/* Attaches to a job with tables: by id, or by name when one job only has it, or one that has not ended.
+ * Waits until it runs.
  * After it the connection has tables, the span of all microbatches, and a current step: the oldest that any
  * part of the tables stands at.
  * Units, Thread: as cairn_job_start

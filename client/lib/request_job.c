@@ -51,6 +51,19 @@ enum status request_status(struct requester *requester, const char *job, Cairn__
     return ask(requester, &request, CAIRN__CLIENT_REPLY__BODY_JOB, reply, error);
 }
 
+enum status request_id(struct requester *requester, const char *job, char id[REQUEST_ID_BYTES],
+                       struct error *error)
+{
+    Cairn__ClientReply *reply;
+    enum status status = request_status(requester, job, &reply, error);
+
+    if (status != CAIRN_OK)
+        return status;
+    snprintf(id, REQUEST_ID_BYTES, "%s", reply->job->id);
+    cairn__client_reply__free_unpacked(reply, NULL);
+    return CAIRN_OK;
+}
+
 enum status request_stop(struct requester *requester, const char *job, Cairn__ClientReply **reply,
                          struct error *error)
 {

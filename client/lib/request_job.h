@@ -16,9 +16,17 @@ enum status request_submit(struct requester *requester, const Cairn__JobText *te
 enum status request_join(struct requester *requester, const Cairn__JobText *text, bool resume,
                          Cairn__ClientReply **reply, struct error *error) MUST_CHECK;
 
-/* A job's status; a job is named by its id, its number, or a name that only one has. */
+/* A job's status; a job is named by its id, its number, or a name that only one under way has, or only one at
+ * all. */
 enum status request_status(struct requester *requester, const char *job, Cairn__ClientReply **reply,
                            struct error *error) MUST_CHECK;
+
+/* The id of a job, for who asks more than once: a name may mean another job, or none, when this one has
+ * ended.
+ */
+#define REQUEST_ID_BYTES 128
+enum status request_id(struct requester *requester, const char *job, char id[REQUEST_ID_BYTES],
+                       struct error *error) MUST_CHECK;
 
 /* Asks a job to stop; (*reply)->job may be still on its way there. */
 enum status request_stop(struct requester *requester, const char *job, Cairn__ClientReply **reply,

@@ -507,12 +507,40 @@ START_TEST(new_submit_makes_a_new_job)
     ck_assert_str_eq(reply->job->id, "tiny-2");
     ck_assert_uint_eq(reply->job->incarnation, 1);
     message_free(reply);
-    ASK_JOB(&cluster, "asker", "tiny");
-    expect_error(&cluster, "asker", "2 jobs have the name tiny: give an id, such as tiny-2");
     message_free(status_of(&cluster, "tiny-1"));
     message_free(status_of(&cluster, "2"));
     ASK_JOB(&cluster, "asker", "tiny-3");
     expect_error(&cluster, "asker", "there is no job tiny-3");
+}
+END_TEST
+
+static void stop(const char *name)
+{
+    ASK_STOP(&cluster, "stopper", name);
+    message_free(take_reply(&cluster, "stopper"));
+}
+
+START_TEST(a_name_means_the_job_that_has_not_ended)
+{
+    Cairn__ClientReply *reply;
+
+    stop_job_at_6();
+    reply = status_of(&cluster, "tiny"); /* the only one */
+    ck_assert_str_eq(reply->job->id, "tiny-1");
+    message_free(reply);
+    send_submit(&cluster, TINY_TEXT, false, 0);
+    reply = status_of(&cluster, "tiny");
+    ck_assert_str_eq(reply->job->id, "tiny-2");
+    message_free(reply);
+    send_submit(&cluster, TINY_TEXT, false, 0);
+    ASK_JOB(&cluster, "asker", "tiny");
+    expect_error(&cluster, "asker",
+                 "2 jobs under way have the name tiny: give an id, such as tiny-3 (the newest)");
+    stop("tiny-3");
+    stop("tiny");
+    ASK_JOB(&cluster, "asker", "tiny");
+    expect_error(&cluster, "asker",
+                 "3 jobs have the name tiny, and all have ended: give an id, such as tiny-3 (the newest)");
 }
 END_TEST
 
@@ -560,10 +588,11 @@ static Suite *make_suite(void)
                                     resume_wants_the_same_model,
                                     resume_wants_the_same_data,
                                     resume_waits_for_its_servers,
-                                      resume_takes_another_number_of_servers,
+                                    resume_takes_another_number_of_servers,
                                     job_without_state_takes_other_servers,
                                     completed_job_resumes_only_for_more,
                                     new_submit_makes_a_new_job,
+                                    a_name_means_the_job_that_has_not_ended,
                                     restart_adopts_the_overrides_of_a_resume,
                                     records_that_contradict_themselves_are_refused};
     Suite *suite = suite_create("coordinator_state");
