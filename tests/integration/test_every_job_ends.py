@@ -2,7 +2,7 @@
 is doing), when its loss is no number, and when workers cannot do it. What `cairn status` and `cairn wait` print of each is
 what a person would want to know.
 
-Beside these: a full disk (test_full_disk.c, test_full_disk_daemons.py where it is there), a stop while the end is
+Beside these: a full disk (test_full_disk.c, test_full_disk.py), a stop while the end is
 committed (a_commit_goes_on_after_a_restart and others of test_coordinator_retake.c)."""
 
 import os
