@@ -252,8 +252,10 @@ static enum status check_servers(const struct job_entry *entry, uint32_t servers
     const char *id = entry_status(entry)->id;
 
     if (servers < entry->job->replicas)
-        return error_set(error, CAIRN_INVALID, "%" PRIu32 " servers, needed for %s: %" PRIu32 ", its replicas",
-                         servers, id, entry->job->replicas);
+        return error_set(error, CAIRN_INVALID,
+                         "%" PRIu32 " server%s cannot hold the %" PRIu32
+                         " replicas that %s has of its state, which are each on another",
+                         servers, servers > 1 ? "s" : "", entry->job->replicas, id);
     return CAIRN_OK;
 }
 
@@ -275,11 +277,13 @@ static void set_targets(struct turn *turn, struct job_entry *entry, const Cairn_
 {
     if (scale->workers > 0) {
         entry->record->workers_target = entry_status(entry)->workers_target = scale->workers;
-        entry_tell(turn, entry, "scaled to %" PRIu32 " workers", scale->workers);
+        entry_tell(turn, entry, "scaled to %" PRIu32 " worker%s", scale->workers,
+                   scale->workers > 1 ? "s" : "");
     }
     if (scale->servers > 0) {
         entry->record->servers_target = entry_status(entry)->servers_target = scale->servers;
-        entry_tell(turn, entry, "scaled to %" PRIu32 " servers", scale->servers);
+        entry_tell(turn, entry, "scaled to %" PRIu32 " server%s", scale->servers,
+                   scale->servers > 1 ? "s" : "");
     }
     entry->unsaved = true;
     entry->revision++;

@@ -241,7 +241,7 @@ class Daemons:
         self.json("scale", job, "--servers", count)
 
         def is_moved():
-            said = self.cairn("logs", job).stdout.rpartition(f"scaled to {count} servers")[2]
+            said = self.cairn("logs", job).stdout.rpartition(f"scaled to {count} server")[2]
             return "every slot has 1 replica" in said and self.json("status", job)["servers"] == count
         wait_until(is_moved, f"{count} servers of {job}", 60)
 

@@ -400,7 +400,7 @@ START_TEST(scaling_servers_is_checked)
 {
     run_text(chained_model(2, 2, optimizer), NULL);
     ask_servers("tiny", 1);
-    expect_error(&cluster, "scaler", "1 servers, needed for tiny-1: 2, its replicas");
+    expect_error(&cluster, "scaler", "1 server cannot hold the 2 replicas that tiny-1 has of its state");
     ask_servers("tiny", 4);
     message_free(take_reply(&cluster, "scaler"));
     cluster_restart(&cluster);
