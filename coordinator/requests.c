@@ -68,7 +68,28 @@ static enum status answer_jobs(struct turn *turn, const struct desk *desk, const
     return CAIRN_OK;
 }
 
-static void describe_node(const struct turn *turn, const struct node *node, Cairn__NodeStatus *status)
+/* The jobs that a node takes part in: the list is the status's and its texts are the jobs'. */
+static void list_jobs(struct turn *turn, const struct jobs *jobs, const struct node *node,
+                      Cairn__NodeStatus *status)
+{
+    for (size_t i = 0; i < jobs->count; i++) {
+        char **list;
+
+        if (!entry_participant(jobs->items[i], node))
+            continue;
+        list = realloc(status->jobs, (status->n_jobs + 1) * sizeof(*list));
+        if (!list) {
+            turn->effects->failed = true;
+            return;
+        }
+        status->jobs = list;
+        status->jobs[status->n_jobs++] = entry_status(jobs->items[i])->id;
+    }
+}
+
+/* Owns: the caller, status->jobs. */
+static void describe_node(struct turn *turn, const struct jobs *jobs, const struct node *node,
+                          Cairn__NodeStatus *status)
 {
     const Cairn__Registration *registration = node->registration;
 
@@ -85,6 +106,7 @@ static void describe_node(const struct turn *turn, const struct node *node, Cair
     status->job = node->job ? entry_status(node->job)->id : (char *)protobuf_c_empty_string;
     status->draining = node->draining;
     status->silent_ms = (uint32_t)(turn->now.monotonic_ms - node->heard_ms);
+    list_jobs(turn, jobs, node, status);
 }
 
 static enum status answer_nodes(struct turn *turn, const struct desk *desk, const struct peer *client,
@@ -103,7 +125,7 @@ static enum status answer_nodes(struct turn *turn, const struct desk *desk, cons
         goto out;
     }
     for (size_t i = 0; i < count; i++) {
-        describe_node(turn, desk->nodes->items[i], &statuses[i]);
+        describe_node(turn, desk->jobs, desk->nodes->items[i], &statuses[i]);
         pointers[i] = &statuses[i];
     }
     body.n_nodes = count;
@@ -113,6 +135,8 @@ static enum status answer_nodes(struct turn *turn, const struct desk *desk, cons
     reply.nodes = &body;
     effects_reply(turn->effects, client, &reply);
 out:
+    for (size_t i = 0; i < body.n_nodes; i++)
+        free(statuses[i].jobs);
     free(statuses);
     free(pointers);
     return status;
@@ -320,13 +344,14 @@ static enum status answer_drain(struct turn *turn, const struct desk *desk, cons
     if (status != CAIRN_OK)
         return status;
     draining_add(turn, &desk->nodes->draining, node->registration);
-    describe_node(turn, node, &node_status);
+    describe_node(turn, desk->jobs, node, &node_status);
     body.n_nodes = 1;
     body.nodes = &pointer;
     reply.number = request->number;
     reply.body_case = CAIRN__CLIENT_REPLY__BODY_NODES;
     reply.nodes = &body;
     effects_reply(turn->effects, client, &reply);
+    free(node_status.jobs);
     return CAIRN_OK;
 }
 

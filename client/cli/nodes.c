@@ -24,7 +24,7 @@ static const struct settings_table table = {"cairn nodes",
 
 static void add_row(struct table *list, const Cairn__NodeStatus *node)
 {
-    char work[128];
+    char work[NODE_WORK_BYTES];
 
     table_add(list, "%s", node->name);
     table_add(list, "%s", node_kind_name(node->kind));
@@ -37,7 +37,7 @@ static void add_row(struct table *list, const Cairn__NodeStatus *node)
         table_add(list, "%zu shard%s from %s", node->n_endpoints, node->n_endpoints == 1 ? "" : "s",
                   node->n_endpoints ? node->endpoints[0] : "-");
     table_add(list, "%.1f s", node->silent_ms / 1000.0);
-    node_work_text(node, work, sizeof(work));
+    node_work_text(node, work);
     table_add(list, "%s", work);
 }
 

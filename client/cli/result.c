@@ -102,6 +102,19 @@ json_t *result_text(const char *text)
     return string;
 }
 
+json_t *result_texts(char *const *list, size_t count)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; array && i < count; i++) {
+        if (json_array_append_new(array, result_text(list[i])) != 0) {
+            json_decref(array);
+            array = NULL;
+        }
+    }
+    return array;
+}
+
 static json_t *text_or_null(const char *text)
 {
     return text[0] != '\0' ? result_text(text) : json_null();
@@ -165,19 +178,6 @@ json_t *result_json_failed(const Cairn__JobStatus *status, const char *reason, i
     return object;
 }
 
-static json_t *texts(char *const *list, size_t count)
-{
-    json_t *array = json_array();
-
-    for (size_t i = 0; array && i < count; i++) {
-        if (json_array_append_new(array, result_text(list[i])) != 0) {
-            json_decref(array);
-            array = NULL;
-        }
-    }
-    return array;
-}
-
 json_t *result_status_json(const Cairn__JobStatus *status, int64_t now_ms)
 {
     json_t *object = result_json(status, now_ms);
@@ -192,7 +192,8 @@ json_t *result_status_json(const Cairn__JobStatus *status, int64_t now_ms)
         whole(status->workers_target), "servers_target", whole(status->servers_target), "divergences",
         whole(status->divergences), "backup_microbatches", whole(status->backup_microbatches),
         "validation_step", whole(status->validation_step), "excluded",
-        texts(status->excluded, status->n_excluded), "leaving", texts(status->leaving, status->n_leaving));
+        result_texts(status->excluded, status->n_excluded), "leaving",
+        result_texts(status->leaving, status->n_leaving));
 
     if (!object || !more || json_object_update(object, more) != 0) {
         json_decref(object);

@@ -32,6 +32,9 @@ void result_moment_text(int64_t unix_ms, char text[RESULT_MOMENT_BYTES]);
  * memory. */
 json_t *result_text(const char *text);
 
+/* A list of such strings. NULL: out of memory. */
+json_t *result_texts(char *const *list, size_t count);
+
 /* {"loss": ..., "accuracy": ...}; numbers that JSON does not have become null. NULL: out of memory. */
 json_t *result_metrics(Cairn__Metric *const *metrics, size_t count);
 

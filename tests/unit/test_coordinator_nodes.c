@@ -21,22 +21,52 @@ START_TEST(nodes_are_welcomed)
 }
 END_TEST
 
-static size_t count_nodes(void)
+/* Owns: the caller, the reply. */
+static Cairn__ClientReply *ask_nodes(void)
 {
     Cairn__ClientRequest request = CAIRN__CLIENT_REQUEST__INIT;
     Cairn__NodesRequest body = CAIRN__NODES_REQUEST__INIT;
     Cairn__ClientReply *reply;
-    size_t count;
 
     request.body_case = CAIRN__CLIENT_REQUEST__BODY_NODES;
     request.nodes = &body;
     ask(&cluster, "counter", &request);
     reply = take_reply(&cluster, "counter");
     ck_assert_ptr_nonnull(reply);
-    count = reply->nodes->n_nodes;
+    return reply;
+}
+
+static size_t count_nodes(void)
+{
+    Cairn__ClientReply *reply = ask_nodes();
+    size_t count = reply->nodes->n_nodes;
+
     message_free(reply);
     return count;
 }
+
+/* s1, s2, w1, w2 in this order: two jobs are on the servers, and the first one has the workers. */
+START_TEST(nodes_tell_of_their_jobs)
+{
+    Cairn__ClientReply *reply;
+
+    submit_with_nodes();
+    register_worker(&cluster, "w3");
+    register_worker(&cluster, "w4");
+    register_worker(&cluster, "w5");
+    send_submit(&cluster, TINY_TEXT, false, 0);
+    reply = ask_nodes();
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert_uint_eq(reply->nodes->nodes[i]->n_jobs, 2);
+        ck_assert_str_eq(reply->nodes->nodes[i]->jobs[0], "tiny-1");
+        ck_assert_str_eq(reply->nodes->nodes[i]->jobs[1], "tiny-2");
+        ck_assert_str_eq(reply->nodes->nodes[i]->job, "");
+    }
+    ck_assert_uint_eq(reply->nodes->nodes[2]->n_jobs, 1);
+    ck_assert_str_eq(reply->nodes->nodes[2]->jobs[0], reply->nodes->nodes[2]->job);
+    message_free(reply);
+}
+END_TEST
 
 START_TEST(silent_nodes_are_lost)
 {
@@ -190,6 +220,7 @@ END_TEST
 static Suite *make_suite(void)
 {
     const TTest *const nodes[] = {nodes_are_welcomed,
+                                  nodes_tell_of_their_jobs,
                                   silent_nodes_are_lost,
                                   own_pauses_are_not_the_nodes_silence,
                                   second_live_node_of_a_name_is_refused,
