@@ -27,6 +27,7 @@ static const struct setting rows[] = {
      .fallback = "5000",
      .minimum = 500,
      .maximum = 600000,
+     .unit = "milliseconds",
      .value_name = "MS",
      .help = "a node that is silent for so long is given up",
      .offset = offsetof(struct coordinator_options, lease_ms)},

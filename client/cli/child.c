@@ -16,6 +16,8 @@
 
 /* How much of a log's end is searched for its last error. */
 #define LOG_TAIL_BYTES 8192
+/* How all our programs end that refuse an option or a variable. */
+#define EXIT_REFUSED 2
 
 /* ---- what it is */
 
@@ -185,6 +187,12 @@ bool child_has_left(const struct child *child)
 {
     return child->may_leave && !child->is_running && child->start_count > 0 &&
            WIFEXITED(child->wait_status) && WEXITSTATUS(child->wait_status) == 0;
+}
+
+bool child_was_refused(const struct child *child)
+{
+    return !child->is_running && child->start_count > 0 && WIFEXITED(child->wait_status) &&
+           WEXITSTATUS(child->wait_status) == EXIT_REFUSED;
 }
 
 /* ---- saying how a child ended */

@@ -62,6 +62,9 @@ bool child_reap(struct child *child);
 /* Whether it has ended for good, as it may. */
 bool child_has_left(const struct child *child);
 
+/* Whether it has ended as it refused its options or its environment: it would do so again. */
+bool child_was_refused(const struct child *child);
+
 /* "was killed by signal 9 (Killed)" or "ended by itself with exit code 1", and the last error of its log. */
 void child_describe_end(const struct child *child, char *text, size_t size);
 

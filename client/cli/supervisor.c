@@ -101,12 +101,14 @@ static enum status give_up(const struct child *child, struct error *error)
     char end[384];
 
     child_describe_end(child, end, sizeof(end));
-    return error_set(error, CAIRN_CLOSED, "%s %s %s (started %u times; its log: %s)", child->program,
-                     child->name, end, child->start_count, child->log_path);
+    return error_set(error, CAIRN_CLOSED, "%s %s %s (started %u time%s; its log: %s)", child->program,
+                     child->name, end, child->start_count, child->start_count > 1 ? "s" : "",
+                     child->log_path);
 }
 
 /* The first death is made good at once. A child that dies again and again as soon as it is started would not
- * do better for being started faster. */
+ * do better for being started faster, and one that refuses its options or environment for being started at
+ * all. */
 static enum status take_end(const struct supervisor *supervisor, struct child *child, struct error *error)
 {
     int64_t now_ms = clock_ms();
@@ -116,7 +118,7 @@ static enum status take_end(const struct supervisor *supervisor, struct child *c
         return CAIRN_OK;
     }
     child->quick_ends = now_ms - child->started_ms < QUICK_MS ? child->quick_ends + 1 : 0;
-    if (child->quick_ends >= QUICK_MAX)
+    if (child->quick_ends >= QUICK_MAX || child_was_refused(child))
         return give_up(child, error);
     child->due_ms = now_ms + (child->quick_ends < 2 ? 0 : PAUSE_MS << (child->quick_ends - 2));
     return CAIRN_OK;

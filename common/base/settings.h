@@ -27,6 +27,7 @@ struct setting {
     const char *fallback;     /* default as text, NULL: none (the member stays NULL or 0) */
     int required;             /* 1: an error when nothing sets it */
     int64_t minimum, maximum; /* SETTING_INTEGER; both 0: any number */
+    const char *unit;         /* of these, such as "milliseconds"; NULL: none */
     const char *value_name;   /* shown in --help, such as ENDPOINT */
     const char *help;
     size_t offset;            /* of the member in the target struct */

@@ -13,6 +13,13 @@ static bool has_bounds(const struct setting *row)
     return row->type == SETTING_INTEGER && (row->minimum != 0 || row->maximum != 0);
 }
 
+static void append(char *text, size_t size, const char *separator, const char *label, const char *value)
+{
+    size_t used = strlen(text);
+
+    snprintf(text + used, size - used, "%s%s%s", separator, label, value);
+}
+
 bool setting_in_bounds(const struct setting *row, int64_t value)
 {
     return !has_bounds(row) || (value >= row->minimum && value <= row->maximum);
@@ -27,6 +34,8 @@ void setting_bounds_text(const struct setting *row, char *text, size_t size)
         snprintf(text, size, "at least %lld", (long long)row->minimum);
     else
         snprintf(text, size, "%lld to %lld", (long long)row->minimum, (long long)row->maximum);
+    if (row->unit)
+        append(text, size, " ", "", row->unit);
 }
 
 /* The left column of an option: "-n, --servers N". */
@@ -41,13 +50,6 @@ static void option_text(const struct setting *row, char *text, size_t size)
              !has_value        ? ""
              : row->value_name ? row->value_name
                                : "VALUE");
-}
-
-static void append(char *text, size_t size, const char *separator, const char *label, const char *value)
-{
-    size_t used = strlen(text);
-
-    snprintf(text + used, size - used, "%s%s%s", separator, label, value);
 }
 
 void setting_words_text(const struct setting *row, char *text, size_t size)

@@ -86,6 +86,7 @@ COMMANDS = [
     (["cairn-worker", "--threads", "0.5"], 2, "threads"),
     (["cairn-coordinator", "--data", "/proc/nowhere"], 1, "/proc/nowhere"),
     (["cairn-coordinator", "--data", "{folder}/c", "--lease", "1"], 2, "lease"),
+    (["cairn-coordinator", "--data", "{folder}/c", "--lease", "5s"], 2, "500 to 600000 milliseconds"),
 ]
 
 
@@ -116,6 +117,13 @@ def bad_commands(folder, job):
     for arguments, code, word in COMMANDS:
         filled = [argument.format(job=job, folder=folder) for argument in arguments]
         one_line(" ".join(arguments), run(*filled, cwd=folder), [word], [code])
+
+
+def bad_variable(folder, job):
+    """What a child refuses it would refuse again: it is not started again."""
+    done = run("cairn", "train", job, "--state", os.path.join(folder, "state"), env={**os.environ, "CAIRN_LEASE": "2"})
+    one_line("CAIRN_LEASE=2 cairn train", done, ["CAIRN_LEASE", "500 to 600000 milliseconds"], [1])
+    expect("started again" not in done.stdout, f"it was started again: {done.stdout}")
 
 
 def bad_outputs(folder, good):
@@ -210,6 +218,7 @@ def test(folder):
     expect(good.returncode == 0, f"the good job is refused: {good.stderr}")
     bad_jobs(folder, open(job, encoding="ascii").read())
     bad_commands(folder, job)
+    bad_variable(folder, job)
     bad_outputs(folder, open(job, encoding="ascii").read())
     bad_data(folder, digits)
     bad_tables(folder)

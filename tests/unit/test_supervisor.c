@@ -164,14 +164,24 @@ START_TEST(one_that_dies_again_and_again_is_given_up)
 {
     int64_t began_ms = clock_ms();
 
-    ck_assert_int_eq(start_script("echo no such option; exit 2"), CAIRN_OK);
+    ck_assert_int_eq(start_script("echo no such folder; exit 3"), CAIRN_OK);
     wait_until_given_up();
     ck_assert_int_ge(clock_ms() - began_ms, 700);
     ck_assert_uint_eq(supervisor.children[0].start_count, 5);
-    ck_assert_ptr_nonnull(strstr(error.message, "exit code 2; its last words: no such option"));
+    ck_assert_ptr_nonnull(strstr(error.message, "exit code 3; its last words: no such folder"));
     ck_assert_ptr_nonnull(strstr(notes,
-                                 "one ended by itself with exit code 2; its last words: no such option: "
+                                 "one ended by itself with exit code 3; its last words: no such folder: "
                                  "started again\n"));
+}
+END_TEST
+
+START_TEST(one_that_refuses_its_options_is_given_up_at_once)
+{
+    ck_assert_int_eq(start_script("echo no such option; exit 2"), CAIRN_OK);
+    wait_until_given_up();
+    ck_assert_ptr_nonnull(
+        strstr(error.message, "exit code 2; its last words: no such option (started 1 time; "));
+    ck_assert_str_eq(notes, "");
 }
 END_TEST
 
@@ -327,6 +337,7 @@ static Suite *supervisor_suite(void)
     tcase_add_test(cases, older_lines_are_not_its_words);
     tcase_add_test(cases, a_child_that_dies_is_started_again);
     tcase_add_test(cases, one_that_dies_again_and_again_is_given_up);
+    tcase_add_test(cases, one_that_refuses_its_options_is_given_up_at_once);
     tcase_add_test(cases, one_that_has_lived_is_not_on_its_last_life);
     tcase_add_test(cases, one_that_was_told_to_go_stays_away);
     tcase_add_test(cases, an_option_may_change_for_the_next_start);
