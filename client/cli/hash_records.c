@@ -38,6 +38,13 @@ static enum status read_bytes(const char *path, char **bytes, size_t *length, st
     return status;
 }
 
+static bool is_model(const char *bytes, size_t length)
+{
+    static const char signature[] = "\x89HDF\r\n\x1a\n";
+
+    return length >= sizeof(signature) - 1 && memcmp(bytes, signature, sizeof(signature) - 1) == 0;
+}
+
 static enum status add_file(struct hash_records *records, const char *path, struct error *error)
 {
     struct hash_file *files = realloc(records->files, (records->file_count + 1) * sizeof(*files)), *file;
@@ -49,7 +56,13 @@ static enum status add_file(struct hash_records *records, const char *path, stru
         return error_set(error, CAIRN_NO_MEMORY, "out of memory");
     records->files = files;
     status = read_bytes(path, &bytes, &length, error);
-    if (status == CAIRN_OK && length > 0) { /* an empty one was cut off at its very begin */
+    if (status == CAIRN_OK && is_model(bytes, length)) {
+        status =
+            error_set(error, CAIRN_INVALID,
+                      "%s is a model file, and no records of hashes lie in %s.hashes: workers write them "
+                      "there with train.record_hashes: true in the job file",
+                      path, path);
+    } else if (status == CAIRN_OK && length > 0) { /* an empty one was cut off at its very begin */
         file = &files[records->file_count++];
         *file = (struct hash_file){.path = strdup(path)};
         status = file->path ? hashes_parse(bytes, length, path, &file->hashes, error)

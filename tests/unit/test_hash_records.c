@@ -138,6 +138,12 @@ START_TEST(what_cannot_be_compared)
     write_text("c.h5", "\x89HDF");
     ck_assert_int_eq(hash_records_load(&first, files_path("c.h5"), &error), CAIRN_CORRUPT);
     ck_assert_ptr_nonnull(strstr(error.message, "c.h5:1: not a record of hashes"));
+    hash_records_fini(&first);
+    write_text("m.h5", "\x89HDF\r\n\x1a\n and more");
+    ck_assert_int_eq(hash_records_load(&first, files_path("m.h5"), &error), CAIRN_INVALID);
+    ck_assert_ptr_nonnull(strstr(error.message, "m.h5 is a model file, and no records of hashes lie in "));
+    ck_assert_ptr_nonnull(
+        strstr(error.message, "m.h5.hashes: workers write them there with train.record_hashes"));
     load(&first, "a.h5.hashes/w1.txt");
     write_text("other.txt", "cairn hashes 1\njob a\nworker b\nseed 7\ndigest " DIGEST
                             "f\ntensors 1\ntensor dense/kernel\n");
