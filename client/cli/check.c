@@ -46,6 +46,17 @@ static void append_missing(void *context, const char *key, const char *path, uin
     }
 }
 
+/* What is not as usual: of sync nothing need be said. */
+static void print_mode(const struct job *job)
+{
+    if (!job_is_throughput(job))
+        return;
+    printf("mode: %s", train_mode_name(job->mode));
+    if (job->mode == TRAIN_SSP)
+        printf(", staleness %" PRIu32, job->staleness);
+    printf("%s\n", job->staleness_damping ? ", staleness_damping" : "");
+}
+
 static void print_training(const struct job *job)
 {
     if (job->steps != 0)
@@ -54,6 +65,7 @@ static void print_training(const struct job *job)
         printf("training: %" PRIu32 " epochs", job->epochs);
     printf(" of batches of %" PRIu32 " in %" PRIu32 " microbatches; committed every %" PRIu64 " steps\n",
            job->batch_size, job->microbatches, job->commit_every);
+    print_mode(job);
     printf("codec: %s\n", codec_name(job->codec.type));
     printf("cluster: servers %" PRIu32 ", workers %" PRIu32 " to %" PRIu32 "\n", job->servers,
            job->workers_min, job->workers_max);
@@ -170,12 +182,13 @@ static enum status print_model_json(const struct job_file *file, struct error *e
         return status;
     }
     job_digest(job, digest);
-    if (command_print_json(
-            json_pack("{s:s, s:I, s:o, s:I, s:I, s:I, s:I, s:s, s:s, s:o}", "name", job->name, "parameters",
-                      (json_int_t)job->graph->trainable, "layers", layers_json(job->graph), "batch_size",
-                      (json_int_t)job->batch_size, "microbatches", (json_int_t)job->microbatches, "epochs",
-                      (json_int_t)job->epochs, "steps", (json_int_t)job->steps, "codec",
-                      codec_name(job->codec.type), "digest", digest, "missing_files", missing)))
+    if (command_print_json(json_pack(
+            "{s:s, s:I, s:o, s:I, s:I, s:I, s:I, s:s, s:s, s:o, s:s, s:I, s:b}", "name", job->name,
+            "parameters", (json_int_t)job->graph->trainable, "layers", layers_json(job->graph), "batch_size",
+            (json_int_t)job->batch_size, "microbatches", (json_int_t)job->microbatches, "epochs",
+            (json_int_t)job->epochs, "steps", (json_int_t)job->steps, "codec", codec_name(job->codec.type),
+            "digest", digest, "missing_files", missing, "mode", train_mode_name(job->mode), "staleness",
+            (json_int_t)job->staleness, "staleness_damping", job->staleness_damping)))
         return CAIRN_OK;
     return error_set(error, CAIRN_IO, "the result was not printed");
 }

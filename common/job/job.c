@@ -309,7 +309,7 @@ static void tables_digest(const struct job *job, char text[HASH_TEXT_BYTES])
     hash_text(&hash, text);
 }
 
-static const char *mode_name(enum train_mode mode)
+const char *train_mode_name(enum train_mode mode)
 {
     return mode == TRAIN_SYNC ? "sync" : mode == TRAIN_ASYNC ? "async" : "ssp";
 }
@@ -327,7 +327,7 @@ void job_digest(const struct job *job, char text[HASH_TEXT_BYTES])
     add_model(&hash, &job->model);
     add_source(&hash, &job->training);
     add(&hash, "shuffle %d batch_size %u microbatches %u threads_per_microbatch %u mode %s\n", job->shuffle,
-        job->batch_size, job->microbatches, job->threads_per_microbatch, mode_name(job->mode));
+        job->batch_size, job->microbatches, job->threads_per_microbatch, train_mode_name(job->mode));
     if (job_is_throughput(job))
         add(&hash, "staleness %u damping %d\n", job->staleness, job->staleness_damping);
     add_optimizer(&hash, &job->optimizer);

@@ -136,6 +136,9 @@ void job_free(struct job *job);
 /* path made absolute with the job's base directory. Owns: the caller, free(); NULL: out of memory. */
 char *job_path(const struct job *job, const char *path);
 
+/* "sync", "async", "ssp". */
+const char *train_mode_name(enum train_mode mode);
+
 /* Whether each worker's gradients are an update of their own: the mode is not sync. */
 bool job_is_throughput(const struct job *job);
 

@@ -34,6 +34,8 @@ def keeps_its_bound(folder, data):
     place = os.path.join(folder, "bound")
     os.mkdir(place)
     job = write_throughput_job(os.path.join(place, "job.yaml"), data, f"mode: ssp, staleness: {STALENESS}", epochs=8)
+    shown = run("cairn", "check", job).stdout
+    expect(f"\nmode: ssp, staleness {STALENESS}\n" in shown, f"check does not show the mode:\n{shown}")
     with Cluster(place, "ipc", LEASE_MS) as cluster:
         cluster.start_all(1, 3)
         name = cluster.json("submit", job)["job"]
