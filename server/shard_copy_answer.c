@@ -180,7 +180,9 @@ static void part_send(const struct copy_message *said, struct part *part, const 
     copy_say(said->shard, said->job, said->from, &header, part->buffers);
 }
 
-/* Whoever is asked stands still from now on, and after the last part who asked has what comes. */
+/* Whoever is asked stands still from now on, and after the last part who asked has what comes: also when it
+ * asks for an earlier part then. It may have been asked for twice, and nobody would ask for the last one any
+ * more. */
 static void slots_hold(const struct copy_message *said, bool is_first, bool is_last)
 {
     for (uint32_t i = 0; i < said->slot_count; i++) {
@@ -190,7 +192,7 @@ static void slots_hold(const struct copy_message *said, bool is_first, bool is_l
         slot->asked = 0;
         if (is_first)
             slot->sent = slot->after = 0;
-        slot->is_copied = is_last;
+        slot->is_copied = slot->is_copied || is_last;
     }
 }
 
@@ -236,18 +238,17 @@ static void slots_let_go(const struct copy_message *said)
 }
 
 /* Whether all that is asked for is here, and to be copied to who asks. Who has told of a version has all, and
- * what it asked comes late; so does what it asked at another version than the one that it has been given all
- * at. */
+ * what it asked comes late; so does what it asked at an older version than the one that it has been given all
+ * at. At a newer one it has gone on without that, as it was told to. */
 static bool may_be_asked(const struct copy_message *said)
 {
-    bool is_of_now = said->numbers[ASKED_ANY] || said->header->step == said->sparse->version;
+    bool is_older = !said->numbers[ASKED_ANY] && said->header->step < said->sparse->version;
 
     for (uint32_t i = 0; i < said->slot_count; i++) {
         const struct sparse_slot *slot = &said->sparse->chain->slots[said->slots[i]];
 
         if (!slot->place.is_member || slot->awaits || !slot->place.after_is_copy || slot->after > 0 ||
-            (slot->is_copied && !is_of_now) ||
-            !sparse_slot_is_from_after(slot, said->from, said->header->map))
+            (slot->is_copied && is_older) || !sparse_slot_is_from_after(slot, said->from, said->header->map))
             return false;
     }
     return !said->sparse->is_torn;

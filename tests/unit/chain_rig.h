@@ -17,6 +17,7 @@
 #define CHAIN_SAID_MAX 4096
 #define CHAIN_WRITES   16
 #define CHAIN_SLOTS    PLACEMENT_SLOTS_MIN
+#define CHAIN_BROKEN   UINT32_MAX /* a connection that has: what comes by it comes late */
 
 struct chain_said {
     uint32_t from, to;
@@ -35,6 +36,13 @@ struct chain_slot {
     bool begins_anew;               /* the copy does, with the next map: whom it came from is gone */
     uint32_t leaves;                /* who is to go when the others have what is committed; SLOT_NOBODY */
     uint32_t durable[CHAIN_PLACES]; /* who has it in the job's committed generation */
+};
+
+/* What became of the messages between shards. */
+struct chain_traffic {
+    uint64_t delivered, lost;
+    uint64_t doubled;  /* said twice */
+    uint64_t overtook; /* came before one that was said earlier, from the same shard to the same */
 };
 
 struct chain_rig;
@@ -72,6 +80,7 @@ struct chain_rig {
     uint64_t incarnation, map_number, committed;
     struct step_range given_up; /* generations that will never be the job's */
     uint32_t passed;            /* reports of generations that were gone over */
+    struct chain_traffic traffic;
     /* What the shards answered to the client. */
     void (*on_reply)(void *context, uint32_t node, const struct reply *reply);
     void *context;
@@ -188,12 +197,12 @@ static inline struct chain_said chain_said_hold(struct chain_rig *rig, uint32_t 
     return said;
 }
 
-/* It comes now, by a connection of its own. */
+/* It comes now, by a connection that has broken. */
 static inline void chain_deliver(struct chain_rig *rig, uint32_t index);
 static inline void chain_said_put(struct chain_rig *rig, const struct chain_said *said)
 {
     rig->said[rig->said_count] = *said;
-    rig->said[rig->said_count].connection = UINT32_MAX;
+    rig->said[rig->said_count].connection = CHAIN_BROKEN;
     chain_deliver(rig, rig->said_count++);
 }
 
@@ -216,6 +225,16 @@ static inline struct buffer *chain_received(const struct buffer *sent)
     return copy;
 }
 
+/* Whether something is on its way that was said before said[index], by the same shard to the same. */
+static inline bool chain_overtakes(const struct chain_rig *rig, uint32_t index)
+{
+    for (uint32_t i = 0; i < index; i++) {
+        if (rig->said[i].from == rig->said[index].from && rig->said[i].to == rig->said[index].to)
+            return true;
+    }
+    return false;
+}
+
 /* Delivers the oldest message of the connection that said[index] is in. */
 static inline void chain_deliver(struct chain_rig *rig, uint32_t index)
 {
@@ -227,14 +246,17 @@ static inline void chain_deliver(struct chain_rig *rig, uint32_t index)
                     rig->said[index].connection != connection;
          index++)
         ;
+    rig->traffic.overtook += chain_lives(rig, to) && chain_overtakes(rig, index);
     header = rig->said[index].header;
     for (uint32_t i = 0; i < header.payload_count; i++)
         payloads[i] = rig->said[index].payloads[i] ? chain_received(rig->said[index].payloads[i]) : NULL;
     chain_said_drop(rig, index);
     if (chain_lives(rig, to)) {
+        rig->traffic.delivered++;
         shard_handle(rig->nodes[to].shard, "a shard", 7, &header, payloads);
         return;
     }
+    rig->traffic.lost++;
     for (uint32_t i = 0; i < header.payload_count; i++)
         buffer_unref(payloads[i]);
 }
@@ -243,8 +265,10 @@ static inline void chain_deliver(struct chain_rig *rig, uint32_t index)
 static inline void chain_break(struct chain_rig *rig, uint32_t from, uint32_t to)
 {
     for (uint32_t i = rig->said_count; i > 0; i--) {
-        if (rig->said[i - 1].from == from && rig->said[i - 1].to == to)
-            chain_said_drop(rig, i - 1);
+        if (rig->said[i - 1].from != from || rig->said[i - 1].to != to)
+            continue;
+        rig->traffic.lost++;
+        chain_said_drop(rig, i - 1);
     }
 }
 
@@ -252,6 +276,21 @@ static inline void chain_break(struct chain_rig *rig, uint32_t from, uint32_t to
 static inline void chain_reconnect(struct chain_rig *rig, uint32_t from, uint32_t to)
 {
     rig->connections[from][to]++;
+}
+
+/* A message on its way is said once more, the last of a connection. */
+static inline void chain_say_again(struct chain_rig *rig, uint32_t index, uint32_t connection)
+{
+    struct chain_said *again = &rig->said[rig->said_count++];
+
+    MUST_MSG(rig->said_count <= CHAIN_SAID_MAX, "%u messages are on their way", (unsigned)rig->said_count);
+    *again = rig->said[index];
+    again->connection = connection;
+    for (uint32_t i = 0; i < again->header.payload_count; i++) {
+        if (again->payloads[i])
+            buffer_ref(again->payloads[i]);
+    }
+    rig->traffic.doubled++;
 }
 
 /* Whether a message is in a connection that has broken. */

@@ -40,7 +40,8 @@ struct program {
 struct play {
     struct chain_rig *rig;
     uint64_t seed;
-    float history[STEPS + 1][PLAIN_KEYS][PLAIN_DIMENSION];
+    uint32_t steps;
+    float (*history)[PLAIN_KEYS][PLAIN_DIMENSION]; /* [steps + 1] */
     struct program programs[PROGRAMS];
     uint64_t ended; /* the newest step that anybody has seen the end of */
     uint32_t moves, attached, checked;
@@ -59,7 +60,7 @@ static inline struct program *program_of(struct play *play, const struct client 
 
 static inline void check_rows(struct play *play, uint64_t version, const struct buffer *rows)
 {
-    MUST(version <= STEPS && rows->length_bytes == play->pulled_count * sizeof(play->history[0][0]));
+    MUST(version <= play->steps && rows->length_bytes == play->pulled_count * sizeof(play->history[0][0]));
     for (uint32_t i = 0; i < play->pulled_count; i++) {
         const float *row = (const float *)rows->data + (size_t)i * PLAIN_DIMENSION;
 
@@ -268,7 +269,7 @@ static inline void program_acts(struct play *play)
         return;
     }
     end_step(play, program);
-    if (program->step >= STEPS || !is_head_of(program, node))
+    if (program->step >= play->steps || !is_head_of(program, node))
         return;
     if (chain_draw(play->rig, 8) == 0)
         pull(play, program, node);
@@ -296,20 +297,24 @@ static inline void history_make(struct play *play)
 {
     struct plain_table *plain = plain_table_new(play->rig->job, TABLE, play->seed);
 
+    play->history = calloc(play->steps + 1, sizeof(play->history[0]));
+    MUST(play->history);
     memcpy(play->history[0], plain->weights[0], sizeof(play->history[0]));
-    for (uint32_t step = 1; step <= STEPS; step++) {
+    for (uint32_t step = 1; step <= play->steps; step++) {
         plain_step(plain, MICROBATCHES * samples_of(step - 1));
         memcpy(play->history[step], plain->weights[step % 2], sizeof(play->history[0]));
     }
     free(plain);
 }
 
-static inline struct play *play_new(const char *arguments, uint32_t places, uint64_t seed)
+static inline struct play *play_new_steps(const char *arguments, uint32_t places, uint64_t seed,
+                                          uint32_t steps)
 {
     struct play *play = calloc(1, sizeof(*play));
     struct chain_rig *rig;
 
     MUST(play);
+    play->steps = steps;
     play->seed = seed;
     play->rig = rig = chain_rig_begin(job_text(arguments), EVERY, seed);
     rig->groups = rig->slot_count = rig->state_count = GROUPS;
@@ -332,8 +337,14 @@ static inline struct play *play_new(const char *arguments, uint32_t places, uint
     return play;
 }
 
+static inline struct play *play_new(const char *arguments, uint32_t places, uint64_t seed)
+{
+    return play_new_steps(arguments, places, seed, STEPS);
+}
+
 static inline void play_free(struct play *play)
 {
+    free(play->history);
     assignment_unref(play->rig->held);
     chain_rig_free(play->rig);
     free(play);
@@ -362,7 +373,7 @@ static inline void check_all_replicas(struct play *play)
     for (uint32_t turn = 0; turn < CHAIN_PLACES; turn++) {
         play->programs[0].is_attached = false;
         attach(play, &play->programs[0]);
-        MUST(play->programs[0].is_attached && play->programs[0].step == STEPS);
+        MUST(play->programs[0].is_attached && play->programs[0].step == play->steps);
         play->programs[0].step--;
         for (uint32_t node = 0; node < CHAIN_NODES; node++) {
             if (is_head_of(&play->programs[0], node))

@@ -9,7 +9,8 @@
 #define STEPS   14
 #define EVERY   3
 #define CHUNKS  4
-#define CASES   RANDOM_CASES(30)
+#define LONG        RANDOM_CASES(800) /* steps of the play that has very many messages */
+#define CASES       RANDOM_CASES(24)
 #define ACTIONS 60000 /* in one step: so many are never needed */
 #define CALM_AFTER  2000
 #define CALM_ROUNDS 2
@@ -19,7 +20,8 @@
 /* A job in training: the rig, and what its one client knows. */
 struct play {
     struct chain_rig *rig;
-    float *history[STEPS + 1]; /* the weights of each version */
+    uint32_t steps;
+    float **history; /* [steps + 1]: the weights of each version */
     size_t floats;
     uint64_t step;                /* that the client is at */
     uint64_t weights[CHUNKS];     /* the newest version that it was shown */
@@ -54,7 +56,7 @@ static void check_weights(const struct play *play, uint64_t version, uint32_t ch
     uint64_t begin, end;
 
     graph_chunk(play->rig->job->graph, chunk, &begin, &end);
-    MUST_MSG(version <= STEPS, "version %llu", (unsigned long long)version);
+    MUST_MSG(version <= play->steps, "version %llu", (unsigned long long)version);
     MUST_MSG(memcmp(values, play->history[version] + begin, (end - begin) * sizeof(float)) == 0,
              "chunk %u of version %llu has other bits", chunk, (unsigned long long)version);
 }
@@ -279,12 +281,13 @@ static void act(struct play *play)
 
 /* ---- plays */
 
-static void play_init_every(struct play *play, const char *optimizer, uint32_t places, uint64_t seed,
-                            uint32_t every)
+static void play_init_steps(struct play *play, const char *optimizer, uint32_t places, uint64_t seed,
+                            uint32_t every, uint32_t steps)
 {
     struct reference *reference;
 
     memset(play, 0, sizeof(*play));
+    play->steps = steps;
     play->client = "client";
     play->rig = chain_rig_new(optimizer, places, every, seed);
     play->rig->on_reply = on_reply;
@@ -294,11 +297,13 @@ static void play_init_every(struct play *play, const char *optimizer, uint32_t p
     ck_assert_uint_eq(play->rig->job->graph->chunk_count, CHUNKS);
     reference = reference_new(play->rig->job);
     play->floats = reference->floats;
-    for (uint32_t version = 0; version <= STEPS; version++) {
+    play->history = calloc(steps + 1, sizeof(play->history[0]));
+    ck_assert_ptr_nonnull(play->history);
+    for (uint32_t version = 0; version <= play->steps; version++) {
         play->history[version] = malloc(reference->floats * sizeof(float));
         ck_assert_ptr_nonnull(play->history[version]);
         memcpy(play->history[version], reference->weights, reference->floats * sizeof(float));
-        if (version < STEPS)
+        if (version < play->steps)
             reference_step(reference);
     }
     reference_free(reference);
@@ -307,13 +312,14 @@ static void play_init_every(struct play *play, const char *optimizer, uint32_t p
 
 static void play_init(struct play *play, const char *optimizer, uint32_t places, uint64_t seed)
 {
-    play_init_every(play, optimizer, places, seed, EVERY);
+    play_init_steps(play, optimizer, places, seed, EVERY, STEPS);
 }
 
 static void play_fini(struct play *play)
 {
-    for (uint32_t version = 0; version <= STEPS; version++)
+    for (uint32_t version = 0; version <= play->steps; version++)
         free(play->history[version]);
+    free(play->history);
     assignment_unref(play->rig->held);
     chain_rig_free(play->rig);
 }
@@ -389,7 +395,7 @@ static void get_calm(struct play *play)
 
 static void play_all(struct play *play)
 {
-    while (play->step < STEPS) {
+    while (play->step < play->steps) {
         uint64_t step = play->step;
         bool gets_calm = play->has_absences ? chain_draw(play->rig, CALM_STEPS) == 0 : play->gets_calm;
         uint32_t actions = 0, most = gets_calm ? chain_draw(play->rig, CALM_AFTER) : ACTIONS;
@@ -419,6 +425,17 @@ START_TEST(whatever_happens_the_bits_are_the_same)
 }
 END_TEST
 
+START_TEST(ten_thousand_messages_change_no_bit)
+{
+    struct play play;
+
+    play_init_steps(&play, RIG_ADAM, 3, 7, EVERY, LONG);
+    play_all(&play);
+    chance_tell(play.rig, "weights");
+    play_fini(&play);
+}
+END_TEST
+
 START_TEST(norms_are_of_all_chunks_wherever_they_are)
 {
     struct play play;
@@ -438,8 +455,8 @@ START_TEST(a_coordinator_that_is_away_stops_no_step)
 {
     struct play play;
 
-    play_init_every(&play, optimizers[_i % RIG_OPTIMIZER_COUNT], 1 + (uint32_t)_i % 3, (uint64_t)_i + 2000,
-                    1);
+    play_init_steps(&play, optimizers[_i % RIG_OPTIMIZER_COUNT], 1 + (uint32_t)_i % 3, (uint64_t)_i + 2000, 1,
+                    STEPS);
     play.has_absences = true;
     play_all(&play);
     ck_assert_uint_gt(play.rig->passed, 0);
@@ -703,7 +720,7 @@ END_TEST
 static Suite *chain_suite(void)
 {
     Suite *suite = suite_create("chain");
-    TCase *tests = tcase_create("chain");
+    TCase *tests = tcase_create("chain"), *messages = tcase_create("messages");
 
     tcase_add_loop_test(tests, whatever_happens_the_bits_are_the_same, 0, CASES);
     tcase_add_loop_test(tests, norms_are_of_all_chunks_wherever_they_are, 0, CASES);
@@ -715,7 +732,10 @@ static Suite *chain_suite(void)
     tcase_add_test(tests, a_snapshot_of_an_older_copy_is_dropped);
     tcase_add_test(tests, what_was_taken_before_another_copy_does_not_count);
     tcase_add_test(tests, who_comes_behind_another_says_what_it_has);
+    tcase_set_timeout(messages, 300);
+    tcase_add_test(messages, ten_thousand_messages_change_no_bit);
     suite_add_tcase(suite, tests);
+    suite_add_tcase(suite, messages);
     return suite;
 }
 

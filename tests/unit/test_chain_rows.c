@@ -5,6 +5,7 @@
 #include "check_main.h"
 
 #define CASES  RANDOM_CASES(40)
+#define LONG   RANDOM_CASES(720) /* steps of the play that has very many messages */
 #define EVENTS 3000 /* actions in one step: then nothing happens any more that could end a standstill */
 
 /* All goes back to the committed step, on whatever servers had it then. */
@@ -76,7 +77,7 @@ static void act(struct play *play)
 
 static void play_all(struct play *play)
 {
-    for (uint64_t step = 1; step <= STEPS; step++) {
+    for (uint64_t step = 1; step <= play->steps; step++) {
         play->actions = 0;
         while (!all_at(play, step) && play->actions++ < ACTIONS)
             act(play);
@@ -97,14 +98,27 @@ START_TEST(whatever_happens_the_rows_are_the_same)
 }
 END_TEST
 
+START_TEST(ten_thousand_messages_change_no_row)
+{
+    struct play *play = play_new_steps(kinds[0], 3, 7, LONG);
+
+    play_all(play);
+    chance_tell(play->rig, "rows");
+    play_free(play);
+}
+END_TEST
+
 static Suite *chain_rows_suite(void)
 {
     Suite *suite = suite_create("chain_rows");
-    TCase *tests = tcase_create("chain_rows");
+    TCase *tests = tcase_create("chain_rows"), *messages = tcase_create("messages");
 
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, whatever_happens_the_rows_are_the_same, 0, CASES);
+    tcase_set_timeout(messages, 300);
+    tcase_add_test(messages, ten_thousand_messages_change_no_row);
     suite_add_tcase(suite, tests);
+    suite_add_tcase(suite, messages);
     return suite;
 }
 
