@@ -1,6 +1,6 @@
 """Every job ends, with real daemons, and says how: at the end of its data or steps, when a person stops it (whatever it
-is doing), when its loss is no number, and when workers cannot do it. What `cairn status` and `cairn wait` print of each is
-what a person would want to know.
+is doing), when its loss is no number, when workers cannot do it, and when its server does not come back. What `cairn
+status` and `cairn wait` print of each is what a person would want to know.
 
 Beside these: a full disk (test_full_disk.c, test_full_disk.py), a stop while the end is
 committed (a_commit_goes_on_after_a_restart and others of test_coordinator_retake.c)."""
@@ -8,10 +8,12 @@ committed (a_commit_goes_on_after_a_restart and others of test_coordinator_retak
 import os
 import signal
 import subprocess
+import time
 
 from support import Daemons, expect, main, make_digits, program, wait_until, write_job
 
 ENDLESS = 1000000000
+GIVEN_UP_WITHIN_S = 10  # a timeout of 1 s, the moments in which it could come back, and a slow machine
 
 
 class Cluster(Daemons):
@@ -144,6 +146,25 @@ def stop_while_it_waits_for_its_server(cluster, job):
     expect(status["committed_step"] > 0, f"what was committed is not told: {status}")
 
 
+# ---- a server that does not come back
+
+def a_server_that_never_returns(cluster, folder, data):
+    """The job fails in time and says for whom it waited; when that one is there after all it goes on."""
+    job = make_job(folder, "bereft", "steps: 1000", data, cluster=", server_timeout: 1")
+    name = cluster.submit(job)
+    cluster.await_status(name, lambda status: status["committed_step"] > 0, "a commit")
+    cluster.kill("alpha")
+    began = time.monotonic()
+    status = cluster.expect_end(name, "failed", "server alpha, which holds its state")
+    seconds = time.monotonic() - began
+    expect(1 <= seconds < GIVEN_UP_WITHIN_S, f"a server that is waited for 1 s was given up after {seconds:.1f} s")
+    expect(0 < status["committed_step"] < 1000, f"what was committed is not told: {status}")
+    cluster.start_server("alpha")
+    cluster.submit(job, "--resume")
+    status = cluster.expect_end(name, "completed", "")
+    expect(status["steps"] == 1000, f"1000 steps are {status}")
+
+
 # ---- a loss that is no number
 
 def a_loss_that_is_no_number(cluster, folder, data):
@@ -198,6 +219,8 @@ def test(folder):
         stop_while_it_stops(cluster, endless, data)
         workers_without_data(cluster, folder, data, empty)
         stop_while_it_waits_for_its_server(cluster, endless)
+        cluster.start_server("alpha")
+        a_server_that_never_returns(cluster, folder, data)
 
 
 main(test)
