@@ -32,10 +32,11 @@ def cluster_of(folder, schedule):
 
 
 class Command:
-    """A `cairn` command beside the test. While the coordinator is away it fails, and is given again."""
+    """A `cairn` command beside the test. While the coordinator is away it fails, and is given again. One that may be
+    refused is a fault, which has come to be only when it is not."""
 
-    def __init__(self, cluster, *words, may_be_refused=False):
-        self.cluster, self.words, self.may_be_refused = cluster, words, may_be_refused
+    def __init__(self, cluster, *words, fault=None):
+        self.cluster, self.words, self.fault, self.may_be_refused = cluster, words, fault, fault is not None
         self.is_refused = False
         self.give_up_at = time.monotonic() + PATIENCE_S
         self.start()
@@ -103,17 +104,19 @@ class Play:
         up = self.cluster.up(kind)
         if what == "fill":
             return [name for name in up if name in self.cluster.disks and not self.cluster.disks[name].is_full()]
+        if what == "move":
+            return [name for name in up if not self.cluster.nodes[name].may_leave]
         return up[1:] if what in ("terminate", "drain") else up
 
-    def kind_of(self, fault):
-        """What a fault is; one that would meet nobody now is another."""
-        for kind in (fault.kind, *INSTEAD):
+    def kind_of(self, *kinds):
+        """What a fault is: the first of these that would meet somebody now."""
+        for kind in kinds:
             if kind in ("scale", "add worker") or self.candidates(kind):
                 return kind
         return "add worker"
 
     def act(self, fault):
-        kind = self.kind_of(fault)
+        kind = self.kind_of(fault.kind, *INSTEAD)
         if kind != fault.kind:
             self.note(f"{fault.kind}: there is none, so {kind}")
             fault.kind = kind
@@ -124,6 +127,7 @@ class Play:
             self.note(f"add worker {self.cluster.add_worker()}")
         elif fault.kind == "move server":
             self.move_server(fault)
+            return  # take_commands() sees whether it is met
         else:
             candidates = self.candidates(fault.kind)
             self.do(fault, candidates[fault.which % len(candidates)])
@@ -155,11 +159,11 @@ class Play:
 
     def move_server(self, fault):
         """What one server has is to go to one that comes; a coordinator may find that this cannot be done now."""
-        up = self.cluster.up("server")
-        name = up[fault.which % len(up)]
+        candidates = self.candidates(fault.kind)
+        name = candidates[fault.which % len(candidates)]
         self.note(f"add server {self.cluster.add_server(self.schedule.shards)}, drain {name}")
         self.cluster.nodes[name].may_leave = True
-        self.commands.append(Command(self.cluster, "drain", name, may_be_refused=True))
+        self.commands.append(Command(self.cluster, "drain", name, fault=fault))
 
     def fill(self, fault, name):
         """What has blocks already does not notice; so every other node is to start on it too."""
@@ -223,10 +227,16 @@ class Play:
                 self.commands.remove(command)
             elif command.is_refused:
                 self.cluster.nodes[name].may_leave = False
-                self.note(f"{name} cannot be spared")
                 self.commands.remove(command)
+                instead = self.kind_of(*INSTEAD)
+                self.note(f"{name} cannot be spared, so {instead}")
+                command.fault.kind = instead
+                self.act(command.fault)
             elif command.result() is not None:
                 self.commands.remove(command)
+                if command.may_be_refused:
+                    self.note(f"{name} is drained")
+                    self.met.append(command.fault.kind)
 
     def turn(self):
         self.cluster.check()
@@ -282,6 +292,10 @@ class Play:
             result = self.ended()
             time.sleep(0.005)
         return result
+
+    def open_moves(self):
+        """How many servers were to be drained when the job ended, and nobody had said yet whether they can be."""
+        return sum(command.may_be_refused for command in self.commands)
 
     def status(self):
         """What the coordinator says of the job when it has ended."""

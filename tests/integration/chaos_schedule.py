@@ -9,6 +9,7 @@ STEPS_PER_EPOCH = 25
 STEPS_PER_FAULT = 50
 FIRST_FAULT, LAST_STEPS = 5, 50  # no fault before this step, nor in the last ones
 WORKERS_MAX = 4
+FIRST_ONES = 3  # among so many schedules one fills a server's disk, whatever the seed, if disks can be mounted
 
 # kind -> how often it is drawn
 NODE_FAULTS = {
@@ -53,7 +54,8 @@ class Schedule:
         self.number = number
         self.transport = chance.choice(["ipc", "tcp", "links", "links"])
         self.transport = transport or self.transport
-        self.has_small_disks = chance.random() < 0.3
+        fills_for_sure = number == seed % FIRST_ONES
+        self.has_small_disks = chance.random() < 0.3 or fills_for_sure
         self.servers, self.workers = chance.randint(1, 3), chance.randint(1, WORKERS_MAX)
         self.shards = chance.choice([1, 1, 2, 3])
         self.codec = chance.choice(["float32", "float32", "bfloat16", "int8"])
@@ -67,6 +69,8 @@ class Schedule:
         steps = self.epochs * STEPS_PER_EPOCH
         self.faults = [Fault(chance, step, kinds) for step in
                        sorted(chance.randint(FIRST_FAULT, steps - LAST_STEPS) for _ in range(fault_count))]
+        if fills_for_sure and self.faults and not any(fault.kind == "fill server" for fault in self.faults):
+            self.faults[seed // FIRST_ONES % fault_count].kind = "fill server"
 
     def job_key(self):
         """What the model is a function of."""
