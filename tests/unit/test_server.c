@@ -15,6 +15,7 @@
 #define SHARDS 2
 #define NODE   "server-under-test"
 #define EVERY  2 /* steps a generation */
+#define WORKER 3 /* the client's number */
 #define CAST   3 /* server processes that a test can have, one after the other */
 
 struct stage {
@@ -240,6 +241,7 @@ static void session_open(struct stage *stage, uint64_t incarnation)
         session_sums_table(RIG_METRICS), session_sums_table(RIG_METRICS)};
     struct session_params params = {.job = RIG_JOB,
                                     .incarnation = incarnation,
+                                    .worker = WORKER,
                                     .shard_count = SHARDS,
                                     .endpoints = endpoints,
                                     .slot_count = PLACEMENT_SLOTS_MIN,
@@ -503,6 +505,47 @@ START_TEST(bad_messages_are_refused_and_change_nothing)
     pull_all(stage, 0, false);
     assert_weights(stage, reference);
     reference_free(reference);
+    stage_free(stage);
+}
+END_TEST
+
+/* Pushes a worker's metrics of the first microbatches of step 0. */
+static void push_metrics(struct stage *stage, double loss)
+{
+    struct buffer *metrics = buffer_new(RIG_METRICS * sizeof(double));
+    struct session_push push = {.table = TABLE_METRICS,
+                                .node = {0, 2},
+                                .samples = rig_samples((struct tree_node){0, 2}),
+                                .chunk_count = 1,
+                                .buffer = metrics};
+    struct error error;
+
+    ck_assert_ptr_nonnull(metrics);
+    memset(metrics->data, 0, metrics->length_bytes);
+    ((double *)metrics->data)[1] = loss;
+    ck_assert_msg(session_push(stage->session, &push, &error) == CAIRN_OK, "%s", error.message);
+    buffer_unref(metrics);
+}
+
+START_TEST(sums_that_come_twice_and_differ_are_told)
+{
+    struct stage *stage = stage_new();
+    const Cairn__Divergence *divergence;
+
+    welcome(stage);
+    prepare(stage, 1, 0);
+    session_open(stage, 1);
+    push_metrics(stage, 0.5);
+    push_metrics(stage, 0.5);
+    push_metrics(stage, 0.75);
+    divergence = HEAR(stage, DIVERGENCE)->divergence;
+    ck_assert_uint_eq(divergence->job, RIG_JOB);
+    ck_assert_uint_eq(divergence->incarnation, 1);
+    ck_assert_uint_eq(divergence->step, 0);
+    ck_assert_uint_eq(divergence->table, TABLE_METRICS);
+    ck_assert_uint_eq(divergence->node_begin, 0);
+    ck_assert_uint_eq(divergence->node_end, 2);
+    ck_assert_uint_eq(divergence->worker, WORKER);
     stage_free(stage);
 }
 END_TEST
@@ -780,6 +823,7 @@ static Suite *server_suite(void)
     tcase_add_test(tests, a_killed_server_goes_on_where_it_was_committed);
     tcase_add_test(tests, a_job_that_cannot_be_opened_fails_alone);
     tcase_add_test(tests, bad_messages_are_refused_and_change_nothing);
+    tcase_add_test(tests, sums_that_come_twice_and_differ_are_told);
     tcase_add_test(tests, an_old_incarnation_is_told_so);
     tcase_add_test(tests, a_leaving_server_says_so);
     tcase_add_test(tests, a_refused_server_ends);
