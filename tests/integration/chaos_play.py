@@ -111,7 +111,7 @@ class Play:
     def kind_of(self, *kinds):
         """What a fault is: the first of these that would meet somebody now."""
         for kind in kinds:
-            if kind in ("scale", "add worker") or self.candidates(kind):
+            if kind in ("scale", "add worker", "add server") or self.candidates(kind):
                 return kind
         return "add worker"
 
@@ -125,6 +125,8 @@ class Play:
             self.note(f"scale to {fault.workers}")
         elif fault.kind == "add worker":
             self.note(f"add worker {self.cluster.add_worker()}")
+        elif fault.kind == "add server":
+            self.note(f"add server {self.cluster.add_server(self.schedule.shards)}")
         elif fault.kind == "move server":
             self.move_server(fault)
             return  # take_commands() sees whether it is met
@@ -202,9 +204,12 @@ class Play:
 
     # ---- the loop
 
+    def newest_step(self):
+        return newest_step(self.records)
+
     def look(self):
         """What the records say; a run that stands still while all are there is a failure."""
-        step, now = newest_step(self.records), time.monotonic()
+        step, now = self.newest_step(), time.monotonic()
         self.longest_still_s = max(self.longest_still_s, now - self.step_at)
         if step > self.step:
             self.step, self.step_at = step, now
@@ -293,9 +298,12 @@ class Play:
             time.sleep(0.005)
         return result
 
-    def open_moves(self):
-        """How many servers were to be drained when the job ended, and nobody had said yet whether they can be."""
-        return sum(command.may_be_refused for command in self.commands)
+    def expect_all_met(self):
+        """All faults came to be, but for servers of which nobody had said yet, when the job ended, whether they can be
+        drained."""
+        open_moves = sum(command.may_be_refused for command in self.commands)
+        expect(len(self.met) + open_moves == len(self.schedule.faults),
+               f"{len(self.met)} of {len(self.schedule.faults)} faults came to be, {open_moves} are still to be answered")
 
     def status(self):
         """What the coordinator says of the job when it has ended."""
@@ -307,6 +315,9 @@ class Play:
         for command in [*self.commands, *([self.end] if hasattr(self, "end") else [])]:
             command.close()
 
+    def log_end(self, name):
+        return self.cluster.log_end(name)
+
     def tell(self, failure):
         """All that is needed to understand a failure."""
         lines = [f"{self.schedule}", "what happened:", *self.events, f"failed: {failure}"]
@@ -316,5 +327,5 @@ class Play:
             lines += ["cairn logs:", run("cairn", "logs", self.name, "--coordinator", self.cluster.endpoint).stdout[-6000:],
                       run("cairn", "status", self.name, "--coordinator", self.cluster.endpoint).stdout]
         for name in self.cluster.nodes:
-            lines += [f"---- the end of {name}'s log:", self.cluster.log_end(name)]
+            lines += [f"---- the end of {name}'s log:", self.log_end(name)]
         print("\n".join(lines), file=sys.stderr, flush=True)

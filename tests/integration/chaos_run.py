@@ -47,8 +47,7 @@ def judge(one, result, whole):
     expect(result["status"] == "completed", f"it ended as {json.dumps(result)}")
     expect(result["model_hash"] == whole["model_hash"],
            f"another model: {json.dumps(result)}, undisturbed {json.dumps(whole)}")
-    expect(len(one.met) + one.open_moves() == len(one.schedule.faults),
-           f"{len(one.met)} of {len(one.schedule.faults)} faults came to be, {one.open_moves()} are still to be answered")
+    one.expect_all_met()
     status = one.status()
     expect(status["divergences"] == 0, "sums came twice and differed")
     if status["validation_step"] == status["final_step"]:
@@ -99,20 +98,28 @@ def summarise(path, seed, number, outcome):
             file.write(json.dumps({"seed": seed, "schedule": number, **outcome}) + "\n")
 
 
-def play_all(folder, given, transport=None):
-    """What the command line says; `transport`: of all clusters, else by chance."""
+def play_all(folder, given, schedule_of, play_one):
+    """What the command line says: schedule_of(seed, number, faults) and play_one(folder, data, schedule), which returns
+    what the summary says of it."""
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(1 << 32)
-    known, failures = {}, []
+    failures = []
     data = os.path.join(folder, "digits")
     make_digits(data)
     for number in [given.only] if given.only is not None else range(given.first, given.first + given.schedules):
         print(f"seed {seed} (again: --seed {seed} --faults {given.faults} --only {number})", flush=True)
-        schedule = Schedule(seed, number, given.faults, transport)
         try:
-            summarise(given.summary, seed, number, {"equal": True, **play(folder, data, schedule, known)})
+            outcome = play_one(folder, data, schedule_of(seed, number, given.faults))
+            summarise(given.summary, seed, number, {"equal": True, **outcome})
         except (Failure, subprocess.TimeoutExpired) as failure:
             summarise(given.summary, seed, number, {"equal": False, "failure": str(failure)[:500]})
             failures.append(number)
             if not given.summary:
                 raise
     expect(not failures, f"schedules {failures} of seed {seed} failed")
+
+
+def play_sync(folder, given, transport=None):
+    """Plays them in sync mode; `transport`: of all clusters, else by chance."""
+    known = {}
+    play_all(folder, given, lambda *of: Schedule(*of, transport),
+             lambda *what: play(*what, known))

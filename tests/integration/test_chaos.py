@@ -8,14 +8,14 @@ of room on a disk is resumed when there is some.
 chaos_run.py says what these mean."""
 
 import small_disk
-from chaos_run import options, play_all
+from chaos_run import options, play_sync
 from support import less, main
 
 
 def test(folder):
     if not small_disk.possible():
         print("no disk may be mounted here: none will be filled", flush=True)
-    play_all(folder, options(schedules=less(3, 1), faults=10))
+    play_sync(folder, options(schedules=less(3, 1), faults=10))
 
 
 main(test)

@@ -6,7 +6,7 @@ slow while others die, stand still, leave and join. As in test_chaos.py the mode
 chaos_run.py says what these mean. Needs root and iproute2."""
 
 import network
-from chaos_run import options, play_all
+from chaos_run import options, play_sync
 from support import main, skip
 
 
@@ -14,7 +14,7 @@ def test(folder):
     missing = network.lacks()
     if missing:
         skip(f"no hosts can be made here: {missing}")
-    play_all(folder, options(schedules=1, faults=6), "hosts")
+    play_sync(folder, options(schedules=1, faults=6), "hosts")
 
 
 main(test)

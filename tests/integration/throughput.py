@@ -9,7 +9,8 @@ from support import expect, write_job
 
 APPLIED = re.compile(r"time=(\S+) .*event=step_applied job=\d+ incarnation=(\d+) worker=(\d+) step=(\d+)")
 SYNCHRONISED = re.compile(r"event=synchronised job=\d+ incarnation=\d+ worker=(\d+) step=(\d+)")
-HAD = re.compile(r"event=updates_had job=\d+ incarnation=(\d+) shard=(\d+) chunk=(\d+) version=(\d+) worker=(\d+) "
+LOST = re.compile(r"(time=\S+) .*event=node_lost kind=server name=(\S+)")
+HAD = re.compile(r"(time=\S+) .*event=updates_had job=\d+ incarnation=(\d+) shard=(\d+) chunk=(\d+) version=(\d+) worker=(\d+) "
                  r"first=(\d+) next=(\d+)")
 
 
@@ -41,6 +42,23 @@ def applied_steps(folder):
     return told
 
 
+class NewestStep:
+    """The newest step that a worker was told is applied, in logs that grow: -1 before there is one."""
+
+    def __init__(self, folder):
+        self.folder, self.step, self.read = folder, -1, {}
+
+    def look(self):
+        for name in glob.glob(os.path.join(self.folder, "w*.log")):
+            with open(name, "rb") as file:
+                file.seek(self.read.get(name, 0))
+                lines = file.read().rpartition(b"\n")[0]
+            self.read[name] = self.read.get(name, 0) + len(lines)
+            for found in APPLIED.finditer(lines.decode("utf-8", errors="replace")):
+                self.step = max(self.step, int(found[4]))
+        return self.step
+
+
 def synchronised_steps(folder):
     """worker's number -> the newest step that it went on with when it had asked: those before are applied."""
     steps = {}
@@ -58,17 +76,31 @@ def has_told(log, shards):
     return prepared < 0 or own[prepared:].count("event=updates_end") >= shards
 
 
-def accounts(folder):
-    """(chunk, server, shard) -> (version, {worker: (first, next)}), as shards told at the end of the last incarnation."""
-    told, newest = {}, 0
-    for server, line in lines_of(folder):
-        found = HAD.search(line)
+def losses(folder):
+    """server -> the moments at which the coordinator gave it up."""
+    lost = {}
+    for _, line in lines_of(folder):
+        found = LOST.search(line)
         if found:
-            incarnation, shard, chunk, version, worker, first, following = map(int, found.groups())
-            newest = max(newest, incarnation)
-            told.setdefault((incarnation, chunk, server, shard), (version, {}))[1][worker] = (first, following)
-    return newest, {who: had for (incarnation, *who), had in ((key, had) for key, had in told.items())
-                    for who in [tuple(who)] if incarnation == newest}
+            lost.setdefault(found[2], []).append(found[1])
+    return lost
+
+
+def accounts(folder):
+    """(chunk, server, shard) -> (version, {worker: (first, next)}), as shards told at the end of the last incarnation. What
+    one tells that was given up and hears of it when it wakes is of the time before, and others have gone on."""
+    told, newest, prepared, lost = {}, 0, {}, losses(folder)
+    for name, line in lines_of(folder):
+        server = name.removesuffix(".log")
+        if "event=job_prepared" in line:
+            prepared[server] = line.split(" ", 1)[0]
+        found = HAD.search(line)
+        if not found or any(prepared[server] < moment < found[1] for moment in lost.get(server, [])):
+            continue
+        incarnation, shard, chunk, version, worker, first, following = map(int, found.groups()[1:])
+        newest = max(newest, incarnation)
+        told.setdefault((incarnation, chunk, server, shard), {}).setdefault(version, {})[worker] = (first, following)
+    return newest, {tuple(who): max(had.items()) for (incarnation, *who), had in told.items() if incarnation == newest}
 
 
 def check_account(folder, final_step):
@@ -92,8 +124,9 @@ def check_account(folder, final_step):
 
 def check_worker(chunk, worker, first, following, told, newest, asked):
     """A chunk has what a worker was told is applied, or learned when it asked with which step to go on, and at most the
-    one step more that was on its way as it died; or less if it worked before servers went back, for then it has another
-    number."""
+    one step more that was on its way as it died. A number of before servers went back is over, and what it was told since
+    the generation that they went back to was asked for is undone: so of that one a chunk may have less, and how much less
+    no log tells. (The plays of unit.chain_updates know, and hold that against what there is then.)"""
     last = max(max((step for _, step, _ in told), default=first - 1), asked - 1)
     expect(following <= last + 2, f"chunk {chunk} has steps up to {following - 1} of worker {worker}, who was told of "
                                   f"{last} as the last")
