@@ -6,6 +6,7 @@ Beside these: a full disk (test_full_disk.c, test_full_disk.py), a stop while th
 committed (a_commit_goes_on_after_a_restart and others of test_coordinator_retake.c)."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -165,6 +166,19 @@ def a_server_that_never_returns(cluster, folder, data):
     expect(status["steps"] == 1000, f"1000 steps are {status}")
 
 
+def a_server_without_its_directory(cluster, folder, job):
+    """What it had is gone: the job fails and says so, and so it does when it is resumed."""
+    name = cluster.submit(job)
+    cluster.await_status(name, lambda status: status["committed_step"] > 0, "a commit")
+    cluster.kill("alpha")
+    shutil.rmtree(os.path.join(folder, "alpha"))
+    cluster.start_server("alpha")
+    status = cluster.expect_end(name, "failed", "there is no state of the job here")
+    expect(status["reason"].startswith("alpha: "), f"nobody can tell which server: {status['reason']}")
+    cluster.submit(job, "--resume")
+    cluster.expect_end(name, "failed", status["reason"])
+
+
 # ---- a loss that is no number
 
 def a_loss_that_is_no_number(cluster, folder, data):
@@ -221,6 +235,7 @@ def test(folder):
         stop_while_it_waits_for_its_server(cluster, endless)
         cluster.start_server("alpha")
         a_server_that_never_returns(cluster, folder, data)
+        a_server_without_its_directory(cluster, folder, make_job(folder, "gone", f"steps: {ENDLESS}", data))
 
 
 main(test)
