@@ -10,6 +10,7 @@ from support import expect, write_job
 APPLIED = re.compile(r"time=(\S+) .*event=step_applied job=\d+ incarnation=(\d+) worker=(\d+) step=(\d+)")
 SYNCHRONISED = re.compile(r"event=synchronised job=\d+ incarnation=\d+ worker=(\d+) step=(\d+)")
 LOST = re.compile(r"(time=\S+) .*event=node_lost kind=server name=(\S+)")
+END = re.compile(r"(time=\S+) .*event=updates_end job=\d+ shard=(\d+)")
 HAD = re.compile(r"(time=\S+) .*event=updates_had job=\d+ incarnation=(\d+) shard=(\d+) chunk=(\d+) version=(\d+) worker=(\d+) "
                  r"first=(\d+) next=(\d+)")
 
@@ -86,21 +87,36 @@ def losses(folder):
     return lost
 
 
-def accounts(folder):
-    """(chunk, server, shard) -> (version, {worker: (first, next)}), as shards told at the end of the last incarnation. What
-    one tells that was given up and hears of it when it wakes is of the time before, and others have gone on."""
-    told, newest, prepared, lost = {}, 0, {}, losses(folder)
+def last_blocks(folder):
+    """(server, shard) -> what the shard told last of what it had, as matches of HAD; nothing if that was when a server woke
+    that had been given up: others have gone on then. One that wakes says first that it is prepared, as it has been."""
+    blocks, told, since, is_over, lost = {}, {}, {}, {}, losses(folder)
     for name, line in lines_of(folder):
         server = name.removesuffix(".log")
-        if "event=job_prepared" in line:
-            prepared[server] = line.split(" ", 1)[0]
-        found = HAD.search(line)
-        if not found or any(prepared[server] < moment < found[1] for moment in lost.get(server, [])):
-            continue
-        incarnation, shard, chunk, version, worker, first, following = map(int, found.groups()[1:])
-        newest = max(newest, incarnation)
-        told.setdefault((incarnation, chunk, server, shard), {}).setdefault(version, {})[worker] = (first, following)
-    return newest, {tuple(who): max(had.items()) for (incarnation, *who), had in told.items() if incarnation == newest}
+        had, end = HAD.search(line), END.search(line)
+        if "event=started" in line:
+            is_over[server] = True
+        elif "event=job_prepared" in line and is_over[server]:
+            since[server], is_over[server] = line.split(" ", 1)[0], False
+        elif had:
+            told.setdefault((server, int(had[3])), []).append(had)
+        elif end:
+            is_over[server] = True
+            is_stale = any(since[server] < moment < end[1] for moment in lost.get(server, []))
+            block = told.pop((server, int(end[2])), [])
+            blocks[server, int(end[2])] = [] if is_stale else block
+    return blocks
+
+
+def accounts(folder):
+    """(chunk, server, shard) -> (version, {worker: (first, next)}), as shards told at the end of the last incarnation."""
+    found, newest = {}, 0
+    for (server, shard), block in last_blocks(folder).items():
+        for had in block:
+            incarnation, _, chunk, version, worker, first, following = map(int, had.groups()[1:])
+            newest = max(newest, incarnation)
+            found.setdefault((incarnation, chunk, server, shard), (version, {}))[1][worker] = (first, following)
+    return newest, {tuple(who): had for (incarnation, *who), had in found.items() if incarnation == newest}
 
 
 def check_account(folder, final_step):
