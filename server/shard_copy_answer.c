@@ -280,6 +280,6 @@ void shard_copy_answer(struct copy_message *said)
         else
             stand_tell(said->shard, said->job, said->header->table, said->from, said->payloads[COPY_SLOTS]);
     }
-    shard_advance_sparse(said->shard, said->job,
-                         said->header->table); /* what is owed follows the last part */
+    /* What is owed follows the last part. */
+    shard_advance_sparse(said->shard, said->job, said->header->table);
 }
