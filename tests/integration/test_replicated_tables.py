@@ -7,7 +7,7 @@ import subprocess
 
 from support import Daemons, expect, last_json, less, main, program, tell_spare, wait_until
 
-STEPS = less(600, 400)  # until after all that happens
+STEPS = less(450, 400)  # until after all that happens
 ADD_AT = 150
 MEMORY = 1 << 20  # less than the rows take
 

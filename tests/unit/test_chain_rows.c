@@ -5,7 +5,7 @@
 #include "check_main.h"
 
 #define CASES  RANDOM_CASES(40)
-#define LONG   RANDOM_CASES(720) /* steps of the play that has very many messages */
+#define LONG   RANDOM_CASES(960) /* steps of the play that has very many messages */
 #define EVENTS 3000 /* actions in one step: then nothing happens any more that could end a standstill */
 
 /* All goes back to the committed step, on whatever servers had it then. */
