@@ -2,6 +2,7 @@
 #include "command.h"
 #include "commands.h"
 #include "connection.h"
+#include "result.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -53,24 +54,11 @@ static void print_deleted(const Cairn__DeletedReply *deleted)
     }
 }
 
-static json_t *names_json(char *const *names, size_t count)
-{
-    json_t *array = json_array();
-
-    for (size_t i = 0; i < count && array; i++) {
-        if (json_array_append_new(array, json_string(names[i])) != 0) {
-            json_decref(array);
-            array = NULL;
-        }
-    }
-    return array;
-}
-
 static json_t *deleted_json(const Cairn__DeletedReply *deleted)
 {
     return json_pack("{s:s, s:I, s:o, s:o}", "job", deleted->job_id, "committed_step",
-                     (json_int_t)deleted->step, "servers", names_json(deleted->servers, deleted->n_servers),
-                     "absent", names_json(deleted->absent, deleted->n_absent));
+                     (json_int_t)deleted->step, "servers", result_texts(deleted->servers, deleted->n_servers),
+                     "absent", result_texts(deleted->absent, deleted->n_absent));
 }
 
 static enum status ask_deletion(struct connection *connection, const char *job, Cairn__ClientReply **reply,
